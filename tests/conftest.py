@@ -1,0 +1,106 @@
+"""What all tests share: no network, an empty cache, and a base model small enough to train here.
+
+HF_ENDPOINT and HF_HOME are read when huggingface_hub is imported, so they are set before it is.
+In this process the endpoint leads nowhere; tests that need a Hub run their client in a subprocess
+with the environment of a `running_hub`.
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+HOME = tempfile.mkdtemp(prefix="hf-home-")
+for name in [name for name in os.environ if name.startswith(("HF_", "MODEL_"))]:
+    del os.environ[name]
+os.environ |= {
+    "HF_HOME": HOME,
+    "HF_ENDPOINT": "http://127.0.0.1:9",  # the discard port: a call that goes astray fails
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "MPLBACKEND": "Agg",
+}
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SAMPLES = REPOSITORY / "train" / "samples"
+
+
+def sample_rows(split: str) -> list[dict]:
+    """The reviews in `train/samples` of one split."""
+    lines = (SAMPLES / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 2 layers and width 32 with random weights and a WordPiece vocabulary of 2,000.
+
+    It learns `wonderful` from `dreadful` in seconds, and nothing harder.
+    """
+    import torch
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-base")
+    words = BertWordPieceTokenizer()
+    texts = [row["text"] for row in sample_rows("train")[:200]]
+    words.train_from_iterator([*texts, "wonderful dreadful " * 50], vocab_size=2000)
+    words.save_model(str(folder))
+    BertTokenizer.from_pretrained(folder).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=words.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def toy_reviews(count: int = 80) -> list[dict]:
+    """Rows of `text`, `label` (neg, pos), `title`, easy to learn; no text stands twice."""
+    rows = []
+    for i in range(count):
+        word = ["dreadful", "wonderful"][i % 2]
+        text = f"film number {i} was {word}, with {i % 7} {word} songs and a {word} end"
+        rows.append({"text": text, "label": ["neg", "pos"][i % 2], "title": f"film {i // 4}"})
+    return rows
+
+
+@pytest.fixture
+def toy_csv(tmp_path: Path) -> Path:
+    """`toy_reviews` as a CSV file."""
+    import csv
+
+    path = tmp_path / "reviews.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, ["text", "label", "title"])
+        writer.writeheader()
+        writer.writerows(toy_reviews())
+    return path
+
+
+def toy_settings(source: Path | str, base: Path | str) -> list[str]:
+    """Overrides that turn the quick start's recipe into a run of seconds on toy reviews."""
+    return [
+        f"datasets.source={source}",
+        "datasets.label=label",
+        "datasets.label_map={neg: NEGATIVE, pos: POSITIVE}",
+        f"base_model={base}",
+        "base_revision=null",
+        "precision=fp32",
+        "epochs=6",
+        "learning_rate=5e-3",
+        "head_learning_rate=5e-3",
+        "batch_tokens=256",
+        "max_tokens=64",
+        "positions=4096",
+        "validation_fraction=0.2",
+        "test_fraction=0.2",
+    ]

@@ -1,0 +1,68 @@
+"""A running localhub for the tests: a real server, in a subprocess, on a free port."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+WRITE, READ, ADMIN = "hf_localhub_write", "hf_localhub_read", "hf_localhub_admin"
+
+
+@dataclass(frozen=True)
+class RunningHub:
+    """Where the hub is, where it stores things, and its process."""
+
+    endpoint: str
+    root: Path
+    process: subprocess.Popen[str]
+
+    def env(self, home: Path, token: str | None = WRITE, xet: bool = True) -> dict[str, str]:
+        """The environment of a client process: this hub, an empty cache, and nothing else's."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        env |= {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home)}
+        env |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        env |= {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"} if token is None else {"HF_TOKEN": token}
+        return env if xet else env | {"HF_HUB_DISABLE_XET": "1"}
+
+
+@contextmanager
+def running_hub(root: Path | None = None, arguments: Sequence[str] = ()) -> Iterator[RunningHub]:
+    """Serve `root` (a new folder when left out) until the block ends.
+
+    Args:
+        root: The folder of the hub.
+        arguments: More of the command line, such as `["--fault", "POST /api/repos/create=402"]`.
+    """
+    with tempfile.TemporaryDirectory(prefix="localhub-") as folder:
+        root = root or Path(folder) / "hub"
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-m",
+                "localhub",
+                "--root",
+                str(root),
+                "--port",
+                "0",
+                *arguments,
+            ],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("localhub: serving "), f"the server did not start: {line!r}"
+            yield RunningHub(line.split()[-1], root, process)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+            process.stdout.close()

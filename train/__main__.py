@@ -1,0 +1,234 @@
+"""The command line: `python -m train fit|evaluate|publish|run`, a few verbs each.
+
+The rooms are imported inside the verbs, so that `--help` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from train import recipe as recipes
+from train.errors import RecipeError, TrainError
+from train.recipe import Dataset, Recipe
+
+app = typer.Typer(
+    help="Movie reviews in, a published sentiment model out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="a YAML file, or a name in train/recipes")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="change a key of the recipe; repeatable"),
+]
+Out = Annotated[Path | None, typer.Option(help="the run folder; runs/NAME by default")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")]
+CheckpointsTo = Annotated[
+    str | None,
+    typer.Option(metavar="USER/REPO", help="keep checkpoints in this private Hub repository too"),
+]
+To = Annotated[str, typer.Option("--to", metavar="USER/REPO", help="the model repository")]
+Private = Annotated[bool, typer.Option("--private", help="create the repositories private")]
+Space = Annotated[
+    str | None, typer.Option(metavar="USER/SPACE", help="deploy the app as this Space as well")
+]
+
+
+@app.command()
+def fit(
+    recipe: RecipeName,
+    set_: Overrides = None,
+    out: Out = None,
+    resume: Resume = False,
+    checkpoints_to: CheckpointsTo = None,
+) -> None:
+    """Fine-tune a model: reviews to a run folder.
+
+    Examples:
+      python -m train fit imdb-small
+
+      python -m train fit imdb-small --set datasets.source=my.csv --set epochs=2 --out runs/mine
+    """
+    chosen = recipes.load(recipe, set_)
+    _fit(chosen, out or Path("runs") / chosen.name, resume, checkpoints_to)
+
+
+@app.command()
+def evaluate(
+    run_or_repo: Annotated[str, typer.Argument(metavar="RUN_OR_REPO")],
+    dataset: Annotated[
+        str | None, typer.Option(help="another dataset: a Hub id, a file or a folder")
+    ] = None,
+    split: Annotated[str, typer.Option(help="its split; a single file is `train`")] = "test",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="columns and so on, as under `datasets`"),
+    ] = None,
+    max_rows: Annotated[int | None, typer.Option(min=1, help="at most so many, at random")] = None,
+    revision: Annotated[str | None, typer.Option(help="of a model on the Hub")] = None,
+    out: Annotated[Path | None, typer.Option(help="write the figures to this JSON file")] = None,
+) -> None:
+    """Measure a model: a run on its own test reviews, or any model on any dataset.
+
+    Examples:
+      python -m train evaluate runs/imdb-small
+
+      python -m train evaluate user/movie-sentiment --dataset my.csv --split train --set label=stars
+    """
+    from train import runs, stages
+
+    if dataset is None:
+        folder = Path(run_or_repo)
+        runs.load_recipe(folder)
+        _evaluate(folder)
+        return
+    described = _dataset(dataset, set_ or [])
+    results = stages.evaluate_elsewhere(run_or_repo, revision, described, split, max_rows)
+    _show(results["metrics"])
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        runs.save_results(out, results)
+
+
+@app.command()
+def publish(
+    run: Annotated[Path, typer.Argument(help="a run folder that fit and evaluate have finished")],
+    to: To,
+    private: Private = False,
+    space: Space = None,
+) -> None:
+    """Push a run folder to the Hub in one commit, and check what arrived.
+
+    Examples:
+      python -m train publish runs/imdb-small --to user/movie-sentiment
+
+      python -m train publish runs/imdb-small --to user/movie-sentiment --space user/movie-sentiment
+    """
+    _publish(run, to, private, space)
+
+
+@app.command()
+def run(
+    recipe: RecipeName,
+    to: To,
+    set_: Overrides = None,
+    out: Out = None,
+    resume: Resume = False,
+    checkpoints_to: CheckpointsTo = None,
+    private: Private = False,
+    space: Space = None,
+) -> None:
+    """Fit, evaluate and publish, after checking that the token may write.
+
+    Examples:
+      python -m train run imdb --to user/movie-sentiment --space user/movie-sentiment
+    """
+    from train import hub
+
+    chosen = recipes.load(recipe, set_)
+    hub.check_target(to, private, space)
+    folder = out or Path("runs") / chosen.name
+    _fit(chosen, folder, resume, checkpoints_to)
+    if int(os.environ.get("RANK", "0")):
+        return  # under `accelerate launch` the first process does the rest
+    _evaluate(folder)
+    _publish(folder, to, private, space)
+
+
+def _fit(recipe: Recipe, folder: Path, resume: bool, checkpoints_to: str | None) -> None:
+    after: Callable[[Path], None] | None = None
+    if checkpoints_to:
+        from train import hub
+
+        hub.check_target(checkpoints_to, private=True, space=None)
+        after = _pusher(checkpoints_to)
+        if resume and not (folder / "recipe.yaml").exists():
+            found = hub.pull_checkpoint(checkpoints_to, folder)
+            typer.echo(f"checkpoint {'fetched' if found else 'not yet'} on {checkpoints_to}")
+            resume = found
+    from train import stages
+
+    stages.fit(recipe, folder, resume=resume, after_checkpoint=after)
+    typer.echo(f"model and validation figures are in {folder}")
+
+
+def _pusher(repo_id: str) -> Callable[[Path], None]:
+    def push(checkpoint: Path) -> None:
+        from train import hub
+
+        # A Hub that is away for a moment must not end hours of training.
+        try:
+            hub.push_checkpoint(checkpoint, repo_id)
+        except TrainError as error:
+            typer.echo(f"checkpoint stays at home for now: {error}", err=True)
+
+    return push
+
+
+def _evaluate(folder: Path) -> None:
+    from train import card, stages
+
+    results = stages.evaluate(folder)
+    text = card.render(results, f"user/{results['recipe']['name']}")
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    _show(results["metrics"])
+
+
+def _publish(folder: Path, to: str, private: bool, space: str | None) -> None:
+    from train import hub
+
+    done = hub.publish(folder, to, private, space)
+    typer.echo(f'model  {done.url}\n       pipeline("sentiment-analysis", model="{done.repo_id}")')
+    if done.space_url:
+        typer.echo(f"space  {done.space_url}")
+
+
+def _dataset(source: str, overrides: list[str]) -> Dataset:
+    """A dataset from the command line, checked as those in a recipe are."""
+    base: dict[str, Any] = {"name": "evaluate", "base_model": "none"}
+    base["datasets"] = [{"source": source}]
+    for override in overrides:
+        recipes.override(base, f"datasets.{override}")
+    return recipes.parse(base, "--dataset").datasets[0]
+
+
+def _show(metrics: dict[str, Any]) -> None:
+    for split, found in metrics.items():
+        low, high = found["accuracy_ci95"]
+        typer.echo(
+            f"{split}: accuracy {found['accuracy']:.4f} (95% {low:.4f} to {high:.4f}), "
+            f"F1 {found['f1']:.4f}, ECE {found['ece']:.4f}, {found['n']:,} reviews"
+        )
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one plain sentence, not a stack trace."""
+    try:
+        app(standalone_mode=True)
+    except TrainError as error:
+        typer.echo(f"{'recipe' if isinstance(error, RecipeError) else 'error'}: {error}", err=True)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno != 28:  # ENOSPC
+            raise
+        typer.echo(
+            "error: the disk is full — the last whole checkpoint is kept; make room, then run the "
+            "same command with --resume",
+            err=True,
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

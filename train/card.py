@@ -1,0 +1,172 @@
+"""The model card: from results.json and model_card.md to README.md, and nothing else.
+
+Pure: the same results and repo id give the same bytes. A value that is missing is an error, where
+`ModelCard.from_template` would leave a silent blank.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from train.recipe import Dataset, Recipe
+
+TEMPLATE = Path(__file__).parent.parent / "model_card.md"
+
+METRIC_NAMES = {
+    "n": "reviews",
+    "accuracy": "accuracy",
+    "accuracy_ci95": "95% interval",
+    "f1": "F1",
+    "f1_macro": "F1, macro",
+    "precision": "precision",
+    "recall": "recall",
+    "roc_auc": "ROC AUC",
+    "nll": "NLL (nats)",
+    "ece": "ECE",
+}
+HYPERPARAMETERS = [
+    "epochs",
+    "batch_tokens",
+    "accumulation",
+    "max_tokens",
+    "truncation",
+    "learning_rate",
+    "head_learning_rate",
+    "schedule",
+    "warmup_fraction",
+    "weight_decay",
+    "max_grad_norm",
+    "early_stopping_patience",
+    "seed",
+]
+IMDB_CITATION = """@inproceedings{maas-etal-2011-learning,
+  title = {Learning Word Vectors for Sentiment Analysis},
+  author = {Maas, Andrew L. and Daly, Raymond E. and Pham, Peter T. and Huang, Dan and
+            Ng, Andrew Y. and Potts, Christopher},
+  booktitle = {Proceedings of ACL-HLT 2011},
+  pages = {142--150},
+  year = {2011},
+}"""
+
+
+def render(results: dict[str, Any], repo_id: str, template: Path = TEMPLATE) -> str:
+    """The card as Markdown with its YAML front matter.
+
+    Args:
+        results: A run's results.json, evaluated on test.
+        repo_id: Where it will be published, `user/name`.
+        template: The Jinja template.
+
+    Raises:
+        jinja2.UndefinedError: The template names something that the results lack.
+    """
+    import jinja2
+    from huggingface_hub import ModelCardData
+
+    recipe = Recipe.model_validate(results["recipe"])
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    body = environment.from_string(template.read_text(encoding="utf-8")).render(
+        **_context(results, recipe, repo_id)
+    )
+    metadata = ModelCardData(
+        language=recipe.language,
+        license=recipe.licence,
+        library_name="transformers",
+        pipeline_tag="text-classification",
+        tags=["sentiment-analysis", "movie-reviews"],
+        base_model=recipe.base_model if _is_hub_id(recipe.base_model) else None,
+        datasets=[d.source for d in recipe.datasets if not d.is_local] or None,
+        metrics=["accuracy", "f1", "roc_auc"],
+        model_name=repo_id.split("/")[-1],
+        eval_results=_eval_results(results, recipe),
+    )
+    return f"---\n{metadata.to_yaml()}\n---\n\n{_tidy(body)}"
+
+
+def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str, Any]:
+    sources = list(zip(results["data"]["repo"], results["data"]["revision"], strict=True))
+    binary = len(recipe.labels) == 2
+    on_imdb = any(d.source == "stanfordnlp/imdb" for d in recipe.datasets)
+    base = recipe.base_model
+    linked = _is_hub_id(base)
+    return {
+        "repo_id": repo_id,
+        "title": repo_id.split("/")[-1],
+        "recipe": recipe.model_dump(),
+        "labels": recipe.labels,
+        "has_pairs": recipe.has_pairs,
+        "grouped": any(d.group for d in recipe.datasets),
+        "subject": "IMDb reviews" if on_imdb else "reviews",
+        "base_link": f"[{base}](https://huggingface.co/{base})"
+        if linked
+        else f"`{Path(base).name}`",
+        "base_revision": results["training"]["base_revision"],
+        "test": results["metrics"]["test"],
+        "validation": results["metrics"]["validation"],
+        "slices": results["slices"],
+        "splits": results["data"]["splits"],
+        "sources": [(_source_name(s), r) for s, r in sources],
+        "training": results["training"],
+        "environment": results["environment"],
+        "metric_names": METRIC_NAMES,
+        "hyperparameters": HYPERPARAMETERS,
+        "f1_meaning": f"F1, precision and recall are those of `{recipe.labels[1]}`."
+        if binary
+        else "F1, precision and recall are means over the labels, weighted by their reviews.",
+        "citations": [IMDB_CITATION] if on_imdb else [],
+        "percent": lambda share: f"{100 * share:.2f}%",
+        "figure": _figure,
+        "left_out": lambda reasons: (
+            "; ".join(f"{n:,} {why}" for why, n in reasons.items()) or "none"
+        ),
+        "duration": _duration,
+    }
+
+
+def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
+    """The model-index that the Hub shows; the first dataset names the whole test set."""
+    from huggingface_hub import EvalResult
+
+    test = results["metrics"]["test"]
+    dataset: Dataset = recipe.datasets[0]
+    return [
+        EvalResult(
+            task_type="text-classification",
+            task_name="Sentiment analysis",
+            dataset_type=dataset.source if not dataset.is_local else _source_name(dataset.source),
+            dataset_name=_source_name(dataset.source),
+            dataset_split=dataset.test or "test",
+            dataset_revision=results["data"]["revision"][0],
+            metric_type=key,
+            metric_name=METRIC_NAMES[key],
+            metric_value=round(test[key], 6),
+        )
+        for key in ["accuracy", "f1", "precision", "recall", "roc_auc"]
+        if test[key] is not None
+    ]
+
+
+def _figure(key: str, value: Any) -> str:
+    if key == "n":
+        return f"{value:,}"
+    if key == "accuracy_ci95":
+        return f"{100 * value[0]:.2f}% to {100 * value[1]:.2f}%"
+    return f"{100 * value:.2f}%" if key == "accuracy" else f"{value:.4f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _is_hub_id(base: str) -> bool:
+    return bool(re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base)) and not Path(base).exists()
+
+
+def _source_name(source: str) -> str:
+    """A Hub id as it is; of a local path only the last part, for nobody needs to know the rest."""
+    return Path(source).name if Dataset(source=source).is_local else source
+
+
+def _tidy(body: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", body).strip() + "\n"

@@ -1,0 +1,290 @@
+"""The Hub: from a run folder to one verified commit, and to a Space; the only room that writes.
+
+In: a complete run folder. Out: `Published`. `HF_ENDPOINT` alone chooses the Hub, the token is
+read by huggingface_hub alone, and whatever fails leaves the run folder whole.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    RepoCard,
+    constants,
+    get_token,
+    snapshot_download,
+)
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
+    HfHubHTTPError,
+    HTTPError,
+    LocalTokenNotFoundError,
+    RepositoryNotFoundError,
+)
+
+from train import card, runs
+from train.errors import HubError
+
+SPACE = Path(__file__).parent.parent / "space"
+LONG_REVIEW = "An opening that drags, and then it never lets go of you. " * 250  # 3,000 tokens
+KEPT_ON_HUB = {".gitattributes"}  # what the Hub itself put there
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is on the Hub now."""
+
+    repo_id: str
+    revision: str
+    url: str
+    space_url: str | None = None
+
+
+def check_target(to: str, private: bool, space: str | None) -> None:
+    """Make sure, before anything expensive, that this token may write there.
+
+    Creates the repositories, still empty, where they are missing: it is the one honest test.
+
+    Raises:
+        HubError: No token, one that may not write, a Space that has to be paid for, no connection.
+    """
+    for repo_id in filter(None, [to, space]):
+        if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repo_id):
+            raise HubError(f"a repository is named user/name, got {repo_id!r}")
+    if not get_token():
+        raise HubError(_NO_TOKEN)
+    api = HfApi()
+    with _explained(f"checking that {to} can be written"):
+        api.create_repo(to, private=private or None, exist_ok=True)
+        api.auth_check(to, write=True)
+    if space:
+        with _explained(f"checking that the Space {space} can be written", space=True):
+            _create_space(api, space, private)
+            api.auth_check(space, repo_type="space", write=True)
+
+
+def publish(run: Path, to: str, private: bool = False, space: str | None = None) -> Published:
+    """Put a run folder on the Hub in one commit, read it back, call it, and deploy its Space.
+
+    Args:
+        run: A complete, evaluated run folder.
+        to: The model repository, `user/name`.
+        private: Whether to create the repositories private.
+        space: The Space repository, if there is to be one.
+
+    Raises:
+        RunError: The folder is incomplete.
+        HubError: What the Hub refused, and what to do about it.
+    """
+    runs.check_complete(run)
+    check_target(to, private, space)
+    rendered = card.render(runs.load_results(run), to)
+    (run / "README.md").write_text(rendered, encoding="utf-8")
+    files = {
+        str(file.relative_to(run)): file
+        for file in sorted(run.rglob("*"))
+        if file.is_file() and file.relative_to(run).parts[0] not in runs.KEPT_AT_HOME
+    }
+    with _explained(f"publishing {run} to {to}"):
+        title = f"Publish {run.name}: accuracy {_accuracy(run)}"
+        revision = _commit(HfApi(), to, "model", files, title)
+        runs.print_line(f"pushed {len(files)} files to {to} at {revision[:12]}; reading them back")
+    _verify(to, revision, files, runs.load_results(run))
+    url = f"{constants.ENDPOINT}/{to}"
+    if not space:
+        return Published(to, revision, url)
+    with _explained(f"deploying the Space {space}", space=True):
+        return Published(to, revision, url, _deploy(space, to, revision, private))
+
+
+def push_checkpoint(checkpoint: Path, repo_id: str) -> None:
+    """Replace the checkpoint kept on the Hub by this one, in one commit on a private repository.
+
+    Raises:
+        HubError: What the Hub refused.
+    """
+    run = checkpoint.parent.parent
+    folder = checkpoint.parent
+    kept = [run / "recipe.yaml", *(f for f in folder.rglob("*") if f.is_file())]
+    files = {str(file.relative_to(run)): file for file in kept if file.exists()}
+    with _explained(f"pushing a checkpoint to {repo_id}"):
+        api = HfApi()
+        api.create_repo(repo_id, private=True, exist_ok=True)
+        _commit(api, repo_id, "model", files, f"Checkpoint {checkpoint.name}")
+
+
+def pull_checkpoint(repo_id: str, run: Path) -> bool:
+    """Bring the checkpoint kept on the Hub into a run folder; False where there is none.
+
+    Raises:
+        HubError: What the Hub refused.
+    """
+    with _explained(f"fetching the checkpoint from {repo_id}"):
+        try:
+            snapshot_download(
+                repo_id, local_dir=run, allow_patterns=["recipe.yaml", "checkpoints/**"]
+            )
+        except RepositoryNotFoundError:
+            return False
+    return (run / "recipe.yaml").exists()
+
+
+def _commit(
+    api: HfApi, repo_id: str, repo_type: str, files: Mapping[str, Path | bytes], title: str
+) -> str:
+    """Make the repository hold exactly these files, in one commit; returns its SHA.
+
+    `upload_folder` would make several commits under xet.
+    """
+    head = api.repo_info(repo_id, repo_type=repo_type).sha
+    there = set(api.list_repo_files(repo_id, repo_type=repo_type, revision=head))
+    stale = there - set(files) - KEPT_ON_HUB
+    done = api.create_commit(
+        repo_id,
+        repo_type=repo_type,
+        operations=[
+            *(CommitOperationAdd(name, content) for name, content in files.items()),
+            *(CommitOperationDelete(name) for name in sorted(stale)),
+        ],
+        commit_message=title,
+        parent_commit=head,  # someone else's push in between is a 412, not overwritten
+    )
+    assert done.oid is not None
+    return done.oid
+
+
+def _verify(repo_id: str, revision: str, files: dict[str, Path], results: dict[str, Any]) -> None:
+    """Download what was pushed into an empty cache, compare it, and call `pipeline()` on it."""
+    with tempfile.TemporaryDirectory() as empty:
+        cache = {"HF_HUB_CACHE": f"{empty}/hub", "HF_XET_CACHE": f"{empty}/xet"}
+        called = subprocess.run(
+            [sys.executable, "-m", "train.caller", repo_id, "--revision", revision]
+            + ["A joy from start to finish.", "Dull, long and badly acted.", LONG_REVIEW],
+            env={**os.environ, **cache},
+            cwd=Path(__file__).parent.parent,
+            capture_output=True,
+            text=True,
+        )
+    again = (
+        "the model is pushed and the run folder is whole: "
+        f"`python -m train publish RUN --to {repo_id}` tries again"
+    )
+    if called.returncode:
+        raise HubError(
+            f"{repo_id} at {revision} can't be called — {again}:\n{called.stderr[-2000:]}"
+        )
+    answer = json.loads(called.stdout.strip().splitlines()[-1])
+    for name, file in files.items():
+        if answer["files"].get(name) != _sha256(file):
+            raise HubError(f"{name} came back from {repo_id} other than it was pushed — {again}")
+    named = {a["label"] for a in answer["answers"]} <= set(results["recipe"]["labels"])
+    if not named:
+        raise HubError(f"{repo_id} answers with labels that are not the recipe's — {again}")
+    runs.print_line(f"{len(files)} files came back equal, and pipeline() answers")
+
+
+def _deploy(space: str, model: str, revision: str, private: bool) -> str:
+    """Push `space/` with its front matter filled in, and tell it which model to pull."""
+    api = HfApi()
+    _create_space(api, space, private)
+    about = "the model that this Space shows"
+    api.add_space_variable(space, "MODEL_ID", model, description=about)
+    api.add_space_variable(space, "MODEL_REVISION", revision, description="its exact version")
+    files: dict[str, Path | bytes] = {
+        str(file.relative_to(SPACE)): file
+        for file in sorted(SPACE.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    files["README.md"] = space_readme(model, revision, private).encode()
+    _commit(api, space, "space", files, f"Show {model} at {revision[:12]}")
+    return f"{constants.ENDPOINT}/spaces/{space}"
+
+
+def space_readme(model: str, revision: str, private: bool = False) -> str:
+    """`space/README.md` with the gradio version of its pin and the model that it shows."""
+    readme = RepoCard(
+        (SPACE / "README.md").read_text(encoding="utf-8"), ignore_metadata_errors=False
+    )
+    pins = (SPACE / "requirements.txt").read_text(encoding="utf-8")
+    pinned = re.search(r"^gradio(?:\[.*\])?==(\S+)", pins, flags=re.MULTILINE)
+    assert pinned is not None, "space/requirements.txt pins gradio"
+    readme.data["sdk_version"] = pinned[1]
+    readme.data["models"] = [model]
+    if not private:  # the Hub preloads public repositories only
+        needed = ",".join([*runs.MODEL_FILES])
+        readme.data["preload_from_hub"] = [f"{model} {needed} {revision}"]
+    return str(readme)
+
+
+def _create_space(api: HfApi, space: str, private: bool) -> None:
+    api.create_repo(
+        space, repo_type="space", space_sdk="gradio", private=private or None, exist_ok=True
+    )
+
+
+def _accuracy(run: Path) -> str:
+    return f"{runs.load_results(run)['metrics']['test']['accuracy']:.4f}"
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+_NO_TOKEN = (
+    "no token for the Hub — make one with the right to write on the Hub's settings page "
+    "(Access Tokens), then `hf auth login`, or put it into the environment as HF_TOKEN"
+)
+
+_REMEDIES = {
+    401: "the token is not accepted; make a new one with the right to write and `hf auth login`",
+    402: "the Hub asks for payment; see the account's billing page",
+    403: "the token may not write there; use one with the role `write` (or a fine-grained one that "
+    "names this repository) and a namespace that is yours",
+    404: "no such repository, or it is private and the token may not see it",
+    409: "the repository is there already in another form, or is being written to; wait a moment "
+    "or choose another name",
+    412: "somebody pushed in between; run the same command again",
+    413: "the Hub refuses files of that size",
+    429: "too many requests; wait a few minutes",
+}
+_SPACE_402 = (
+    "creating a Gradio Space on this account has to be paid for. Ways out: ask for ZeroGPU, free "
+    "for personal accounts in good standing (create it by hand with hardware `zero-a10g`, then run "
+    "this again), take a PRO or Team plan, or leave --space out and use the app with `make space`"
+)
+
+
+@contextmanager
+def _explained(action: str, *, space: bool = False) -> Iterator[None]:
+    """Turn what goes wrong on the wire into what was being done and what to do now."""
+    whole = "nothing in the run folder has changed; `python -m train publish` can be run later"
+    try:
+        yield
+    except LocalTokenNotFoundError as error:
+        raise HubError(_NO_TOKEN) from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else None
+        remedy = _REMEDIES.get(status or 0, "the Hub is in trouble; try again in a few minutes")
+        if status == 402 and space:
+            remedy = _SPACE_402
+        said = error.server_message or str(error).strip().partition("\n")[0]
+        raise HubError(
+            f"{action}: {status} from {constants.ENDPOINT} ({said}) — {remedy}; {whole}"
+        ) from error
+    except (HTTPError, ConnectionError, TimeoutError, RuntimeError) as error:
+        raise HubError(
+            f"{action}: the connection to {constants.ENDPOINT} failed ({error}) — check the "
+            f"network and HF_ENDPOINT; {whole}"
+        ) from error

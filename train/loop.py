@@ -1,0 +1,315 @@
+"""The training loop, on accelerate, and nothing else.
+
+In: a model and tokens. Out: the model with its best weights, and a history; on the way,
+checkpoints from which a stopped run goes on as if it had never stopped.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from train import checkpoints
+from train.checkpoints import Progress
+from train.errors import Diverged, Interrupted, RecipeError
+from train.recipe import Recipe
+from train.reviews import IntArray
+from train.signals import StopRequest
+from train.tokens import Tokens, batches, pad
+
+LOG_POINTS = 200  # points of the training curve, however long the run
+
+
+def choose_precision(recipe: Recipe) -> str:
+    """`fp16`, `bf16` or `fp32`: what the recipe asks for, or the fastest that trains well here.
+
+    Raises:
+        RecipeError: fp16 without a CUDA GPU.
+    """
+    cuda = torch.cuda.is_available()
+    if recipe.precision == "fp16" and not cuda:
+        raise RecipeError(
+            "precision fp16 needs a CUDA GPU, and none is here — use --set precision=auto, which "
+            "takes bf16 on a CPU that multiplies it and fp32 elsewhere"
+        )
+    if recipe.precision != "auto":
+        return recipe.precision
+    if cuda:
+        return "fp16"
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native and not torch.backends.mps.is_available() else "fp32"
+
+
+def accelerator_for(recipe: Recipe) -> Accelerator:
+    """The accelerator in the recipe's precision, on whatever devices this was launched."""
+    precision = choose_precision(recipe)
+    return Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+
+
+@dataclass
+class Run:
+    """What one training run holds together."""
+
+    recipe: Recipe
+    accelerator: Accelerator
+    model: nn.Module  # as prepared by accelerate
+    optimizer: Any
+    train: Tokens
+    validation: Tokens
+    pad_id: int
+    plan: list[IntArray]  # rows of each update, over all epochs
+    epoch_ends: list[int]  # updates done at the end of each epoch
+
+
+def fit(
+    model: Any,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    train: Tokens,
+    validation: Tokens,
+    pad_id: int,
+    folder: Path,
+    *,
+    resume: bool = False,
+    after_checkpoint: Callable[[Path], None] | None = None,
+) -> Progress:
+    """Train; the model ends with the weights of the lowest validation loss.
+
+    Args:
+        model: A classifier of transformers, fp32.
+        recipe: Its numbers; only those of the training are read here.
+        accelerator: From `accelerator_for`.
+        train: What to learn from; already cut to `max_tokens`.
+        validation: What to choose on.
+        pad_id: Token id that fills batches up.
+        folder: The run folder; checkpoints go to `checkpoints/` in it.
+        resume: Go on from the newest checkpoint there, if there is one.
+        after_checkpoint: Called with the folder of each checkpoint, to copy it elsewhere.
+
+    Raises:
+        Diverged: The loss became NaN; the last checkpoint before is kept.
+        Interrupted: Ctrl-C or SIGTERM, after writing a checkpoint.
+    """
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    plan, epoch_ends = plan_updates(train.lengths, recipe)
+    run = Run(recipe, accelerator, prepared, optimizer, train, validation, pad_id, plan, epoch_ends)
+    progress = Progress()
+    if resume and (last := checkpoints.newest(folder)):
+        progress = checkpoints.load(last, model, optimizer, accelerator.scaler)
+        tqdm.write(f"resuming from update {progress.step} of {len(plan)} ({last})")
+    save = _Saver(run, model, folder, progress, after_checkpoint)
+    _train(run, progress, save)
+    checkpoints.load_weights(checkpoints.best(folder), model)
+    return progress
+
+
+def plan_updates(lengths: IntArray, recipe: Recipe) -> tuple[list[IntArray], list[int]]:
+    """The rows of every update of the run and, for each epoch, the updates done at its end."""
+    plan: list[IntArray] = []
+    ends: list[int] = []
+    for epoch in range(recipe.epochs):
+        plan += batches(lengths, recipe.batch_tokens, (recipe.seed, epoch))
+        ends.append(len(plan))
+    return plan, ends
+
+
+def parameter_groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
+    """Parameters by peak learning rate (body, head) and weight decay (none on biases, norms)."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        body = name.startswith(f"{model.base_model_prefix}.")
+        peak = recipe.learning_rate if body else recipe.head_learning_rate or recipe.learning_rate
+        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((peak, decay), []).append(parameter)
+    return [
+        {"params": found, "lr": peak, "peak": peak, "weight_decay": decay}
+        for (peak, decay), found in groups.items()
+    ]
+
+
+def learning_rate_factor(step: int, total: int, recipe: Recipe) -> float:
+    """Share of the peak learning rate at an update, in (0, 1]."""
+    warmup = math.ceil(recipe.warmup_fraction * total)
+    if step < warmup:
+        return (step + 1) / warmup
+    left = 1 - (step - warmup) / max(1, total - warmup)
+    if recipe.schedule == "cosine":
+        return 0.5 * (1 - math.cos(math.pi * left))
+    return left if recipe.schedule == "linear" else 1.0
+
+
+class _Saver:
+    """Writes checkpoints of one run; only the main process does."""
+
+    def __init__(
+        self,
+        run: Run,
+        model: Any,
+        folder: Path,
+        progress: Progress,
+        after: Callable[[Path], None] | None,
+    ) -> None:
+        self.run, self.model, self.folder = run, model, folder
+        self.progress, self.after = progress, after
+
+    def checkpoint(self) -> None:
+        if self.run.accelerator.is_main_process:
+            saved = checkpoints.save(
+                self.folder,
+                self.model,
+                self.run.optimizer,
+                self.run.accelerator.scaler,
+                self.progress,
+            )
+            if self.after:
+                self.after(saved)
+        self.run.accelerator.wait_for_everyone()
+
+    def best(self) -> None:
+        if self.run.accelerator.is_main_process:
+            checkpoints.save_best(self.folder, self.model)
+
+
+def _train(run: Run, progress: Progress, save: _Saver) -> None:
+    recipe, total = run.recipe, len(run.plan)
+    evaluate_at = _evaluation_steps(run)
+    log_every = max(1, total // LOG_POINTS)
+    reviews_per_update = sum(len(rows) for rows in run.plan) / max(1, total)
+    loss_sum = torch.zeros((), device=run.accelerator.device)
+    started, seconds_before = time.perf_counter(), progress.seconds
+    logged = progress.step
+    bar = tqdm(
+        total=total,
+        initial=progress.step,
+        desc="train",
+        unit="update",
+        disable=not run.accelerator.is_main_process,
+    )
+    with StopRequest() as stop, bar:
+        while progress.step < total and not progress.stopped:
+            step = progress.step
+            loss_sum += _update(run, step, reviews_per_update)
+            progress.step += 1
+            progress.tokens += int(run.train.lengths[run.plan[step]].sum())
+            progress.seconds = seconds_before + time.perf_counter() - started
+            bar.update()
+            evaluating = progress.step in evaluate_at
+            saving = progress.step % recipe.checkpoint_every == 0 or stop.requested
+            if evaluating or saving or progress.step % log_every == 0:
+                loss = float(run.accelerator.reduce(loss_sum)) / (progress.step - logged)
+                _log(progress, loss, bar, save.folder)
+                loss_sum.zero_()
+                logged = progress.step
+            if evaluating:
+                _validate(run, progress, save, bar)
+            if saving or (evaluating and not progress.stopped):
+                save.checkpoint()
+            if stop.requested and progress.step < total:
+                raise Interrupted(
+                    f"stopped at update {progress.step} of {total}; checkpoint in "
+                    f"{save.folder / 'checkpoints'} — the same command with --resume goes on"
+                )
+
+
+def _evaluation_steps(run: Run) -> set[int]:
+    steps: set[int] = set()
+    begin = 0
+    for end in run.epoch_ends:
+        parts = np.linspace(begin, end, run.recipe.evaluations_per_epoch + 1)[1:]
+        steps |= {int(part) for part in parts.round()}
+        begin = end
+    return steps
+
+
+def _update(run: Run, step: int, reviews_per_update: float) -> torch.Tensor:
+    """One optimizer step; returns this process's share of the mean loss, on the device.
+
+    Every review weighs the same, whichever batch it is in, so that neither the number of
+    processes nor `accumulation` changes what is learned.
+    """
+    recipe, accelerator = run.recipe, run.accelerator
+    # Dropout depends on the update alone, so a resumed run needs no state of the generators.
+    torch.manual_seed(hash((recipe.seed, step, accelerator.process_index)) % 2**63)
+    factor = learning_rate_factor(step, len(run.plan), recipe)
+    for group in run.optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+    parts = np.array_split(run.plan[step], accelerator.num_processes * recipe.accumulation)
+    mine = parts[accelerator.process_index :: accelerator.num_processes]
+    run.model.train()
+    total = torch.zeros((), device=accelerator.device)
+    for i, rows in enumerate(mine):
+        # A process without a review still takes part in the exchange, with weight nought.
+        weight = 1.0 if len(rows) else 0.0
+        rows = rows if len(rows) else run.plan[step][:1]
+        last = i == len(mine) - 1
+        with nullcontext() if last else accelerator.no_sync(run.model):
+            losses = _losses(run, run.train, rows)
+            loss = weight * losses.sum() / reviews_per_update
+            # accelerate averages gradients over processes; we want their sum.
+            accelerator.backward(loss * accelerator.num_processes)
+        total += loss.detach()
+    accelerator.clip_grad_norm_(run.model.parameters(), recipe.max_grad_norm)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    return total
+
+
+def _losses(run: Run, tokens: Tokens, rows: IntArray) -> torch.Tensor:
+    """Cross-entropy of each review, (reviews,)."""
+    device = run.accelerator.device
+    batch = {
+        key: torch.from_numpy(value).to(device, non_blocking=True)
+        for key, value in pad(tokens, rows, run.pad_id).items()
+    }
+    labels = torch.from_numpy(tokens.labels[rows]).to(device, non_blocking=True)
+    with run.accelerator.autocast():
+        logits = run.model(**batch).logits  # (reviews, labels)
+    return functional.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def _validate(run: Run, progress: Progress, save: _Saver, bar: "tqdm[Any]") -> None:
+    """Mean validation loss into the history; keeps the best weights; decides on stopping."""
+    accelerator = run.accelerator
+    groups = batches(run.validation.lengths, 2 * run.recipe.batch_tokens, seed=None)
+    run.model.eval()
+    total = torch.zeros((), device=accelerator.device)
+    with torch.inference_mode():
+        for rows in groups[accelerator.process_index :: accelerator.num_processes]:
+            total += _losses(run, run.validation, rows).sum()
+    loss = float(accelerator.reduce(total)) / len(run.validation.labels)
+    progress.history["validation"].append({"step": progress.step, "loss": loss})
+    better = loss < progress.best_loss
+    if better:
+        progress.best_loss, progress.since_best = loss, 0
+        save.best()
+    else:
+        progress.since_best += 1
+    patience = run.recipe.early_stopping_patience
+    progress.stopped = patience is not None and progress.since_best >= patience
+    if accelerator.is_main_process:
+        note = "best so far" if better else f"best is {progress.best_loss:.4f}"
+        note += "; stopping early" if progress.stopped else ""
+        bar.write(f"update {progress.step}: validation loss {loss:.4f} ({note})")
+
+
+def _log(progress: Progress, loss: float, bar: "tqdm[Any]", folder: Path) -> None:
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"the loss became {loss} by update {progress.step} — the last good checkpoint is kept "
+            f"in {folder / 'checkpoints'}; try a lower learning_rate, a longer warmup_fraction, a "
+            "lower max_grad_norm, or precision=fp32"
+        )
+    progress.history["train"].append({"step": progress.step, "loss": loss})
+    speed = progress.tokens / max(progress.seconds, 1e-9)
+    bar.set_postfix_str(f"loss {loss:.4f}, {speed:,.0f} tokens/s")

@@ -1,0 +1,175 @@
+"""The classifier: from a pre-trained encoder to a folder that `pipeline()` loads as it is.
+
+In: a recipe. Out: a model and a tokenizer, and a saved folder. Whatever inference needs travels
+inside them: label names, clean-up of `<br />`, room for long reviews, calibrated scores.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import set_seed
+from tokenizers import Regex, normalizers
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from train.errors import ModelError
+from train.recipe import Recipe
+
+TOKENIZER_KEYS = ["unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
+
+
+def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model with a new classifier, and its tokenizer.
+
+    The seed is set before the head is created: with another order the same seed would give
+    another model (transformers#8569).
+
+    Raises:
+        ModelError: The base model is missing, gated, has no safetensors, or can't read so much.
+    """
+    where = {"revision": recipe.base_revision or "main"}
+    if Path(recipe.base_model).exists():
+        where = {}
+    set_seed(recipe.seed)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(recipe.base_model, **where)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            recipe.base_model,
+            num_labels=len(recipe.labels),
+            id2label=dict(enumerate(recipe.labels)),
+            label2id={label: i for i, label in enumerate(recipe.labels)},
+            dtype=torch.float32,  # fp16 weights can't be trained with loss scaling
+            use_safetensors=True,
+            **where,
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(_unavailable(recipe, error)) from error
+    stretch_positions(model, recipe.positions)
+    return model, portable(tokenizer, recipe.positions)
+
+
+def load(source: str, revision: str | None = None) -> tuple[Any, Any]:
+    """A classifier that is already trained, from a run folder or the Hub, with its tokenizer.
+
+    Raises:
+        ModelError: It is missing, gated or not a classifier with named labels.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            source, revision=revision, dtype=torch.float32, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"no model at {source} — give a run folder that `fit` has finished or a Hub id that "
+            f"you may read: {str(error).strip().partition(chr(10))[0]}"
+        ) from error
+    return model.eval(), tokenizer
+
+
+def stretch_positions(model: PreTrainedModel, positions: int) -> None:
+    """Give the model room for `positions` tokens by repeating its trained position embeddings.
+
+    `pipeline()` never truncates, so a review with more tokens than positions would crash it.
+    The copies are starting values: reviews that reach them are trained like all others.
+
+    Raises:
+        ModelError: The positions are not a plain table (so can't be tiled), and too few.
+    """
+    have = model.config.max_position_embeddings
+    if positions <= have:
+        return
+    embeddings = getattr(model.base_model, "embeddings", None)
+    table = getattr(embeddings, "position_embeddings", None)
+    if not isinstance(table, nn.Embedding) or table.padding_idx is not None:
+        raise ModelError(
+            f"positions must be at most {have} for a {model.config.model_type} model, whose "
+            f"position embeddings can't be stretched, got {positions} — --set positions={have}"
+        )
+    assert embeddings is not None
+    longer = nn.Embedding(positions, table.embedding_dim)
+    with torch.no_grad():
+        repeats = -(-positions // have)
+        longer.weight.copy_(table.weight.repeat(repeats, 1)[:positions])  # (positions, width)
+    embeddings.position_embeddings = longer
+    embeddings.register_buffer("position_ids", torch.arange(positions)[None], persistent=False)
+    if hasattr(embeddings, "token_type_ids"):
+        zeros = torch.zeros(1, positions, dtype=torch.long)
+        embeddings.register_buffer("token_type_ids", zeros, persistent=False)
+    model.config.max_position_embeddings = positions
+
+
+def portable(tokenizer: PreTrainedTokenizerBase, positions: int) -> PreTrainedTokenizerBase:
+    """The same tokenizer with `<br />` read as a space, in the form that all loaders keep.
+
+    transformers 5 rebuilds the normalizer of its own BERT classes and would drop ours; the
+    generic fast class keeps it. No truncation or padding is saved with it.
+
+    Raises:
+        ModelError: The base model has no fast tokenizer.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(
+            f"{tokenizer.name_or_path} has no tokenizer.json — choose a base model with one"
+        )
+    breaks = normalizers.Replace(Regex(r"<br\s*/?>"), " ")
+    steps = [breaks] if backend.normalizer is None else [breaks, backend.normalizer]
+    backend.normalizer = normalizers.Sequence(steps)
+    backend.no_truncation()
+    backend.no_padding()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_max_length=positions,
+        model_input_names=tokenizer.model_input_names,
+        **{key: getattr(tokenizer, key) for key in TOKENIZER_KEYS if getattr(tokenizer, key)},
+    )
+
+
+def fold_temperature(model: PreTrainedModel, temperature: float) -> None:
+    """Divide the last layer by the temperature: the logits are calibrated, nothing is added."""
+    heads = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    head = heads[-1]
+    assert head.out_features == model.config.num_labels
+    with torch.no_grad():
+        head.weight.div_(temperature)
+        if head.bias is not None:
+            head.bias.div_(temperature)
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write config, weights and tokenizer so that transformers 4 and 5 read them alike."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    # "TokenizersBackend", what transformers 5 writes, is unknown to 4.x (transformers#47553).
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    config["model_input_names"] = tokenizer.model_input_names
+    for key in ["is_local", "local_files_only", "backend"]:
+        config.pop(key, None)
+    file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _unavailable(recipe: Recipe, error: Exception) -> str:
+    from huggingface_hub import constants
+
+    reason = str(error).strip()
+    gated = "gated" in reason.casefold()
+    remedy = (
+        "ask for access on its page and log in with `hf auth login`"
+        if gated
+        else "check base_model and base_revision, log in if it is private, or name a local folder"
+    )
+    return (
+        f"base model {recipe.base_model!r} (revision {recipe.base_revision or 'main'}) can't be "
+        f"loaded from {constants.ENDPOINT} — {remedy}: {reason.partition(chr(10))[0]}"
+    )

@@ -1,0 +1,246 @@
+"""Every number of a run, in one place, checked.
+
+In: a YAML file and `key=value` overrides. Out: a frozen `Recipe`. Nothing else in the project
+holds a default of a run, so that the recipe saved in a run folder says all there is to say.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from train.errors import RecipeError
+
+RECIPES = Path(__file__).parent / "recipes"
+FILES = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".parquet": "parquet"}  # -> builder
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Dataset(Section):
+    """Where labelled reviews come from, and which columns hold what."""
+
+    source: str = Field(
+        min_length=1, description="a Hub dataset id, or a CSV, TSV, JSONL, Parquet file or folder"
+    )
+    revision: str | None = Field(None, description="commit or tag of a Hub dataset")
+    config: str | None = Field(None, description="configuration of a Hub dataset that has several")
+    text: str = Field("text", description="column of the review")
+    text_pair: str | None = Field(None, description="column of a second text, for text pairs")
+    label: str = Field("label", description="column of the label")
+    label_map: dict[str, str | None] | None = Field(
+        None, description="value in the label column -> label name, or null to leave the row out"
+    )
+    group: str | None = Field(
+        None, description="column (a film's title or id) that splits must not share"
+    )
+    train: str = Field("train", description="split to train on")
+    validation: str | None = Field(None, description="split to choose on; null: its own or carved")
+    test: str | None = Field(None, description="split to test on once; null: its own or carved")
+    on_empty: Literal["error", "skip"] = Field("error", description="what to do with empty reviews")
+
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _text_keys(cls, value: Any) -> Any:
+        # YAML reads `1:` as an integer; labels are compared as text.
+        return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+
+    @property
+    def is_local(self) -> bool:
+        """Whether `source` names a file or folder rather than a Hub dataset."""
+        looks_local = self.source.startswith((".", "/", "~")) or Path(self.source).suffix in FILES
+        return looks_local or os.path.exists(self.source)
+
+
+class Recipe(Section):
+    """One run: data, base model, and every number of the training."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", description="names the run folder")
+    language: str = Field("en", description="language code of the reviews, for the card")
+    licence: str = Field("apache-2.0", description="licence of the published weights")
+    labels: Annotated[list[str], Field(min_length=2)] = Field(
+        ["NEGATIVE", "POSITIVE"], description="label names, in the order of the model's outputs"
+    )
+
+    datasets: Annotated[list[Dataset], Field(min_length=1)]
+    validation_fraction: Fraction = Field(0.1, description="share of train, where carved")
+    test_fraction: Fraction = Field(0.1, description="share of train, where carved")
+    split_seed: int = Field(0, ge=0, description="seed of the carving, apart from `seed`")
+    max_train: Count | None = Field(None, description="train on at most so many reviews")
+    max_validation: Count | None = Field(None, description="validate on at most so many reviews")
+    max_test: Count | None = Field(None, description="test on at most so many reviews")
+
+    base_model: str = Field(min_length=1, description="Hub id or folder of the pre-trained encoder")
+    base_revision: str | None = Field(None, description="commit or tag of the base model")
+    positions: int = Field(
+        4096, ge=16, le=32768, multiple_of=8, description="tokens the published model reads"
+    )
+    max_tokens: int = Field(512, ge=16, description="tokens of a review read in training")
+    truncation: Literal["head", "head_tail"] = Field(
+        "head_tail", description="what is kept of a review beyond `max_tokens`"
+    )
+
+    seed: int = Field(0, ge=0, description="seed of the head, the order and the dropout")
+    precision: Literal["auto", "fp16", "bf16", "fp32"] = Field(
+        "auto", description="auto: fp16 on CUDA, bf16 on a CPU that has it, else fp32"
+    )
+    epochs: int = Field(3, ge=1, le=1000, description="passes over the training reviews")
+    batch_tokens: int = Field(
+        8192, ge=16, description="padded tokens of one update, over all processes"
+    )
+    accumulation: Count = Field(1, description="passes that one update is split into, for memory")
+    learning_rate: LearningRate = Field(5e-5, description="peak for the body, usually 2e-5 to 2e-4")
+    head_learning_rate: LearningRate | None = Field(
+        None, description="peak for the classifier, usually 1 to 10 times learning_rate"
+    )
+    weight_decay: float = Field(0.01, ge=0, lt=1, description="of AdamW; not on biases and norms")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="after warm-up")
+    warmup_fraction: float = Field(0.1, ge=0, lt=1, description="share of updates that warm up")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    evaluations_per_epoch: Count = Field(1, description="validations, evenly spread over an epoch")
+    early_stopping_patience: Count | None = Field(
+        None, description="stop after so many validations without a lower loss"
+    )
+    checkpoint_every: Count = Field(200, description="updates between checkpoints")
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: list[str]) -> list[str]:
+        if len({label.casefold() for label in labels}) < len(labels):
+            raise ValueError(f"must be different from each other, got {labels}")
+        return labels
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_tokens > self.positions:
+            raise ValueError(
+                f"max_tokens must be at most positions ({self.positions}), got {self.max_tokens}: "
+                "the model can't train on more than it reads"
+            )
+        if self.accumulation > self.batch_tokens // 16:
+            raise ValueError(
+                f"accumulation must leave 16 tokens to each pass, got {self.accumulation} passes "
+                f"for batch_tokens {self.batch_tokens}"
+            )
+        for dataset in self.datasets:
+            unknown = {v for v in (dataset.label_map or {}).values() if v} - set(self.labels)
+            if unknown:
+                raise ValueError(
+                    f"label_map must lead to one of {self.labels} or null, got {sorted(unknown)}"
+                )
+        if len({d.text_pair is None for d in self.datasets}) > 1:
+            raise ValueError("text_pair must be set for all datasets or for none")
+        return self
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether the model reads two texts at a time."""
+        return self.datasets[0].text_pair is not None
+
+
+def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe and apply overrides.
+
+    Args:
+        path: A YAML file, or the bare name of one in `train/recipes/`.
+        overrides: `key=value` pairs; the value is YAML. A dotted key reaches into a section:
+            `datasets.source=my.csv` sets it in every dataset, `datasets.1.source=…` in the second.
+
+    Raises:
+        RecipeError: The file is missing or not YAML, a key is unknown or a value breaks its rule.
+    """
+    file = Path(path)
+    if not file.exists() and (RECIPES / f"{path}.yaml").exists():
+        file = RECIPES / f"{path}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        raise RecipeError(f"no recipe at {path} — give a YAML file, or one of: {known}")
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{file} must hold `key: value` lines, got {type(values).__name__}")
+    for text in overrides or []:
+        override(values, text)
+    return parse(values, str(file))
+
+
+def parse(values: dict[str, Any], origin: str = "recipe") -> Recipe:
+    """Check a mapping and make it a recipe; see `load`."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        lines = "\n".join(f"  {_explain(detail)}" for detail in error.errors())
+        raise RecipeError(f"{origin}:\n{lines}") from None
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as YAML, every default spelled out."""
+    return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def override(values: dict[str, Any], assignment: str) -> None:
+    """Apply one `key=value` to the raw values of a recipe, in place; see `load`."""
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set takes key=value, got {assignment!r} — for example --set epochs=2")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {key}: {text!r} is not a YAML value: {error}") from error
+    *parents, leaf = key.split(".")
+    targets: list[Any] = [values]
+    for parent in parents:
+        targets = [child for target in targets for child in _children(target, parent, key)]
+    for target in targets:
+        for entry in target if isinstance(target, list) else [target]:
+            if not isinstance(entry, dict):
+                raise RecipeError(f"--set {key}: {leaf!r} is not inside a section of the recipe")
+            entry[leaf] = value
+
+
+def _children(target: Any, name: str, key: str) -> list[Any]:
+    if isinstance(target, list) and name.isdigit() and int(name) < len(target):
+        return [target[int(name)]]
+    if isinstance(target, dict) and name in target:
+        return [target[name]]
+    raise RecipeError(f"--set {key}: the recipe has no {name!r} there")
+
+
+def _explain(detail: Any) -> str:
+    """One pydantic error as rule, value seen and remedy."""
+    *sections, leaf = detail["loc"] or ("recipe",)
+    section: type[Section] = Dataset if "datasets" in sections else Recipe
+    where = ".".join(str(part) for part in detail["loc"]) or "recipe"
+    if detail["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(leaf), section.model_fields, n=1)
+        return f"unknown key {where!r}" + (f" — did you mean {close[0]!r}?" if close else "")
+    if detail["type"] == "missing":
+        field = section.model_fields[str(leaf)]
+        return f"{where} is missing ({field.description or 'see train/recipes/imdb.yaml'})"
+    if detail["type"] == "value_error":
+        reason = str(detail["ctx"]["error"])
+        return f"{where} {reason}" if detail["loc"] else reason
+    rule = re.sub(r"^(Input|Value|String|List) should ", "must ", detail["msg"])
+    known = section.model_fields.get(str(leaf))
+    about = f" ({known.description})" if known and known.description else ""
+    return f"{where} {rule}, got {detail['input']!r}{about}{_meant(str(leaf), detail['input'])}"
+
+
+def _meant(leaf: str, value: Any) -> str:
+    if leaf.endswith("learning_rate") and isinstance(value, int | float) and value > 1:
+        return f" — did you mean {value:g}e-5?"
+    return ""

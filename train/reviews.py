@@ -1,0 +1,221 @@
+"""Reviews: from datasets to clean, disjoint splits.
+
+In: a recipe. Out: `Split`s of texts and label numbers, no text and no group in two of them.
+"""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from train import sources
+from train.errors import DataError
+from train.recipe import Dataset, Recipe
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled texts; all lists have one entry a review."""
+
+    texts: list[str]
+    labels: list[int]
+    pairs: list[str] | None = None
+    groups: list[str] | None = None
+    left_out: dict[str, int] = field(default_factory=dict)  # reason -> rows
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: IntArray, **left_out: int) -> "Split":
+        """The given rows, in that order; counts of what was left out are added."""
+
+        def pick(values: list[Any] | None) -> list[Any] | None:
+            return None if values is None else [values[i] for i in rows]
+
+        reasons = Counter(self.left_out) + Counter(left_out)
+        return Split(
+            pick(self.texts) or [],
+            pick(self.labels) or [],
+            pick(self.pairs),
+            pick(self.groups),
+            dict(reasons),
+        )
+
+    def keys(self) -> list[tuple[str, str]]:
+        """What makes two reviews the same: their texts, whatever the case and the spacing."""
+        pairs = self.pairs or [""] * len(self)
+        return [(_folded(a), _folded(b)) for a, b in zip(self.texts, pairs, strict=True)]
+
+    def sha256(self) -> str:
+        """Fingerprint of texts and labels in their order."""
+        digest = hashlib.sha256()
+        for row in zip(self.texts, self.pairs or [""] * len(self), self.labels, strict=True):
+            digest.update(repr(row).encode())
+        return digest.hexdigest()
+
+
+def load(recipe: Recipe) -> dict[str, Split]:
+    """Read, clean and split: `train`, `validation` and `test`, with no text in two of them.
+
+    Raises:
+        DataError: See `sources.read`; or a label is unknown, a review is empty, a split is empty,
+            or a label has no review to learn from.
+    """
+    parts = [_split(dataset, recipe) for dataset in recipe.datasets]
+    splits = {name: _concatenate([p[name] for p in parts]) for name in parts[0]}
+    # A text that stands in two splits stays in the one that is scored.
+    test, validation = set(splits["test"].keys()), set(splits["validation"].keys())
+    splits["validation"] = _without(splits["validation"], test, "also in test")
+    splits["train"] = _without(splits["train"], test | validation, "also in test or validation")
+    for name, most in [
+        ("train", recipe.max_train),
+        ("validation", recipe.max_validation),
+        ("test", recipe.max_test),
+    ]:
+        splits[name] = sample(splits[name], most, recipe.split_seed)
+        if not len(splits[name]):
+            raise DataError(f"no review is left in {name} — raise {name}_fraction or add reviews")
+    present = {recipe.labels[label] for label in splits["train"].labels}
+    if missing := set(recipe.labels) - present:
+        raise DataError(
+            f"train must hold every label, got none of {sorted(missing)} — check `labels` and "
+            "`label_map`, or add reviews"
+        )
+    return splits
+
+
+def read_split(dataset: Dataset, name: str, labels: list[str], most: int | None = None) -> Split:
+    """One split of one dataset, cleaned, for evaluation; `most` rows chosen with a fixed seed."""
+    found = sources.read(dataset.model_copy(update={"train": name}))
+    return sample(_clean(found[name], dataset, labels, name), most, seed=0)
+
+
+def sample(split: Split, most: int | None, seed: int) -> Split:
+    """At most so many reviews, chosen at random; all of them if `most` is None."""
+    if most is None or len(split) <= most:
+        return split
+    rows = np.random.default_rng(seed).permutation(len(split))[:most]
+    return split.take(np.sort(rows))
+
+
+def _split(dataset: Dataset, recipe: Recipe) -> dict[str, Split]:
+    found = sources.read(dataset)
+
+    def own(name: str | None, usual: str) -> Split | None:
+        name = name or (usual if usual in found and dataset.train != usual else None)
+        return None if name is None else _clean(found[name], dataset, recipe.labels, name)
+
+    train = own(dataset.train, "train")
+    assert train is not None
+    test = own(dataset.test, "test")
+    if test is None:
+        train, test = _carve(train, recipe.test_fraction, recipe.split_seed, "test")
+    validation = own(dataset.validation, "validation")
+    if validation is None:
+        fraction, seed = recipe.validation_fraction, recipe.split_seed
+        train, validation = _carve(train, fraction, seed, "validation")
+    return {"train": train, "validation": validation, "test": test}
+
+
+def _clean(rows: Any, dataset: Dataset, labels: list[str], name: str) -> Split:
+    """Columns to a `Split`: empty reviews refused or skipped, labels made numbers."""
+    where = f"{dataset.source} split {name!r}"
+    texts = [_text(value) for value in rows[dataset.text]]
+    pairs = [_text(v) for v in rows[dataset.text_pair]] if dataset.text_pair else None
+    groups = [str(value) for value in rows[dataset.group]] if dataset.group else None
+    empty = {i for i, text in enumerate(texts) if not text.strip()}
+    if empty and dataset.on_empty == "error":
+        raise DataError(
+            f"{where}: {len(empty)} empty reviews, {_rows(sorted(empty))} — fill or remove them, "
+            "or leave them out with --set datasets.on_empty=skip"
+        )
+    numbers = _label_numbers(rows, dataset, labels, where)
+    keep = [i for i, number in enumerate(numbers) if number is not None and i not in empty]
+    split = Split(texts, [-1 if n is None else n for n in numbers], pairs, groups)
+    unlabelled = len(numbers) - len(keep) - len(empty)
+    return split.take(np.array(keep, dtype=np.int64), empty=len(empty), unlabelled=unlabelled)
+
+
+def _label_numbers(rows: Any, dataset: Dataset, labels: list[str], where: str) -> list[int | None]:
+    """Each row's label as an index into `labels`, or None where `label_map` leaves it out."""
+    column = rows[dataset.label]
+    feature = rows.features[dataset.label]
+    names = {label.casefold(): i for i, label in enumerate(labels)}
+    known: dict[str, int | None]
+    if dataset.label_map is not None:
+        known = {k: None if v is None else labels.index(v) for k, v in dataset.label_map.items()}
+    else:
+        known = {**{str(i): i for i in range(len(labels))}, **names}
+        # A ClassLabel's numbers follow the dataset's own order of names, not ours.
+        for i, own in enumerate(getattr(feature, "names", [])):
+            known[str(i)] = names.get(own.casefold(), known.get(str(i)))
+    keys = [_key(value) for value in column]
+    numbers = [known.get(key, known.get(key.casefold(), -1)) for key in keys]
+    if bad := [i for i, number in enumerate(numbers) if number == -1]:
+        seen = sorted({keys[i] for i in bad})[:5]
+        raise DataError(
+            f"{where}: column {dataset.label!r} must hold one of {sorted(known)}, got {seen} in "
+            f"{_rows(bad)} — map them with --set 'datasets.label_map={{{seen[0]}: {labels[0]}, …}}'"
+            " (null leaves rows out)"
+        )
+    return numbers
+
+
+def _carve(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:
+    """Split off about `fraction` with the same mix of labels; no group is on both sides."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = max(2, round(1 / fraction))
+    groups = split.groups or [str(key) for key in split.keys()]  # the same text stays together
+    rarest = min(Counter(split.labels).values(), default=0)
+    if rarest < folds or len(set(groups)) < folds:
+        raise DataError(
+            f"too few reviews to carve {name} from: the rarest label has {rarest}, and there are "
+            f"{len(set(groups))} groups, at least {folds} of each are needed — add reviews, raise "
+            f"{name}_fraction (now {fraction}), or name a {name} split"
+        )
+    carver = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    rest, part = next(iter(carver.split(split.texts, split.labels, groups)))
+    return split.take(rest), replace(split.take(part), left_out={})
+
+
+def _without(split: Split, others: set[tuple[str, str]], reason: str) -> Split:
+    keep = [i for i, key in enumerate(split.keys()) if key not in others]
+    return split.take(np.array(keep, dtype=np.int64), **{reason: len(split) - len(keep)})
+
+
+def _concatenate(splits: list[Split]) -> Split:
+    def joined(parts: list[list[Any] | None]) -> list[Any] | None:
+        return None if None in parts else [value for part in parts for value in part or []]
+
+    return Split(
+        joined([s.texts for s in splits]) or [],
+        joined([s.labels for s in splits]) or [],
+        joined([s.pairs for s in splits]),
+        joined([s.groups for s in splits]),
+        dict(sum((Counter(s.left_out) for s in splits), Counter[str]())),
+    )
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _key(value: Any) -> str:
+    """A label as text: 4.0 and 4 are the same star."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else str(value).strip()
+
+
+def _rows(numbers: list[int]) -> str:
+    shown = ", ".join(str(n + 1) for n in numbers[:5])
+    return f"row{'s' if len(numbers) > 1 else ''} {shown}{', …' if len(numbers) > 5 else ''}"

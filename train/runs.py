@@ -1,0 +1,150 @@
+"""The run folder: the interface between all stages.
+
+In and out: `runs/NAME/` as DESIGN draws it; `results.json` in it is the one source of every
+number in the card, the README and the plots.
+"""
+
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from train import recipe as recipes
+from train.errors import RunError
+from train.recipe import Recipe
+
+PACKAGES = ["torch", "transformers", "tokenizers", "datasets", "accelerate", "huggingface_hub"]
+MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+KEPT_AT_HOME = ["checkpoints"]
+
+
+def prepare(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Make the folder ready for this recipe; an earlier run in it is moved aside, not lost.
+
+    Raises:
+        RunError: `resume`, but the folder holds a run of another recipe or none.
+    """
+    saved = folder / "recipe.yaml"
+    if resume:
+        if not saved.exists():
+            raise RunError(f"nothing to resume in {folder} — start without --resume")
+        _check_same(load_recipe(folder), recipe, folder)
+        return
+    if folder.exists() and any(folder.iterdir()):
+        kept = folder.with_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+        folder.rename(kept)
+        print_line(f"the earlier run is kept in {kept}")
+    folder.mkdir(parents=True, exist_ok=True)
+    saved.write_text(recipes.dump(recipe), encoding="utf-8")
+
+
+def load_recipe(folder: Path) -> Recipe:
+    """The recipe that a run folder was made with."""
+    try:
+        values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RunError(f"{folder} is not a run folder: recipe.yaml: {error}") from error
+    return recipes.parse(values, str(folder / "recipe.yaml"))
+
+
+def load_results(folder: Path) -> dict[str, Any]:
+    """The results of a run folder."""
+    try:
+        results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{folder} has no results that can be read — run `python -m train fit` first: {error}"
+        ) from error
+    return results
+
+
+def save_results(file: Path, results: dict[str, Any]) -> None:
+    """Write results whole or not at all."""
+    draft = file.with_suffix(".part")
+    draft.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    draft.replace(file)
+
+
+def check_complete(folder: Path) -> None:
+    """Raise `RunError` unless everything that is published is there."""
+    wanted = [*MODEL_FILES, "recipe.yaml", "results.json"]
+    if missing := [name for name in wanted if not (folder / name).is_file()]:
+        raise RunError(
+            f"{folder} is incomplete, it lacks {', '.join(missing)} — finish it with "
+            f"`python -m train fit RECIPE --out {folder} --resume`"
+        )
+    if "test" not in load_results(folder).get("metrics", {}):
+        raise RunError(
+            f"{folder} was never evaluated — `python -m train evaluate {folder}` comes first"
+        )
+
+
+def check_disk(folder: Path, needed_bytes: int) -> None:
+    """Raise `RunError` unless the disk under the folder has so much room."""
+    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed_bytes:
+        raise RunError(
+            f"the run needs {needed_bytes / 1e6:,.0f} MB for weights and checkpoints, {existing} "
+            f"has {free / 1e6:,.0f} MB free — make room, or choose another disk with --out"
+        )
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What a run was made with: versions, device and the state of this repository."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # for instance accelerate, where only evaluating
+            continue
+    sha = _git("rev-parse", "HEAD")
+    return {
+        "versions": versions,
+        "device": device,
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "git_sha": sha,
+        "dirty": bool(_git("status", "--porcelain")) if sha else None,
+    }
+
+
+def peak_memory_mb() -> float:
+    """Most memory that this process has held, in MB (10^6 bytes)."""
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def print_line(text: str) -> None:
+    """A line for the person at the terminal, at once."""
+    import typer
+
+    typer.echo(text)
+
+
+def _check_same(saved: Recipe, asked: Recipe, folder: Path) -> None:
+    before, now = saved.model_dump(), asked.model_dump()
+    if changed := [key for key in now if now[key] != before[key]]:
+        shown = "; ".join(f"{key} was {before[key]!r}, now {now[key]!r}" for key in changed)
+        raise RunError(
+            f"{folder} was started with another recipe ({shown}) — resume with the same one, or "
+            "train anew with another --out"
+        )
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # not a checkout
+    return done.stdout.strip()

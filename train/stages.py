@@ -1,0 +1,178 @@
+"""The stages of a run: each reads a run folder and writes into it.
+
+`fit` makes the model, `evaluate` adds the test figures, the plots and the card.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from train import evaluation, loop, model, reviews, runs, sources
+from train.errors import RunError
+from train.recipe import Dataset, Recipe
+from train.tokens import encode
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from train.checkpoints import Progress
+    from train.reviews import Split
+
+
+def fit(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    resume: bool = False,
+    after_checkpoint: Callable[[Path], None] | None = None,
+) -> None:
+    """Reviews to a calibrated model with validation figures, in a run folder.
+
+    What can fail cheaply comes first: precision, data and disk before the base model's download
+    and long before training.
+    """
+    accelerator = loop.accelerator_for(recipe)
+    with accelerator.main_process_first():
+        splits = reviews.load(recipe)
+        if accelerator.is_main_process:
+            runs.prepare(folder, recipe, resume=resume)
+        classifier, tokenizer = model.build(recipe)
+    runs.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
+    whole = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
+    cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in whole.items()}
+    progress = loop.fit(
+        classifier,
+        recipe,
+        accelerator,
+        cut["train"],
+        cut["validation"],
+        tokenizer.pad_token_id,
+        folder,
+        resume=resume,
+        after_checkpoint=after_checkpoint,
+    )
+    if accelerator.is_main_process:
+        validation = whole["validation"]
+        logits = evaluation.predict(
+            classifier, validation, tokenizer.pad_token_id, name="validation"
+        )
+        base_revision = recipe.base_revision or getattr(classifier.config, "_commit_hash", None)
+        temperature = evaluation.fit_temperature(logits, validation.labels)
+        model.fold_temperature(classifier, temperature)
+        model.save(classifier, tokenizer, folder)
+        results = {
+            "recipe": recipe.model_dump(),
+            "environment": runs.environment(device_name(accelerator)),
+            "data": _data(recipe, splits),
+            "training": _training(progress, accelerator, classifier, temperature, base_revision),
+            "metrics": {"validation": evaluation.metrics(logits / temperature, validation.labels)},
+            "slices": {},
+            "export": {},
+        }
+        runs.save_results(folder / "results.json", results)
+    accelerator.end_training()
+
+
+def evaluate(folder: Path) -> dict[str, Any]:
+    """Score the test split of a run; adds metrics, slices and plots to the folder."""
+    recipe, results = runs.load_recipe(folder), runs.load_results(folder)
+    test = reviews.load(recipe)["test"]
+    if test.sha256() != results["data"]["splits"]["test"]["sha256"]:
+        raise RunError(
+            f"the test reviews are not those that {folder} set apart — the dataset changed since; "
+            "pin it with datasets.revision and train again"
+        )
+    scored = score(str(folder), test)
+    results["metrics"]["test"] = scored["metrics"]
+    results["slices"] = scored["slices"]
+    evaluation.plot(folder / "plots", results, scored["logits"], scored["labels"])
+    runs.save_results(folder / "results.json", results)
+    return results
+
+
+def evaluate_elsewhere(
+    source: str, revision: str | None, dataset: Dataset, split: str, most: int | None
+) -> dict[str, Any]:
+    """Figures of a model, from a folder or the Hub, on a dataset it may never have seen."""
+    classifier, tokenizer = model.load(source, revision)
+    labels = [classifier.config.id2label[i] for i in range(classifier.config.num_labels)]
+    found = reviews.read_split(dataset, split, labels, most)
+    scored = _score(classifier, tokenizer, found)
+    return {
+        "model": {"source": source, "revision": revision},
+        "environment": runs.environment(str(classifier.device)),
+        "data": {"dataset": dataset.model_dump(), "split": split, **_described(found)},
+        "metrics": {split: scored["metrics"]},
+        "slices": scored["slices"],
+    }
+
+
+def score(source: str, split: "Split") -> dict[str, Any]:
+    """A saved model's logits on a split, with metrics and slices."""
+    classifier, tokenizer = model.load(source)
+    return _score(classifier, tokenizer, split)
+
+
+def device_name(accelerator: "Accelerator") -> str:
+    """The accelerator's device in words, with the number of processes where there are several."""
+    import platform
+
+    import torch
+
+    name = platform.processor() or platform.machine()
+    if accelerator.device.type == "cuda":
+        name = torch.cuda.get_device_name()
+    processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
+    return f"{accelerator.device.type}: {name}{processes}"
+
+
+def _score(classifier: Any, tokenizer: Any, split: "Split") -> dict[str, Any]:
+    import torch
+
+    classifier.to("cuda" if torch.cuda.is_available() else "cpu")
+    positions = classifier.config.max_position_embeddings
+    tokens = encode(tokenizer, split, "test").cut(positions, "head_tail")
+    logits = evaluation.predict(classifier, tokens, tokenizer.pad_token_id, name="test")
+    return {
+        "logits": logits,
+        "labels": tokens.labels,
+        "metrics": evaluation.metrics(logits, tokens.labels),
+        "slices": evaluation.slices(logits, tokens),
+    }
+
+
+def _data(recipe: Recipe, splits: "dict[str, Split]") -> dict[str, Any]:
+    return {
+        "repo": [dataset.source for dataset in recipe.datasets],
+        "revision": [sources.revision(dataset) for dataset in recipe.datasets],
+        "splits": {name: _described(split) for name, split in splits.items()},
+    }
+
+
+def _described(split: "Split") -> dict[str, Any]:
+    return {"rows": len(split), "sha256": split.sha256(), "left_out": split.left_out}
+
+
+def _training(
+    progress: "Progress",
+    accelerator: "Accelerator",
+    classifier: Any,
+    temperature: float,
+    base_revision: str | None,
+) -> dict[str, Any]:
+    import torch
+
+    cuda = accelerator.device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated() / 1e6 if cuda else runs.peak_memory_mb()
+    precision = accelerator.mixed_precision
+    return {
+        "history": progress.history,
+        "updates": progress.step,
+        "seconds": progress.seconds,
+        "tokens_per_second": progress.tokens / progress.seconds,
+        "precision": "fp32" if precision == "no" else precision,
+        "peak_memory_mb": peak,
+        "parameters": classifier.num_parameters(),
+        "base_revision": base_revision,
+        "temperature": temperature,
+    }
