@@ -1,0 +1,135 @@
+"""Serve a folder as a Hub: `python -m localhub --root hub`."""
+
+import argparse
+import ipaddress
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import uvicorn
+
+from .app import create_app
+from .faults import FREE_ACCOUNT
+from .tokens import DEFAULT_TOKENS, load_tokens
+
+EPILOG = """\
+example:
+  python -m localhub --root hub --port 8765
+  export HF_ENDPOINT=http://127.0.0.1:8765 HF_TOKEN=hf_localhub_write
+  hf upload demo/my-model runs/my-model
+
+tokens, unless --token or hub/tokens.json names others:
+  hf_localhub_write   user demo, may change demo/*
+  hf_localhub_read    user demo, may only read
+  hf_localhub_admin   user admin, may change everything
+
+faults:
+  --fault 'POST /api/repos/create=402'     answer so, always
+  --fault 'POST /api/.*/commit/=drop*2'    hang up, twice; see localhub/faults.py
+"""
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        "python -m localhub",
+        description="A Hugging Face Hub on this machine, stored in a plain folder.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--root", type=Path, required=True, help="the folder; made when absent")
+    parser.add_argument("--port", type=int, default=8765, help="0 takes a free one (default: 8765)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument(
+        "--token",
+        action="append",
+        default=[],
+        metavar="NAME:ROLE:TOKEN[:ORG,ORG]",
+        help="a token instead of the default ones; role is read or write, ORG may be *; repeatable",
+    )
+    parser.add_argument("--fault", action="append", default=[], help="a fault; repeatable")
+    parser.add_argument(
+        "--free-account",
+        action="store_true",
+        help="refuse Gradio and Docker Spaces with 402, as the Hub does without a paid plan",
+    )
+    parser.add_argument("--verbose", action="store_true", help="log every request to stderr")
+    return parser.parse_args(arguments)
+
+
+def fail(message: str) -> NoReturn:
+    """End with a message and status 1."""
+    sys.stderr.write(f"localhub: {message}\n")
+    raise SystemExit(1)
+
+
+class Server(uvicorn.Server):
+    """A server that says where it is, once it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
+        super().__init__(config)
+        self.announcement = announcement
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        sys.stdout.write(self.announcement)
+        sys.stdout.flush()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, or the end with a remedy."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        fail(f"can't listen on {host}:{port}: {error}. Choose another --port; 0 takes a free one.")
+    # asyncio does so for the sockets it opens. Without it, every answer waits 40 ms for an ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    args = parse_args(arguments)
+    # uvicorn finishes its requests on these signals and then raises them again: for us, the end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    faults = [*args.fault, *([FREE_ACCOUNT] if args.free_account else [])]
+    try:
+        tokens = load_tokens(args.root, args.token)
+        app = create_app(args.root, tokens, faults)
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    if tokens == DEFAULT_TOKENS and not is_loopback(args.host):
+        fail(
+            f"--host {args.host} is open to others, and everybody knows the default tokens."
+            " Name your own with --token or tokens.json."
+        )
+    listener = listen(args.host, args.port)
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    url = f"http://{host}:{listener.getsockname()[1]}"
+    config = uvicorn.Config(
+        app,
+        log_level="info" if args.verbose else "warning",
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=75,
+        lifespan="off",
+        ws="none",
+    )
+    announcement = f"localhub: serving {args.root} at {url}\nexport HF_ENDPOINT={url}\n"
+    Server(config, announcement).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Routes to what is known about repositories: one of them, or lists."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..access import caller, hub_of, known_caller, param, repository
+from ..commits import Commit
+from ..errors import HubError
+from ..names import KINDS
+from ..repos import Repo
+from .spaces import space_fields
+
+
+def describe(request: Request, repo: Repo, commit: Commit, blobs: bool = False) -> dict[str, Any]:
+    """What the Hub says about a repository at a commit."""
+    hub = hub_of(request)
+    settings = repo.settings
+    card = hub.card(commit)
+    siblings: list[dict[str, Any]] = []
+    for path, entry in commit.files.items():
+        row: dict[str, Any] = {"rfilename": path}
+        if blobs:
+            row |= {"blobId": entry.oid, "size": entry.size}
+            if entry.lfs:
+                row["lfs"] = entry.lfs_fields("sha256")
+        siblings.append(row)
+    fields: dict[str, Any] = {
+        "_id": commit.sha[:24],
+        "id": repo.id,
+        "author": repo.namespace,
+        "sha": commit.sha,
+        "createdAt": settings["created"],
+        "lastModified": commit.date,
+        "private": settings["visibility"] == "private",
+        "gated": settings["gated"],
+        "disabled": False,
+        "downloads": 0,
+        "likes": 0,
+        "tags": _tags(card),
+        "cardData": card,
+        "siblings": siblings,
+        "usedStorage": sum(entry.size for entry in commit.files.values()),
+    }
+    if repo.kind == "models":
+        fields |= {"modelId": repo.id, "model-index": card.get("model-index")}
+        fields |= {key: card[key] for key in ("pipeline_tag", "library_name") if key in card}
+    if repo.kind == "spaces":
+        fields |= space_fields(hub, repo, card)
+    return fields
+
+
+def _tags(card: dict[str, Any]) -> list[str]:
+    """The tags that a card stands for, its own first."""
+    tags: list[str] = []
+    for key, prefix in (
+        ("tags", ""),
+        ("library_name", ""),
+        ("pipeline_tag", ""),
+        ("language", ""),
+        ("license", "license:"),
+        ("datasets", "dataset:"),
+        ("base_model", "base_model:"),
+        ("task_categories", "task_categories:"),
+    ):
+        value = card.get(key) or []
+        tags += [f"{prefix}{item}" for item in (value if isinstance(value, list) else [value])]
+    return list(dict.fromkeys(tags))
+
+
+def info(request: Request) -> Response:
+    """What a repository is, at its main branch or a revision."""
+    repo = repository(request)
+    commit = repo.revision(
+        param(request, "revision") if "revision" in request.path_params else "main"
+    )
+    blobs = request.query_params.get("blobs", "").lower() in ("1", "true")
+    return JSONResponse(describe(request, repo, commit, blobs))
+
+
+def _visible(request: Request, kind: str) -> Iterator[Repo]:
+    token = caller(request)
+    for repo in hub_of(request).repos(kind):
+        if not repo.private or (token and token.covers(repo.namespace)):
+            yield repo
+
+
+def listing(request: Request) -> Response:
+    """The repositories of a kind, by author, part of the name, or tags; newest first."""
+    query = request.query_params
+    limit = query.get("limit", "1000")
+    if not limit.isdigit():
+        raise HubError(400, f"limit must be a whole number, got {limit!r}.")
+    rows = [
+        describe(request, repo, repo.revision("main"))
+        for repo in _visible(request, request.path_params["kind"])
+        if query.get("search", "").lower() in repo.id.lower()
+        and query.get("author", repo.namespace) == repo.namespace
+    ]
+    filters = set(query.getlist("filter") + query.getlist("pipeline_tag"))
+    rows = [row for row in rows if filters <= set(row["tags"])]
+    rows.sort(key=lambda row: str(row["lastModified"]), reverse=True)
+    return JSONResponse(rows[: int(limit)])
+
+
+def own_repositories(request: Request) -> Response:
+    """The caller's repositories, or those of one organization."""
+    token = known_caller(request)
+    namespace = param(request, "namespace") if request.path_params else None
+    rows = []
+    for kind in KINDS:
+        for repo in _visible(request, kind):
+            if repo.namespace == namespace or (not namespace and token.covers(repo.namespace)):
+                commit = repo.revision("main")
+                row = {"id": repo.id, "type": kind[:-1], "updatedAt": commit.date}
+                row["visibility"] = repo.settings["visibility"]
+                storage = sum(entry.size for entry in commit.files.values())
+                rows.append({**row, "storage": storage, "storagePercent": 0})
+    return JSONResponse(rows)
+
+
+_REPO = "/api/{kind:kind}/{namespace}/{name}"
+ROUTES = [
+    Route("/api/settings/repositories", own_repositories),
+    Route("/api/organizations/{namespace}/settings/repositories", own_repositories),
+    Route("/api/{kind:kind}", listing),
+    Route(_REPO, info),
+    Route(_REPO + "/revision/{revision}", info),
+]
