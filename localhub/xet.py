@@ -198,16 +198,6 @@ class XetStore:
             at += term.size
         if not wanted and at + first > 0:
             return None
-        fetch: dict[str, list[dict[str, Any]]] = {}
-        for term in wanted:
-            offsets = chunk_offsets(self.xorb(term.xorb))
-            info = {
-                "range": {"start": term.start, "end": term.end},
-                "url": term.xorb,
-                "url_range": {"start": offsets[term.start], "end": offsets[term.end] - 1},
-            }
-            if info not in fetch.setdefault(term.xorb, []):
-                fetch[term.xorb].append(info)
         return {
             "offset_into_first_range": skipped,
             "terms": [
@@ -218,5 +208,32 @@ class XetStore:
                 }
                 for term in wanted
             ],
-            "fetch_info": fetch,
+            "fetch_info": {
+                xorb: [self._fetch_info(xorb, *run) for run in runs]
+                for xorb, runs in _merged(wanted).items()
+            },
         }
+
+    def _fetch_info(self, xorb: str, start: int, end: int) -> dict[str, Any]:
+        offsets = chunk_offsets(self.xorb(xorb))
+        return {
+            "range": {"start": start, "end": end},
+            "url": xorb,
+            "url_range": {"start": offsets[start], "end": offsets[end] - 1},
+        }
+
+
+def _merged(terms: list[Term]) -> dict[str, list[tuple[int, int]]]:
+    """The runs of chunks to fetch from each xorb, none touching another.
+
+    Clients take a run for the one they have when both start with the same chunk, and panic when
+    it is shorter: that is how a file with repeated contents, such as tiled embeddings, fails.
+    """
+    runs: dict[str, list[tuple[int, int]]] = {}
+    for term in sorted(terms, key=lambda term: (term.xorb, term.start, term.end)):
+        known = runs.setdefault(term.xorb, [])
+        if known and term.start <= known[-1][1]:
+            known[-1] = (known[-1][0], max(known[-1][1], term.end))
+        else:
+            known.append((term.start, term.end))
+    return runs

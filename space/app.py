@@ -1,15 +1,17 @@
-"""The page: a text box, examples, and the verdict with its probability."""
+"""The page: a text box, examples, and the verdict with its probability; and `/classify`."""
 
 import logging
 import os
+from threading import Thread
+from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
 import gradio
-from classifier import Classifier, Unavailable
+from classifier import Classifier, Unavailable, Unreadable, Verdict
 
-MAX_CHARACTERS = 100_000
-
+INTRODUCTION = """# Movie sentiment
+Paste a film review: praise or blame, and how surely?"""
 # Written for this page.
 EXAMPLES = [
     "I laughed, I cried, and I rang my sister from the car park to tell her to go tonight.",
@@ -17,69 +19,112 @@ EXAMPLES = [
     "bothered to write a second half.",
     "Oh, wonderful, another two and a half hours of men explaining submarines to each other.",
 ]
+# Fonts that are on the visitor's machine already: none is fetched. The button is dark enough for
+# its white letters.
+THEME = gradio.themes.Default(
+    primary_hue="blue",
+    font=["ui-sans-serif", "system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+).set(
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+)
+
+log = logging.getLogger("space")
 
 
-class Page:
-    """The page's state: the classifier, pulled at the first question if not before."""
+def build(classifier: Classifier) -> gradio.Blocks:
+    """The layout; the page is there before the model is, and whatever comes of it."""
 
-    def __init__(self) -> None:
-        self.classifier: Classifier | None = None
+    def describe() -> str:
+        return status(classifier)
 
-    def ready(self) -> Classifier:
-        """The classifier, or a plain sentence on the page why there is none; asked again later."""
-        if self.classifier is None:
-            try:
-                self.classifier = Classifier.from_hub(
-                    os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION")
-                )
-            except Unavailable as reason:
-                raise gradio.Error(str(reason), duration=None, print_exception=False) from reason
-        return self.classifier
-
-    def classify(self, text: str) -> tuple[dict[str, float], str]:
-        """Label probabilities of a review, and how much of it was read."""
-        if not text or not text.strip():
-            raise gradio.Error("Write or paste a review first.", print_exception=False)
-        if len(text) > MAX_CHARACTERS:
-            raise gradio.Error(
-                f"A review may have {MAX_CHARACTERS:,} characters, this one has {len(text):,}.",
-                print_exception=False,
-            )
-        verdict = self.ready()(text)
-        read = f"{verdict.tokens_read:,} of {verdict.tokens:,} tokens read"
-        return verdict.probabilities, read
-
-    def about(self) -> str:
-        """One line under the title: which model answers, or why none does."""
+    def judge(text: str) -> tuple[dict[str, float] | None, str]:
         try:
-            found = self.ready()
-        except gradio.Error as reason:
-            return f"**{reason.message}**"
-        return f"Answers come from `{found.repo_id}` at `{found.revision[:12]}`."
+            verdict = classifier(text)
+        except (Unreadable, Unavailable) as reason:
+            return None, str(reason)
+        return verdict.probabilities, coverage(verdict)
 
+    def classify(text: str) -> dict[str, Any]:
+        """Judge a film review; the answer is described in the Space's README."""
+        try:
+            return answer(classifier(text))
+        except (Unreadable, Unavailable) as reason:
+            raise gradio.Error(str(reason), print_exception=False) from reason
 
-def build(page: Page) -> gradio.Blocks:
-    """The page's layout."""
     with gradio.Blocks(title="Movie sentiment") as blocks:
-        gradio.Markdown("# Movie sentiment\nPaste a film review: praise or blame, and how surely?")
+        gradio.Markdown(INTRODUCTION)
         about = gradio.Markdown("Loading the model …")
         with gradio.Row():
             with gradio.Column():
                 text = gradio.Textbox(
-                    label="Review", lines=8, max_lines=20, placeholder="What did you think of it?"
+                    label="Review",
+                    lines=8,
+                    max_lines=20,
+                    info="Shift+Enter asks for the verdict.",
+                    placeholder="What did you think of it?",
                 )
                 button = gradio.Button("Judge", variant="primary")
             with gradio.Column():
                 label = gradio.Label(label="Verdict")
-                read = gradio.Markdown()
-        gradio.Examples(EXAMPLES, inputs=text, cache_examples=False)
-        gradio.on(
-            [button.click, text.submit], page.classify, text, [label, read], api_name="classify"
+                note = gradio.Markdown()
+        gradio.Examples(
+            EXAMPLES,
+            text,
+            [label, note],
+            judge,
+            run_on_click=True,
+            cache_examples=False,
+            api_visibility="private",
         )
-        blocks.load(page.about, outputs=about, api_name=False)
+
+        asked = gradio.on(
+            [button.click, text.submit],
+            judge,
+            text,
+            [label, note],
+            show_progress_on=label,
+            api_visibility="private",
+        )
+        asked.then(describe, outputs=about, show_progress="hidden", api_visibility="private")
+        blocks.load(describe, outputs=about, show_progress="hidden", api_visibility="private")
+        gradio.api(classify, api_name="classify")
     return blocks
 
 
+def status(classifier: Classifier) -> str:
+    """One line for the top of the page: which model answers, or why none does."""
+    try:
+        classifier.load()
+    except Unavailable as reason:
+        log.warning("%s", reason)
+        return f"**No model.** {reason}"
+    assert classifier.commit is not None
+    return f"The model is `{classifier.repo_id}` at `{classifier.commit[:12]}`."
+
+
+def coverage(verdict: Verdict) -> str:
+    """One line under the verdict: how much of the review it is about."""
+    return f"{verdict.tokens_read:,} of {verdict.tokens:,} tokens read"
+
+
+def answer(verdict: Verdict) -> dict[str, Any]:
+    """What a program gets: the README of the Space describes it."""
+    label = max(verdict.probabilities, key=verdict.probabilities.__getitem__)
+    return {
+        "label": label,
+        "probability": verdict.probabilities[label],
+        "probabilities": verdict.probabilities,
+        "tokens_read": verdict.tokens_read,
+        "tokens": verdict.tokens,
+    }
+
+
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
-    build(Page()).queue(default_concurrency_limit=2, max_size=64).launch()
+    logging.basicConfig(level=logging.WARNING)
+    classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
+    Thread(target=status, args=[classifier], daemon=True).start()  # before the first visitor
+    build(classifier).queue(max_size=64).launch(
+        theme=THEME, footer_links=["api", "gradio"], run_history=False, enable_monitoring=False
+    )

@@ -5,6 +5,7 @@ In this process the endpoint leads nowhere; tests that need a Hub run their clie
 with the environment of a `running_hub`.
 """
 
+import csv
 import json
 import os
 import tempfile
@@ -73,17 +74,19 @@ def toy_reviews(count: int = 80) -> list[dict]:
     return rows
 
 
-@pytest.fixture
-def toy_csv(tmp_path: Path) -> Path:
+def write_toy_csv(path: Path) -> Path:
     """`toy_reviews` as a CSV file."""
-    import csv
-
-    path = tmp_path / "reviews.csv"
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, ["text", "label", "title"])
         writer.writeheader()
         writer.writerows(toy_reviews())
     return path
+
+
+@pytest.fixture
+def toy_csv(tmp_path: Path) -> Path:
+    """`toy_reviews` as a CSV file."""
+    return write_toy_csv(tmp_path / "reviews.csv")
 
 
 def toy_settings(source: Path | str, base: Path | str) -> list[str]:

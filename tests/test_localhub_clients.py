@@ -17,6 +17,9 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 # Every process has other bytes, so none finds its content on the hub already.
 SOME_BYTES = random.randbytes(3_000_000)
+# As the tiled position embeddings of a model: xet finds the same chunk again and again, and once
+# more at the start of a longer run of chunks.
+TILED = b"".join([SOME_BYTES[:8192]] * 60) + SOME_BYTES[:700_000]
 
 
 def client_files() -> None:
@@ -60,6 +63,7 @@ def client_files() -> None:
         [
             CommitOperationAdd("small.txt", b"small"),
             CommitOperationAdd("large.safetensors", SOME_BYTES[::-1]),
+            CommitOperationAdd("tiled.safetensors", TILED),
             CommitOperationCopy("weights.bin", "copied.bin"),
             CommitOperationCopy("README.md", "copied.md"),
             CommitOperationDelete("empty.bin"),
@@ -76,6 +80,7 @@ def client_files() -> None:
         "copied.md": Path("up/README.md").read_bytes(),
         "large.safetensors": SOME_BYTES[::-1],
         "small.txt": b"small",
+        "tiled.safetensors": TILED,
         "sub dir/é.txt": b"text",
         "weights.bin": SOME_BYTES,
     }

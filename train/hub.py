@@ -91,11 +91,7 @@ def publish(run: Path, to: str, private: bool = False, space: str | None = None)
     check_target(to, private, space)
     rendered = card.render(runs.load_results(run), to)
     (run / "README.md").write_text(rendered, encoding="utf-8")
-    files = {
-        str(file.relative_to(run)): file
-        for file in sorted(run.rglob("*"))
-        if file.is_file() and file.relative_to(run).parts[0] not in runs.KEPT_AT_HOME
-    }
+    files = runs.public_files(run)
     with _explained(f"publishing {run} to {to}"):
         title = f"Publish {run.name}: accuracy {_accuracy(run)}"
         revision = _commit(HfApi(), to, "model", files, title)

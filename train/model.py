@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging
 
 from train.errors import ModelError
 from train.recipe import Recipe
@@ -39,6 +40,7 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if Path(recipe.base_model).exists():
         where = {}
     set_seed(recipe.seed)
+    logging.set_verbosity_error()  # that the head is new is no news
     try:
         tokenizer = AutoTokenizer.from_pretrained(recipe.base_model, **where)
         model = AutoModelForSequenceClassification.from_pretrained(
@@ -73,6 +75,15 @@ def load(source: str, revision: str | None = None) -> tuple[Any, Any]:
             f"you may read: {str(error).strip().partition(chr(10))[0]}"
         ) from error
     return model.eval(), tokenizer
+
+
+def revision(recipe: Recipe) -> str | None:
+    """The version of the base model: the pinned one, else the Hub's newest; None for a folder."""
+    if recipe.base_revision or Path(recipe.base_model).exists():
+        return recipe.base_revision
+    from huggingface_hub import HfApi
+
+    return HfApi().model_info(recipe.base_model).sha
 
 
 def stretch_positions(model: PreTrainedModel, positions: int) -> None:

@@ -46,7 +46,7 @@ def run() -> None:
     shutil.rmtree(REPOSITORY / "runs" / "quickstart", ignore_errors=True)
     recipe = recipes.load("quickstart")
     with local_hub() as endpoint:
-        client = _client(endpoint)
+        client = client_environment(endpoint)
         typer.echo(f"local Hub at {endpoint}, stored in {HUB.name}/")
         seed(endpoint, recipe)
         command = "run train/recipes/quickstart.yaml".split() + ["--to", MODEL, "--space", SPACE]
@@ -82,7 +82,7 @@ def space(
     if not (HUB / "models" / MODEL).exists():
         raise typer.BadParameter("no model yet — `make quickstart` makes one, or set MODEL_ID")
     with local_hub() as endpoint:
-        _open_space({**_client(endpoint), "MODEL_ID": MODEL})
+        _open_space({**client_environment(endpoint), "MODEL_ID": MODEL})
 
 
 @app.command()
@@ -111,23 +111,31 @@ def local_hub() -> Iterator[str]:
 
 
 def seed(endpoint: str, recipe: Recipe) -> None:
-    """Put the base model and the sample reviews on the local Hub, as Hub repositories.
+    """Put the base model and the sample reviews on the local Hub, as Hub repositories."""
+    from huggingface_hub import HfApi
 
-    A tag named like the pinned commit lets a recipe find the very revision that it names.
+    seed_base(endpoint, recipe)
+    api, dataset = HfApi(endpoint=endpoint, token=ADMIN), recipe.datasets[0].source
+    api.create_repo(dataset, repo_type="dataset", exist_ok=True)
+    api.upload_folder(
+        repo_id=dataset, repo_type="dataset", folder_path=REPOSITORY / "train/samples"
+    )
+    typer.echo(f"dataset {dataset} is on the local Hub")
+
+
+def seed_base(endpoint: str, recipe: Recipe) -> None:
+    """Put the base model on the local Hub.
+
+    A tag named like the pinned commit lets the recipe find the very revision that it names.
     """
     from huggingface_hub import HfApi
 
+    assert recipe.base_revision
     api = HfApi(endpoint=endpoint, token=ADMIN)
-    base = _base_model()
-    for repo_id, repo_type, folder, pinned in [
-        (recipe.base_model, "model", base, recipe.base_revision),
-        (recipe.datasets[0].source, "dataset", REPOSITORY / "train/samples", None),
-    ]:
-        api.create_repo(repo_id, repo_type=repo_type, exist_ok=True)
-        api.upload_folder(repo_id=repo_id, repo_type=repo_type, folder_path=folder)
-        if pinned:
-            api.create_tag(repo_id, repo_type=repo_type, tag=pinned, exist_ok=True)
-        typer.echo(f"{repo_type} {repo_id} is on the local Hub")
+    api.create_repo(recipe.base_model, exist_ok=True)
+    api.upload_folder(repo_id=recipe.base_model, folder_path=_base_model())
+    api.create_tag(recipe.base_model, tag=recipe.base_revision, exist_ok=True)
+    typer.echo(f"base model {recipe.base_model} is on the local Hub")
 
 
 def call(client: dict[str, str]) -> None:
@@ -146,7 +154,7 @@ def call(client: dict[str, str]) -> None:
         typer.echo(f"  {answer['label']:<9}{answer['score']:.3f}  {review}")
 
 
-def _client(endpoint: str) -> dict[str, str]:
+def client_environment(endpoint: str) -> dict[str, str]:
     """The environment of a client of the local Hub: its own cache, no telemetry."""
     mine = {
         "HF_ENDPOINT": endpoint,

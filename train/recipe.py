@@ -19,7 +19,8 @@ RECIPES = Path(__file__).parent / "recipes"
 FILES = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".parquet": "parquet"}  # -> builder
 
 Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, le=0.5)]  # carved by folds, so at most one of two
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy takes
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -77,7 +78,7 @@ class Recipe(Section):
     datasets: Annotated[list[Dataset], Field(min_length=1)]
     validation_fraction: Fraction = Field(0.1, description="share of train, where carved")
     test_fraction: Fraction = Field(0.1, description="share of train, where carved")
-    split_seed: int = Field(0, ge=0, description="seed of the carving, apart from `seed`")
+    split_seed: Seed = Field(0, description="seed of the carving, apart from `seed`")
     max_train: Count | None = Field(None, description="train on at most so many reviews")
     max_validation: Count | None = Field(None, description="validate on at most so many reviews")
     max_test: Count | None = Field(None, description="test on at most so many reviews")
@@ -92,7 +93,7 @@ class Recipe(Section):
         "head_tail", description="what is kept of a review beyond `max_tokens`"
     )
 
-    seed: int = Field(0, ge=0, description="seed of the head, the order and the dropout")
+    seed: Seed = Field(0, description="seed of the head, the order and the dropout")
     precision: Literal["auto", "fp16", "bf16", "fp32"] = Field(
         "auto", description="auto: fp16 on CUDA, bf16 on a CPU that has it, else fp32"
     )

@@ -79,7 +79,11 @@ def load(recipe: Recipe) -> dict[str, Split]:
     ]:
         splits[name] = sample(splits[name], most, recipe.split_seed)
         if not len(splits[name]):
-            raise DataError(f"no review is left in {name} — raise {name}_fraction or add reviews")
+            why = "; ".join(f"{n:,} {reason}" for reason, n in splits[name].left_out.items())
+            raise DataError(
+                f"no review is left in {name} (left out: {why or 'none'}) — add reviews, or name "
+                "splits that share none"
+            )
     present = {recipe.labels[label] for label in splits["train"].labels}
     if missing := set(recipe.labels) - present:
         raise DataError(

@@ -23,7 +23,6 @@ from train.recipe import Recipe
 
 PACKAGES = ["torch", "transformers", "tokenizers", "datasets", "accelerate", "huggingface_hub"]
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
-KEPT_AT_HOME = ["checkpoints"]
 
 
 def prepare(folder: Path, recipe: Recipe, *, resume: bool) -> None:
@@ -87,6 +86,15 @@ def check_complete(folder: Path) -> None:
         )
 
 
+def public_files(folder: Path) -> dict[str, Path]:
+    """What is published of a run: all but checkpoints and hidden files, by path in the folder."""
+    return {
+        file.relative_to(folder).as_posix(): file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not _stays_at_home(file.relative_to(folder))
+    }
+
+
 def check_disk(folder: Path, needed_bytes: int) -> None:
     """Raise `RunError` unless the disk under the folder has so much room."""
     existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
@@ -129,6 +137,10 @@ def print_line(text: str) -> None:
     import typer
 
     typer.echo(text)
+
+
+def _stays_at_home(file: Path) -> bool:
+    return file.parts[0] == "checkpoints" or any(part.startswith(".") for part in file.parts)
 
 
 def _check_same(saved: Recipe, asked: Recipe, folder: Path) -> None:

@@ -56,7 +56,7 @@ def fit(
         logits = evaluation.predict(
             classifier, validation, tokenizer.pad_token_id, name="validation"
         )
-        base_revision = recipe.base_revision or getattr(classifier.config, "_commit_hash", None)
+        base_revision = model.revision(recipe)
         temperature = evaluation.fit_temperature(logits, validation.labels)
         model.fold_temperature(classifier, temperature)
         model.save(classifier, tokenizer, folder)

@@ -1,0 +1,91 @@
+"""How good is `imdb-small` after a few of the real IMDb reviews, and the quick start's model there?
+
+In: a folder with IMDb as `train.parquet` and `test.parquet` (columns `text` and `label`, 0 or 1),
+which this repository does not contain, and `runs/quickstart`. Out: a results file. Everything goes
+the way of a user: the data and the base model are put on a local Hub under their own names, the
+recipe is run and published, the other model is measured on the same reviews.
+
+    python -m benchmarks.imdb_small --imdb DIR
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from train import quickstart, recipe
+
+REPOSITORY = Path(__file__).parent.parent
+RESULT = REPOSITORY / "benchmarks" / "results" / "imdb-small-2k.json"
+TO = "demo/imdb-small-2k"
+
+
+def main() -> None:
+    """Seed, train, publish, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--imdb", type=Path, required=True, help="folder of the Parquet files")
+    parser.add_argument("--reviews", type=int, default=2000, help="to train on, and to test on")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="more of the recipe's keys"
+    )
+    arguments = parser.parse_args()
+    chosen = recipe.load("imdb-small")
+    most = str(arguments.reviews)
+    with quickstart.local_hub() as endpoint, tempfile.TemporaryDirectory() as scratch:
+        seed_imdb(endpoint, arguments.imdb, chosen.datasets[0])
+        quickstart.seed_base(endpoint, chosen)
+        client = quickstart.client_environment(endpoint)
+        sizes = [f"max_train={most}", f"max_test={most}", f"max_validation={most}"]
+        settings = ["name=imdb-small-2k", *sizes, *arguments.set]
+        options = [part for setting in settings for part in ("--set", setting)]
+        _train(client, "run", "imdb-small", "--to", TO, *options)
+        elsewhere = Path(scratch) / "quickstart.json"
+        source = chosen.datasets[0].source
+        _train(
+            client, "evaluate", "runs/quickstart", "--dataset", source, "--split", "test",
+            "--max-rows", most, "--out", str(elsewhere),
+            "--set", f"revision={chosen.datasets[0].revision}",
+            "--set", "label_map={0: NEGATIVE, 1: POSITIVE}",
+        )  # fmt: skip
+        results = json.loads((REPOSITORY / "runs/imdb-small-2k/results.json").read_text())
+        results["quickstart_on_the_same_test"] = json.loads(elsewhere.read_text())
+    ours = results["data"]["splits"]["test"]["sha256"]
+    theirs = results["quickstart_on_the_same_test"]["data"]["sha256"]
+    assert ours == theirs, "the two models were measured on different reviews"
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    print(f"wrote {arguments.out}")
+
+
+def seed_imdb(endpoint: str, folder: Path, dataset: recipe.Dataset) -> None:
+    """Put IMDb on the Hub under its own name, with the layout and the revision of the real one."""
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    api = HfApi(endpoint=endpoint, token=quickstart.ADMIN)
+    api.create_repo(dataset.source, repo_type="dataset", exist_ok=True)
+    api.create_commit(
+        dataset.source,
+        repo_type="dataset",
+        operations=[
+            CommitOperationAdd(
+                f"plain_text/{split}-00000-of-00001.parquet", folder / f"{split}.parquet"
+            )
+            for split in ["train", "test"]
+        ],
+        commit_message="IMDb",
+    )
+    assert dataset.revision
+    api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision, exist_ok=True)
+
+
+def _train(client: dict[str, str], *arguments: str) -> None:
+    command = [sys.executable, "-m", "train", *arguments]
+    subprocess.run(command, env={**os.environ, **client}, cwd=REPOSITORY, check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The documents tell the truth: paths exist, commands parse, figures are those of the results."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+TRACKED_TEXT = [
+    path
+    for pattern in ["*.md", "*.py", "*.yaml", "*.toml", "*.txt", "*.ipynb", "*.mjs", "*.json"]
+    for path in REPOSITORY.glob(f"[!.]*/**/{pattern}")
+    if "node_modules" not in path.parts and path.parts[len(REPOSITORY.parts)] not in {"runs", "hub"}
+]
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    missing = [link for link in links if not (REPOSITORY / link).exists()]
+    assert not missing
+
+
+def test_the_file_tree_is_the_tree() -> None:
+    (tree,) = re.findall(r"```\n(train/.*?)```", README, flags=re.DOTALL)
+    folder = ""
+    for line in tree.splitlines():
+        names = re.split(r"\s{2,}", line.strip())[0].split(", ")
+        if not line.startswith(" "):
+            folder = names[0] if names[0].endswith("/") else ""
+            assert (REPOSITORY / names[0]).exists(), names[0]
+        else:
+            for name in names:
+                assert (REPOSITORY / folder / name).exists(), f"{folder}{name}"
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "-m train" in c])
+def test_every_train_command_parses(command: str) -> None:
+    from typer.main import get_command
+
+    from train import recipe
+    from train.__main__ import app
+
+    words = shlex.split(command)
+    words = words[words.index("train") + 1 :]
+    verb = get_command(app).commands[words[0]]  # type: ignore[attr-defined]
+    context = verb.make_context(words[0], words[1:], resilient_parsing=False)
+    if "recipe" in context.params:
+        recipe.load(context.params["recipe"], context.params["set_"])
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
+def test_every_make_command_is_a_target(command: str) -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{command.split()[1]}:", makefile, flags=re.MULTILINE)
+
+
+def test_the_results_table_is_the_results() -> None:
+    from benchmarks import tables
+
+    assert tables.accuracy_table() in README
+
+
+def test_the_number_of_invented_reviews_is_right() -> None:
+    rows = sum(
+        len((REPOSITORY / "train/samples" / f"{split}.jsonl").read_text("utf-8").splitlines())
+        for split in ["train", "test"]
+    )
+    assert f"{rows:,} invented reviews" in README
+    card = (REPOSITORY / "train/samples/README.md").read_text(encoding="utf-8")
+    assert card.partition("\n# ")[2].find(f"{rows:,} reviews") > 0
+
+
+def test_results_files_have_the_schema() -> None:
+    found = sorted((REPOSITORY / "benchmarks/results").glob("*.json"))
+    assert found
+    for path in found:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        parts = ["recipe", "environment", "data", "training", "metrics", "slices", "export"]
+        assert set(parts) <= set(results), path
+        wanted = "n accuracy accuracy_ci95 f1 f1_macro precision recall roc_auc nll ece confusion"
+        for split in ["validation", "test"]:
+            assert set(wanted.split()) == set(results["metrics"][split]), path
+
+
+@pytest.mark.parametrize("path", TRACKED_TEXT, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_no_token_stands_anywhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"\bhf_[A-Za-z]{30,}\b", text)
+
+
+def test_the_space_front_matter_is_valid() -> None:
+    front = yaml.safe_load((REPOSITORY / "space/README.md").read_text("utf-8").split("---")[1])
+    pins = (REPOSITORY / "space/requirements.txt").read_text(encoding="utf-8")
+    assert f"gradio=={front['sdk_version']}" in pins
+    assert (REPOSITORY / "space" / front["app_file"]).exists()
+    assert len(front["short_description"]) <= 60  # the Hub's limit

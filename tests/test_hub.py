@@ -1,0 +1,218 @@
+"""hub.py against a real local Hub: what is pushed, what is refused, and what that leaves behind."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY, toy_settings
+from hubserver import READ, WRITE, RunningHub, running_hub
+from huggingface_hub import HfApi
+
+
+@pytest.fixture(scope="module")
+def finished_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run folder of the tiny model."""
+    from conftest import write_toy_csv
+
+    from train import card, recipe, stages
+
+    folder = tmp_path_factory.mktemp("runs")
+    source = write_toy_csv(folder / "reviews.csv")
+    run = folder / "tiny"
+    stages.fit(recipe.load("quickstart", toy_settings(source, tiny_base)), run)
+    results = stages.evaluate(run)
+    (run / "README.md").write_text(card.render(results, "user/tiny"), encoding="utf-8")
+    return run
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the run folder that a test may spoil."""
+    return Path(shutil.copytree(finished_run, tmp_path / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def hub():
+    """One Hub for the tests that need no faults."""
+    with running_hub() as found:
+        yield found
+
+
+def publish(hub: RunningHub, run: Path, *arguments: str, token: str | None = WRITE):
+    """`python -m train publish` as a user runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "train", "publish", str(run), *arguments],
+        env=hub.env(home=run.parent / "home", token=token),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    files = (f for f in folder.rglob("*") if f.is_file() and "checkpoints" not in f.parts)
+    return {
+        str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in sorted(files)
+    }
+
+
+def commits(hub: RunningHub, repo_id: str, repo_type: str = "model") -> list[str]:
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    return [commit.title for commit in api.list_repo_commits(repo_id, repo_type=repo_type)]
+
+
+def test_a_run_folder_becomes_one_commit_and_a_space(hub: RunningHub, run: Path) -> None:
+    done = publish(hub, run, "--to", "demo/whole", "--space", "demo/page")
+    assert done.returncode == 0, done.stderr
+    assert "files came back equal, and pipeline() answers" in done.stdout
+    assert len(commits(hub, "demo/whole")) == 2  # the Hub's own first one, and ours
+
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    info = api.model_info("demo/whole", files_metadata=True)
+    pushed = {s.rfilename for s in info.siblings} - {".gitattributes"}
+    assert pushed == set(fingerprint(run))
+    assert not any(name.startswith("checkpoints") for name in pushed)
+    assert info.pipeline_tag == "text-classification"
+    assert info.card_data.eval_results[0].metric_type == "accuracy"
+
+    variables = api.get_space_variables("demo/page")
+    assert variables["MODEL_ID"].value == "demo/whole"
+    assert variables["MODEL_REVISION"].value == info.sha
+    page = api.space_info("demo/page")
+    pins = (REPOSITORY / "space/requirements.txt").read_text()
+    assert f"gradio=={page.card_data['sdk_version']}" in pins
+    assert page.card_data["models"] == ["demo/whole"]
+    repo, names, revision = page.card_data["preload_from_hub"][0].split()
+    assert (repo, revision) == ("demo/whole", info.sha)
+    assert set(names.split(",")) <= pushed
+    assert "app.py" in {s.rfilename for s in page.siblings}
+
+
+def test_publishing_again_leaves_exactly_the_folder(hub: RunningHub, run: Path) -> None:
+    assert publish(hub, run, "--to", "demo/again").returncode == 0
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    api.upload_file(path_or_fileobj=b"old", path_in_repo="onnx/old.bin", repo_id="demo/again")
+    assert publish(hub, run, "--to", "demo/again").returncode == 0
+    left = set(api.list_repo_files("demo/again")) - {".gitattributes"}
+    assert left == set(fingerprint(run))
+
+
+def test_private_stays_private(hub: RunningHub, run: Path) -> None:
+    done = publish(hub, run, "--to", "demo/secret", "--private", "--space", "demo/secret-page")
+    assert done.returncode == 0, done.stderr
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    assert api.model_info("demo/secret").private
+    page = api.space_info("demo/secret-page")
+    assert page.private
+    assert "preload_from_hub" not in page.card_data.to_dict()  # the Hub preloads public ones only
+
+
+@pytest.mark.parametrize(
+    ("arguments", "token", "said"),
+    [
+        pytest.param(["--to", "demo/x"], None, "hf auth login", id="no token"),
+        pytest.param(["--to", "demo/x"], "hf_wrong", "401", id="401 unknown token"),
+        pytest.param(["--to", "demo/x"], READ, "role `write`", id="403 read token"),
+        pytest.param(
+            ["--to", "other/x"], WRITE, "namespace that is yours", id="403 not my namespace"
+        ),
+        pytest.param(["--to", "nonsense"], WRITE, "user/name", id="no repo id"),
+    ],
+)
+def test_refused(
+    hub: RunningHub, run: Path, arguments: list[str], token: str | None, said: str
+) -> None:
+    before = fingerprint(run)
+    done = publish(hub, run, *arguments, token=token)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert fingerprint(run) == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        pytest.param("POST /api/models/.*/commit/=409", "another form", id="409"),
+        pytest.param("POST /api/models/.*/commit/=412", "pushed in between", id="412"),
+        pytest.param("POST /api/models/.*/commit/=403", "may not write", id="403 at the commit"),
+        pytest.param("POST /api/models/.*/commit/=drop", "the connection to", id="hung up"),
+    ],
+)
+def test_a_fault_loses_nothing_and_can_be_tried_again(run: Path, fault: str, said: str) -> None:
+    before = fingerprint(run)
+    with running_hub() as hub:
+        faults = hub.root / "faults.json"
+        hub.root.mkdir(exist_ok=True)
+        faults.write_text(json.dumps([fault]))
+        done = publish(hub, run, "--to", "demo/faulty")
+        assert done.returncode == 1
+        assert said in done.stderr, done.stderr
+        assert "can be run later" in done.stderr
+        assert fingerprint(run).keys() == before.keys()
+        if fault.endswith("drop"):  # later it goes through
+            faults.unlink()
+            done = publish(hub, run, "--to", "demo/faulty")
+            assert done.returncode == 0, done.stderr
+
+
+def test_a_space_that_costs_money_is_said_before_training(tmp_path: Path, toy_csv: Path) -> None:
+    with running_hub(arguments=["--free-account"]) as hub:
+        done = subprocess.run(
+            [sys.executable, "-m", "train", "run", "quickstart", "--out", str(tmp_path / "run")]
+            + ["--to", "demo/m", "--space", "demo/s"],
+            env=hub.env(home=tmp_path / "home"),
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "402" in done.stderr
+    assert "zero-a10g" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unreachable_hub(run: Path, tmp_path: Path, hub: RunningHub) -> None:
+    environment = hub.env(home=tmp_path / "home") | {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-m", "train", "publish", str(run), "--to", "demo/x"],
+        env=environment,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "the connection to http://127.0.0.1:9 failed" in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["model.safetensors", "results.json", "tokenizer.json"])
+def test_an_incomplete_run_is_refused(hub: RunningHub, run: Path, missing: str) -> None:
+    (run / missing).unlink()
+    done = publish(hub, run, "--to", "demo/incomplete")
+    assert done.returncode == 1
+    assert missing in done.stderr
+
+
+def test_a_run_that_was_never_evaluated_is_refused(hub: RunningHub, run: Path) -> None:
+    results = json.loads((run / "results.json").read_text())
+    del results["metrics"]["test"]
+    (run / "results.json").write_text(json.dumps(results))
+    done = publish(hub, run, "--to", "demo/incomplete")
+    assert done.returncode == 1
+    assert "never evaluated" in done.stderr
+
+
+def test_the_space_readme_names_the_pin_and_the_model() -> None:
+    from train import hub
+
+    text = hub.space_readme("user/model", "0" * 40)
+    front = yaml.safe_load(text.split("---")[1])
+    assert front["models"] == ["user/model"]
+    assert front["sdk"] == "gradio"
+    assert front["app_file"] == "app.py"

@@ -1,0 +1,457 @@
+"""The loop: the same numbers again from the same seed, however it was stopped or split."""
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY, toy_settings
+from torch import nn
+
+from train import checkpoints, evaluation, loop, model, stages
+from train import recipe as recipes
+from train.checkpoints import Progress
+from train.errors import Diverged, RecipeError
+from train.recipe import Recipe
+from train.tokens import Tokens
+
+CLS, SEP, BAD, GOOD, UNSEEN = 2, 3, 50, 60, 1500  # token ids
+LAUNCHED_SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # threads that wait for a busy core make small models slow
+
+
+@pytest.fixture(scope="module")
+def base(tiny_base: Path) -> str:
+    return str(tiny_base)
+
+
+@pytest.fixture(scope="module")
+def base_without_dropout(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tiny base, whose losses then don't depend on how a batch is split."""
+    folder = tmp_path_factory.mktemp("without-dropout")
+    shutil.copytree(tiny_base, folder, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return str(folder)
+
+
+def recipe_for(base: str, **changes: Any) -> Recipe:
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "base_model": base,
+        "datasets": [{"source": "reviews.csv"}],
+        "precision": "fp32",
+        "epochs": 4,
+        "learning_rate": 2e-3,
+        "batch_tokens": 128,
+        "max_tokens": 64,
+        "positions": 64,
+    }
+    return recipes.parse({**values, **changes})
+
+
+def tokens_of(count: int, seed: int = 0, flipped: bool = False) -> Tokens:
+    """Reviews of 5 to 20 tokens, of which one says whether the film is good."""
+    rng = np.random.default_rng(seed)
+    ids = []
+    for i in range(count):
+        words = rng.integers(100, 400, rng.integers(3, 19))
+        words[rng.integers(len(words))] = [BAD, GOOD][i % 2]
+        ids.append(np.array([CLS, *words, SEP]))
+    labels = np.arange(count) % 2
+    return Tokens(ids, 1 - labels if flipped else labels)
+
+
+TRAIN, VALIDATION = tokens_of(48), tokens_of(16, seed=1)
+
+
+def fit(
+    recipe: Recipe,
+    folder: Path,
+    train: Tokens = TRAIN,
+    validation: Tokens = VALIDATION,
+    prepare: Callable[[Any], None] = lambda classifier: None,
+    **options: Any,
+) -> tuple[Any, Progress]:
+    """The trained classifier and how it went."""
+    classifier, _ = model.build(recipe)
+    prepare(classifier)
+    accelerator = loop.accelerator_for(recipe)
+    progress = loop.fit(classifier, recipe, accelerator, train, validation, 0, folder, **options)
+    return classifier, progress
+
+
+def equal(first: Any, second: Any) -> bool:
+    """Whether two models have the same weights, bit for bit."""
+    ours, theirs = first.state_dict(), second.state_dict()
+    return all(torch.equal(ours[name], theirs[name]) for name in ours | theirs)
+
+
+def test_fp16_on_a_cpu_is_refused_before_anything_else(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    recipe = recipe_for("nobody/nothing", precision="fp16")  # nor does reviews.csv exist
+    with pytest.raises(RecipeError, match="fp16 needs a CUDA GPU.*--set precision=auto"):
+        stages.fit(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("asked", ["bf16", "fp32"])
+def test_precision_asked_for_is_the_one_used(base: str, asked: str) -> None:
+    assert loop.choose_precision(recipe_for(base, precision=asked)) == asked
+
+
+def test_auto_precision_never_takes_fp16_on_a_cpu(base: str) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert loop.choose_precision(recipe_for(base, precision="auto")) in {"bf16", "fp32"}
+
+
+def test_it_learns(base: str, tmp_path: Path) -> None:
+    recipe = recipe_for(base, epochs=8, learning_rate=5e-3)
+    classifier, progress = fit(recipe, tmp_path, train=tokens_of(128))
+    logits = evaluation.predict(classifier, VALIDATION, pad_id=0)
+    assert (logits.argmax(axis=1) == VALIDATION.labels).mean() >= 0.9
+    assert progress.best_loss < 0.3
+
+
+def test_same_seed_gives_the_same_weights(base: str, tmp_path: Path) -> None:
+    first, first_progress = fit(recipe_for(base, seed=3), tmp_path / "first")
+    second, second_progress = fit(recipe_for(base, seed=3), tmp_path / "second")
+    assert equal(first, second)
+    assert first_progress.history == second_progress.history
+
+
+def test_other_seed_gives_other_weights(base: str, tmp_path: Path) -> None:
+    first, _ = fit(recipe_for(base, seed=3), tmp_path / "first")
+    second, _ = fit(recipe_for(base, seed=4), tmp_path / "second")
+    assert not equal(first, second)
+
+
+def test_dropout_differs_between_updates_and_seeds(base: str, tmp_path: Path) -> None:
+    one_batch = Tokens([TRAIN.ids[0]] * 4, TRAIN.labels[[0] * 4])
+    still = {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 3}
+    losses = []
+    for seed in (0, 1):
+        # The head is the same; what is left of the seed is the dropout.
+        def same_head(classifier: Any) -> None:
+            nn.init.ones_(classifier.classifier.weight[:1].data)
+
+        recipe = recipe_for(base, seed=seed, **still)
+        _, progress = fit(recipe, tmp_path / str(seed), train=one_batch, prepare=same_head)
+        losses += [point["loss"] for point in progress.history["train"]]
+    assert len(set(losses)) == 6
+
+
+@pytest.mark.parametrize("accumulation", [2, 3])
+def test_accumulation_changes_nothing_but_memory(
+    base_without_dropout: str, tmp_path: Path, accumulation: int
+) -> None:
+    def trained(passes: int) -> dict[str, torch.Tensor]:
+        recipe = recipe_for(
+            base_without_dropout, accumulation=passes, epochs=2, learning_rate=1e-4
+        )
+        classifier, progress = fit(recipe, tmp_path / str(passes))
+        assert progress.step > 8
+        return classifier.state_dict()
+
+    whole, split = trained(1), trained(accumulation)
+    for name, weights in whole.items():
+        if name.endswith("key.bias"):
+            continue  # attention doesn't depend on it: its gradient is rounding, Adam amplifies it
+        torch.testing.assert_close(split[name], weights, rtol=0, atol=1e-5, msg=name)
+
+
+def test_resumed_run_ends_bit_for_bit_like_one_never_stopped(base: str, tmp_path: Path) -> None:
+    recipe = recipe_for(base, checkpoint_every=5, evaluations_per_epoch=2)
+    whole, whole_progress = fit(recipe, tmp_path / "whole")
+
+    def power_cut(checkpoint: Path) -> None:
+        if checkpoint.name >= "step-00000010":
+            raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        fit(recipe, tmp_path / "cut", after_checkpoint=power_cut)
+    stopped_at = int(checkpoints.newest(tmp_path / "cut").name[-8:])  # type: ignore[union-attr]
+    assert 10 <= stopped_at < whole_progress.step
+    resumed, progress = fit(recipe, tmp_path / "cut", resume=True)
+    assert equal(whole, resumed)
+    assert progress.history == whole_progress.history
+    assert progress.best_loss == whole_progress.best_loss
+
+
+def test_resuming_a_finished_run_changes_nothing(base: str, tmp_path: Path) -> None:
+    first, before = fit(recipe_for(base), tmp_path)
+    again, after = fit(recipe_for(base), tmp_path, resume=True)
+    assert equal(first, again)
+    assert after == before
+
+
+def test_fit_ends_with_the_weights_of_the_lowest_validation_loss(
+    base: str, tmp_path: Path
+) -> None:
+    # What is learned from train is wrong on validation, so the loss rises.
+    recipe = recipe_for(base, learning_rate=5e-3, epochs=6)
+    classifier, progress = fit(recipe, tmp_path, validation=tokens_of(16, flipped=True))
+    losses = [point["loss"] for point in progress.history["validation"]]
+    assert len(losses) == 6
+    assert progress.best_loss == min(losses) < losses[-1]
+    logits = torch.from_numpy(evaluation.predict(classifier, tokens_of(16, flipped=True), 0))
+    loss = nn.functional.cross_entropy(logits, torch.from_numpy(1 - np.arange(16) % 2))
+    assert float(loss) == pytest.approx(min(losses), abs=1e-5)
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_early_stopping_waits_for_its_patience(base: str, tmp_path: Path, patience: int) -> None:
+    recipe = recipe_for(base, learning_rate=5e-3, epochs=20, early_stopping_patience=patience)
+    _, progress = fit(recipe, tmp_path, validation=tokens_of(16, flipped=True))
+    losses = [point["loss"] for point in progress.history["validation"]]
+    assert progress.stopped
+    assert len(losses) < 20
+    assert losses.index(min(losses)) == len(losses) - 1 - patience
+
+
+def test_validations_are_spread_over_each_epoch(base: str, tmp_path: Path) -> None:
+    recipe = recipe_for(base, evaluations_per_epoch=2, epochs=2)
+    _, ends = loop.plan_updates(TRAIN.lengths, recipe)
+    _, progress = fit(recipe, tmp_path)
+    steps = [point["step"] for point in progress.history["validation"]]
+    assert steps == [round(ends[0] / 2), ends[0], round((ends[0] + ends[1]) / 2), ends[1]]
+
+
+def test_logged_training_loss_is_a_mean_over_reviews(base: str, tmp_path: Path) -> None:
+    # Untrained, each review costs about ln 2, in a full batch as in the last, small one.
+    recipe = recipe_for(base, learning_rate=1e-9, epochs=1)
+    _, progress = fit(recipe, tmp_path)
+    losses = [point["loss"] for point in progress.history["train"]]
+    assert losses == pytest.approx([math.log(2)] * len(losses), abs=0.15)
+
+
+def test_plan_has_every_review_once_an_epoch(base: str) -> None:
+    plan, ends = loop.plan_updates(TRAIN.lengths, recipe_for(base, epochs=3))
+    assert ends[-1] == len(plan)
+    for begin, end in zip([0, *ends], ends, strict=False):
+        assert sorted(np.concatenate(plan[begin:end])) == list(range(48))
+    assert [rows.tolist() for rows in plan[: ends[0]]] != [
+        rows.tolist() for rows in plan[ends[0] : ends[1]]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("linear", [0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]),
+        ("cosine", [0.5, 1, *(0.5 * (1 + math.cos(math.pi * i / 8)) for i in range(8))]),
+        ("constant", [0.5, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_learning_rate_warms_up_then_follows_its_schedule(
+    base: str, schedule: str, expected: list[float]
+) -> None:
+    recipe = recipe_for(base, schedule=schedule, warmup_fraction=0.2)
+    factors = [loop.learning_rate_factor(step, 10, recipe) for step in range(10)]
+    assert factors == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+@pytest.mark.parametrize("total", [1, 2, 7, 1000])
+@pytest.mark.parametrize("warmup_fraction", [0, 0.1, 0.99])
+def test_learning_rate_is_never_nought_nor_above_its_peak(
+    base: str, schedule: str, total: int, warmup_fraction: float
+) -> None:
+    recipe = recipe_for(base, schedule=schedule, warmup_fraction=warmup_fraction)
+    factors = [loop.learning_rate_factor(step, total, recipe) for step in range(total)]
+    assert 0 < min(factors) <= max(factors) <= 1
+
+
+@pytest.mark.parametrize(("head_rate", "expected"), [(1e-3, 1e-3), (None, 1e-5)])
+def test_parameters_are_grouped_by_rate_and_decay(
+    base: str, head_rate: float | None, expected: float
+) -> None:
+    recipe = recipe_for(base, learning_rate=1e-5, head_learning_rate=head_rate, weight_decay=0.1)
+    classifier, _ = model.build(recipe)
+    groups = loop.parameter_groups(classifier, recipe)
+    found = {
+        id(parameter): (group["peak"], group["weight_decay"])
+        for group in groups
+        for parameter in group["params"]
+    }
+    assert sum(len(group["params"]) for group in groups) == len(found)
+    for name, parameter in classifier.named_parameters():
+        rate = expected if name.startswith("classifier.") else 1e-5
+        decay = 0.0 if name.endswith(".bias") or "LayerNorm" in name else 0.1
+        assert found.pop(id(parameter)) == (rate, decay), name
+    assert not found
+
+
+def finite(file: Path) -> bool:
+    from safetensors.torch import load_file
+
+    return all(bool(tensor.isfinite().all()) for tensor in load_file(file).values())
+
+
+def test_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(
+    base: str, tmp_path: Path
+) -> None:
+    held: list[Any] = []
+
+    def poison(checkpoint: Path) -> None:
+        if checkpoint.name == "step-00000006":
+            with torch.no_grad():
+                held[0].classifier.weight.fill_(math.nan)
+
+    with pytest.raises(Diverged) as caught:
+        fit(
+            recipe_for(base, checkpoint_every=3),
+            tmp_path,
+            prepare=held.append,
+            after_checkpoint=poison,
+        )
+    said = str(caught.value)
+    assert "the loss became nan by update 7 — the last good checkpoint is kept in" in said
+    assert "try a lower learning_rate" in said
+    kept = checkpoints.newest(tmp_path)
+    assert kept is not None
+    assert kept.name == "step-00000006"
+    assert finite(kept / "model.safetensors")
+
+
+def test_weights_that_are_no_numbers_never_replace_a_good_checkpoint(
+    base: str, tmp_path: Path
+) -> None:
+    passes: list[int] = []
+
+    def spoil(gradient: torch.Tensor) -> torch.Tensor:
+        passes.append(1)
+        return gradient * math.nan if len(passes) == 8 else gradient
+
+    with pytest.raises(Diverged):  # its loss was still a number
+        fit(
+            recipe_for(base, checkpoint_every=4),  # validations come after 6 and 12 updates
+            tmp_path,
+            prepare=lambda classifier: classifier.classifier.weight.register_hook(spoil),
+        )
+    kept = checkpoints.newest(tmp_path)
+    assert kept is not None
+    assert finite(kept / "model.safetensors")
+
+
+def test_validation_loss_that_is_no_number_is_said(base: str, tmp_path: Path) -> None:
+    validation = Tokens([np.array([CLS, UNSEEN, GOOD, SEP])] * 4, np.array([0, 1, 0, 1]))
+
+    def poison(classifier: Any) -> None:
+        with torch.no_grad():
+            classifier.bert.embeddings.word_embeddings.weight[UNSEEN] = math.inf
+
+    with pytest.raises(Diverged):
+        fit(recipe_for(base), tmp_path, validation=validation, prepare=poison)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-u", "-m", "train", *arguments]
+
+
+def fit_arguments(source: Path, base: str, out: Path, *more: str) -> list[str]:
+    overrides = [*toy_settings(source, base), *more]
+    settings = [part for override in overrides for part in ("--set", override)]
+    return ["fit", "quickstart", *settings, "--out", str(out)]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def run_here(arguments: list[str]) -> None:
+    """The command line in this process, which has loaded torch already."""
+    from train.__main__ import app
+
+    app(arguments, standalone_mode=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_stopped_run_goes_on_as_if_it_had_never_stopped(
+    base: str, toy_csv: Path, tmp_path: Path, number: int
+) -> None:
+    long = ["epochs=25", "evaluations_per_epoch=2"]
+    run_here(fit_arguments(toy_csv, base, tmp_path / "whole", *long))
+    arguments = fit_arguments(toy_csv, base, tmp_path / "stopped", *long)
+    process = subprocess.Popen(
+        command(*arguments),
+        env=environment(),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "validation loss" in line:
+                process.send_signal(number)
+                break
+        _, errors = process.communicate(timeout=LAUNCHED_SECONDS)
+    assert process.returncode == 130
+    said = re.search(r"error: stopped at update (\d+) of (\d+); checkpoint in (\S+)", errors)
+    assert said, errors
+    assert int(said[1]) < int(said[2])
+    assert "the same command with --resume goes on" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "stopped/results.json").exists()
+    run_here([*arguments, "--resume"])
+    weights = [tmp_path / name / "model.safetensors" for name in ("whole", "stopped")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_two_processes_learn_what_one_does(
+    base_without_dropout: str, toy_csv: Path, tmp_path: Path
+) -> None:
+    """`accelerate launch`; on a CPU it needs --multi_gpu and ACCELERATE_USE_CPU to start two."""
+    run_here(fit_arguments(toy_csv, base_without_dropout, tmp_path / "one"))
+    launch = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *launch]
+        + ["-m", "train", *fit_arguments(toy_csv, base_without_dropout, tmp_path / "two")],
+        env=environment(ACCELERATE_USE_CPU="1"),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=LAUNCHED_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        pytest.fail(f"two processes wait for each other:\n{output[-2000:]}")
+    assert process.returncode == 0, output[-2000:]
+    one, two = (results_of(tmp_path / name) for name in ("one", "two"))
+    assert two["environment"]["device"].endswith("2 processes")
+    assert two["training"]["updates"] == one["training"]["updates"]
+    for key in ["accuracy", "f1", "roc_auc"]:
+        ours, theirs = (r["metrics"]["validation"][key] for r in (one, two))
+        assert theirs == pytest.approx(ours, abs=0.005)
+    losses = [
+        [point["loss"] for point in r["training"]["history"]["validation"]] for r in (one, two)
+    ]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-3)

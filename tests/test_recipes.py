@@ -1,0 +1,58 @@
+"""The shipped recipes: each loads, and its header says what it costs and how it is run."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from train import recipe as recipes
+from train.recipe import RECIPES
+
+SHIPPED = sorted(RECIPES.glob("*.yaml"))
+each_recipe = pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+
+
+def header(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(re.findall(r"^# (\w+): +(\S.*)$", "\n".join(lines), flags=re.MULTILINE))
+
+
+def test_recipes_are_shipped() -> None:
+    assert {"imdb", "imdb-small", "quickstart"} <= {path.stem for path in SHIPPED}
+
+
+@each_recipe
+def test_loads_under_its_own_name(path: Path) -> None:
+    assert recipes.load(path.stem).name == path.stem
+
+
+@each_recipe
+def test_header_says_cost_hardware_expected_command(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    assert list(header(path)) == ["cost", "hardware", "expected", "command"]
+
+
+@each_recipe
+def test_command_is_one_that_runs_this_recipe(path: Path) -> None:
+    command = header(path)["command"]
+    if command.startswith("make "):
+        target = re.split(r"[\s,;]", command.removeprefix("make "))[0]
+        makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+        assert target == path.stem
+        return
+    python, flag, module, verb, named, *_ = shlex.split(command)
+    assert (python, flag, module) == ("python", "-m", "train")
+    assert verb in {"fit", "run"}
+    assert recipes.load(REPOSITORY / named) == recipes.load(path)
+
+
+@each_recipe
+def test_inputs_from_the_hub_are_pinned(path: Path) -> None:
+    recipe = recipes.load(path)
+    pinned = [recipe.base_revision]
+    # demo/ is the local Hub's: it is filled from this very checkout.
+    pinned += [d.revision for d in recipe.datasets if not d.source.startswith("demo/")]
+    assert all(re.fullmatch("[0-9a-f]{40}", revision or "") for revision in pinned)

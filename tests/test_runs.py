@@ -1,0 +1,183 @@
+"""The run folder: an earlier run is never lost, and nothing in it is half written."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from train import recipe as recipes
+from train import runs
+from train.errors import RunError
+from train.recipe import Recipe
+
+RESULTS: dict[str, Any] = {"metrics": {"validation": {}, "test": {}}}
+
+
+def recipe_for(**changes: Any) -> Recipe:
+    values = {"name": "tiny", "base_model": "base", "datasets": [{"source": "reviews.csv"}]}
+    return recipes.parse({**values, **changes})
+
+
+@pytest.fixture
+def complete(tmp_path: Path) -> Path:
+    """A folder with everything that is published."""
+    folder = tmp_path / "run"
+    runs.prepare(folder, recipe_for(), resume=False)
+    for name in runs.MODEL_FILES:
+        (folder / name).touch()
+    runs.save_results(folder / "results.json", RESULTS)
+    return folder
+
+
+def test_prepare_makes_a_folder_with_the_recipe(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "run"
+    runs.prepare(folder, recipe_for(epochs=7), resume=False)
+    assert runs.load_recipe(folder) == recipe_for(epochs=7)
+
+
+def test_earlier_run_is_moved_aside(complete: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {file.name: file.read_bytes() for file in complete.iterdir()}
+    runs.prepare(complete, recipe_for(seed=1), resume=False)
+    assert [file.name for file in complete.iterdir()] == ["recipe.yaml"]
+    [kept] = complete.parent.glob("run-*")
+    assert {file.name: file.read_bytes() for file in kept.iterdir()} == before
+    assert f"the earlier run is kept in {kept}" in capsys.readouterr().out
+
+
+def test_three_runs_in_a_moment_are_all_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    for seed in range(3):
+        runs.prepare(folder, recipe_for(seed=seed), resume=False)
+    kept = {runs.load_recipe(path).seed for path in tmp_path.iterdir()}
+    assert kept == {0, 1, 2}
+
+
+def test_empty_folder_is_used_as_it_is(tmp_path: Path) -> None:
+    runs.prepare(tmp_path, recipe_for(), resume=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+def test_resume_keeps_all_that_is_there(complete: Path) -> None:
+    before = {file: file.read_bytes() for file in complete.rglob("*")}
+    runs.prepare(complete, recipe_for(), resume=True)
+    assert {file: file.read_bytes() for file in complete.rglob("*")} == before
+
+
+def test_resume_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=f"nothing to resume in {tmp_path} — start without --resume"):
+        runs.prepare(tmp_path, recipe_for(), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 9}, "(epochs was 3, now 9)"),
+        ({"seed": 1, "epochs": 9}, "(seed was 0, now 1; epochs was 3, now 9)"),
+        ({"datasets": [{"source": "other.csv"}]}, "'source': 'other.csv'"),
+    ],
+    ids=["one", "two", "dataset"],
+)
+def test_resume_with_another_recipe_names_what_differs(
+    complete: Path, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(RunError) as caught:
+        runs.prepare(complete, recipe_for(**changes), resume=True)
+    assert said in str(caught.value)
+    assert "resume with the same one, or train anew with another --out" in str(caught.value)
+
+
+def test_complete_run_passes(complete: Path) -> None:
+    runs.check_complete(complete)
+
+
+@pytest.mark.parametrize("name", [*runs.MODEL_FILES, "recipe.yaml", "results.json"])
+def test_missing_file_is_named(complete: Path, name: str) -> None:
+    (complete / name).unlink()
+    with pytest.raises(RunError, match=f"is incomplete, it lacks {name} — finish it with"):
+        runs.check_complete(complete)
+
+
+def test_all_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        runs.check_complete(tmp_path)
+    for name in [*runs.MODEL_FILES, "recipe.yaml", "results.json"]:
+        assert name in str(caught.value)
+    assert f"python -m train fit RECIPE --out {tmp_path} --resume" in str(caught.value)
+
+
+def test_run_that_was_never_evaluated_says_the_command(complete: Path) -> None:
+    runs.save_results(complete / "results.json", {"metrics": {"validation": {}}})
+    with pytest.raises(RunError, match=f"`python -m train evaluate {complete}` comes first"):
+        runs.check_complete(complete)
+
+
+def test_results_come_back_as_they_were(tmp_path: Path) -> None:
+    results = {"share": 0.1 + 0.2, "title": "Amélie — «naïve»", "none": None}
+    runs.save_results(tmp_path / "results.json", results)
+    assert runs.load_results(tmp_path) == results
+    assert "Amélie" in (tmp_path / "results.json").read_text(encoding="utf-8")
+
+
+def test_results_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    runs.save_results(tmp_path / "results.json", RESULTS)
+    with pytest.raises(TypeError):
+        runs.save_results(tmp_path / "results.json", {"good": 1, "bad": object()})
+    assert runs.load_results(tmp_path) == RESULTS
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[1, 2"], ids=["no", "empty", "cut", "cut-2"])
+def test_results_that_cannot_be_read_are_named(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "results.json").write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match=f"{tmp_path} has no results that can be read"):
+        runs.load_results(tmp_path)
+
+
+def test_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=f"{tmp_path} is not a run folder: recipe.yaml"):
+        runs.load_recipe(tmp_path)
+
+
+class Usage(NamedTuple):
+    """As `shutil.disk_usage` returns it, in bytes."""
+
+    total: int
+    used: int
+    free: int
+
+
+def test_disk_too_small_says_how_much_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def usage(path: Path) -> Usage:
+        asked.append(path)
+        return Usage(10**10, 10**10 - 5_000_000, 5_000_000)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with pytest.raises(RunError) as caught:
+        runs.check_disk(tmp_path / "not/yet/there", needed_bytes=1_234_000_000)
+    assert "needs 1,234 MB for weights and checkpoints" in str(caught.value)
+    assert "has 5 MB free — make room, or choose another disk with --out" in str(caught.value)
+    assert asked == [tmp_path]  # the nearest folder that exists
+    runs.check_disk(tmp_path, needed_bytes=5_000_000)
+
+
+def test_disk_of_this_machine_holds_a_byte(tmp_path: Path) -> None:
+    runs.check_disk(tmp_path, needed_bytes=1)
+
+
+def test_environment_names_versions_device_and_code() -> None:
+    found = runs.environment("cpu: test")
+    assert found["device"] == "cpu: test"
+    assert {"python", *runs.PACKAGES} == set(found["versions"])
+    assert len(found["git_sha"]) == 40
+    assert found["dirty"] in {True, False}
+    json.dumps(found)
+
+
+def test_peak_memory_is_in_megabytes() -> None:
+    assert 20 < runs.peak_memory_mb() < 50_000
