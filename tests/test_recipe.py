@@ -118,7 +118,9 @@ def shown(changes: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("changes", "said"), IMPOSSIBLE, ids=[shown(changes) for changes, _ in IMPOSSIBLE]
 )
-def test_impossible_value_names_rule_value_and_key(changes: dict[str, Any], said: list[str]) -> None:
+def test_impossible_value_names_rule_value_and_key(
+    changes: dict[str, Any], said: list[str]
+) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(**changes)
     for part in said:
@@ -128,7 +130,9 @@ def test_impossible_value_names_rule_value_and_key(changes: dict[str, Any], said
 def test_missing_key_is_described() -> None:
     with pytest.raises(RecipeError) as caught:
         recipes.parse({"name": "tiny", "datasets": [{}]})
-    assert "base_model is missing (Hub id or folder of the pre-trained encoder)" in str(caught.value)
+    assert "base_model is missing (Hub id or folder of the pre-trained encoder)" in str(
+        caught.value
+    )
     assert "datasets.0.source is missing (a Hub dataset id" in str(caught.value)
 
 
@@ -179,9 +183,7 @@ def test_number_without_a_dot_is_a_number_in_a_file(minimal_yaml: Path) -> None:
     ],
     ids=["every", "first", "second", "whole"],
 )
-def test_set_reaches_into_datasets(
-    minimal_yaml: Path, override: str, sources: list[str]
-) -> None:
+def test_set_reaches_into_datasets(minimal_yaml: Path, override: str, sources: list[str]) -> None:
     found = recipes.load(minimal_yaml, [override]).datasets
     assert [dataset.source for dataset in found] == sources
 

@@ -129,7 +129,9 @@ def test_label_map_to_null_leaves_rows_out(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad_label", "seen"), [(2, "2"), ("meh", "meh"), (None, "None")], ids=["number", "name", "none"]
+    ("bad_label", "seen"),
+    [(2, "2"), ("meh", "meh"), (None, "None")],
+    ids=["number", "name", "none"],
 )
 def test_label_outside_the_set_is_named_with_its_row(
     write: Write, bad_label: object, seen: str
@@ -350,7 +352,9 @@ def test_several_datasets_become_one(write: Write) -> None:
     assert sum(map(len, splits.values())) == 100
     for split in splits.values():
         assert {text.startswith("a film") for text in split.texts} == {True, False}
-        assert all(("wonderful" in t) == bool(n) for t, n in zip(split.texts, split.labels))
+        assert all(
+            ("wonderful" in t) == bool(n) for t, n in zip(split.texts, split.labels, strict=True)
+        )
 
 
 def test_text_of_one_datasets_test_is_not_in_anothers_train(write: Write) -> None:

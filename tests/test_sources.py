@@ -93,7 +93,9 @@ def test_wrong_suffix_lists_the_right_ones(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("key", ["text", "label", "text_pair", "group"])
 def test_missing_column_lists_those_there_are(toy_csv: Path, key: str) -> None:
-    with pytest.raises(DataError, match="no column 'nope' — it has: text, label, title; name yours"):
+    with pytest.raises(
+        DataError, match="no column 'nope' — it has: text, label, title; name yours"
+    ):
         sources.read(Dataset.model_validate({"source": str(toy_csv), key: "nope"}))
 
 

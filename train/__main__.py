@@ -3,8 +3,10 @@
 The rooms are imported inside the verbs, so that `--help` answers at once.
 """
 
+import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+PUSH_EVERY_SECONDS = 300
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="a YAML file, or a name in train/recipes")
@@ -152,7 +156,7 @@ def _fit(recipe: Recipe, folder: Path, resume: bool, checkpoints_to: str | None)
         after = _pusher(checkpoints_to)
         if resume and not (folder / "recipe.yaml").exists():
             found = hub.pull_checkpoint(checkpoints_to, folder)
-            typer.echo(f"checkpoint {'fetched' if found else 'not yet'} on {checkpoints_to}")
+            typer.echo(f"{'going on from the' if found else 'no'} checkpoint on {checkpoints_to}")
             resume = found
     from train import stages
 
@@ -161,9 +165,16 @@ def _fit(recipe: Recipe, folder: Path, resume: bool, checkpoints_to: str | None)
 
 
 def _pusher(repo_id: str) -> Callable[[Path], None]:
+    """Pushes the first checkpoint and then one every five minutes: they are three models large."""
+    pushed = -math.inf
+
     def push(checkpoint: Path) -> None:
         from train import hub
 
+        nonlocal pushed
+        if time.monotonic() - pushed < PUSH_EVERY_SECONDS:
+            return
+        pushed = time.monotonic()
         # A Hub that is away for a moment must not end hours of training.
         try:
             hub.push_checkpoint(checkpoint, repo_id)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,6 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     HfHubHTTPError,
     HTTPError,
     LocalTokenNotFoundError,
-    RepositoryNotFoundError,
 )
 
 from train import card, runs
@@ -127,13 +127,11 @@ def pull_checkpoint(repo_id: str, run: Path) -> bool:
         HubError: What the Hub refused.
     """
     with _explained(f"fetching the checkpoint from {repo_id}"):
-        try:
-            snapshot_download(
-                repo_id, local_dir=run, allow_patterns=["recipe.yaml", "checkpoints/**"]
-            )
-        except RepositoryNotFoundError:
+        if not HfApi().file_exists(repo_id, "recipe.yaml"):
             return False
-    return (run / "recipe.yaml").exists()
+        snapshot_download(repo_id, local_dir=run, allow_patterns=["recipe.yaml", "checkpoints/**"])
+        shutil.rmtree(run / ".cache", ignore_errors=True)  # the download's notes
+    return True
 
 
 def _commit(

@@ -4,6 +4,7 @@ In: a recipe. Out: a model and a tokenizer, and a saved folder. Whatever inferen
 inside them: label names, clean-up of `<br />`, room for long reviews, calibrated scores.
 """
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,11 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     except (OSError, ValueError) as error:
         raise ModelError(_unavailable(recipe, error)) from error
     stretch_positions(model, recipe.positions)
-    return model, portable(tokenizer, recipe.positions)
+    tokenizer = portable(tokenizer, recipe.positions)
+    # transformers 5 gives DistilBERT the tokenizer of BERT; the model of 4.x refuses its type ids.
+    taken = inspect.signature(model.forward).parameters
+    tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n in taken]
+    return model, tokenizer
 
 
 def load(source: str, revision: str | None = None) -> tuple[Any, Any]:

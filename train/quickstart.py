@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,8 +180,25 @@ def _base_model() -> Path:
 
 
 def _open_space(environment: dict[str, str]) -> None:
-    command = [sys.executable, str(REPOSITORY / "space/app.py")]
-    subprocess.run(command, env=environment, check=False)
+    """Run the app until Ctrl-C; show it in a browser where somebody sits at the terminal."""
+    page = subprocess.Popen([sys.executable, str(REPOSITORY / "space/app.py")], env=environment)
+    address = f"http://127.0.0.1:{environment.get('GRADIO_SERVER_PORT', '7860')}"
+    try:
+        while page.poll() is None and not _answers(address):
+            time.sleep(0.2)
+        if page.poll() is None and sys.stdout.isatty():
+            webbrowser.open(address)
+        page.wait()
+    except KeyboardInterrupt:
+        page.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def _check_same(saved: Recipe, asked: Recipe, folder: Path) -> None:
         shown = "; ".join(f"{key} was {before[key]!r}, now {now[key]!r}" for key in changed)
         raise RunError(
             f"{folder} was started with another recipe ({shown}) — resume with the same one, or "
-            "train anew with another --out"
+            "train anew without --resume"
         )
 
 

@@ -1,0 +1,346 @@
+"""The card: the results and nothing but the results, in Markdown that renders and metadata."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from huggingface_hub import ModelCard, metadata_eval_result
+
+from train import card
+from train import recipe as recipes
+from train.card import render
+
+REVISION = "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
+REPO = "user/movie-sentiment"
+
+
+def metrics_of(n: int = 1000, labels: int = 2, **changes: Any) -> dict[str, Any]:
+    figures = {
+        "n": n,
+        "accuracy": 0.9125,
+        "accuracy_ci95": [0.8934, 0.9285],
+        "f1": 0.913131,
+        "f1_macro": 0.9124,
+        "precision": 0.907654,
+        "recall": 0.918273,
+        "roc_auc": 0.971234,
+        "nll": 0.2213,
+        "ece": 0.0123,
+        "confusion": [[n // labels] * labels] * labels,
+    }
+    return {**figures, **changes}
+
+
+def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """A results.json as `fit` and `evaluate` leave it."""
+    values: dict[str, Any] = {
+        "name": "imdb",
+        "base_model": "distilbert/distilbert-base-uncased",
+        "datasets": [{"source": "stanfordnlp/imdb", "revision": REVISION}],
+        **(recipe_changes or {}),
+    }
+    recipe = recipes.parse(values)
+    split = {"rows": 20_000, "sha256": "ab" * 32, "left_out": {}}
+    results = {
+        "recipe": recipe.model_dump(),
+        "environment": {
+            "versions": {"python": "3.11.7", "torch": "2.13.0"},
+            "device": "cpu: x86_64",
+            "cores": 2,
+            "git_sha": "0123456789abcdef0123456789abcdef01234567",
+            "dirty": False,
+        },
+        "data": {
+            "repo": [dataset.source for dataset in recipe.datasets],
+            "revision": [dataset.revision for dataset in recipe.datasets],
+            "splits": {
+                "train": {**split, "left_out": {"empty": 3, "also in test": 1200}},
+                "validation": {**split, "rows": 2500},
+                "test": {**split, "rows": 1000},
+            },
+        },
+        "training": {
+            "history": {"train": [], "validation": []},
+            "updates": 4321,
+            "seconds": 754.4,
+            "tokens_per_second": 9876.5,
+            "precision": "bf16",
+            "peak_memory_mb": 2345.6,
+            "parameters": 66_955_010,
+            "base_revision": "12040accade4e8a0f71eabdb258fecc2e7e948be",
+            "temperature": 1.234,
+        },
+        "metrics": {"validation": metrics_of(2500), "test": metrics_of()},
+        "slices": {
+            "length_tokens": {
+                "1-64": {"n": 400, "accuracy": 0.95},
+                "65-128": {"n": 600, "accuracy": 0.8875},
+            }
+        },
+        "export": {},
+    }
+    return {**results, **changes}
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "imdb": results_of(),
+    "local-file": results_of(
+        {
+            "datasets": [{"source": "/home/maria/secret/reviews.csv", "group": "title"}],
+            "base_model": "/home/maria/models/bert",
+        }
+    ),
+    "three-labels": results_of({"labels": ["BAD", "SO-SO", "GOOD"]}),
+    "text-pairs": results_of(
+        {"datasets": [{"source": "user/aspects", "text_pair": "aspect"}], "language": "de"}
+    ),
+    "several-datasets": results_of(
+        {"datasets": [{"source": "user/one", "revision": "v1"}, {"source": "two.csv"}]}
+    ),
+    "many-labels": results_of({"labels": [f"LABEL {i}" for i in range(60)]}),
+    "one-class-test": results_of(
+        metrics={"validation": metrics_of(), "test": metrics_of(roc_auc=None)}
+    ),
+    "one-band": results_of(slices={"length_tokens": {"1-64": {"n": 1000, "accuracy": 0.9125}}}),
+    "no-checkout": results_of(
+        environment={
+            "versions": {"python": "3.11.7"},
+            "device": "cpu",
+            "git_sha": None,
+            "dirty": None,
+        }
+    ),
+}
+each_variant = pytest.mark.parametrize("results", VARIANTS.values(), ids=VARIANTS)
+
+
+def tables_of(text: str) -> list[tuple[str, list[str]]]:
+    """Each table with the line before it; fenced code is no table."""
+    found: list[tuple[str, list[str]]] = []
+    before, fenced = "", False
+    for line in text.splitlines():
+        fenced ^= line.startswith("```")
+        if line.startswith("|") and not fenced:
+            if not before.startswith("|"):
+                found.append((before, []))
+            found[-1][1].append(line)
+        before = line
+    return found
+
+
+def body_of(text: str) -> str:
+    return text.partition("\n---\n")[2]
+
+
+def cells(row: str) -> list[str]:
+    return re.split(r"(?<!\\)\|", row.strip())[1:-1]
+
+
+@each_variant
+def test_same_results_give_the_same_bytes(results: dict[str, Any]) -> None:
+    before = copy.deepcopy(results)
+    assert render(results, REPO) == render(copy.deepcopy(results), REPO)
+    assert results == before
+
+
+def test_folder_it_is_rendered_in_makes_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Both could be Hub ids; what they were is known since `fit`, and must not be guessed again.
+    results = results_of({"base_model": "models/mine", "datasets": [{"source": "data/mine"}]})
+    monkeypatch.chdir(tmp_path)
+    elsewhere = render(results, REPO)
+    for name in ["models/mine", "data/mine"]:
+        (tmp_path / name).mkdir(parents=True)
+    assert render(results, REPO) == elsewhere
+
+
+@each_variant
+def test_tables_are_well_formed(results: dict[str, Any]) -> None:
+    tables = tables_of(render(results, REPO))
+    assert len(tables) == 5
+    for before, rows in tables:
+        assert before == ""
+        assert len(rows) >= 3
+        assert re.fullmatch(r"\|(---\|)+", rows[1])
+        assert len({len(cells(row)) for row in rows}) == 1
+        assert all(cell.strip() for row in rows[2:] for cell in cells(row))
+
+
+def test_bar_in_a_label_does_not_split_its_cell() -> None:
+    labels = next(
+        rows
+        for _, rows in tables_of(render(results_of({"labels": ["BAD|POOR", "GOOD"]}), REPO))
+        if rows[0] == "| id | label |"
+    )
+    assert [len(cells(row)) for row in labels] == [2, 2, 2, 2]
+
+
+@each_variant
+def test_lists_and_headings_stand_apart(results: dict[str, Any]) -> None:
+    lines = body_of(render(results, REPO)).splitlines()
+    for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+        if line.startswith("#"):
+            assert (before, after) == ("", "")
+        if line.startswith("- "):
+            assert before == "" or before.startswith("- ")
+
+
+@each_variant
+def test_nothing_is_blank_or_left_to_fill_in(results: dict[str, Any]) -> None:
+    text = render(results, REPO)
+    # In a recipe, None is a choice.
+    body = re.sub(r"^\| \w+ \| None \|$", "", body_of(text), flags=re.MULTILINE)
+    for sign in ["More information needed", "[More", "None", "{{", "}}", "{%", "nan", "TODO"]:
+        assert sign not in body
+    assert "\n\n\n" not in text
+    assert text.endswith("\n")
+
+
+@each_variant
+def test_hub_reads_the_metadata(results: dict[str, Any]) -> None:
+    found = ModelCard(render(results, REPO)).data
+    assert found.pipeline_tag == "text-classification"
+    assert found.library_name == "transformers"
+    assert found.license == "apache-2.0"
+    assert found.language == results["recipe"]["language"]
+    assert found.metrics == ["accuracy", "f1", "roc_auc"]
+    assert found.model_name == "movie-sentiment"
+    assert found.eval_results
+
+
+@each_variant
+def test_model_index_equals_the_results(results: dict[str, Any]) -> None:
+    test = results["metrics"]["test"]
+    found = ModelCard(render(results, REPO)).data.eval_results
+    measured = {result.metric_type: result.metric_value for result in found}
+    wanted = ["accuracy", "f1", "precision", "recall", "roc_auc"]
+    assert measured == {key: pytest.approx(test[key], abs=1e-6) for key in wanted if test[key]}
+
+
+def test_model_index_names_task_dataset_revision_and_split() -> None:
+    for result in ModelCard(render(results_of(), REPO)).data.eval_results:
+        assert result.task_type == "text-classification"
+        assert result.dataset_type == "stanfordnlp/imdb"
+        assert result.dataset_revision == REVISION
+        assert result.dataset_split == "test"
+
+
+def test_model_index_is_what_huggingface_hub_would_write() -> None:
+    text = render(results_of(), REPO)
+    written = ModelCard(text).data.to_dict()["model-index"]
+    by_hand = metadata_eval_result(
+        model_pretty_name="movie-sentiment",
+        task_pretty_name="Sentiment analysis",
+        task_id="text-classification",
+        metrics_pretty_name="accuracy",
+        metrics_id="accuracy",
+        metrics_value=0.9125,
+        dataset_pretty_name="stanfordnlp/imdb",
+        dataset_id="stanfordnlp/imdb",
+        dataset_split="test",
+        dataset_revision=REVISION,
+    )["model-index"]
+    first = written[0]["results"][0]
+    first["metrics"] = first["metrics"][:1]
+    assert first["task"] == by_hand[0]["results"][0]["task"]
+    assert first["dataset"] == by_hand[0]["results"][0]["dataset"]
+    [accuracy] = by_hand[0]["results"][0]["metrics"]
+    assert first["metrics"] == [{key: accuracy[key] for key in ("type", "value", "name")}]
+
+
+def test_card_links_what_it_was_made_of() -> None:
+    found = ModelCard(render(results_of(), REPO)).data
+    assert found.base_model == "distilbert/distilbert-base-uncased"
+    assert found.datasets == ["stanfordnlp/imdb"]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "**91.25% accuracy** (95% interval 89.34% to 92.85%) and F1 0.9131",
+        "| reviews | 2,500 | 1,000 |",
+        "| accuracy | 91.25% | 91.25% |",
+        "| 95% interval | 89.34% to 92.85% | 89.34% to 92.85% |",
+        "| ROC AUC | 0.9712 | 0.9712 |",
+        "| ECE | 0.0123 | 0.0123 |",
+        "| 65-128 | 600 | 88.75% |",
+        "| 1 | `POSITIVE` |",
+        "| train | 20,000 | 3 empty; 1,200 also in test |",
+        "revision `12040accade4e8a0f71eabdb258fecc2e7e948be`",
+        "4,321 updates in 12 min 34 s on cpu: x86_64, bf16, 9,876 tokens/s",
+        "67.0 million parameters",
+        "temperature 1.234",
+        "- torch 2.13.0",
+        "- training code at `0123456789ab`\n",
+        'pipeline("sentiment-analysis", model="user/movie-sentiment")',
+        "hf download user/movie-sentiment",
+        "@inproceedings{maas-etal-2011-learning",
+    ],
+)
+def test_figure_of_the_results_is_shown(shown: str) -> None:
+    assert shown in render(results_of(), REPO)
+
+
+def test_no_path_of_the_machine_leaks() -> None:
+    text = render(VARIANTS["local-file"], REPO)
+    assert "maria" not in text
+    assert "secret" not in text
+    assert "reviews.csv" in text
+    found = ModelCard(text).data
+    assert found.base_model is None
+    assert found.datasets is None
+
+
+def test_pairs_are_called_as_pairs() -> None:
+    assert '"text_pair": "acting"' in render(VARIANTS["text-pairs"], REPO)
+    assert "text_pair" not in render(VARIANTS["imdb"], REPO)
+
+
+def test_citation_is_of_imdb_alone() -> None:
+    assert "## Citation" in render(VARIANTS["imdb"], REPO)
+    assert "## Citation" not in render(VARIANTS["text-pairs"], REPO)
+
+
+def test_local_changes_are_owned_up_to() -> None:
+    results = results_of()
+    results["environment"]["dirty"] = True
+    assert "- training code at `0123456789ab` with local changes" in render(results, REPO)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ["metrics", "test"],
+        ["metrics", "test", "accuracy"],
+        ["metrics", "test", "ece"],
+        ["slices", "length_tokens"],
+        ["training", "temperature"],
+        ["training", "seconds"],
+        ["data", "splits", "train"],
+        ["environment", "versions"],
+    ],
+    ids=".".join,
+)
+def test_missing_value_is_an_error(path: list[str]) -> None:
+    results = copy.deepcopy(results_of())
+    inside = results
+    for key in path[:-1]:
+        inside = inside[key]
+    del inside[path[-1]]
+    with pytest.raises((jinja2.UndefinedError, KeyError, TypeError)):
+        render(results, REPO)
+
+
+def test_template_that_asks_for_more_is_an_error(tmp_path: Path) -> None:
+    template = tmp_path / "card.md"
+    template.write_text("# {{ title }} {{ licence_note }}\n", encoding="utf-8")
+    with pytest.raises(jinja2.UndefinedError, match="licence_note"):
+        render(results_of(), REPO, template)
+
+
+def test_every_metric_has_a_name() -> None:
+    assert set(card.METRIC_NAMES) == set(metrics_of()) - {"confusion"}

@@ -1,0 +1,230 @@
+"""The stages: one small run from a CSV file to a folder that others can use without us."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import toy_reviews, toy_settings, write_toy_csv
+
+from train import card, evaluation, model, reviews, runs, stages
+from train import recipe as recipes
+from train.errors import ModelError, RunError
+from train.recipe import Dataset
+from train.tokens import encode
+
+LABEL_MAP = {"neg": "NEGATIVE", "pos": "POSITIVE"}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_csv(tmp_path_factory.mktemp("data") / "reviews.csv")
+
+
+@pytest.fixture(scope="module")
+def fitted(source: Path, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that `fit` has finished."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("runs") / "toy"
+    recipe = recipes.load("quickstart", toy_settings(source, tiny_base))
+    stages.fit(recipe, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fit_results(fitted: Path) -> dict[str, Any]:
+    return runs.load_results(fitted)
+
+
+@pytest.fixture(scope="module")
+def evaluated(fitted: Path, fit_results: dict[str, Any]) -> Path:
+    """The same folder after `evaluate`."""
+    stages.evaluate(fitted)
+    return fitted
+
+
+def test_fit_leaves_a_whole_run(fitted: Path) -> None:
+    for name in [*runs.MODEL_FILES, "recipe.yaml", "results.json", "checkpoints/best.safetensors"]:
+        assert (fitted / name).is_file(), name
+
+
+def test_fit_does_not_touch_the_test_split(fit_results: dict[str, Any]) -> None:
+    assert set(fit_results["metrics"]) == {"validation"}
+
+
+def test_results_are_as_designed(fit_results: dict[str, Any]) -> None:
+    assert set(fit_results) == {
+        "recipe", "environment", "data", "training", "metrics", "slices", "export",
+    }  # fmt: skip
+    assert set(fit_results["data"]["splits"]) == {"train", "validation", "test"}
+    training = fit_results["training"]
+    assert training["precision"] == "fp32"
+    assert training["updates"] == training["history"]["validation"][-1]["step"]
+    assert training["seconds"] > 0
+    assert training["tokens_per_second"] > 0
+    assert 0.1 <= training["temperature"] <= 10
+    assert training["parameters"] > 32 * 4096  # the positions alone
+
+
+def test_results_hold_the_splits_that_the_recipe_gives(fitted: Path) -> None:
+    results = runs.load_results(fitted)
+    for name, split in reviews.load(runs.load_recipe(fitted)).items():
+        described = results["data"]["splits"][name]
+        assert (described["rows"], described["sha256"]) == (len(split), split.sha256())
+
+
+def test_validation_figures_are_those_of_the_saved_model(
+    fitted: Path, fit_results: dict[str, Any]
+) -> None:
+    validation = reviews.load(runs.load_recipe(fitted))["validation"]
+    scored = stages.score(str(fitted), validation)["metrics"]
+    for key, value in fit_results["metrics"]["validation"].items():
+        np.testing.assert_allclose(scored[key], value, atol=1e-5, err_msg=key)
+
+
+def test_it_has_learned(evaluated: Path) -> None:
+    assert runs.load_results(evaluated)["metrics"]["test"]["accuracy"] >= 0.95
+
+
+def test_evaluate_adds_test_slices_and_plots(evaluated: Path, fit_results: dict[str, Any]) -> None:
+    results = runs.load_results(evaluated)
+    assert results["metrics"]["validation"] == fit_results["metrics"]["validation"]
+    rows = results["data"]["splits"]["test"]["rows"]
+    assert results["metrics"]["test"]["n"] == rows
+    assert sum(band["n"] for band in results["slices"]["length_tokens"].values()) == rows
+    plots = {file.name for file in (evaluated / "plots").iterdir()}
+    assert plots == {"confusion.png", "reliability.png", "training.png"}
+    runs.check_complete(evaluated)
+
+
+def test_evaluate_again_changes_nothing(evaluated: Path) -> None:
+    def content() -> dict[Path, bytes]:
+        return {file: file.read_bytes() for file in evaluated.rglob("*") if file.is_file()}
+
+    before = content()
+    stages.evaluate(evaluated)
+    assert content() == before
+
+
+def test_card_can_be_written(evaluated: Path) -> None:
+    text = card.render(runs.load_results(evaluated), "user/toy")
+    assert str(evaluated.parent) not in text
+    assert "reviews.csv" in text
+
+
+def test_pipeline_says_what_evaluate_says(evaluated: Path) -> None:
+    from transformers import pipeline
+
+    classify = pipeline("sentiment-analysis", model=str(evaluated))
+    test = reviews.load(runs.load_recipe(evaluated))["test"]
+    answers = classify(list(test.texts))
+    predicted = [classify.model.config.label2id[answer["label"]] for answer in answers]
+    right = sum(ours == label for ours, label in zip(predicted, test.labels, strict=True))
+    assert right / len(test) == runs.load_results(evaluated)["metrics"]["test"]["accuracy"]
+    scored = stages.score(str(evaluated), test)
+    confidence = torch.from_numpy(scored["logits"]).softmax(dim=1).max(dim=1).values
+    assert [answer["score"] for answer in answers] == pytest.approx(confidence.tolist(), abs=1e-5)
+
+
+def test_evaluate_refuses_reviews_that_changed(
+    source: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    settings = [*toy_settings(own, tiny_base), "epochs=1"]
+    stages.fit(recipes.load("quickstart", settings), tmp_path / "run")
+    with own.open("a", encoding="utf-8") as stream:
+        for row in toy_reviews(60):
+            stream.write(f"a sequel: {row['text'].replace(',', '')},{row['label']},sequel\n")
+    with pytest.raises(RunError, match="the test reviews are not those that .* set apart"):
+        stages.evaluate(tmp_path / "run")
+
+
+def test_evaluate_before_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a run folder"):
+        stages.evaluate(tmp_path)
+
+
+def test_evaluate_elsewhere_takes_any_reviews(fitted: Path, tmp_path: Path) -> None:
+    rows = [{"body": row["text"], "verdict": row["label"]} for row in toy_reviews(30)]
+    path = tmp_path / "other.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    dataset = Dataset(source=str(path), text="body", label="verdict", label_map=LABEL_MAP)
+    found = stages.evaluate_elsewhere(str(fitted), None, dataset, "train", most=20)
+    assert found["metrics"]["train"]["n"] == 20
+    assert found["metrics"]["train"]["accuracy"] >= 0.9
+    again = stages.evaluate_elsewhere(str(fitted), None, dataset, "train", most=20)
+    assert again["data"] == found["data"]
+
+
+def test_evaluate_elsewhere_names_a_missing_model(source: Path, tmp_path: Path) -> None:
+    dataset = Dataset(source=str(source), label_map=LABEL_MAP)
+    with pytest.raises(ModelError, match="no model at"):
+        stages.evaluate_elsewhere(str(tmp_path), None, dataset, "train", most=None)
+
+
+def test_second_fit_keeps_the_first(source: Path, tiny_base: Path, tmp_path: Path) -> None:
+    settings = [*toy_settings(source, tiny_base), "epochs=1"]
+    for seed in (0, 1):
+        recipe = recipes.load("quickstart", [*settings, f"seed={seed}"])
+        stages.fit(recipe, tmp_path / "run")
+    [kept] = tmp_path.glob("run-*")
+    assert runs.load_results(kept)["recipe"]["seed"] == 0
+    assert runs.load_results(tmp_path / "run")["recipe"]["seed"] == 1
+
+
+def test_base_model_that_is_missing_leaves_an_earlier_run_where_it_is(
+    source: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    good = recipes.load("quickstart", toy_settings(source, "base"))
+    runs.prepare(folder, good, resume=False)
+    (folder / "results.json").write_text("{}", encoding="utf-8")
+    missing = recipes.load("quickstart", toy_settings(source, tmp_path / "no-such-base"))
+    with pytest.raises(ModelError, match="no-such-base"):
+        stages.fit(missing, folder)
+    assert (folder / "results.json").exists()
+
+
+def test_disk_is_checked_before_training(
+    source: Path, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1))
+    with pytest.raises(RunError, match="make room, or choose another disk with --out"):
+        stages.fit(recipes.load("quickstart", toy_settings(source, tiny_base)), tmp_path / "run")
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_pairs_and_three_labels_go_all_the_way(tiny_base: Path, tmp_path: Path) -> None:
+    words = {"BAD": "dreadful", "SO-SO": "number", "GOOD": "wonderful"}
+    rows = [
+        {"text": f"take {i} was {word}", "aspect": "songs" if i % 2 else "end", "label": label}
+        for i in range(30)
+        for label, word in words.items()
+    ]
+    path = tmp_path / "aspects.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    settings = toy_settings(path, tiny_base)
+    settings += ["datasets.label_map=null", "datasets.group=null", "datasets.text_pair=aspect"]
+    settings += ["labels=[BAD, SO-SO, GOOD]", "epochs=1"]
+    stages.fit(recipes.load("quickstart", settings), tmp_path / "run")
+    results = stages.evaluate(tmp_path / "run")
+    assert len(results["metrics"]["test"]["confusion"]) == 3
+    assert '"text_pair"' in card.render(results, "user/aspects")
+    from transformers import pipeline
+
+    classify = pipeline("sentiment-analysis", model=str(tmp_path / "run"))
+    assert classify({"text": "wonderful", "text_pair": "songs"})["label"] in words
+
+
+def test_predictions_do_not_depend_on_the_company(fitted: Path) -> None:
+    test = reviews.load(runs.load_recipe(fitted))["test"]
+    together = stages.score(str(fitted), test)["logits"]
+    classifier, tokenizer = model.load(str(fitted))
+    tokens = encode(tokenizer, test)
+    alone = evaluation.predict(classifier, tokens, tokenizer.pad_token_id, batch_tokens=16)
+    assert abs(alone - together).max() < 1e-4
