@@ -141,8 +141,8 @@ def run(
     hub.check_target(to, private, space)
     folder = out or Path("runs") / chosen.name
     _fit(chosen, folder, resume, checkpoints_to)
-    if int(os.environ.get("RANK", "0")):
-        return  # under `accelerate launch` the first process does the rest
+    if not _is_first_process():
+        return
     _evaluate(folder)
     _publish(folder, to, private, space)
 
@@ -161,7 +161,13 @@ def _fit(recipe: Recipe, folder: Path, resume: bool, checkpoints_to: str | None)
     from train import stages
 
     stages.fit(recipe, folder, resume=resume, after_checkpoint=after)
-    typer.echo(f"model and validation figures are in {folder}")
+    if _is_first_process():
+        typer.echo(f"model and validation figures are in {folder}")
+
+
+def _is_first_process() -> bool:
+    """Under `accelerate launch` one process does what is to be done once."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _pusher(repo_id: str) -> Callable[[Path], None]:

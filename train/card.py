@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from train.recipe import Dataset, Recipe
+from train.recipe import Recipe
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
 
@@ -74,8 +74,8 @@ def render(results: dict[str, Any], repo_id: str, template: Path = TEMPLATE) -> 
         library_name="transformers",
         pipeline_tag="text-classification",
         tags=["sentiment-analysis", "movie-reviews"],
-        base_model=recipe.base_model if _is_hub_id(recipe.base_model) else None,
-        datasets=[d.source for d in recipe.datasets if not d.is_local] or None,
+        base_model=None if results["training"]["base_is_local"] else recipe.base_model,
+        datasets=[source for source, local in _sources(results) if not local] or None,
         metrics=["accuracy", "f1", "roc_auc"],
         model_name=repo_id.split("/")[-1],
         eval_results=_eval_results(results, recipe),
@@ -84,16 +84,15 @@ def render(results: dict[str, Any], repo_id: str, template: Path = TEMPLATE) -> 
 
 
 def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str, Any]:
-    sources = list(zip(results["data"]["repo"], results["data"]["revision"], strict=True))
     binary = len(recipe.labels) == 2
     on_imdb = any(d.source == "stanfordnlp/imdb" for d in recipe.datasets)
     base = recipe.base_model
-    linked = _is_hub_id(base)
+    linked = not results["training"]["base_is_local"]
     return {
         "repo_id": repo_id,
         "title": repo_id.split("/")[-1],
         "recipe": recipe.model_dump(),
-        "labels": recipe.labels,
+        "labels": [label.replace("|", "\\|") for label in recipe.labels],
         "has_pairs": recipe.has_pairs,
         "grouped": any(d.group for d in recipe.datasets),
         "subject": "IMDb reviews" if on_imdb else "reviews",
@@ -105,7 +104,12 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "validation": results["metrics"]["validation"],
         "slices": results["slices"],
         "splits": results["data"]["splits"],
-        "sources": [(_source_name(s), r) for s, r in sources],
+        "sources": [
+            (_shown(source, local), revision)
+            for (source, local), revision in zip(
+                _sources(results), results["data"]["revision"], strict=True
+            )
+        ],
         "training": results["training"],
         "environment": results["environment"],
         "metric_names": METRIC_NAMES,
@@ -128,14 +132,14 @@ def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
     from huggingface_hub import EvalResult
 
     test = results["metrics"]["test"]
-    dataset: Dataset = recipe.datasets[0]
+    source, local = _sources(results)[0]
     return [
         EvalResult(
             task_type="text-classification",
             task_name="Sentiment analysis",
-            dataset_type=dataset.source if not dataset.is_local else _source_name(dataset.source),
-            dataset_name=_source_name(dataset.source),
-            dataset_split=dataset.test or "test",
+            dataset_type=_shown(source, local),
+            dataset_name=_shown(source, local),
+            dataset_split=recipe.datasets[0].test or "test",
             dataset_revision=results["data"]["revision"][0],
             metric_type=key,
             metric_name=METRIC_NAMES[key],
@@ -159,13 +163,14 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _is_hub_id(base: str) -> bool:
-    return bool(re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base)) and not Path(base).exists()
+def _sources(results: dict[str, Any]) -> list[tuple[str, bool]]:
+    """Each dataset, and whether it was a file or folder of the trainer's."""
+    return list(zip(results["data"]["repo"], results["data"]["local"], strict=True))
 
 
-def _source_name(source: str) -> str:
+def _shown(source: str, local: bool) -> str:
     """A Hub id as it is; of a local path only the last part, for nobody needs to know the rest."""
-    return Path(source).name if Dataset(source=source).is_local else source
+    return Path(source).name if local else source
 
 
 def _tidy(body: str) -> str:

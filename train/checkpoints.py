@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from train.errors import RunError
@@ -50,6 +51,8 @@ def save(folder: Path, model: Any, optimizer: Any, scaler: Any, progress: Progre
         (draft / "progress.json").write_text(text, encoding="utf-8")
         shutil.rmtree(final, ignore_errors=True)
         draft.rename(final)
+    except (OSError, SafetensorError) as error:
+        raise _unwritten(final, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     for older in _all(folder)[:-1]:
@@ -100,6 +103,8 @@ def save_best(folder: Path, model: Any) -> None:
     try:
         save_file(_tensors(model), draft)
         draft.replace(final)
+    except (OSError, SafetensorError) as error:
+        raise _unwritten(final, error) from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -107,6 +112,13 @@ def save_best(folder: Path, model: Any) -> None:
 def load_weights(file: Path, model: Any) -> None:
     """Put saved weights into the model, strictly."""
     model.load_state_dict(load_file(file))
+
+
+def _unwritten(path: Path, error: Exception) -> RunError:
+    return RunError(
+        f"{path} can't be written ({error}) — the checkpoint before it is whole; make room, then "
+        "run the same command with --resume"
+    )
 
 
 def _all(folder: Path) -> list[Path]:

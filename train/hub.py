@@ -158,7 +158,9 @@ def _commit(
     return done.oid
 
 
-def _verify(repo_id: str, revision: str, files: dict[str, Path], results: dict[str, Any]) -> None:
+def _verify(
+    repo_id: str, revision: str, files: Mapping[str, Path | bytes], results: dict[str, Any]
+) -> None:
     """Download what was pushed into an empty cache, compare it, and call `pipeline()` on it."""
     with tempfile.TemporaryDirectory() as empty:
         cache = {"HF_HUB_CACHE": f"{empty}/hub", "HF_XET_CACHE": f"{empty}/xet"}
@@ -231,7 +233,9 @@ def _accuracy(run: Path) -> str:
     return f"{runs.load_results(run)['metrics']['test']['accuracy']:.4f}"
 
 
-def _sha256(file: Path) -> str:
+def _sha256(file: Path | bytes) -> str:
+    if isinstance(file, bytes):
+        return hashlib.sha256(file).hexdigest()
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

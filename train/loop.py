@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ class Run:
     pad_id: int
     plan: list[IntArray]  # rows of each update, over all epochs
     epoch_ends: list[int]  # updates done at the end of each epoch
+
+    @cached_property
+    def reviews_per_update(self) -> float:
+        """The mean, by which the losses of every update are divided."""
+        return sum(len(rows) for rows in self.plan) / max(1, len(self.plan))
 
 
 def fit(
@@ -164,6 +170,8 @@ class _Saver:
         self.progress, self.after = progress, after
 
     def checkpoint(self) -> None:
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            raise _diverged("weights became NaN or infinite", self.progress, self.folder)
         if self.run.accelerator.is_main_process:
             saved = checkpoints.save(
                 self.folder,
@@ -185,10 +193,9 @@ def _train(run: Run, progress: Progress, save: _Saver) -> None:
     recipe, total = run.recipe, len(run.plan)
     evaluate_at = _evaluation_steps(run)
     log_every = max(1, total // LOG_POINTS)
-    reviews_per_update = sum(len(rows) for rows in run.plan) / max(1, total)
     loss_sum = torch.zeros((), device=run.accelerator.device)
+    reviews = 0  # that loss_sum is of
     started, seconds_before = time.perf_counter(), progress.seconds
-    logged = progress.step
     bar = tqdm(
         total=total,
         initial=progress.step,
@@ -199,27 +206,38 @@ def _train(run: Run, progress: Progress, save: _Saver) -> None:
     with StopRequest() as stop, bar:
         while progress.step < total and not progress.stopped:
             step = progress.step
-            loss_sum += _update(run, step, reviews_per_update)
+            loss_sum += _update(run, step)
+            reviews += len(run.plan[step])
             progress.step += 1
             progress.tokens += int(run.train.lengths[run.plan[step]].sum())
             progress.seconds = seconds_before + time.perf_counter() - started
             bar.update()
             evaluating = progress.step in evaluate_at
-            saving = progress.step % recipe.checkpoint_every == 0 or stop.requested
+            stopping = _asked_to_stop(run, progress.step, stop)
+            saving = progress.step % recipe.checkpoint_every == 0 or stopping
             if evaluating or saving or progress.step % log_every == 0:
-                loss = float(run.accelerator.reduce(loss_sum)) / (progress.step - logged)
-                _log(progress, loss, bar, save.folder)
+                _log(progress, float(run.accelerator.reduce(loss_sum)) / reviews, bar, save.folder)
                 loss_sum.zero_()
-                logged = progress.step
+                reviews = 0
             if evaluating:
                 _validate(run, progress, save, bar)
             if saving or (evaluating and not progress.stopped):
                 save.checkpoint()
-            if stop.requested and progress.step < total:
+            if stopping and progress.step < total:
                 raise Interrupted(
                     f"stopped at update {progress.step} of {total}; checkpoint in "
                     f"{save.folder / 'checkpoints'} — the same command with --resume goes on"
                 )
+
+
+def _asked_to_stop(run: Run, step: int, stop: StopRequest) -> bool:
+    """Whether any process was asked to; all must agree, so several of them ask now and then."""
+    if run.accelerator.num_processes == 1:
+        return stop.requested
+    if step % 10:
+        return False
+    asked = torch.tensor(float(stop.requested), device=run.accelerator.device)
+    return bool(run.accelerator.reduce(asked))
 
 
 def _evaluation_steps(run: Run) -> set[int]:
@@ -232,8 +250,8 @@ def _evaluation_steps(run: Run) -> set[int]:
     return steps
 
 
-def _update(run: Run, step: int, reviews_per_update: float) -> torch.Tensor:
-    """One optimizer step; returns this process's share of the mean loss, on the device.
+def _update(run: Run, step: int) -> torch.Tensor:
+    """One optimizer step; returns the sum of this process's losses, on the device.
 
     Every review weighs the same, whichever batch it is in, so that neither the number of
     processes nor `accumulation` changes what is learned.
@@ -254,10 +272,9 @@ def _update(run: Run, step: int, reviews_per_update: float) -> torch.Tensor:
         rows = rows if len(rows) else run.plan[step][:1]
         last = i == len(mine) - 1
         with nullcontext() if last else accelerator.no_sync(run.model):
-            losses = _losses(run, run.train, rows)
-            loss = weight * losses.sum() / reviews_per_update
-            # accelerate averages gradients over processes; we want their sum.
-            accelerator.backward(loss * accelerator.num_processes)
+            loss = weight * _losses(run, run.model, run.train, rows).sum()
+            # Gradients are averaged over processes; we want their sum.
+            accelerator.backward(loss * accelerator.num_processes / run.reviews_per_update)
         total += loss.detach()
     accelerator.clip_grad_norm_(run.model.parameters(), recipe.max_grad_norm)
     run.optimizer.step()
@@ -265,7 +282,7 @@ def _update(run: Run, step: int, reviews_per_update: float) -> torch.Tensor:
     return total
 
 
-def _losses(run: Run, tokens: Tokens, rows: IntArray) -> torch.Tensor:
+def _losses(run: Run, model: Any, tokens: Tokens, rows: IntArray) -> torch.Tensor:
     """Cross-entropy of each review, (reviews,)."""
     device = run.accelerator.device
     batch = {
@@ -274,7 +291,7 @@ def _losses(run: Run, tokens: Tokens, rows: IntArray) -> torch.Tensor:
     }
     labels = torch.from_numpy(tokens.labels[rows]).to(device, non_blocking=True)
     with run.accelerator.autocast():
-        logits = run.model(**batch).logits  # (reviews, labels)
+        logits = model(**batch).logits  # (reviews, labels)
     return functional.cross_entropy(logits.float(), labels, reduction="none")
 
 
@@ -282,12 +299,15 @@ def _validate(run: Run, progress: Progress, save: _Saver, bar: "tqdm[Any]") -> N
     """Mean validation loss into the history; keeps the best weights; decides on stopping."""
     accelerator = run.accelerator
     groups = batches(run.validation.lengths, 2 * run.recipe.batch_tokens, seed=None)
-    run.model.eval()
+    # Processes may have different numbers of batches here, so none may wait for another's.
+    model = accelerator.unwrap_model(run.model).eval()
     total = torch.zeros((), device=accelerator.device)
     with torch.inference_mode():
         for rows in groups[accelerator.process_index :: accelerator.num_processes]:
-            total += _losses(run, run.validation, rows).sum()
+            total += _losses(run, model, run.validation, rows).sum()
     loss = float(accelerator.reduce(total)) / len(run.validation.labels)
+    if not math.isfinite(loss):
+        raise _diverged(f"the validation loss is {loss}", progress, save.folder)
     progress.history["validation"].append({"step": progress.step, "loss": loss})
     better = loss < progress.best_loss
     if better:
@@ -305,11 +325,15 @@ def _validate(run: Run, progress: Progress, save: _Saver, bar: "tqdm[Any]") -> N
 
 def _log(progress: Progress, loss: float, bar: "tqdm[Any]", folder: Path) -> None:
     if not math.isfinite(loss):
-        raise Diverged(
-            f"the loss became {loss} by update {progress.step} — the last good checkpoint is kept "
-            f"in {folder / 'checkpoints'}; try a lower learning_rate, a longer warmup_fraction, a "
-            "lower max_grad_norm, or precision=fp32"
-        )
+        raise _diverged(f"the loss became {loss}", progress, folder)
     progress.history["train"].append({"step": progress.step, "loss": loss})
     speed = progress.tokens / max(progress.seconds, 1e-9)
     bar.set_postfix_str(f"loss {loss:.4f}, {speed:,.0f} tokens/s")
+
+
+def _diverged(what: str, progress: Progress, folder: Path) -> Diverged:
+    return Diverged(
+        f"{what} by update {progress.step} — the last good checkpoint is kept in "
+        f"{folder / checkpoints.FOLDER}; try a lower learning_rate, a longer warmup_fraction, a "
+        "lower max_grad_norm, or precision=fp32"
+    )

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import set_seed
+from safetensors import SafetensorError
 from tokenizers import Regex, normalizers
 from torch import nn
 from transformers import (
@@ -22,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from train.errors import ModelError
+from train.errors import ModelError, RunError
 from train.recipe import Recipe
 
 TOKENIZER_KEYS = ["unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
@@ -38,7 +39,7 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         ModelError: The base model is missing, gated, has no safetensors, or can't read so much.
     """
     where = {"revision": recipe.base_revision or "main"}
-    if Path(recipe.base_model).exists():
+    if recipe.base_is_local:
         where = {}
     set_seed(recipe.seed)
     logging.set_verbosity_error()  # that the head is new is no news
@@ -53,7 +54,7 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             use_safetensors=True,
             **where,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(_unavailable(recipe, error)) from error
     stretch_positions(model, recipe.positions)
     tokenizer = portable(tokenizer, recipe.positions)
@@ -74,7 +75,7 @@ def load(source: str, revision: str | None = None) -> tuple[Any, Any]:
         model = AutoModelForSequenceClassification.from_pretrained(
             source, revision=revision, dtype=torch.float32, use_safetensors=True
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(
             f"no model at {source} — give a run folder that `fit` has finished or a Hub id that "
             f"you may read: {str(error).strip().partition(chr(10))[0]}"
@@ -84,7 +85,7 @@ def load(source: str, revision: str | None = None) -> tuple[Any, Any]:
 
 def revision(recipe: Recipe) -> str | None:
     """The version of the base model: the pinned one, else the Hub's newest; None for a folder."""
-    if recipe.base_revision or Path(recipe.base_model).exists():
+    if recipe.base_revision or recipe.base_is_local:
         return recipe.base_revision
     from huggingface_hub import HfApi
 
@@ -100,15 +101,18 @@ def stretch_positions(model: PreTrainedModel, positions: int) -> None:
     Raises:
         ModelError: The positions are not a plain table (so can't be tiled), and too few.
     """
-    have = model.config.max_position_embeddings
-    if positions <= have:
-        return
+    have = getattr(model.config, "max_position_embeddings", positions)
     embeddings = getattr(model.base_model, "embeddings", None)
     table = getattr(embeddings, "position_embeddings", None)
-    if not isinstance(table, nn.Embedding) or table.padding_idx is not None:
+    first = getattr(table, "padding_idx", None)  # RoBERTa counts from behind its padding
+    room = have if first is None else have - first - 1
+    if positions <= room:
+        return
+    if not isinstance(table, nn.Embedding) or first is not None:
         raise ModelError(
-            f"positions must be at most {have} for a {model.config.model_type} model, whose "
-            f"position embeddings can't be stretched, got {positions} — --set positions={have}"
+            f"positions must be at most {room} for a {model.config.model_type} model, whose "
+            f"position embeddings can't be stretched, got {positions} — "
+            f"--set positions={room // 8 * 8}"
         )
     assert embeddings is not None
     longer = nn.Embedding(positions, table.embedding_dim)
@@ -133,7 +137,8 @@ def portable(tokenizer: PreTrainedTokenizerBase, positions: int) -> PreTrainedTo
         ModelError: The base model has no fast tokenizer.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
+    # Without its files transformers 5 makes an empty tokenizer, which knows no word.
+    if backend is None or len(tokenizer) <= len(tokenizer.all_special_ids):
         raise ModelError(
             f"{tokenizer.name_or_path} has no tokenizer.json — choose a base model with one"
         )
@@ -162,8 +167,18 @@ def fold_temperature(model: PreTrainedModel, temperature: float) -> None:
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write config, weights and tokenizer so that transformers 4 and 5 read them alike."""
-    model.save_pretrained(folder)
+    """Write config, weights and tokenizer so that transformers 4 and 5 read them alike.
+
+    Raises:
+        RunError: They can't be written, for instance because the disk is full.
+    """
+    try:
+        model.save_pretrained(folder)
+    except SafetensorError as error:
+        raise RunError(
+            f"the model can't be written to {folder} ({error}) — make room, then run the same "
+            "command with --resume"
+        ) from error
     tokenizer.save_pretrained(folder)
     file = folder / "tokenizer_config.json"
     config = json.loads(file.read_text(encoding="utf-8"))

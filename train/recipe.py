@@ -24,6 +24,17 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy takes
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
+def label_key(value: Any) -> str:
+    """A label as text, as `label_map` has it: 4.0 and 4 are the same star."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else str(value).strip()
+
+
+def is_local(source: str) -> bool:
+    """Whether a string names a file or folder here rather than a repository on the Hub."""
+    return source.startswith((".", "/", "~")) or os.path.exists(source)
+
+
 class Section(BaseModel):
     """A part of a recipe: immutable, and an unknown key is an error."""
 
@@ -56,13 +67,12 @@ class Dataset(Section):
     @classmethod
     def _text_keys(cls, value: Any) -> Any:
         # YAML reads `1:` as an integer; labels are compared as text.
-        return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+        return {label_key(k): v for k, v in value.items()} if isinstance(value, dict) else value
 
     @property
     def is_local(self) -> bool:
         """Whether `source` names a file or folder rather than a Hub dataset."""
-        looks_local = self.source.startswith((".", "/", "~")) or Path(self.source).suffix in FILES
-        return looks_local or os.path.exists(self.source)
+        return is_local(self.source) or Path(self.source).suffix in FILES
 
 
 class Recipe(Section):
@@ -143,12 +153,32 @@ class Recipe(Section):
                 )
         if len({d.text_pair is None for d in self.datasets}) > 1:
             raise ValueError("text_pair must be set for all datasets or for none")
+        if self.has_pairs and self.truncation == "head":
+            raise ValueError("truncation must be head_tail for text pairs: head cuts off the pair")
         return self
+
+    @property
+    def base_is_local(self) -> bool:
+        """Whether `base_model` names a folder rather than a model on the Hub."""
+        return is_local(self.base_model)
 
     @property
     def has_pairs(self) -> bool:
         """Whether the model reads two texts at a time."""
         return self.datasets[0].text_pair is not None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which `yes`, `no`, `on` and `off` are words, for they may be labels."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
@@ -169,7 +199,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
         raise RecipeError(f"no recipe at {path} — give a YAML file, or one of: {known}")
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{file} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
@@ -199,7 +229,7 @@ def override(values: dict[str, Any], assignment: str) -> None:
     if not equals or not key:
         raise RecipeError(f"--set takes key=value, got {assignment!r} — for example --set epochs=2")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {key}: {text!r} is not a YAML value: {error}") from error
     *parents, leaf = key.split(".")

@@ -5,6 +5,7 @@ In: a recipe. Out: `Split`s of texts and label numbers, no text and no group in 
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy.typing as npt
 
 from train import sources
 from train.errors import DataError
-from train.recipe import Dataset, Recipe
+from train.recipe import Dataset, Recipe, label_key
 
 IntArray = npt.NDArray[np.int64]
+SPLITS = ["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,14 @@ def load(recipe: Recipe) -> dict[str, Split]:
             or a label has no review to learn from.
     """
     parts = [_split(dataset, recipe) for dataset in recipe.datasets]
-    splits = {name: _concatenate([p[name] for p in parts]) for name in parts[0]}
-    # A text that stands in two splits stays in the one that is scored.
-    test, validation = set(splits["test"].keys()), set(splits["validation"].keys())
-    splits["validation"] = _without(splits["validation"], test, "also in test")
-    splits["train"] = _without(splits["train"], test | validation, "also in test or validation")
+    splits = {name: _concatenate([p[name] for p, _ in parts]) for name in SPLITS}
+    carved = {name: set[str]().union(*(groups[name] for _, groups in parts)) for name in SPLITS}
+    # A text or a carved group that stands in two splits stays in the one that is scored.
+    for name, others in [("validation", ["test"]), ("train", ["test", "validation"])]:
+        taken = {key for other in others for key in splits[other].keys()}
+        splits[name] = _without(splits[name], splits[name].keys(), taken, "texts held out")
+        held = {group for other in others for group in carved[other]}
+        splits[name] = _without(splits[name], splits[name].groups, held, "of groups held out")
     for name, most in [
         ("train", recipe.max_train),
         ("validation", recipe.max_validation),
@@ -107,7 +112,8 @@ def sample(split: Split, most: int | None, seed: int) -> Split:
     return split.take(np.sort(rows))
 
 
-def _split(dataset: Dataset, recipe: Recipe) -> dict[str, Split]:
+def _split(dataset: Dataset, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set[str]]]:
+    """The splits of one dataset, and the groups of those that were carved."""
     found = sources.read(dataset)
 
     def own(name: str | None, usual: str) -> Split | None:
@@ -116,14 +122,17 @@ def _split(dataset: Dataset, recipe: Recipe) -> dict[str, Split]:
 
     train = own(dataset.train, "train")
     assert train is not None
+    carved: dict[str, set[str]] = {name: set() for name in SPLITS}
     test = own(dataset.test, "test")
     if test is None:
         train, test = _carve(train, recipe.test_fraction, recipe.split_seed, "test")
+        carved["test"] = set(test.groups or [])
     validation = own(dataset.validation, "validation")
     if validation is None:
         fraction, seed = recipe.validation_fraction, recipe.split_seed
         train, validation = _carve(train, fraction, seed, "validation")
-    return {"train": train, "validation": validation, "test": test}
+        carved["validation"] = set(validation.groups or [])
+    return {"train": train, "validation": validation, "test": test}, carved
 
 
 def _clean(rows: Any, dataset: Dataset, labels: list[str], name: str) -> Split:
@@ -158,7 +167,7 @@ def _label_numbers(rows: Any, dataset: Dataset, labels: list[str], where: str) -
         # A ClassLabel's numbers follow the dataset's own order of names, not ours.
         for i, own in enumerate(getattr(feature, "names", [])):
             known[str(i)] = names.get(own.casefold(), known.get(str(i)))
-    keys = [_key(value) for value in column]
+    keys = [label_key(value) for value in column]
     numbers = [known.get(key, known.get(key.casefold(), -1)) for key in keys]
     if bad := [i for i, number in enumerate(numbers) if number == -1]:
         seen = sorted({keys[i] for i in bad})[:5]
@@ -188,8 +197,9 @@ def _carve(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, 
     return split.take(rest), replace(split.take(part), left_out={})
 
 
-def _without(split: Split, others: set[tuple[str, str]], reason: str) -> Split:
-    keep = [i for i, key in enumerate(split.keys()) if key not in others]
+def _without(split: Split, keys: Sequence[Any] | None, taken: set[Any], reason: str) -> Split:
+    """The rows whose key, in a list with one a row, is not taken."""
+    keep = [i for i, key in enumerate(keys or [None] * len(split)) if key not in taken]
     return split.take(np.array(keep, dtype=np.int64), **{reason: len(split) - len(keep)})
 
 
@@ -212,12 +222,6 @@ def _folded(text: str) -> str:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
-
-
-def _key(value: Any) -> str:
-    """A label as text: 4.0 and 4 are the same star."""
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if whole else str(value).strip()
 
 
 def _rows(numbers: list[int]) -> str:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +20,30 @@ import yaml
 
 from train import recipe as recipes
 from train.errors import RunError
-from train.recipe import Recipe
+from train.recipe import Recipe, is_local
 
 PACKAGES = ["torch", "transformers", "tokenizers", "datasets", "accelerate", "huggingface_hub"]
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
 
-def prepare(folder: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Make the folder ready for this recipe; an earlier run in it is moved aside, not lost.
+def check_resumable(folder: Path, recipe: Recipe) -> None:
+    """Raise `RunError` unless the folder holds a run of this very recipe."""
+    if not (folder / "recipe.yaml").exists():
+        raise RunError(f"nothing to resume in {folder} — start without --resume")
+    _check_same(load_recipe(folder), recipe, folder)
 
-    Raises:
-        RunError: `resume`, but the folder holds a run of another recipe or none.
-    """
-    saved = folder / "recipe.yaml"
-    if resume:
-        if not saved.exists():
-            raise RunError(f"nothing to resume in {folder} — start without --resume")
-        _check_same(load_recipe(folder), recipe, folder)
-        return
+
+def prepare(folder: Path, recipe: Recipe) -> None:
+    """Make the folder ready for a new run; an earlier run in it is moved aside, not lost."""
     if folder.exists() and any(folder.iterdir()):
-        kept = folder.with_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+        stamp = f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        extras = chain([""], map("-{}".format, count(2)))
+        names = (folder.with_name(stamp + extra) for extra in extras)
+        kept = next(name for name in names if not name.exists())
         folder.rename(kept)
         print_line(f"the earlier run is kept in {kept}")
     folder.mkdir(parents=True, exist_ok=True)
-    saved.write_text(recipes.dump(recipe), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(recipes.dump(recipe), encoding="utf-8")
 
 
 def load_recipe(folder: Path) -> Recipe:
@@ -86,13 +87,24 @@ def check_complete(folder: Path) -> None:
         )
 
 
-def public_files(folder: Path) -> dict[str, Path]:
-    """What is published of a run: all but checkpoints and hidden files, by path in the folder."""
-    return {
+def public_files(folder: Path) -> dict[str, Path | bytes]:
+    """What is published of a run: all but checkpoints and hidden files, by path in the folder.
+
+    Of paths on this machine, in the recipe and the results, only the last part goes out.
+    """
+    files: dict[str, Path | bytes] = {
         file.relative_to(folder).as_posix(): file
         for file in sorted(folder.rglob("*"))
         if file.is_file() and not _stays_at_home(file.relative_to(folder))
     }
+    recipe = load_recipe(folder)
+    sources = [recipe.base_model, *(dataset.source for dataset in recipe.datasets)]
+    for name in ["recipe.yaml", "results.json"]:
+        text = (folder / name).read_text(encoding="utf-8")
+        for path in filter(is_local, sources):
+            text = text.replace(path, Path(path).name)
+        files[name] = text.encode()
+    return files
 
 
 def check_disk(folder: Path, needed_bytes: int) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import datasets
 
 
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
 def read(source: Dataset) -> "dict[str, datasets.Dataset]":
     """All splits of a source, by name.
 
@@ -81,7 +84,8 @@ def _read_local(source: Dataset) -> "dict[str, datasets.Dataset]":
     try:
         if path.is_dir():
             return _by_name(load_dataset(str(path)))
-        options: dict[str, Any] = {"sep": "\t"} if path.suffix == ".tsv" else {}
+        separator = _SEPARATORS.get(path.suffix)
+        options: dict[str, Any] = {"sep": separator} if separator else {}
         return _by_name(load_dataset(FILES[path.suffix], data_files=str(path), **options))
     except (DatasetGenerationError, FileNotFoundError, ValueError) as error:
         cause = error.__cause__ or error
@@ -100,19 +104,10 @@ def _check_text(file: Path) -> None:
     if file.suffix not in {".csv", ".tsv", ".jsonl"}:
         return
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            if file.suffix == ".jsonl":
-                for _ in stream:
-                    pass
-                return
-            rows = csv.reader(stream, delimiter="\t" if file.suffix == ".tsv" else ",")
-            header = next(rows, [])
-            for number, row in enumerate(rows, start=1):
-                if row and len(row) != len(header):
-                    raise DataError(
-                        f"{file} row {number} (line {rows.line_num}) has {len(row)} fields, the "
-                        f'header has {len(header)} — put "quotes" around texts with commas'
-                    )
+        # In one piece: a stream would count the byte it stumbles over from its own buffer.
+        text = file.read_bytes().decode("utf-8-sig")
+        if file.suffix != ".jsonl":
+            _check_fields(file, text)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{file} must be UTF-8, byte {error.start} is {error.object[error.start]:#04x} — "
@@ -120,6 +115,17 @@ def _check_text(file: Path) -> None:
         ) from error
     except csv.Error as error:
         raise DataError(f"{file} is not a CSV that can be read: {error}") from error
+
+
+def _check_fields(file: Path, text: str) -> None:
+    rows = csv.reader(text.splitlines(keepends=True), delimiter=_SEPARATORS[file.suffix])
+    header = next(rows, [])
+    for number, row in enumerate(rows, start=1):
+        if row and len(row) != len(header):
+            raise DataError(
+                f"{file} row {number} (line {rows.line_num}) has {len(row)} fields, the header "
+                f'has {len(header)} — put "quotes" around texts with commas'
+            )
 
 
 def _first_line(error: BaseException) -> str:

@@ -32,12 +32,15 @@ def fit(
     and long before training.
     """
     accelerator = loop.accelerator_for(recipe)
+    if resume:
+        runs.check_resumable(folder, recipe)
     with accelerator.main_process_first():
         splits = reviews.load(recipe)
-        if accelerator.is_main_process:
-            runs.prepare(folder, recipe, resume=resume)
         classifier, tokenizer = model.build(recipe)
     runs.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
+    if accelerator.is_main_process and not resume:
+        runs.prepare(folder, recipe)
+    accelerator.wait_for_everyone()
     whole = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
     cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in whole.items()}
     progress = loop.fit(
@@ -144,6 +147,7 @@ def _score(classifier: Any, tokenizer: Any, split: "Split") -> dict[str, Any]:
 def _data(recipe: Recipe, splits: "dict[str, Split]") -> dict[str, Any]:
     return {
         "repo": [dataset.source for dataset in recipe.datasets],
+        "local": [dataset.is_local for dataset in recipe.datasets],
         "revision": [sources.revision(dataset) for dataset in recipe.datasets],
         "splits": {name: _described(split) for name, split in splits.items()},
     }
@@ -174,5 +178,6 @@ def _training(
         "peak_memory_mb": peak,
         "parameters": classifier.num_parameters(),
         "base_revision": base_revision,
+        "base_is_local": recipe.base_is_local,
         "temperature": temperature,
     }

@@ -4,7 +4,6 @@ In: a `Split` and a tokenizer. Out: `Tokens`, then batches of row numbers that h
 similar length within a budget of padded tokens, then rectangular arrays.
 """
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +14,9 @@ from train.reviews import IntArray, Split
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+EIGHT = 8  # batches are padded to a multiple of it, which tensor cores like
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def batches(lengths: IntArray, batch_tokens: int, seed: tuple[int, ...] | None) 
     """
     rng = None if seed is None else np.random.default_rng(seed)
     jitter = np.ones(len(lengths)) if rng is None else rng.uniform(0.9, 1.1, len(lengths))
+    lengths = lengths + -lengths % EIGHT  # as `pad` will make them
     order = np.argsort(lengths * jitter, kind="stable")
     found: list[IntArray] = []
     start = longest = 0
@@ -90,7 +93,8 @@ def batches(lengths: IntArray, batch_tokens: int, seed: tuple[int, ...] | None) 
 
 def pad(tokens: Tokens, rows: IntArray, pad_id: int) -> dict[str, IntArray]:
     """One batch as rectangular arrays of shape (reviews, longest), padded on the right."""
-    width = math.ceil(max(len(tokens.ids[i]) for i in rows) / 8) * 8  # tensor cores like eights
+    longest = max(len(tokens.ids[i]) for i in rows)
+    width = longest + -longest % EIGHT
     batch = {"input_ids": _rectangle([tokens.ids[i] for i in rows], width, pad_id)}
     batch["attention_mask"] = _rectangle([np.ones_like(tokens.ids[i]) for i in rows], width, 0)
     if tokens.type_ids is not None:
