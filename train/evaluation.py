@@ -127,8 +127,9 @@ def _reliability(axes: Any, probabilities: Any, labels: Any) -> None:
 
 
 def _training(axes: Any, history: dict[str, list[dict[str, float]]]) -> None:
-    for name, marker in [("train", None), ("validation", "o")]:
+    styles: dict[str, dict[str, Any]] = {"train": {"alpha": 0.6}, "validation": {"marker": "o"}}
+    for name, style in styles.items():
         points = history[name]
-        axes.plot([p["step"] for p in points], [p["loss"] for p in points], marker=marker)
+        axes.plot([p["step"] for p in points], [p["loss"] for p in points], **style)
     axes.legend(["train", "validation"])
     axes.set(xlabel="update", ylabel="cross-entropy (nats)", title="Training", ylim=(0, None))

@@ -97,13 +97,11 @@ def public_files(folder: Path) -> dict[str, Path | bytes]:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and not _stays_at_home(file.relative_to(folder))
     }
-    recipe = load_recipe(folder)
-    sources = [recipe.base_model, *(dataset.source for dataset in recipe.datasets)]
-    for name in ["recipe.yaml", "results.json"]:
-        text = (folder / name).read_text(encoding="utf-8")
-        for path in filter(is_local, sources):
-            text = text.replace(path, Path(path).name)
-        files[name] = text.encode()
+    recipe, results = _without_paths(load_recipe(folder)), load_results(folder)
+    results["recipe"] = recipe.model_dump()
+    results["data"]["repo"] = [dataset.source for dataset in recipe.datasets]
+    files["recipe.yaml"] = recipes.dump(recipe).encode()
+    files["results.json"] = json.dumps(results, indent=2, ensure_ascii=False).encode() + b"\n"
     return files
 
 
@@ -153,6 +151,15 @@ def print_line(text: str) -> None:
 
 def _stays_at_home(file: Path) -> bool:
     return file.parts[0] == "checkpoints" or any(part.startswith(".") for part in file.parts)
+
+
+def _without_paths(recipe: Recipe) -> Recipe:
+    def shown(source: str) -> str:
+        return Path(source).name if is_local(source) else source
+
+    datasets = [d.model_copy(update={"source": shown(d.source)}) for d in recipe.datasets]
+    changed = {"datasets": datasets, "base_model": shown(recipe.base_model)}
+    return recipe.model_copy(update=changed)
 
 
 def _check_same(saved: Recipe, asked: Recipe, folder: Path) -> None:

@@ -59,7 +59,6 @@ def fit(
         logits = evaluation.predict(
             classifier, validation, tokenizer.pad_token_id, name="validation"
         )
-        base_revision = model.revision(recipe)
         temperature = evaluation.fit_temperature(logits, validation.labels)
         model.fold_temperature(classifier, temperature)
         model.save(classifier, tokenizer, folder)
@@ -67,7 +66,7 @@ def fit(
             "recipe": recipe.model_dump(),
             "environment": runs.environment(device_name(accelerator)),
             "data": _data(recipe, splits),
-            "training": _training(progress, accelerator, classifier, temperature, base_revision),
+            "training": _training(progress, accelerator, classifier, temperature, recipe),
             "metrics": {"validation": evaluation.metrics(logits / temperature, validation.labels)},
             "slices": {},
             "export": {},
@@ -162,7 +161,7 @@ def _training(
     accelerator: "Accelerator",
     classifier: Any,
     temperature: float,
-    base_revision: str | None,
+    recipe: Recipe,
 ) -> dict[str, Any]:
     import torch
 
@@ -177,7 +176,7 @@ def _training(
         "precision": "fp32" if precision == "no" else precision,
         "peak_memory_mb": peak,
         "parameters": classifier.num_parameters(),
-        "base_revision": base_revision,
+        "base_revision": model.revision(recipe),
         "base_is_local": recipe.base_is_local,
         "temperature": temperature,
     }
