@@ -54,8 +54,10 @@ space: setup  ## open the page in your browser, on the quick start's model (MODE
 hub: setup  ## serve the quick start's local Hub
 	$(BIN)/python -m train.quickstart hub
 
+# Two workers, each with one thread: most tests wait for processes of their own.
 test: setup-tests  ## run the tests (sets up what is missing)
-	$(BIN)/python -m pytest
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 check: setup-tests  ## lint and type-check
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ os.environ |= {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "GRADIO_ANALYTICS_ENABLED": "False",
     "MPLBACKEND": "Agg",
+    "OMP_NUM_THREADS": "1",  # tiny models are faster so, and two workers share the cores
 }
 
 import pytest

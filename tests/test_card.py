@@ -55,6 +55,7 @@ def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> 
         },
         "data": {
             "repo": [dataset.source for dataset in recipe.datasets],
+            "local": [dataset.is_local for dataset in recipe.datasets],
             "revision": [dataset.revision for dataset in recipe.datasets],
             "splits": {
                 "train": {**split, "left_out": {"empty": 3, "also in test": 1200}},
@@ -70,6 +71,7 @@ def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> 
             "precision": "bf16",
             "peak_memory_mb": 2345.6,
             "parameters": 66_955_010,
+            "base_is_local": recipe.base_is_local,
             "base_revision": "12040accade4e8a0f71eabdb258fecc2e7e948be",
             "temperature": 1.234,
         },
@@ -149,10 +151,13 @@ def test_same_results_give_the_same_bytes(results: dict[str, Any]) -> None:
 def test_folder_it_is_rendered_in_makes_no_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Both could be Hub ids; what they were is known since `fit`, and must not be guessed again.
+    # Both could be Hub ids as well; here and now there is no such folder.
     results = results_of({"base_model": "models/mine", "datasets": [{"source": "data/mine"}]})
+    results["data"]["local"], results["training"]["base_is_local"] = [True], True
     monkeypatch.chdir(tmp_path)
     elsewhere = render(results, REPO)
+    assert "models/mine" not in elsewhere
+    assert "data/mine" not in elsewhere
     for name in ["models/mine", "data/mine"]:
         (tmp_path / name).mkdir(parents=True)
     assert render(results, REPO) == elsewhere

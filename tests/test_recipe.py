@@ -108,6 +108,10 @@ IMPOSSIBLE: list[tuple[dict[str, Any], list[str]]] = [
         {"datasets": [{"source": "a.csv", "text_pair": "aspect"}, {"source": "b.csv"}]},
         ["text_pair must be set for all datasets or for none"],
     ),
+    (
+        {**dataset(text_pair="aspect"), "truncation": "head"},
+        ["truncation must be head_tail for text pairs"],
+    ),
 ]
 
 

@@ -237,7 +237,7 @@ def test_train_within_test_says_what_is_wrong(write: Write, tmp_path: Path) -> N
     with pytest.raises(DataError) as caught:
         reviews.load(recipe_for(tmp_path / "data"))
     assert "no review is left in" in str(caught.value)
-    assert "also in test" in str(caught.value)
+    assert "texts held out" in str(caught.value)
     assert "train_fraction" not in str(caught.value)  # there is no such key
 
 

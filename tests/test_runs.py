@@ -25,7 +25,7 @@ def recipe_for(**changes: Any) -> Recipe:
 def complete(tmp_path: Path) -> Path:
     """A folder with everything that is published."""
     folder = tmp_path / "run"
-    runs.prepare(folder, recipe_for(), resume=False)
+    runs.prepare(folder, recipe_for())
     for name in runs.MODEL_FILES:
         (folder / name).touch()
     runs.save_results(folder / "results.json", RESULTS)
@@ -34,13 +34,13 @@ def complete(tmp_path: Path) -> Path:
 
 def test_prepare_makes_a_folder_with_the_recipe(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "run"
-    runs.prepare(folder, recipe_for(epochs=7), resume=False)
+    runs.prepare(folder, recipe_for(epochs=7))
     assert runs.load_recipe(folder) == recipe_for(epochs=7)
 
 
 def test_earlier_run_is_moved_aside(complete: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {file.name: file.read_bytes() for file in complete.iterdir()}
-    runs.prepare(complete, recipe_for(seed=1), resume=False)
+    runs.prepare(complete, recipe_for(seed=1))
     assert [file.name for file in complete.iterdir()] == ["recipe.yaml"]
     [kept] = complete.parent.glob("run-*")
     assert {file.name: file.read_bytes() for file in kept.iterdir()} == before
@@ -50,25 +50,25 @@ def test_earlier_run_is_moved_aside(complete: Path, capsys: pytest.CaptureFixtur
 def test_three_runs_in_a_moment_are_all_kept(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     for seed in range(3):
-        runs.prepare(folder, recipe_for(seed=seed), resume=False)
+        runs.prepare(folder, recipe_for(seed=seed))
     kept = {runs.load_recipe(path).seed for path in tmp_path.iterdir()}
     assert kept == {0, 1, 2}
 
 
 def test_empty_folder_is_used_as_it_is(tmp_path: Path) -> None:
-    runs.prepare(tmp_path, recipe_for(), resume=False)
+    runs.prepare(tmp_path, recipe_for())
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
 
 
-def test_resume_keeps_all_that_is_there(complete: Path) -> None:
+def test_same_recipe_can_be_resumed(complete: Path) -> None:
     before = {file: file.read_bytes() for file in complete.rglob("*")}
-    runs.prepare(complete, recipe_for(), resume=True)
+    runs.check_resumable(complete, recipe_for())
     assert {file: file.read_bytes() for file in complete.rglob("*")} == before
 
 
 def test_resume_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=f"nothing to resume in {tmp_path} — start without --resume"):
-        runs.prepare(tmp_path, recipe_for(), resume=True)
+        runs.check_resumable(tmp_path, recipe_for())
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_resume_with_another_recipe_names_what_differs(
     complete: Path, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(RunError) as caught:
-        runs.prepare(complete, recipe_for(**changes), resume=True)
+        runs.check_resumable(complete, recipe_for(**changes))
     assert said in str(caught.value)
     assert "resume with the same one, or train anew" in str(caught.value)
 

@@ -110,6 +110,18 @@ def test_evaluate_again_changes_nothing(evaluated: Path) -> None:
     assert content() == before
 
 
+def test_what_is_published_names_no_path_of_the_machine(
+    evaluated: Path, source: Path, tiny_base: Path
+) -> None:
+    files = runs.public_files(evaluated)
+    assert not [name for name in files if name.startswith("checkpoints")]
+    assert {*runs.MODEL_FILES, "recipe.yaml", "results.json"} <= set(files)
+    for name, file in files.items():
+        content = file if isinstance(file, bytes) else file.read_bytes()
+        for path in (source, tiny_base):
+            assert str(path.parent).encode() not in content, name
+
+
 def test_card_can_be_written(evaluated: Path) -> None:
     text = card.render(runs.load_results(evaluated), "user/toy")
     assert str(evaluated.parent) not in text
@@ -182,7 +194,7 @@ def test_base_model_that_is_missing_leaves_an_earlier_run_where_it_is(
 ) -> None:
     folder = tmp_path / "run"
     good = recipes.load("quickstart", toy_settings(source, "base"))
-    runs.prepare(folder, good, resume=False)
+    runs.prepare(folder, good)
     (folder / "results.json").write_text("{}", encoding="utf-8")
     missing = recipes.load("quickstart", toy_settings(source, tmp_path / "no-such-base"))
     with pytest.raises(ModelError, match="no-such-base"):

@@ -90,9 +90,11 @@ def evaluate(
     from train import runs, stages
 
     if dataset is None:
-        folder = Path(run_or_repo)
-        runs.load_recipe(folder)
-        _evaluate(folder)
+        if not Path(run_or_repo).is_dir():
+            raise RecipeError(
+                f"no run folder at {run_or_repo} — for a model on the Hub name --dataset as well"
+            )
+        _evaluate(Path(run_or_repo))
         return
     described = _dataset(dataset, set_ or [])
     results = stages.evaluate_elsewhere(run_or_repo, revision, described, split, max_rows)
