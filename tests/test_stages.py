@@ -240,3 +240,16 @@ def test_predictions_do_not_depend_on_the_company(fitted: Path) -> None:
     tokens = encode(tokenizer, test)
     alone = evaluation.predict(classifier, tokens, tokenizer.pad_token_id, batch_tokens=16)
     assert abs(alone - together).max() < 1e-4
+
+
+def test_validation_figures_are_those_of_a_caller_in_fp32(
+    toy_csv: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    """Trained under autocast, measured without it."""
+    settings = [*toy_settings(toy_csv, tiny_base), "precision=bf16", "epochs=1"]
+    chosen = recipes.load("quickstart", settings)
+    stages.fit(chosen, tmp_path / "run")
+    validation = reviews.load(chosen)["validation"]
+    again = stages.score(str(tmp_path / "run"), validation)["metrics"]
+    there = runs.load_results(tmp_path / "run")["metrics"]["validation"]
+    assert again["nll"] == pytest.approx(there["nll"], abs=1e-6)

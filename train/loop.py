@@ -117,6 +117,8 @@ def fit(
     save = _Saver(run, model, folder, progress, after_checkpoint)
     _train(run, progress, save)
     checkpoints.load_weights(checkpoints.best(folder), model)
+    # Out of autocast again: what follows is in fp32, as the model's callers are.
+    accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
     return progress
 
 

@@ -3,9 +3,12 @@
 `fit` makes the model, `evaluate` adds the test figures, the plots and the card.
 """
 
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from train import evaluation, loop, model, reviews, runs, sources
 from train.errors import RunError
@@ -55,11 +58,10 @@ def fit(
         after_checkpoint=after_checkpoint,
     )
     if accelerator.is_main_process:
-        validation = whole["validation"]
-        logits = evaluation.predict(
-            classifier, validation, tokenizer.pad_token_id, name="validation"
-        )
-        temperature = evaluation.fit_temperature(logits, validation.labels)
+        pad_id = tokenizer.pad_token_id
+        logits = evaluation.predict(classifier, whole["validation"], pad_id, name="validation")
+        labels = whole["validation"].labels
+        temperature = evaluation.fit_temperature(logits, labels)
         model.fold_temperature(classifier, temperature)
         model.save(classifier, tokenizer, folder)
         results = {
@@ -67,7 +69,7 @@ def fit(
             "environment": runs.environment(device_name(accelerator)),
             "data": _data(recipe, splits),
             "training": _training(progress, accelerator, classifier, temperature, recipe),
-            "metrics": {"validation": evaluation.metrics(logits / temperature, validation.labels)},
+            "metrics": {"validation": evaluation.metrics(logits / temperature, labels)},
             "slices": {},
             "export": {},
         }
@@ -117,10 +119,6 @@ def score(source: str, split: "Split") -> dict[str, Any]:
 
 def device_name(accelerator: "Accelerator") -> str:
     """The accelerator's device in words, with the number of processes where there are several."""
-    import platform
-
-    import torch
-
     name = platform.processor() or platform.machine()
     if accelerator.device.type == "cuda":
         name = torch.cuda.get_device_name()
@@ -129,8 +127,6 @@ def device_name(accelerator: "Accelerator") -> str:
 
 
 def _score(classifier: Any, tokenizer: Any, split: "Split") -> dict[str, Any]:
-    import torch
-
     classifier.to("cuda" if torch.cuda.is_available() else "cpu")
     positions = classifier.config.max_position_embeddings
     tokens = encode(tokenizer, split, "test").cut(positions, "head_tail")
@@ -163,8 +159,6 @@ def _training(
     temperature: float,
     recipe: Recipe,
 ) -> dict[str, Any]:
-    import torch
-
     cuda = accelerator.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated() / 1e6 if cuda else runs.peak_memory_mb()
     precision = accelerator.mixed_precision
