@@ -1,9 +1,10 @@
 """How good is `imdb-small` after a few of the real IMDb reviews, and the quick start's model there?
 
 In: a folder with IMDb as `train.parquet` and `test.parquet` (columns `text` and `label`, 0 or 1),
-which this repository does not contain, and `runs/quickstart`. Out: a results file. Everything goes
-the way of a user: the data and the base model are put on a local Hub under their own names, the
-recipe is run and published, the other model is measured on the same reviews.
+which this repository does not contain, and `runs/quickstart`. Out: the results of both runs, in
+`results/`. Everything goes the way of a user: the data and the base model are put on a local Hub
+under their own names, the recipe is run and published, the other model is measured on the same
+reviews.
 
     python -m benchmarks.imdb_small --imdb DIR
 """
@@ -16,10 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from train import quickstart, recipe
+from train import quickstart, recipe, runs
 
 REPOSITORY = Path(__file__).parent.parent
-RESULT = REPOSITORY / "benchmarks" / "results" / "imdb-small-2k.json"
+RESULTS = REPOSITORY / "benchmarks" / "results"
 TO = "demo/imdb-small-2k"
 
 
@@ -28,7 +29,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--imdb", type=Path, required=True, help="folder of the Parquet files")
     parser.add_argument("--reviews", type=int, default=2000, help="to train on, and to test on")
-    parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="more of the recipe's keys"
     )
@@ -39,7 +39,7 @@ def main() -> None:
         seed_imdb(endpoint, arguments.imdb, chosen.datasets[0])
         quickstart.seed_base(endpoint, chosen)
         client = quickstart.client_environment(endpoint)
-        sizes = [f"max_train={most}", f"max_test={most}", f"max_validation={most}"]
+        sizes = [f"max_train={most}", f"max_test={most}", f"max_validation={int(most) // 4}"]
         settings = ["name=imdb-small-2k", *sizes, *arguments.set]
         options = [part for setting in settings for part in ("--set", setting)]
         _train(client, "run", "imdb-small", "--to", TO, *options)
@@ -51,14 +51,16 @@ def main() -> None:
             "--set", f"revision={chosen.datasets[0].revision}",
             "--set", "label_map={0: NEGATIVE, 1: POSITIVE}",
         )  # fmt: skip
-        results = json.loads((REPOSITORY / "runs/imdb-small-2k/results.json").read_text())
+        results = runs.load_results(REPOSITORY / "runs/imdb-small-2k")
         results["quickstart_on_the_same_test"] = json.loads(elsewhere.read_text())
     ours = results["data"]["splits"]["test"]["sha256"]
     theirs = results["quickstart_on_the_same_test"]["data"]["sha256"]
     assert ours == theirs, "the two models were measured on different reviews"
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-    print(f"wrote {arguments.out}")
+    runs.save_results(RESULTS / "imdb-small-2k.json", results)
+    runs.save_results(
+        RESULTS / "quickstart.json", runs.load_results(REPOSITORY / "runs/quickstart")
+    )
+    print(f"wrote {RESULTS}")
 
 
 def seed_imdb(endpoint: str, folder: Path, dataset: recipe.Dataset) -> None:
