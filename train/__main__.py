@@ -20,11 +20,18 @@ from train.recipe import Dataset, Recipe
 app = typer.Typer(
     help="Movie reviews in, a published sentiment model out.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 PUSH_EVERY_SECONDS = 300
+
+
+def _examples(*commands: str) -> str:
+    """The end of a help text, whose lines click keeps as they are."""
+    return "\n".join(["\b", "Examples:", *(f"  python -m train {c}" for c in commands)])
+
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="a YAML file, or a name in train/recipes")
@@ -46,7 +53,12 @@ Space = Annotated[
 ]
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "fit imdb-small",
+        "fit imdb-small --set datasets.source=my.csv --set epochs=2 --out runs/mine",
+    )
+)
 def fit(
     recipe: RecipeName,
     set_: Overrides = None,
@@ -54,18 +66,17 @@ def fit(
     resume: Resume = False,
     checkpoints_to: CheckpointsTo = None,
 ) -> None:
-    """Fine-tune a model: reviews to a run folder.
-
-    Examples:
-      python -m train fit imdb-small
-
-      python -m train fit imdb-small --set datasets.source=my.csv --set epochs=2 --out runs/mine
-    """
+    """Fine-tune a model: reviews to a run folder."""
     chosen = recipes.load(recipe, set_)
     _fit(chosen, out or Path("runs") / chosen.name, resume, checkpoints_to)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "evaluate runs/imdb-small",
+        "evaluate user/movie-sentiment --dataset my.csv --split train --set label=stars",
+    )
+)
 def evaluate(
     run_or_repo: Annotated[str, typer.Argument(metavar="RUN_OR_REPO")],
     dataset: Annotated[
@@ -80,13 +91,7 @@ def evaluate(
     revision: Annotated[str | None, typer.Option(help="of a model on the Hub")] = None,
     out: Annotated[Path | None, typer.Option(help="write the figures to this JSON file")] = None,
 ) -> None:
-    """Measure a model: a run on its own test reviews, or any model on any dataset.
-
-    Examples:
-      python -m train evaluate runs/imdb-small
-
-      python -m train evaluate user/movie-sentiment --dataset my.csv --split train --set label=stars
-    """
+    """Measure a model: a run on its own test reviews, or any model on any dataset."""
     from train import runs, stages
 
     if dataset is None:
@@ -104,24 +109,27 @@ def evaluate(
         runs.save_results(out, results)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "publish runs/imdb-small --to user/movie-sentiment",
+        "publish runs/imdb-small --to user/movie-sentiment --space user/movie-sentiment",
+    )
+)
 def publish(
     run: Annotated[Path, typer.Argument(help="a run folder that fit and evaluate have finished")],
     to: To,
     private: Private = False,
     space: Space = None,
 ) -> None:
-    """Push a run folder to the Hub in one commit, and check what arrived.
-
-    Examples:
-      python -m train publish runs/imdb-small --to user/movie-sentiment
-
-      python -m train publish runs/imdb-small --to user/movie-sentiment --space user/movie-sentiment
-    """
+    """Push a run folder to the Hub in one commit, and check what arrived."""
     _publish(run, to, private, space)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "run imdb --to user/movie-sentiment --space user/movie-sentiment",
+    )
+)
 def run(
     recipe: RecipeName,
     to: To,
@@ -132,11 +140,7 @@ def run(
     private: Private = False,
     space: Space = None,
 ) -> None:
-    """Fit, evaluate and publish, after checking that the token may write.
-
-    Examples:
-      python -m train run imdb --to user/movie-sentiment --space user/movie-sentiment
-    """
+    """Fit, evaluate and publish, after checking that the token may write."""
     from train import hub
 
     chosen = recipes.load(recipe, set_)
