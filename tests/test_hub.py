@@ -113,6 +113,15 @@ def test_private_stays_private(hub: RunningHub, run: Path) -> None:
     assert "preload_from_hub" not in page.card_data.to_dict()  # the Hub preloads public ones only
 
 
+def test_private_is_not_pushed_to_a_public_repository(hub: RunningHub, run: Path) -> None:
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    api.create_repo("demo/open")
+    done = publish(hub, run, "--to", "demo/open", "--private")
+    assert done.returncode == 1
+    assert "and public" in done.stderr
+    assert "model.safetensors" not in api.list_repo_files("demo/open")
+
+
 @pytest.mark.parametrize(
     ("arguments", "token", "said"),
     [

@@ -68,10 +68,12 @@ def check_target(to: str, private: bool, space: str | None) -> None:
     with _explained(f"checking that {to} can be written"):
         api.create_repo(to, private=private or None, exist_ok=True)
         api.auth_check(to, write=True)
+        _check_private(api, to, "model", private)
     if space:
         with _explained(f"checking that the Space {space} can be written", space=True):
             _create_space(api, space, private)
             api.auth_check(space, repo_type="space", write=True)
+            _check_private(api, space, "space", private)
 
 
 def publish(run: Path, to: str, private: bool = False, space: str | None = None) -> Published:
@@ -227,6 +229,15 @@ def _create_space(api: HfApi, space: str, private: bool) -> None:
     api.create_repo(
         space, repo_type="space", space_sdk="gradio", private=private or None, exist_ok=True
     )
+
+
+def _check_private(api: HfApi, repo_id: str, repo_type: str, private: bool) -> None:
+    """Creating a repository that is there already leaves it as visible as it is."""
+    if private and not api.repo_info(repo_id, repo_type=repo_type).private:
+        raise HubError(
+            f"{repo_id} is there already, and public — make it private on its settings page, "
+            "leave out --private, or choose another name"
+        )
 
 
 def _accuracy(run: Path) -> str:
