@@ -37,7 +37,13 @@ REVIEWS = [
     "Not nearly as bad as the poster made me fear; in fact I rather enjoyed myself.",
 ]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=__doc__)
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 @app.command()
@@ -53,9 +59,11 @@ def run() -> None:
         seed(endpoint, recipe)
         command = "run train/recipes/quickstart.yaml".split() + ["--to", MODEL, "--space", SPACE]
         typer.echo(f"$ python -m train {' '.join(command)}")
-        subprocess.run(
-            [sys.executable, "-m", "train", *command], env=client, cwd=REPOSITORY, check=True
+        trained = subprocess.run(
+            [sys.executable, "-m", "train", *command], env=client, cwd=REPOSITORY, check=False
         )
+        if trained.returncode:
+            raise typer.Exit(trained.returncode)  # its own message stands above
         typer.echo("\na fresh process with an empty cache calls the published model:")
         call(client)
     results = json.loads((REPOSITORY / "runs/quickstart/results.json").read_text(encoding="utf-8"))
