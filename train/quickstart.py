@@ -141,9 +141,10 @@ def seed_base(endpoint: str, recipe: Recipe) -> None:
     from huggingface_hub import HfApi
 
     assert recipe.base_revision
+    folder = _base_model()
     api = HfApi(endpoint=endpoint, token=ADMIN)
     api.create_repo(recipe.base_model, exist_ok=True)
-    api.upload_folder(repo_id=recipe.base_model, folder_path=_base_model())
+    api.upload_folder(repo_id=recipe.base_model, folder_path=folder)
     api.create_tag(recipe.base_model, tag=recipe.base_revision, exist_ok=True)
     typer.echo(f"base model {recipe.base_model} is on the local Hub")
 

@@ -1,0 +1,59 @@
+"""The quick start's own steps; `make quickstart`, which CI runs as well, is the whole of it."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from conftest import toy_settings
+from huggingface_hub import HfApi
+from typer.testing import CliRunner
+
+from train import model, quickstart, recipe
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(quickstart, "HUB", tmp_path / "hub")
+    with quickstart.local_hub() as found:
+        yield found
+
+
+def test_the_base_model_and_the_samples_are_found_where_the_recipe_says(endpoint: str) -> None:
+    chosen = recipe.load("quickstart")
+    for _ in range(2):  # the second time as well
+        quickstart.seed(endpoint, chosen)
+    api = HfApi(endpoint=endpoint, token=quickstart.WRITER)
+    pinned = api.model_info(chosen.base_model, revision=chosen.base_revision)
+    assert "model.safetensors" in {file.rfilename for file in pinned.siblings}
+    files = api.list_repo_files(chosen.datasets[0].source, repo_type="dataset")
+    assert {"README.md", "train.jsonl", "test.jsonl"} <= set(files)
+
+
+def test_the_published_model_is_called_by_a_fresh_process(
+    endpoint: str, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = recipe.load("quickstart", toy_settings("none.csv", tiny_base))
+    model.save(*model.build(chosen), tmp_path / "model")
+    api = HfApi(endpoint=endpoint, token=quickstart.WRITER)
+    api.create_repo(quickstart.MODEL)
+    api.upload_folder(repo_id=quickstart.MODEL, folder_path=tmp_path / "model")
+    quickstart.call(quickstart.client_environment(endpoint))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(quickstart.REVIEWS)
+    for line, review in zip(lines, quickstart.REVIEWS, strict=True):
+        assert line.split()[0] in chosen.labels
+        assert line.endswith(review)
+
+
+def test_another_base_model_in_the_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quickstart, "BASE_SHA256", "0" * 64)
+    with pytest.raises(typer.BadParameter, match=r"model.safetensors must be 0000"):
+        quickstart.seed_base("http://127.0.0.1:9", recipe.load("quickstart"))
+
+
+def test_the_page_needs_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quickstart, "HUB", tmp_path / "hub")
+    monkeypatch.delenv("HF_ENDPOINT")  # with it, the page of a model there is opened
+    done = CliRunner().invoke(quickstart.app, ["space"])
+    assert done.exit_code == 2
+    assert "make quickstart" in done.output
