@@ -22,6 +22,9 @@ from train import quickstart, recipe, runs
 REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 TO = "demo/imdb-small-2k"
+# A twelfth of the reviews wants updates a quarter as large, or there are too few of them; chosen on
+# validation, where 8,192 tokens ended at a loss of 0.303 after 219 updates.
+FEW = ["batch_tokens=2048", "learning_rate=7e-5", "head_learning_rate=7e-4", "epochs=2"]
 
 
 def main() -> None:
@@ -40,7 +43,7 @@ def main() -> None:
         quickstart.seed_base(endpoint, chosen)
         client = quickstart.client_environment(endpoint)
         sizes = [f"max_train={most}", f"max_test={most}", f"max_validation={int(most) // 4}"]
-        settings = ["name=imdb-small-2k", *sizes, *arguments.set]
+        settings = ["name=imdb-small-2k", *sizes, *FEW, *arguments.set]
         options = [part for setting in settings for part in ("--set", setting)]
         _train(client, "run", "imdb-small", "--to", TO, *options)
         elsewhere = Path(scratch) / "quickstart.json"
