@@ -22,8 +22,8 @@ from train import quickstart, recipe, runs
 REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 TO = "demo/imdb-small-2k"
-# A twelfth of the reviews wants smaller and gentler updates; results/imdb-small-2k-512.json has what
-# the recipe's own numbers gave over three epochs.
+# A twelfth of the reviews wants smaller and gentler updates; what the recipe's own numbers gave
+# over three epochs stands in results/imdb-small-2k-512.json.
 FEW = ["max_tokens=256", "batch_tokens=4096", "learning_rate=5e-5", "head_learning_rate=5e-4"]
 
 
