@@ -247,7 +247,7 @@ def test_predictions_do_not_depend_on_the_company(fitted: Path) -> None:
 def test_validation_figures_are_those_of_a_caller_in_fp32(
     toy_csv: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
-    """Trained under autocast, in a process of its own: accelerate keeps to one precision in each."""
+    """Trained under autocast, in a process of its own: accelerate keeps to one precision there."""
     settings = [*toy_settings(toy_csv, tiny_base), "precision=bf16", "epochs=1"]
     options = [part for setting in settings for part in ("--set", setting)]
     run = tmp_path / "run"
