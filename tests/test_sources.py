@@ -177,3 +177,10 @@ def test_revision_of_local_and_pinned_sources_needs_no_hub(
     source: str, revision: str | None
 ) -> None:
     assert sources.revision(Dataset(source=source, revision=revision)) == revision
+
+
+def test_line_separators_inside_a_review_are_no_new_rows(tmp_path: Path) -> None:
+    """Scraped reviews hold U+2028 and U+0085; only line feeds end a row of a CSV."""
+    path = tmp_path / "reviews.csv"
+    path.write_text("text,label\none\u2028line\x85more,pos\ntwo,neg\n", encoding="utf-8")
+    assert len(sources.read(Dataset(source=str(path)))["train"]) == 2

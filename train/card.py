@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from train.recipe import Recipe
+from train.recipe import Recipe, shown
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
 
@@ -105,7 +105,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "slices": results["slices"],
         "splits": results["data"]["splits"],
         "sources": [
-            (_shown(source, local), revision)
+            (shown(source, local), revision)
             for (source, local), revision in zip(
                 _sources(results), results["data"]["revision"], strict=True
             )
@@ -137,8 +137,8 @@ def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
         EvalResult(
             task_type="text-classification",
             task_name="Sentiment analysis",
-            dataset_type=_shown(source, local),
-            dataset_name=_shown(source, local),
+            dataset_type=shown(source, local),
+            dataset_name=shown(source, local),
             dataset_split=recipe.datasets[0].test or "test",
             dataset_revision=results["data"]["revision"][0],
             metric_type=key,
@@ -166,11 +166,6 @@ def _duration(seconds: float) -> str:
 def _sources(results: dict[str, Any]) -> list[tuple[str, bool]]:
     """Each dataset, and whether it was a file or folder of the trainer's."""
     return list(zip(results["data"]["repo"], results["data"]["local"], strict=True))
-
-
-def _shown(source: str, local: bool) -> str:
-    """A Hub id as it is; of a local path only the last part, for nobody needs to know the rest."""
-    return Path(source).name if local else source
 
 
 def _tidy(body: str) -> str:

@@ -35,6 +35,11 @@ def is_local(source: str) -> bool:
     return source.startswith((".", "/", "~")) or os.path.exists(source)
 
 
+def shown(source: str, local: bool) -> str:
+    """A Hub id as it is; of a local path only the last part, for nobody needs to know the rest."""
+    return Path(source).name if local else source
+
+
 class Section(BaseModel):
     """A part of a recipe: immutable, and an unknown key is an error."""
 

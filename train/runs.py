@@ -20,7 +20,7 @@ import yaml
 
 from train import recipe as recipes
 from train.errors import RunError
-from train.recipe import Recipe, is_local
+from train.recipe import Recipe, shown
 
 PACKAGES = ["torch", "transformers", "tokenizers", "datasets", "accelerate", "huggingface_hub"]
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
@@ -97,7 +97,8 @@ def public_files(folder: Path) -> dict[str, Path | bytes]:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and not _stays_at_home(file.relative_to(folder))
     }
-    recipe, results = _without_paths(load_recipe(folder)), load_results(folder)
+    results = load_results(folder)
+    recipe = _without_paths(load_recipe(folder), results)
     results["recipe"] = recipe.model_dump()
     results["data"]["repo"] = [dataset.source for dataset in recipe.datasets]
     files["recipe.yaml"] = recipes.dump(recipe).encode()
@@ -153,12 +154,14 @@ def _stays_at_home(file: Path) -> bool:
     return file.parts[0] == "checkpoints" or any(part.startswith(".") for part in file.parts)
 
 
-def _without_paths(recipe: Recipe) -> Recipe:
-    def shown(source: str) -> str:
-        return Path(source).name if is_local(source) else source
-
-    datasets = [d.model_copy(update={"source": shown(d.source)}) for d in recipe.datasets]
-    changed = {"datasets": datasets, "base_model": shown(recipe.base_model)}
+def _without_paths(recipe: Recipe, results: dict[str, Any]) -> Recipe:
+    """What was local is on record, so it does not matter where this is asked."""
+    datasets = [
+        dataset.model_copy(update={"source": shown(dataset.source, local)})
+        for dataset, local in zip(recipe.datasets, results["data"]["local"], strict=True)
+    ]
+    base_model = shown(recipe.base_model, results["training"]["base_is_local"])
+    changed = {"datasets": datasets, "base_model": base_model}
     return recipe.model_copy(update=changed)
 
 

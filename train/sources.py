@@ -4,6 +4,7 @@ In: a recipe's `Dataset`. Out: the splits it has, as `datasets.Dataset`, with th
 """
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,7 @@ def _check_text(file: Path) -> None:
 
 
 def _check_fields(file: Path, text: str) -> None:
-    rows = csv.reader(text.splitlines(keepends=True), delimiter=_SEPARATORS[file.suffix])
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATORS[file.suffix])
     header = next(rows, [])
     for number, row in enumerate(rows, start=1):
         if row and len(row) != len(header):
