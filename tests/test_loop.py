@@ -40,17 +40,6 @@ def base(tiny_base: Path) -> str:
     return str(tiny_base)
 
 
-@pytest.fixture(scope="module")
-def base_without_dropout(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The tiny base, whose losses then don't depend on how a batch is split."""
-    folder = tmp_path_factory.mktemp("without-dropout")
-    shutil.copytree(tiny_base, folder, dirs_exist_ok=True)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return str(folder)
-
-
 def recipe_for(base: str, **changes: Any) -> Recipe:
     values: dict[str, Any] = {
         "name": "tiny",
@@ -159,17 +148,15 @@ def test_dropout_differs_between_updates_and_seeds(base: str, tmp_path: Path) ->
     assert len(set(losses)) == 6
 
 
-@pytest.mark.parametrize("accumulation", [2, 3])
-def test_accumulation_changes_nothing_but_memory(
-    base_without_dropout: str, tmp_path: Path, accumulation: int
-) -> None:
-    def trained(passes: int) -> dict[str, torch.Tensor]:
-        recipe = recipe_for(base_without_dropout, accumulation=passes, epochs=2, learning_rate=1e-4)
-        classifier, progress = fit(recipe, tmp_path / str(passes))
+@pytest.mark.parametrize("pass_tokens", [16, 48])
+def test_passes_change_nothing_but_memory(base: str, tmp_path: Path, pass_tokens: int) -> None:
+    def trained(tokens: int) -> dict[str, torch.Tensor]:
+        settings = {"pass_tokens": tokens, "epochs": 2, "learning_rate": 1e-4, "dropout": 0}
+        classifier, progress = fit(recipe_for(base, **settings), tmp_path / str(tokens))
         assert progress.step > 8
         return classifier.state_dict()
 
-    whole, split = trained(1), trained(accumulation)
+    whole, split = trained(128), trained(pass_tokens)
     for name, weights in whole.items():
         if name.endswith("key.bias"):
             continue  # attention doesn't depend on it: its gradient is rounding, Adam amplifies it
@@ -418,18 +405,16 @@ def test_stopped_run_goes_on_as_if_it_had_never_stopped(
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_two_processes_learn_what_one_does(
-    base_without_dropout: str, toy_csv: Path, tmp_path: Path
-) -> None:
+def test_two_processes_learn_what_one_does(base: str, toy_csv: Path, tmp_path: Path) -> None:
     """`accelerate launch`; on a CPU it needs --multi_gpu and ACCELERATE_USE_CPU to start two."""
-    run_here(fit_arguments(toy_csv, base_without_dropout, tmp_path / "one"))
+    run_here(fit_arguments(toy_csv, base, tmp_path / "one", "dropout=0"))
     launch = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     log = tmp_path / "log"
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *launch]
-            + ["-m", "train", *fit_arguments(toy_csv, base_without_dropout, tmp_path / "two")],
+            + ["-m", "train", *fit_arguments(toy_csv, base, tmp_path / "two", "dropout=0")],
             env=environment(ACCELERATE_USE_CPU="1"),
             cwd=REPOSITORY,
             stdout=stream,

@@ -96,10 +96,8 @@ IMPOSSIBLE: list[tuple[dict[str, Any], list[str]]] = [
         {"max_tokens": 512, "positions": 256},
         ["max_tokens must be at most positions (256)", "got 512"],
     ),
-    (
-        {"accumulation": 5, "batch_tokens": 64},
-        ["accumulation must leave 16 tokens to each pass", "got 5", "64"],
-    ),
+    ({"pass_tokens": 8}, ["pass_tokens must be greater than or equal to 16", "got 8"]),
+    ({"dropout": 1}, ["dropout must be less than 1", "got 1"]),
     (
         dataset(label_map={"1": "BAD"}),
         ["label_map must lead to one of ['NEGATIVE', 'POSITIVE'] or null", "got ['BAD']"],

@@ -27,7 +27,6 @@ METRIC_NAMES = {
 HYPERPARAMETERS = [
     "epochs",
     "batch_tokens",
-    "accumulation",
     "max_tokens",
     "truncation",
     "learning_rate",
@@ -36,6 +35,8 @@ HYPERPARAMETERS = [
     "warmup_fraction",
     "weight_decay",
     "max_grad_norm",
+    "dropout",
+    "attention_dropout",
     "early_stopping_patience",
     "seed",
 ]

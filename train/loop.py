@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from train import checkpoints
+from train import checkpoints, cpu
 from train.checkpoints import Progress
 from train.errors import Diverged, Interrupted, RecipeError
 from train.recipe import Recipe
@@ -47,8 +47,7 @@ def choose_precision(recipe: Recipe) -> str:
         return recipe.precision
     if cuda:
         return "fp16"
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if native and not torch.backends.mps.is_available() else "fp32"
+    return "bf16" if not torch.backends.mps.is_available() and cpu.bf16_is_faster() else "fp32"
 
 
 def accelerator_for(recipe: Recipe) -> Accelerator:
@@ -70,6 +69,13 @@ class Run:
     pad_id: int
     plan: list[IntArray]  # rows of each update, over all epochs
     epoch_ends: list[int]  # updates done at the end of each epoch
+
+    @cached_property
+    def pass_tokens(self) -> int:
+        """Padded tokens of one pass, unless one review has more."""
+        device = self.accelerator.device.type
+        usual = cpu.PASS_TOKENS if device == "cpu" else self.recipe.batch_tokens
+        return self.recipe.pass_tokens or usual
 
     @cached_property
     def reviews_per_update(self) -> float:
@@ -106,6 +112,9 @@ def fit(
         Diverged: The loss became NaN; the last checkpoint before is kept.
         Interrupted: Ctrl-C or SIGTERM, after writing a checkpoint.
     """
+    if accelerator.device.type == "cpu":
+        cpu.keep_memory()
+        cpu.quicken_dropout(model)
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     plan, epoch_ends = plan_updates(train.lengths, recipe)
@@ -255,8 +264,8 @@ def _evaluation_steps(run: Run) -> set[int]:
 def _update(run: Run, step: int) -> torch.Tensor:
     """One optimizer step; returns the sum of this process's losses, on the device.
 
-    Every review weighs the same, whichever batch it is in, so that neither the number of
-    processes nor `accumulation` changes what is learned.
+    Every review weighs the same, whichever pass it is in, so that neither the number of
+    processes nor `pass_tokens` changes what is learned.
     """
     recipe, accelerator = run.recipe, run.accelerator
     # Dropout depends on the update alone, so a resumed run needs no state of the generators.
@@ -264,7 +273,7 @@ def _update(run: Run, step: int) -> torch.Tensor:
     factor = learning_rate_factor(step, len(run.plan), recipe)
     for group in run.optimizer.param_groups:
         group["lr"] = group["peak"] * factor
-    parts = np.array_split(run.plan[step], accelerator.num_processes * recipe.accumulation)
+    parts = np.array_split(run.plan[step], accelerator.num_processes * _passes(run, step))
     mine = parts[accelerator.process_index :: accelerator.num_processes]
     run.model.train()
     total = torch.zeros((), device=accelerator.device)
@@ -284,6 +293,14 @@ def _update(run: Run, step: int) -> torch.Tensor:
     return total
 
 
+def _passes(run: Run, step: int) -> int:
+    """How many passes each process makes in an update: as many as `pass_tokens` asks for."""
+    rows = run.plan[step]
+    padded = len(rows) * int(run.train.lengths[rows].max())
+    passes = math.ceil(padded / run.accelerator.num_processes / run.pass_tokens)
+    return min(passes, math.ceil(len(rows) / run.accelerator.num_processes))
+
+
 def _losses(run: Run, model: Any, tokens: Tokens, rows: IntArray) -> torch.Tensor:
     """Cross-entropy of each review, (reviews,)."""
     device = run.accelerator.device
@@ -300,7 +317,7 @@ def _losses(run: Run, model: Any, tokens: Tokens, rows: IntArray) -> torch.Tenso
 def _validate(run: Run, progress: Progress, save: _Saver, bar: "tqdm[Any]") -> None:
     """Mean validation loss into the history; keeps the best weights; decides on stopping."""
     accelerator = run.accelerator
-    groups = batches(run.validation.lengths, 2 * run.recipe.batch_tokens, seed=None)
+    groups = batches(run.validation.lengths, 2 * run.pass_tokens, seed=None)
     # Processes may have different numbers of batches here, so none may wait for another's.
     model = accelerator.unwrap_model(run.model).eval()
     total = torch.zeros((), device=accelerator.device)

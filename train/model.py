@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from tokenizers import Regex, normalizers
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
@@ -26,6 +27,12 @@ from transformers.utils import logging
 from train.errors import ModelError, RunError
 from train.recipe import Recipe
 
+DROPOUTS = {  # of BERT's kind and of DistilBERT's -> of the recipe
+    "hidden_dropout_prob": "dropout",
+    "dropout": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "attention_dropout": "attention_dropout",
+}
 TOKENIZER_KEYS = ["unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
 
 
@@ -45,11 +52,19 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     logging.set_verbosity_error()  # that the head is new is no news
     try:
         tokenizer = AutoTokenizer.from_pretrained(recipe.base_model, **where)
-        model = AutoModelForSequenceClassification.from_pretrained(
+        config = AutoConfig.from_pretrained(
             recipe.base_model,
             num_labels=len(recipe.labels),
             id2label=dict(enumerate(recipe.labels)),
             label2id={label: i for i, label in enumerate(recipe.labels)},
+            **where,
+        )
+        for name, key in DROPOUTS.items():
+            if hasattr(config, name):
+                setattr(config, name, getattr(recipe, key))
+        model = AutoModelForSequenceClassification.from_pretrained(
+            recipe.base_model,
+            config=config,
             dtype=torch.float32,  # fp16 weights can't be trained with loss scaling
             use_safetensors=True,
             **where,

@@ -21,6 +21,7 @@ FILES = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".parquet": "parquet"} 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=0.5)]  # carved by folds, so at most one of two
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy takes
+Dropout = Annotated[float, Field(ge=0, lt=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -109,6 +110,11 @@ class Recipe(Section):
     )
 
     seed: Seed = Field(0, description="seed of the head, the order and the dropout")
+    dropout: Dropout = Field(0.1, description="share of hidden values dropped in training")
+    attention_dropout: Dropout = Field(
+        0.0,
+        description="share of attention weights dropped; above 0 fused attention is slow on CPU",
+    )
     precision: Literal["auto", "fp16", "bf16", "fp32"] = Field(
         "auto", description="auto: fp16 on CUDA, bf16 on a CPU that has it, else fp32"
     )
@@ -116,7 +122,12 @@ class Recipe(Section):
     batch_tokens: int = Field(
         8192, ge=16, description="padded tokens of one update, over all processes"
     )
-    accumulation: Count = Field(1, description="passes that one update is split into, for memory")
+    pass_tokens: int | None = Field(
+        None,
+        ge=16,
+        description="padded tokens of one pass, into which an update is split for memory and "
+        "speed; null: 2,048 on a CPU, the whole update on a GPU",
+    )
     learning_rate: LearningRate = Field(5e-5, description="peak for the body, usually 2e-5 to 2e-4")
     head_learning_rate: LearningRate | None = Field(
         None, description="peak for the classifier, usually 1 to 10 times learning_rate"
@@ -144,11 +155,6 @@ class Recipe(Section):
             raise ValueError(
                 f"max_tokens must be at most positions ({self.positions}), got {self.max_tokens}: "
                 "the model can't train on more than it reads"
-            )
-        if self.accumulation > self.batch_tokens // 16:
-            raise ValueError(
-                f"accumulation must leave 16 tokens to each pass, got {self.accumulation} passes "
-                f"for batch_tokens {self.batch_tokens}"
             )
         for dataset in self.datasets:
             unknown = {v for v in (dataset.label_map or {}).values() if v} - set(self.labels)
