@@ -16,6 +16,7 @@ from scipy.special import log_softmax, softmax
 from tqdm import tqdm
 
 from train.classification_report.classification_report import BINS
+from train.cpu import PASS_TOKENS
 from train.tokens import Tokens, batches, pad
 
 FloatArray = npt.NDArray[np.float32]
@@ -23,10 +24,11 @@ LENGTHS = [0, 64, 128, 256, 512, 1024, 4096]  # edges of the slices, in tokens
 
 
 def predict(
-    model: Any, tokens: Tokens, pad_id: int, batch_tokens: int = 8192, name: str = ""
+    model: Any, tokens: Tokens, pad_id: int, batch_tokens: int | None = None, name: str = ""
 ) -> FloatArray:
     """Logits of every review, (reviews, labels), in the order of `tokens`."""
     device = next(model.parameters()).device
+    batch_tokens = batch_tokens or (PASS_TOKENS if device.type == "cpu" else 32768)
     groups = batches(tokens.lengths, batch_tokens, seed=None)
     logits = np.zeros((len(tokens.ids), model.config.num_labels), dtype=np.float32)
     model.eval()

@@ -298,7 +298,7 @@ def _passes(run: Run, step: int) -> int:
     rows = run.plan[step]
     padded = len(rows) * int(run.train.lengths[rows].max())
     passes = math.ceil(padded / run.accelerator.num_processes / run.pass_tokens)
-    return min(passes, math.ceil(len(rows) / run.accelerator.num_processes))
+    return int(min(passes, math.ceil(len(rows) / run.accelerator.num_processes)))
 
 
 def _losses(run: Run, model: Any, tokens: Tokens, rows: IntArray) -> torch.Tensor:

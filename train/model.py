@@ -24,6 +24,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from train import first_token
 from train.errors import ModelError, RunError
 from train.recipe import Recipe
 
@@ -72,6 +73,7 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(_unavailable(recipe, error)) from error
     stretch_positions(model, recipe.positions)
+    first_token.shorten(model)
     tokenizer = portable(tokenizer, recipe.positions)
     # transformers 5 gives DistilBERT the tokenizer of BERT; the model of 4.x refuses its type ids.
     taken = inspect.signature(model.forward).parameters
@@ -95,6 +97,7 @@ def load(source: str, revision: str | None = None) -> tuple[Any, Any]:
             f"no model at {source} — give a run folder that `fit` has finished or a Hub id that "
             f"you may read: {str(error).strip().partition(chr(10))[0]}"
         ) from error
+    first_token.shorten(model)
     return model.eval(), tokenizer
 
 

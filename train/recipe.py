@@ -113,7 +113,7 @@ class Recipe(Section):
     dropout: Dropout = Field(0.1, description="share of hidden values dropped in training")
     attention_dropout: Dropout = Field(
         0.0,
-        description="share of attention weights dropped; above 0 fused attention is slow on CPU",
+        description="share of attention weights dropped; above 0 a CPU can't fuse attention",
     )
     precision: Literal["auto", "fp16", "bf16", "fp32"] = Field(
         "auto", description="auto: fp16 on CUDA, bf16 on a CPU that has it, else fp32"
