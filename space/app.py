@@ -111,10 +111,9 @@ def coverage(verdict: Verdict) -> str:
 
 def answer(verdict: Verdict) -> dict[str, Any]:
     """What a program gets: the README of the Space describes it."""
-    label = max(verdict.probabilities, key=verdict.probabilities.__getitem__)
     return {
-        "label": label,
-        "probability": verdict.probabilities[label],
+        "label": verdict.label,
+        "probability": verdict.probabilities[verdict.label],
         "probabilities": verdict.probabilities,
         "tokens_read": verdict.tokens_read,
         "tokens": verdict.tokens,

@@ -1,15 +1,22 @@
-"""The model behind the page: from a repo id and a revision to scores.
+"""The model behind the page: from a repo id and a revision to scores, by ONNX Runtime.
 
-In: `MODEL_ID` and `MODEL_REVISION`. Out: `{label: probability}` and how much of the text was read,
-or a sentence for the page why there is none.
+In: a model on the Hub, or a folder, and texts. Out: `{label: probability}` for each and how much
+of it was read, or a sentence for the page why there is none.
 """
 
+import json
 import logging
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
     GatedRepoError,
@@ -21,8 +28,11 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 
 MAX_CHARACTERS = 100_000
-# No pickle and no code is ever pulled, and nothing of plots/, onnx/ or checkpoints/.
-NEEDED, NOT_NEEDED = ["*.json", "*.safetensors", "*.txt", "*.model"], ["*/*"]
+CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
+NEEDED = [CONFIG, TOKENIZER, TOKENIZER_CONFIG]
+# int8 where it was good enough to be published, else fp32. Nothing else is ever pulled.
+MODELS = ["onnx/model_quantized.onnx", "onnx/model.onnx"]
+CGROUPS = Path("/sys/fs/cgroup")
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +53,14 @@ class Verdict:
     tokens_read: int
     tokens: int
 
+    @property
+    def label(self) -> str:
+        """The most probable label."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
 
 class Classifier:
-    """A text-classification pipeline, pulled when first needed, that reads any text.
+    """A text classifier, pulled when first needed, that reads any text.
 
     Args:
         repo_id: `user/name` on the Hub that `HF_ENDPOINT` names.
@@ -56,11 +71,24 @@ class Classifier:
         self.repo_id = repo_id
         self.revision = revision or None
         self.commit: str | None = None  # the one that is loaded
-        self._pipeline: Any = None
+        self._reader: Reader | None = None
         self._loading = Lock()
-        self._reading = Lock()  # a tokenizer is one thread's at a time, and one text fills the CPU
 
-    def load(self) -> None:
+    @classmethod
+    def from_hub(cls, repo_id: str, revision: str | None = None) -> Self:
+        """A classifier that is loaded already; see `load` for what can go wrong."""
+        classifier = cls(repo_id, revision)
+        classifier.load()
+        return classifier
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Self:
+        """The classifier of a run folder, or of a copy of a repository; see `load`."""
+        classifier = cls(str(folder))
+        classifier._reader = classifier._open(folder)
+        return classifier
+
+    def load(self) -> "Reader":
         """Pull and load the model, unless it is there already; from the cache if the Hub is away.
 
         Raises:
@@ -68,34 +96,43 @@ class Classifier:
                 call tries again.
         """
         with self._loading:
-            if self._pipeline is None:
+            if self._reader is None:
                 folder = self.pull()
-                self._pipeline = self._open(folder)
+                self._reader = self._open(folder)
                 self.commit = folder.name
+            return self._reader
 
     def __call__(self, text: str) -> Verdict:
-        """Probabilities of a text; what is beyond the model's reach is cut off.
+        """Probabilities of a text; of one beyond the model's reach, beginning and end are read.
 
         Raises:
             Unreadable: The text has no word in it, or more than `MAX_CHARACTERS` characters.
             Unavailable: As for `load`.
         """
         check(text)
-        self.load()
-        text = text.encode("utf-8", "replace").decode()  # half a surrogate pair can come by JSON
-        with self._reading:
-            tokenizer, config = self._pipeline.tokenizer, self._pipeline.model.config
-            own = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-            if not own:
-                raise Unreadable("There is no word in this review.")
-            limit = min(
-                tokenizer.model_max_length,
-                getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length,
-            )
-            answers = self._pipeline(text, top_k=None, truncation=True, max_length=limit)
-        probabilities = {answer["label"]: float(answer["score"]) for answer in answers}
-        read = min(len(own), limit - tokenizer.num_special_tokens_to_add())
-        return Verdict(probabilities, read, len(own))
+        (answer,) = self.load().read([text])
+        if isinstance(answer, Unreadable):
+            raise answer
+        return answer
+
+    def many(self, texts: Sequence[Any]) -> list[Verdict | Unreadable]:
+        """For each text a verdict, or the reason why it has none.
+
+        Raises:
+            Unavailable: As for `load`.
+        """
+        reader = self.load()
+        answers: list[Verdict | Unreadable] = []
+        good: list[str] = []
+        for text in texts:
+            try:
+                check(text)
+                good.append(text)
+                answers.append(_PENDING)
+            except Unreadable as reason:
+                answers.append(reason)
+        found = iter(reader.read(good))
+        return [next(found) if answer is _PENDING else answer for answer in answers]
 
     def pull(self) -> Path:
         """Bring the model into the cache or up to date; gives its folder, named by the commit.
@@ -110,16 +147,13 @@ class Classifier:
             )
 
         def download(local_files_only: bool) -> Path:
-            assert self.repo_id is not None
-            return Path(
-                snapshot_download(
-                    self.repo_id,
-                    revision=self.revision,
-                    allow_patterns=NEEDED,
-                    ignore_patterns=NOT_NEEDED,
-                    local_files_only=local_files_only,
+            for model in MODELS:
+                folder = self._download(
+                    [CONFIG, TOKENIZER, TOKENIZER_CONFIG, model], local_files_only
                 )
-            )
+                if (folder / model).exists():
+                    break
+            return folder
 
         try:
             try:
@@ -132,29 +166,31 @@ class Classifier:
         except (HTTPError, OSError, HFValidationError) as error:
             raise Unavailable(self._reason(error)) from error
 
-    def _open(self, folder: Path) -> Any:
-        from transformers import AutoConfig, pipeline
-
-        try:
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            named = config.architectures or []
-            if not any(name.endswith("ForSequenceClassification") for name in named):
-                # transformers would put a head of random weights on it, and answer.
-                raise ValueError(f"its architecture is {' '.join(named) or 'not named'}")
-            return pipeline(
-                "text-classification",
-                model=str(folder),
-                config=config,
-                dtype="float32",
-                trust_remote_code=False,
-                model_kwargs={"use_safetensors": True},
+    def _download(self, names: list[str], local_files_only: bool) -> Path:
+        assert self.repo_id is not None
+        return Path(
+            snapshot_download(
+                self.repo_id,
+                revision=self.revision,
+                allow_patterns=names,
+                local_files_only=local_files_only,
             )
+        )
+
+    def _open(self, folder: Path) -> "Reader":
+        if not any((folder / model).is_file() for model in MODELS):
+            raise Unavailable(
+                f"{self.repo_id} has no onnx/model.onnx, which this app reads. Its owner can add "
+                "it: `python -m train export RUN`, then publish again."
+            )
+        try:
+            return Reader(folder)
         except Exception as error:  # whatever is on the Hub can be named: anything can go wrong
             log.exception("%s can't be loaded", self.repo_id)
             raise Unavailable(
                 f"{self.repo_id} is not a text classifier that this app can load: it needs a "
-                "config.json of a …ForSequenceClassification model, safetensors weights and a "
-                "tokenizer. The app's log says what went wrong."
+                "config.json with named labels, a tokenizer.json, and ONNX files that give "
+                "logits. The app's log says what went wrong."
             ) from error
 
     def _reason(self, error: Exception) -> str:
@@ -187,3 +223,110 @@ def check(text: object) -> None:
         raise Unreadable(
             f"A review may have at most {MAX_CHARACTERS:,} characters; this one has {len(text):,}."
         )
+
+
+class Reader:
+    """A model in memory: tokenizer, labels, and ONNX Runtime's sessions.
+
+    Each text goes through alone. Batches would win nothing on a CPU, whose cores one text of
+    some length fills, and int8 would then give a text another score in other company.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        self._file = next(folder / model for model in MODELS if (folder / model).is_file())
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        self.labels = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
+        tokens = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+        positions = config.get("max_position_embeddings") or math.inf
+        self.limit = int(min(tokens["model_max_length"], positions))  # with [CLS] and [SEP]
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._special = self._tokenizer.num_special_tokens_to_add(False)
+        self._cores = cores()
+        self._fed = {found.name for found in self._one.get_inputs()}
+
+    def read(self, texts: Sequence[str]) -> list[Verdict | Unreadable]:
+        """Judge texts, in their order; the longest are started first, so that no core waits."""
+        # Half a surrogate pair can come by JSON.
+        clean = [text.encode("utf-8", "replace").decode() for text in texts]
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
+        if len(ids) == 1 or self._cores == 1:
+            return [self._judge(self._one, row) for row in ids]
+        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+        found = self._workers.map(lambda i: self._judge(self._many, ids[i]), order)
+        answers = dict(zip(order, found, strict=True))
+        return [answers[i] for i in range(len(ids))]
+
+    @cached_property
+    def _one(self) -> Any:
+        return self._session(threads=self._cores)
+
+    @cached_property
+    def _many(self) -> Any:
+        """For several texts at once, each on a core of its own, which wastes less than sharing."""
+        return self._session(threads=1)
+
+    @cached_property
+    def _workers(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._cores)
+
+    def _session(self, threads: int) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        # Memory goes back after each text: a long one would otherwise be held for ever.
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+        # On CPUs the fused operator runs slower than the two that it replaces.
+        return onnxruntime.InferenceSession(
+            self._file,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["SkipLayerNormFusion"],
+        )
+
+    def _judge(self, session: Any, ids: list[int]) -> Verdict | Unreadable:
+        own = len(ids) - self._special
+        if not own:
+            return Unreadable("There is no word in this review.")
+        if len(ids) > self.limit:  # as in training: a quarter from the beginning, the rest the end
+            head = self.limit // 4
+            ids = ids[:head] + ids[head - self.limit :]
+        row = np.array([ids], dtype=np.int64)  # (1, tokens)
+        inputs = {
+            "input_ids": row,
+            "attention_mask": np.ones_like(row),
+            "token_type_ids": np.zeros_like(row),
+        }
+        fed = {name: value for name, value in inputs.items() if name in self._fed}
+        logits = session.run(["logits"], fed)[0][0].astype(np.float64)  # (labels,)
+        odds = np.exp(logits - logits.max())
+        shares = dict(zip(self.labels, (odds / odds.sum()).tolist(), strict=True))
+        return Verdict(shares, len(ids) - self._special, own)
+
+
+def cores() -> int:
+    """How many cores this process may really use: its affinity and its container's quota."""
+    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, math.ceil(min(free or 1, _quota())))
+
+
+def _quota() -> float:
+    """Cores' worth of time that cgroups grant, version 2 or 1; infinite without a limit."""
+    try:
+        granted, period = (CGROUPS / "cpu.max").read_text().split()
+        return math.inf if granted == "max" else int(granted) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        microseconds = int((CGROUPS / "cpu/cpu.cfs_quota_us").read_text())
+        period_microseconds = int((CGROUPS / "cpu/cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return math.inf
+    return microseconds / period_microseconds if microseconds > 0 else math.inf
+
+
+_PENDING = Unreadable("not read yet")

@@ -19,7 +19,7 @@ def finished_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """A complete run folder of the tiny model."""
     from conftest import write_toy_csv
 
-    from train import card, recipe, stages
+    from train import card, export, recipe, stages
 
     folder = tmp_path_factory.mktemp("runs")
     source = write_toy_csv(folder / "reviews.csv")
@@ -27,6 +27,7 @@ def finished_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     stages.fit(recipe.load("quickstart", toy_settings(source, tiny_base)), run)
     results = stages.evaluate(run)
     (run / "README.md").write_text(card.render(results, "user/tiny"), encoding="utf-8")
+    export.export(run)
     return run
 
 
@@ -220,7 +221,7 @@ def test_a_run_that_was_never_evaluated_is_refused(hub: RunningHub, run: Path) -
 def test_the_space_readme_names_the_pin_and_the_model() -> None:
     from train import hub
 
-    text = hub.space_readme("user/model", "0" * 40)
+    text = hub.space_readme("user/model", "0" * 40, ["config.json"])
     front = yaml.safe_load(text.split("---")[1])
     assert front["models"] == ["user/model"]
     assert front["sdk"] == "gradio"

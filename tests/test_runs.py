@@ -28,8 +28,15 @@ def complete(tmp_path: Path) -> Path:
     runs.prepare(folder, recipe_for())
     for name in runs.MODEL_FILES:
         (folder / name).touch()
+    (folder / "onnx").mkdir()
+    (folder / "onnx/model.onnx").touch()
     runs.save_results(folder / "results.json", RESULTS)
     return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def test_prepare_makes_a_folder_with_the_recipe(tmp_path: Path) -> None:
@@ -39,11 +46,11 @@ def test_prepare_makes_a_folder_with_the_recipe(tmp_path: Path) -> None:
 
 
 def test_earlier_run_is_moved_aside(complete: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {file.name: file.read_bytes() for file in complete.iterdir()}
+    before = contents(complete)
     runs.prepare(complete, recipe_for(seed=1))
     assert [file.name for file in complete.iterdir()] == ["recipe.yaml"]
     [kept] = complete.parent.glob("run-*")
-    assert {file.name: file.read_bytes() for file in kept.iterdir()} == before
+    assert contents(kept) == before
     assert f"the earlier run is kept in {kept}" in capsys.readouterr().out
 
 
@@ -61,9 +68,9 @@ def test_empty_folder_is_used_as_it_is(tmp_path: Path) -> None:
 
 
 def test_same_recipe_can_be_resumed(complete: Path) -> None:
-    before = {file: file.read_bytes() for file in complete.rglob("*")}
+    before = contents(complete)
     runs.check_resumable(complete, recipe_for())
-    assert {file: file.read_bytes() for file in complete.rglob("*")} == before
+    assert contents(complete) == before
 
 
 def test_resume_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -111,6 +118,12 @@ def test_all_missing_files_are_named(tmp_path: Path) -> None:
 def test_run_that_was_never_evaluated_says_the_command(complete: Path) -> None:
     runs.save_results(complete / "results.json", {"metrics": {"validation": {}}})
     with pytest.raises(RunError, match=f"`python -m train evaluate {complete}` comes first"):
+        runs.check_complete(complete)
+
+
+def test_run_that_was_never_exported_says_the_command(complete: Path) -> None:
+    (complete / "onnx/model.onnx").unlink()
+    with pytest.raises(RunError, match=f"`python -m train export {complete}` comes first"):
         runs.check_complete(complete)
 
 

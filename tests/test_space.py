@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -56,11 +57,14 @@ print(json.dumps(answers))
 
 def save_tiny_classifier(base: Path, folder: Path) -> Path:
     """A classifier with random weights that reads 4,096 tokens."""
-    from train import model
+    from train import export, model
     from train import recipe as recipes
 
     recipe = recipes.load("quickstart", toy_settings("unused.csv", base))
-    model.save(*model.build(recipe), folder)
+    classifier, tokenizer = model.build(recipe)
+    model.save(classifier, tokenizer, folder)
+    (folder / "onnx").mkdir()
+    export.write(classifier.eval(), False, folder / "onnx/model.onnx")
     (folder / "plots").mkdir()
     (folder / "plots" / "large.json").write_text("{}")  # nothing that the Space needs
     return folder
@@ -148,10 +152,16 @@ def model_folder(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="module")
-def hub(model_folder: Path, tiny_base: Path) -> Iterator[RunningHub]:
+def hub(
+    model_folder: Path, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningHub]:
     with running_hub() as running:
         push(running, model_folder)
         push(running, tiny_base, "demo/headless")
+        broken = tmp_path_factory.mktemp("broken")
+        shutil.copytree(model_folder, broken, dirs_exist_ok=True)
+        (broken / "onnx/model.onnx").write_bytes(b"no model")
+        push(running, broken, "demo/broken")
         yield running
 
 
@@ -239,8 +249,9 @@ def test_pulls_only_what_the_model_needs(space: str, space_folder: Path):
     ask(space, "a wonderful film")
     snapshots = space_folder / "home/hub" / f"models--{MODEL.replace('/', '--')}" / "snapshots"
     (snapshot,) = snapshots.iterdir()
-    needed = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-    assert {file.name for file in snapshot.iterdir()} == needed
+    needed = {"config.json", "tokenizer.json", "tokenizer_config.json", "onnx/model.onnx"}
+    pulled = {str(f.relative_to(snapshot)) for f in snapshot.rglob("*") if f.is_file()}
+    assert pulled == needed
 
 
 def test_waits_for_the_hub_and_lives_without_it(model_folder: Path, tmp_path: Path):
@@ -273,9 +284,11 @@ def test_waits_for_the_hub_and_lives_without_it(model_folder: Path, tmp_path: Pa
 
 def test_says_why_there_is_no_model(hub: RunningHub, tmp_path: Path):
     env = hub.env(tmp_path, token=None)
-    missing, malformed, unknown, revision, headless, pinned = ask_classifier(
-        env, "", "/tmp/a folder", "demo/nothing", f"{MODEL}@v9", "demo/headless", f"{MODEL}@main"
+    models = ["", "/tmp/a folder", "demo/nothing", f"{MODEL}@v9", "demo/headless"]
+    missing, malformed, unknown, revision, headless, broken, pinned = ask_classifier(
+        env, *models, "demo/broken", f"{MODEL}@main"
     )
+    assert broken.startswith("demo/broken is not a text classifier that this app can load")
     assert missing.startswith("MODEL_ID is not set.")
     assert malformed == "MODEL_ID must be user/name, as the Hub writes it, got '/tmp/a folder'."
     assert unknown == (
@@ -283,7 +296,8 @@ def test_says_why_there_is_no_model(hub: RunningHub, tmp_path: Path):
         "read it."
     )
     assert revision == f"{MODEL} has no revision v9: check MODEL_REVISION."
-    assert headless.startswith("demo/headless is not a text classifier that this app can load")
+    assert headless.startswith("demo/headless has no onnx/model.onnx, which this app reads.")
+    assert "`python -m train export RUN`" in headless
     assert re.fullmatch("[0-9a-f]{40}", pinned[0])
 
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m train fit|evaluate|publish|run`, a few verbs each.
+"""The command line: `python -m train fit|evaluate|export|publish|run`, a few verbs each.
 
 The rooms are imported inside the verbs, so that `--help` answers at once.
 """
@@ -109,6 +109,16 @@ def evaluate(
         runs.save_results(out, results)
 
 
+@app.command(epilog=_examples("export runs/imdb-small"))
+def export(
+    run: Annotated[Path, typer.Argument(help="a run folder that fit has finished")],
+) -> None:
+    """Write the ONNX files, fp32 and int8, that the Space and transformers.js load."""
+    from train import export
+
+    export.export(run)
+
+
 @app.command(
     epilog=_examples(
         "publish runs/imdb-small --to user/movie-sentiment",
@@ -116,7 +126,7 @@ def evaluate(
     )
 )
 def publish(
-    run: Annotated[Path, typer.Argument(help="a run folder that fit and evaluate have finished")],
+    run: Annotated[Path, typer.Argument(help="a run folder, evaluated and exported")],
     to: To,
     private: Private = False,
     space: Space = None,
@@ -140,7 +150,7 @@ def run(
     private: Private = False,
     space: Space = None,
 ) -> None:
-    """Fit, evaluate and publish, after checking that the token may write."""
+    """Fit, evaluate, export and publish, after checking that the token may write."""
     from train import hub
 
     chosen = recipes.load(recipe, set_)
@@ -150,6 +160,7 @@ def run(
     if not _is_first_process():
         return
     _evaluate(folder)
+    export(folder)
     _publish(folder, to, private, space)
 
 

@@ -112,6 +112,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
             )
         ],
         "training": results["training"],
+        "export": results["export"],
         "environment": results["environment"],
         "metric_names": METRIC_NAMES,
         "hyperparameters": HYPERPARAMETERS,
@@ -125,6 +126,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
             "; ".join(f"{n:,} {why}" for why, n in reasons.items()) or "none"
         ),
         "duration": _duration,
+        "megabytes": lambda size: f"{size / 1e6:.0f} MB",
     }
 
 

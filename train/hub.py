@@ -103,7 +103,9 @@ def publish(run: Path, to: str, private: bool = False, space: str | None = None)
     if not space:
         return Published(to, revision, url)
     with _explained(f"deploying the Space {space}", space=True):
-        return Published(to, revision, url, _deploy(space, to, revision, private))
+        return Published(
+            to, revision, url, _deploy(space, to, revision, private, _read_by_space(files))
+        )
 
 
 def push_checkpoint(checkpoint: Path, repo_id: str) -> None:
@@ -192,7 +194,7 @@ def _verify(
     runs.print_line(f"{len(files)} files came back equal, and pipeline() answers")
 
 
-def _deploy(space: str, model: str, revision: str, private: bool) -> str:
+def _deploy(space: str, model: str, revision: str, private: bool, preloaded: list[str]) -> str:
     """Push `space/` with its front matter filled in, and tell it which model to pull."""
     api = HfApi()
     _create_space(api, space, private)
@@ -204,13 +206,16 @@ def _deploy(space: str, model: str, revision: str, private: bool) -> str:
         for file in sorted(SPACE.rglob("*"))
         if file.is_file() and "__pycache__" not in file.parts
     }
-    files["README.md"] = space_readme(model, revision, private).encode()
+    files["README.md"] = space_readme(model, revision, preloaded).encode()
     _commit(api, space, "space", files, f"Show {model} at {revision[:12]}")
     return f"{constants.ENDPOINT}/spaces/{space}"
 
 
-def space_readme(model: str, revision: str, private: bool = False) -> str:
-    """`space/README.md` with the gradio version of its pin and the model that it shows."""
+def space_readme(model: str, revision: str, preloaded: list[str]) -> str:
+    """`space/README.md` with the gradio version of its pin and the model that it shows.
+
+    The Hub puts the model's files named in `preloaded` into the Space's image.
+    """
     readme = RepoCard(
         (SPACE / "README.md").read_text(encoding="utf-8"), ignore_metadata_errors=False
     )
@@ -219,10 +224,16 @@ def space_readme(model: str, revision: str, private: bool = False) -> str:
     assert pinned is not None, "space/requirements.txt pins gradio"
     readme.data["sdk_version"] = pinned[1]
     readme.data["models"] = [model]
-    if not private:  # the Hub preloads public repositories only
-        needed = ",".join([*runs.MODEL_FILES])
-        readme.data["preload_from_hub"] = [f"{model} {needed} {revision}"]
+    if preloaded:
+        readme.data["preload_from_hub"] = [f"{model} {','.join(preloaded)} {revision}"]
     return str(readme)
+
+
+def _read_by_space(files: Mapping[str, Path | bytes]) -> list[str]:
+    """What the Space pulls of a published run: int8 where there is one."""
+    quantized = "onnx/model_quantized.onnx"
+    onnx = quantized if quantized in files else "onnx/model.onnx"
+    return ["config.json", "tokenizer.json", "tokenizer_config.json", onnx]
 
 
 def _create_space(api: HfApi, space: str, private: bool) -> None:

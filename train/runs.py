@@ -22,7 +22,9 @@ from train import recipe as recipes
 from train.errors import RunError
 from train.recipe import Recipe, shown
 
-PACKAGES = ["torch", "transformers", "tokenizers", "datasets", "accelerate", "huggingface_hub"]
+PACKAGES = (
+    "torch transformers tokenizers datasets accelerate huggingface_hub onnx onnxruntime".split()
+)
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
 
@@ -84,6 +86,10 @@ def check_complete(folder: Path) -> None:
     if "test" not in load_results(folder).get("metrics", {}):
         raise RunError(
             f"{folder} was never evaluated — `python -m train evaluate {folder}` comes first"
+        )
+    if not (folder / "onnx" / "model.onnx").is_file():
+        raise RunError(
+            f"{folder} has no ONNX files — `python -m train export {folder}` comes first"
         )
 
 
