@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests browser quickstart test check space hub
+.PHONY: help setup setup-tests browser quickstart test check space hub bench bench-train bench-serve
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,25 @@ space: setup  ## open the page in your browser, on the quick start's model (MODE
 
 hub: setup  ## serve the quick start's local Hub
 	$(BIN)/python -m train.quickstart hub
+
+# DATA=file with text and label, MODEL=run folder; OUT=benchmarks/results keeps what was measured.
+OUT ?= runs/bench
+MODEL ?= runs/quickstart
+BENCH := $(BIN)/python -m benchmarks
+ON := --out $(OUT) $(if $(DATA),--data $(DATA))
+
+bench: bench-train bench-serve  ## measure us beside what you would use instead (20 minutes)
+
+bench-train: setup  ## ... in training: transformers.Trainer
+	$(BENCH).train $(ON)
+
+bench-serve: setup $(MODEL)/onnx/model.onnx  ## ... in scoring: pipeline(), plain ONNX Runtime
+	$(BENCH).serve --model $(MODEL) $(ON)
+	$(BENCH).export --model $(MODEL) $(ON)
+	$(BENCH).bulk --out $(OUT)
+
+runs/quickstart/onnx/model.onnx:
+	$(MAKE) quickstart
 
 # Two workers, each with one thread: most tests wait for processes of their own.
 test: setup-tests  ## run the tests (sets up what is missing)

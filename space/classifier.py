@@ -82,10 +82,10 @@ class Classifier:
         return classifier
 
     @classmethod
-    def from_folder(cls, folder: Path) -> Self:
+    def from_folder(cls, folder: Path, threads: int | None = None) -> Self:
         """The classifier of a run folder, or of a copy of a repository; see `load`."""
         classifier = cls(str(folder))
-        classifier._reader = classifier._open(folder)
+        classifier._reader = classifier._open(folder, threads)
         return classifier
 
     def load(self) -> "Reader":
@@ -177,14 +177,14 @@ class Classifier:
             )
         )
 
-    def _open(self, folder: Path) -> "Reader":
+    def _open(self, folder: Path, threads: int | None = None) -> "Reader":
         if not any((folder / model).is_file() for model in MODELS):
             raise Unavailable(
                 f"{self.repo_id} has no onnx/model.onnx, which this app reads. Its owner can add "
                 "it: `python -m train export RUN`, then publish again."
             )
         try:
-            return Reader(folder)
+            return Reader(folder, threads)
         except Exception as error:  # whatever is on the Hub can be named: anything can go wrong
             log.exception("%s can't be loaded", self.repo_id)
             raise Unavailable(
@@ -232,10 +232,10 @@ class Reader:
     some length fills, and int8 would then give a text another score in other company.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
         from tokenizers import Tokenizer
 
-        self._file = next(folder / model for model in MODELS if (folder / model).is_file())
+        self.file = next(folder / model for model in MODELS if (folder / model).is_file())
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         self.labels = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
         tokens = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
@@ -245,7 +245,7 @@ class Reader:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._special = self._tokenizer.num_special_tokens_to_add(False)
-        self._cores = cores()
+        self.threads = threads or cores()
         self._fed = {found.name for found in self._one.get_inputs()}
 
     def read(self, texts: Sequence[str]) -> list[Verdict | Unreadable]:
@@ -253,7 +253,7 @@ class Reader:
         # Half a surrogate pair can come by JSON.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
-        if len(ids) == 1 or self._cores == 1:
+        if len(ids) == 1 or self.threads == 1:
             return [self._judge(self._one, row) for row in ids]
         order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
         found = self._workers.map(lambda i: self._judge(self._many, ids[i]), order)
@@ -262,7 +262,7 @@ class Reader:
 
     @cached_property
     def _one(self) -> Any:
-        return self._session(threads=self._cores)
+        return self._session(threads=self.threads)
 
     @cached_property
     def _many(self) -> Any:
@@ -271,7 +271,7 @@ class Reader:
 
     @cached_property
     def _workers(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._cores)
+        return ThreadPoolExecutor(self.threads)
 
     def _session(self, threads: int) -> Any:
         import onnxruntime
@@ -282,7 +282,7 @@ class Reader:
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False
         # On CPUs the fused operator runs slower than the two that it replaces.
         return onnxruntime.InferenceSession(
-            self._file,
+            self.file,
             options,
             providers=["CPUExecutionProvider"],
             disabled_optimizers=["SkipLayerNormFusion"],

@@ -65,6 +65,25 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_classifier(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with random weights that reads 64 tokens, with onnx/model.onnx."""
+    import torch
+
+    from train import export, model
+    from train import recipe as recipes
+
+    folder = tmp_path_factory.mktemp("tiny-classifier")
+    settings = [*toy_settings("unused.csv", tiny_base), "positions=64"]
+    built, tokenizer = model.build(recipes.load("quickstart", settings))
+    torch.manual_seed(1)
+    torch.nn.init.normal_(built.classifier.weight)  # verdicts that differ
+    model.save(built.eval(), tokenizer, folder)
+    (folder / "onnx").mkdir()
+    export.write(built, False, folder / "onnx/model.onnx")
+    return folder
+
+
 def toy_reviews(count: int = 80) -> list[dict]:
     """Rows of `text`, `label` (neg, pos), `title`, easy to learn; no text stands twice."""
     rows = []

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, sample_rows, toy_settings
+from conftest import REPOSITORY, sample_rows
 
 sys.path.insert(0, str(REPOSITORY / "space"))
 import classifier as room
@@ -18,32 +18,15 @@ TEXTS = [row["text"] for row in sample_rows("test")[:20]]
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with random weights that reads 64 tokens, with both ONNX files."""
-    from train import export, model
-    from train import recipe as recipes
-
-    folder = tmp_path_factory.mktemp("model")
-    settings = [*toy_settings("unused.csv", tiny_base), "positions=64"]
-    built, tokenizer = model.build(recipes.load("quickstart", settings))
-    torch.manual_seed(1)
-    torch.nn.init.normal_(built.classifier.weight)  # verdicts that differ
-    model.save(built.eval(), tokenizer, folder)
-    (folder / "onnx").mkdir()
-    export.write(built, False, folder / "onnx/model.onnx")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def loaded(folder: Path) -> Classifier:
-    return Classifier.from_folder(folder)
+def loaded(tiny_classifier: Path) -> Classifier:
+    return Classifier.from_folder(tiny_classifier)
 
 
 @pytest.fixture
-def original(folder: Path) -> Any:
+def original(tiny_classifier: Path) -> Any:
     from train import model
 
-    return model.load(str(folder))
+    return model.load(str(tiny_classifier))
 
 
 def positive(verdict: Verdict | Unreadable) -> float:
@@ -96,10 +79,10 @@ def test_nothing_in_nothing_out(loaded: Classifier) -> None:
     assert loaded.many([]) == []
 
 
-def test_int8_is_preferred_where_there_is_one(folder: Path, tmp_path: Path) -> None:
+def test_int8_is_preferred_where_there_is_one(tiny_classifier: Path, tmp_path: Path) -> None:
     import shutil
 
-    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    copy = Path(shutil.copytree(tiny_classifier, tmp_path / "copy"))
     (copy / "onnx/model_quantized.onnx").write_bytes(b"no model")
     with pytest.raises(Unavailable, match="is not a text classifier"):
         Classifier.from_folder(copy)

@@ -1,4 +1,4 @@
-"""The command line: `python -m train fit|evaluate|export|publish|run`, a few verbs each.
+"""The command line: `python -m train fit|evaluate|export|publish|run|score`, a few verbs each.
 
 The rooms are imported inside the verbs, so that `--help` answers at once.
 """
@@ -162,6 +162,34 @@ def run(
     _evaluate(folder)
     export(folder)
     _publish(folder, to, private, space)
+
+
+@app.command(
+    epilog=_examples(
+        "score reviews.csv --model user/movie-sentiment --out scored.csv",
+        "score user/reviews --split train --model runs/imdb-small --out scored.parquet",
+    )
+)
+def score(
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="a CSV, TSV, JSONL, Parquet file, or a Hub id")
+    ],
+    model: Annotated[str, typer.Option(metavar="USER/REPO", help="on the Hub, or a run folder")],
+    out: Annotated[Path, typer.Option(help="the file to write: .csv, .jsonl or .parquet")],
+    revision: Annotated[str | None, typer.Option(help="of the model")] = None,
+    text: Annotated[str, typer.Option(help="the column to judge")] = "text",
+    split: Annotated[str, typer.Option(help="of a Hub dataset")] = "test",
+    config: Annotated[str | None, typer.Option(help="of a Hub dataset that has several")] = None,
+    prefix: Annotated[str, typer.Option(help="before the names of the added columns")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the output")] = False,
+) -> None:
+    """Judge every row of a file or dataset, of any length; the same command resumes."""
+    from train.score import score
+
+    score(
+        source, model, out, revision=revision, text=text, split=split, config=config,
+        prefix=prefix, overwrite=overwrite,
+    )  # fmt: skip
 
 
 def _fit(recipe: Recipe, folder: Path, resume: bool, checkpoints_to: str | None) -> None:

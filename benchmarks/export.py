@@ -1,0 +1,120 @@
+"""Which form of int8, and which form of the graph? Speed and fidelity of each, on the same texts.
+
+In: a run folder and nothing, or a file with `text` and `label`. Out: a table and a JSON file.
+
+    python -m benchmarks.export [--model RUN] [--data FILE] [--out FOLDER]
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import REPOSITORY, machine, reviews, save
+
+# Name -> operators to quantize, and options of onnxruntime's quantize_dynamic.
+SCHEMES: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "matrix products and embeddings": (["MatMul", "Gather"], {}),
+    "matrix products": (["MatMul"], {}),
+    "matrix products, one scale a tensor": (["MatMul"], {"per_channel": False}),
+    "matrix products, 7 bits": (["MatMul"], {"reduce_range": True}),
+    "matrix products, unsigned weights": (["MatMul"], {"weight_type": "QUInt8"}),
+}
+BLOCKS = [32, 128]  # of weight-only quantization
+
+
+def main() -> None:
+    """Make every form, run it, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
+    parser.add_argument("--data", help="CSV, TSV, JSONL or Parquet with `text` and `label`")
+    parser.add_argument("--reviews", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
+    given = parser.parse_args()
+    from train import model
+    from train.reviews import Split
+    from train.tokens import encode
+
+    texts, labels = reviews.load(given.data, given.reviews)
+    classifier, tokenizer = model.load(str(given.model))
+    tokens = encode(tokenizer, Split(texts, labels))
+    with tempfile.TemporaryDirectory() as folder:
+        forms = _forms(classifier, Path(folder))
+        logits = {name: _timed(file, tokens) for name, file in forms.items()}
+        expected = logits["fp32"][0]
+        rows = []
+        for name, (found, speed) in logits.items():
+            same = found.argmax(axis=1) == expected.argmax(axis=1)
+            rows.append(
+                {
+                    "form": name,
+                    "reviews_per_second": speed,
+                    "agreement": float(same.mean()),
+                    "accuracy": float((found.argmax(axis=1) == tokens.labels).mean()),
+                    "megabytes": forms[name].stat().st_size / 1e6,
+                }
+            )
+    results = {
+        "forms": rows,
+        "machine": machine.describe(),
+        "model": given.model.name,
+        "data": reviews.describe(given.data, texts),
+    }
+    save(given.out / "export.json", results)
+    print(table(results))
+
+
+def table(results: dict[str, Any]) -> str:
+    """Every form, in Markdown."""
+    rows = ["| form | reviews/s | labels as fp32's | MB |", "|---|---|---|---|"]
+    rows += [
+        f"| {f['form']} | {f['reviews_per_second']:.1f} | {100 * f['agreement']:.1f}% "
+        f"| {f['megabytes']:.0f} |"
+        for f in results["forms"]
+    ]
+    return "\n".join(rows)
+
+
+def _forms(classifier: Any, folder: Path) -> dict[str, Path]:
+    import onnx
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    from train import export
+
+    forms = {"fp32": folder / "fp32.onnx", "fp32, opset 18": folder / "18.onnx"}
+    export.write(classifier, False, forms["fp32"])
+    export.write(classifier, False, forms["fp32, opset 18"], opset=18)
+    for name, (operators, options) in SCHEMES.items():
+        settings = {**options}
+        if "weight_type" in settings:
+            settings["weight_type"] = QuantType[settings["weight_type"]]
+        forms[f"dynamic int8, {name}"] = file = folder / f"{len(forms)}.onnx"
+        export.quantize(forms["fp32"], file, operators, **settings)
+    for size in BLOCKS:
+        forms[f"8-bit weights in blocks of {size}"] = file = folder / f"{len(forms)}.onnx"
+        quantizer = MatMulNBitsQuantizer(
+            onnx.load(forms["fp32"]), bits=8, block_size=size, is_symmetric=True, accuracy_level=4
+        )
+        quantizer.process()
+        quantizer.model.save_model_to_file(str(file))
+    return forms
+
+
+def _timed(file: Path, tokens: Any) -> tuple[Any, float]:
+    """Logits, and reviews/s: the better of two passes, a review at a time."""
+    from train import export
+
+    best = np.inf
+    for _ in range(2):
+        started = time.perf_counter()
+        logits = export.predict(file, tokens, file.stem)
+        best = min(best, time.perf_counter() - started)
+    return logits, len(tokens.ids) / best
+
+
+if __name__ == "__main__":
+    main()
