@@ -4,10 +4,14 @@ A test compares README.md with what this prints, so that no figure there is type
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks import RESULTS, export, serve, train
+
+TRAINING_REVIEWS, EPOCHS = 25_000, 2  # of the recipe imdb-small
+# An hour of two cores like the measured ones, in dollars, as of November 2026: assumptions, to be
+# replaced by what you pay.
+PRICES = {"a rented 2-core machine": 0.09, "the same, interruptible": 0.03}
 
 
 def accuracy_table() -> str:
@@ -27,6 +31,33 @@ def accuracy_table() -> str:
     return "\n".join(lines)
 
 
+def cost_table() -> str:
+    """What a retraining and a million reviews cost at the measured rates, in Markdown."""
+    training, serving = _load("train"), _load("serve")
+    hours = EPOCHS * TRAINING_REVIEWS / training["reviews_per_second"] / 3600
+    million = 1e6 / serving["contestants"][serve.OURS]["reviews_per_second"] / 3600
+    lines = [
+        "| machine | price assumed | to retrain | a million reviews |",
+        "|---|---|---|---|",
+    ]
+    for name, dollars in PRICES.items():
+        lines.append(
+            f"| {name} | ${dollars:.3f} an hour | {100 * dollars * hours:.0f} cents, "
+            f"{hours:.1f} h | {100 * dollars * million:.0f} cents, {million:.1f} h |"
+        )
+    return "\n".join(lines)
+
+
+def speed_tables() -> dict[str, str]:
+    """Each table of the README's section on speed."""
+    return {
+        "training": train.table(_load("train")),
+        "scoring": serve.table(_load("serve")),
+        "forms": export.table(_load("export")),
+        "cost": cost_table(),
+    }
+
+
 def _row(name: str, run: dict[str, Any], data: str, test: dict[str, Any], test_data: str) -> str:
     rows = run["data"]["splits"]["train"]["rows"]
     low, high = test["accuracy_ci95"]
@@ -43,4 +74,4 @@ def _load(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(accuracy_table())
+    print("\n\n".join([accuracy_table(), *speed_tables().values()]))

@@ -69,6 +69,8 @@ def test_the_results_table_is_the_results() -> None:
     from benchmarks import tables
 
     assert tables.accuracy_table() in README
+    for name, table in tables.speed_tables().items():
+        assert table in README, name
 
 
 def test_the_number_of_invented_reviews_is_right() -> None:
@@ -81,8 +83,25 @@ def test_the_number_of_invented_reviews_is_right() -> None:
     assert card.partition("\n# ")[2].find(f"{rows:,} reviews") > 0
 
 
+FLAT = {  # what programs read at the top of a file
+    "serve": "ratio_pipeline_batch1 ratio_pipeline_batch32 p50_ms_250_words "
+    "cold_first_answer_seconds rss_mb int8_accuracy_drop_points",
+    "train": "ratio_trainer_default ratio_trainer_best fraction_of_peak peak_memory_mb",
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_measurements_begin_with_their_flat_keys(name: str) -> None:
+    path = REPOSITORY / "benchmarks/results" / f"{name}.json"
+    results = json.loads(path.read_text(encoding="utf-8"))
+    keys = FLAT[name].split()
+    assert list(results)[: len(keys)] == keys
+    assert all(isinstance(results[key], float) for key in keys)
+
+
 def test_results_files_have_the_schema() -> None:
     found = sorted((REPOSITORY / "benchmarks/results").glob("*.json"))
+    found = [path for path in found if path.stem.startswith(("quickstart", "imdb"))]
     assert found
     for path in found:
         results = json.loads(path.read_text(encoding="utf-8"))

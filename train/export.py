@@ -144,6 +144,8 @@ def _fuse_attention(file: Path, heads: int) -> None:
     from onnx import helper
 
     graph = (proto := onnx.load(file)).graph
+    if not any(node.op_type == "Attention" for node in graph.node):
+        return  # an older opset
     whole = [
         helper.make_node("ReduceMin", ["attention_mask"], ["least_mask"], keepdims=0),
         helper.make_node("Cast", ["least_mask"], ["is_whole"], to=onnx.TensorProto.BOOL),
