@@ -303,8 +303,10 @@ def test_npm_client(hub, tmp_path):
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    if not (TESTS / "js" / "node_modules").exists():
-        run([npm, "ci", "--no-audit", "--no-fund", "--silent"], cwd=TESTS / "js")
+    if not (TESTS / "js" / "node_modules" / "@huggingface" / "hub").exists():
+        run(
+            [npm, "ci", "--no-audit", "--no-fund", "--silent", "--ignore-scripts"], cwd=TESTS / "js"
+        )
     if not (hub.root / "models/demo/files-xet").exists():  # what test_files leaves behind
         run_client("client_files", hub, tmp_path)
     run(["node", "hub.mjs"], cwd=TESTS / "js", env=hub.env(tmp_path / "home"))

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -83,7 +84,21 @@ def score(
         Interrupted: Ctrl-C or SIGTERM; the same command goes on.
     """
     _check_out(out, overwrite)
-    given = _open(source, split, config)
+    with ExitStack() as files:
+        given = _open(source, split, config, files)
+        _score(given, source, model, out, revision, text, prefix, overwrite)
+
+
+def _score(
+    given: Input,
+    source: str,
+    model: str,
+    out: Path,
+    revision: str | None,
+    text: str,
+    prefix: str,
+    overwrite: bool,
+) -> None:
     names = dict(zip(ADDED, (prefix + name for name in ADDED), strict=True))
     _check_columns(given, source, text, names)
     classifier = _classifier(model, revision)
@@ -93,8 +108,11 @@ def score(
         "text": text,
         "prefix": prefix,
     }
-    parts = out.with_name(out.name + ".parts")
+    parts = _parts(out)
     done = _begin(parts, job, overwrite)
+    if out.exists():  # killed between its last two steps
+        shutil.rmtree(parts)
+        return
     rows = given.rows
     if done:
         runs.print_line(f"going on behind {done * PART_ROWS:,} rows that {parts} holds")
@@ -152,7 +170,9 @@ def _judge(classifier: "Classifier", part: list[Row], text: str, names: dict[str
 def _check_out(out: Path, overwrite: bool) -> None:
     if out.suffix not in OUTPUTS:
         raise RunError(f"--out must end in one of {', '.join(OUTPUTS)}, got {out.name!r}")
-    if out.exists() and not overwrite:
+    if overwrite:
+        out.unlink(missing_ok=True)
+    if out.exists() and not _parts(out).exists():
         raise RunError(f"{out} is there already — choose another name, or add --overwrite")
     out.parent.mkdir(parents=True, exist_ok=True)
 
@@ -170,7 +190,7 @@ def _check_columns(given: Input, source: str, text: str, names: dict[str, str]) 
         )
 
 
-def _open(source: str, split: str, config: str | None) -> Input:
+def _open(source: str, split: str, config: str | None, files: ExitStack) -> Input:
     path = Path(source).expanduser()
     if path.suffix not in INPUTS and not is_local(source):
         return _hub(source, split, config)
@@ -181,9 +201,9 @@ def _open(source: str, split: str, config: str | None) -> Input:
     state = path.stat()
     identity = {"path": str(path.resolve()), "bytes": state.st_size, "changed": state.st_mtime_ns}
     if path.suffix == ".parquet":
-        return _parquet(path, identity)
-    raw = path.open("rb")
-    stream = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        return _parquet(path, identity, files)
+    raw = files.enter_context(path.open("rb"))
+    stream = files.enter_context(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
     rows = _json_rows(stream, path) if path.suffix == ".jsonl" else _csv_rows(stream, path)
     return Input(rows, next(rows)["columns"], identity, state.st_size, "B", raw.tell)
 
@@ -228,12 +248,12 @@ def _json_rows(stream: TextIO, path: Path) -> Iterator[Row]:
         yield {"columns": []}
 
 
-def _parquet(path: Path, identity: dict[str, Any]) -> Input:
+def _parquet(path: Path, identity: dict[str, Any], files: ExitStack) -> Input:
     import pyarrow
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(path)
+        file = files.enter_context(parquet.ParquetFile(path))
     except pyarrow.ArrowInvalid as error:
         raise DataError(f"{path} can't be read as Parquet: {error}") from error
     rows = (row for batch in file.iter_batches(PART_ROWS) for row in batch.to_pylist())
@@ -282,6 +302,10 @@ def _model_identity(model: str, classifier: "Classifier") -> dict[str, Any]:
     with classifier.load().file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"name": model, "sha256": digest}
+
+
+def _parts(out: Path) -> Path:
+    return out.with_name(out.name + ".parts")
 
 
 def _begin(parts: Path, job: dict[str, Any], overwrite: bool) -> int:
