@@ -46,7 +46,9 @@ def bulk(file: Path, results: dict[str, Any]) -> None:
 
 def _line(axis: Any, curve: dict[str, float], x: str, y: str, title: str) -> None:
     axis.plot([float(key) for key in curve], list(curve.values()), marker="o")
-    axis.set_xscale("log", base=2 if x != "rows" else 10)
+    axis.set_xscale("log")
+    axis.set_xticks([float(key) for key in curve], [f"{int(key):,}" for key in curve])
+    axis.minorticks_off()
     axis.set(xlabel=x, ylabel=y, title=title)
     axis.set_ylim(0, None)
     axis.grid(alpha=0.3)

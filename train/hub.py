@@ -103,9 +103,8 @@ def publish(run: Path, to: str, private: bool = False, space: str | None = None)
     if not space:
         return Published(to, revision, url)
     with _explained(f"deploying the Space {space}", space=True):
-        return Published(
-            to, revision, url, _deploy(space, to, revision, private, _read_by_space(files))
-        )
+        preloaded = [] if private else _read_by_space(files)  # the Hub preloads public ones only
+        return Published(to, revision, url, _deploy(space, to, revision, private, preloaded))
 
 
 def push_checkpoint(checkpoint: Path, repo_id: str) -> None:
