@@ -23,6 +23,7 @@ SCHEMES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "matrix products, 7 bits": (["MatMul"], {"reduce_range": True}),
     "matrix products, unsigned weights": (["MatMul"], {"weight_type": "QUInt8"}),
 }
+BEHIND = "matrix products behind the first third"
 BLOCKS = [32, 128]  # of weight-only quantization
 
 
@@ -94,6 +95,9 @@ def _forms(classifier: Any, folder: Path) -> dict[str, Path]:
             settings["weight_type"] = QuantType[settings["weight_type"]]
         forms[f"dynamic int8, {name}"] = file = folder / f"{len(forms)}.onnx"
         export.quantize(forms["fp32"], file, operators, **settings)
+    forms[f"dynamic int8, {BEHIND}"] = file = folder / f"{len(forms)}.onnx"
+    first = export.first_products(forms["fp32"], 1 / 3)
+    export.quantize(forms["fp32"], file, ["MatMul"], nodes_to_exclude=first)
     for size in BLOCKS:
         forms[f"8-bit weights in blocks of {size}"] = file = folder / f"{len(forms)}.onnx"
         quantizer = MatMulNBitsQuantizer(

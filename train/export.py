@@ -28,9 +28,10 @@ MAX_DROP_POINTS, MIN_AGREEMENT = 0.3, 0.99  # of int8, on validation
 CHECKED_TEXTS, LONGEST = 200, 3000  # texts for fp32, and tokens of the longest
 # int8 weights with a scale a column, activations quantized as they come; the smallest file first.
 # What else was tried, with speeds: benchmarks/results/export.json.
-SCHEMES = {
-    "dynamic int8, matrix products and embeddings": ["MatMul", "Gather"],
-    "dynamic int8, matrix products": ["MatMul"],
+SCHEMES: dict[str, tuple[list[str], float]] = {  # operators, and what share at first stays in fp32
+    "dynamic int8, matrix products and embeddings": (["MatMul", "Gather"], 0.0),
+    "dynamic int8, matrix products": (["MatMul"], 0.0),
+    "dynamic int8, matrix products behind the first third": (["MatMul"], 1 / 3),
 }
 
 
@@ -229,8 +230,8 @@ def _quantized(full: Path, file: Path, tokens: Tokens) -> dict[str, Any]:
     """Write int8 by the first scheme that is good enough; what each gave, and which is kept."""
     expected = predict(full, tokens, "fp32")
     tried: list[dict[str, Any]] = []
-    for scheme, operators in SCHEMES.items():
-        quantize(full, file, operators)
+    for scheme, (operators, share) in SCHEMES.items():
+        quantize(full, file, operators, nodes_to_exclude=first_products(full, share))
         drop, agreement = compare(predict(file, tokens, "int8"), expected, tokens)
         good = drop <= MAX_DROP_POINTS and agreement >= MIN_AGREEMENT
         tried.append(
@@ -255,6 +256,14 @@ def _quantized(full: Path, file: Path, tokens: Tokens) -> dict[str, Any]:
             f"least {MIN_AGREEMENT:.0%}"
         )
     return {**tried[-1], "tried_before": tried[:-1]}
+
+
+def first_products(file: Path, share: float) -> list[str]:
+    """Names of the first matrix products, whose errors every layer behind them would pass on."""
+    import onnx
+
+    names = [node.name for node in onnx.load(file).graph.node if node.op_type == "MatMul"]
+    return names[: round(share * len(names))]
 
 
 def compare(found: FloatArray, expected: FloatArray, tokens: Tokens) -> tuple[float, float]:
