@@ -8,6 +8,7 @@ In: a run folder and nothing, or a file with `text` and `label`. Out: a table an
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def main() -> None:
 
     texts, labels = reviews.load(given.data, given.reviews)
     classifier, tokenizer = model.load(str(given.model))
-    tokens = encode(tokenizer, Split(texts, labels))
+    tokens = replace(encode(tokenizer, Split(texts, labels)), type_ids=None)
     with tempfile.TemporaryDirectory() as folder:
         forms = _forms(classifier, Path(folder))
         logits = {name: _timed(file, tokens) for name, file in forms.items()}

@@ -24,7 +24,11 @@ def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_writes_both_files_and_the_figures(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import onnxruntime
+
     found = export.export(run)
+    session = onnxruntime.InferenceSession(run / "onnx/model.onnx")
+    assert [i.name for i in session.get_inputs()] == ["input_ids", "attention_mask"]
     assert runs.load_results(run)["export"] == found
     assert found["fp32"]["max_difference"] <= export.MAX_DIFFERENCE
     assert found["int8"]["agreement"] >= export.MIN_AGREEMENT

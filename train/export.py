@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,12 @@ def export(folder: Path) -> dict[str, Any]:
     classifier, tokenizer = model.load(str(folder))
     tokens = encode(tokenizer, validation, "validation")
     tokens = tokens.cut(classifier.config.max_position_embeddings, "head_tail")
+    if not recipe.has_pairs:
+        tokens = replace(tokens, type_ids=None)  # all the same, and so in the graph
     onnx = folder / "onnx"
     onnx.mkdir(exist_ok=True)
     full = onnx / "model.onnx"
-    write(classifier, tokens.type_ids is not None, full)
+    write(classifier, recipe.has_pairs, full)
     difference = _difference(classifier, full, tokens)
     if not difference <= MAX_DIFFERENCE:
         full.unlink()
