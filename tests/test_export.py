@@ -78,7 +78,9 @@ def test_changed_validation_reviews_are_refused(run: Path) -> None:
     changed = runs.load_results(run)
     changed["data"]["splits"]["validation"]["sha256"] = "0" * 64
     runs.save_results(run / "results.json", changed)
-    with pytest.raises(RunError, match="the dataset changed since; pin it"):
+    with pytest.raises(
+        RunError, match="the validation reviews are not those .* changed since; pin it"
+    ):
         export.export(run)
     runs.save_results(run / "results.json", results)
 

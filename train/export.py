@@ -45,11 +45,7 @@ def export(folder: Path) -> dict[str, Any]:
     """
     recipe, results = runs.load_recipe(folder), runs.load_results(folder)
     validation = reviews.load(recipe)["validation"]
-    if validation.sha256() != results["data"]["splits"]["validation"]["sha256"]:
-        raise RunError(
-            f"the validation reviews are not those of {folder} — the dataset changed since; pin "
-            "it with datasets.revision and train again"
-        )
+    runs.check_split(folder, "validation", validation.sha256())
     classifier, tokenizer = model.load(str(folder))
     tokens = encode(tokenizer, validation, "validation")
     tokens = tokens.cut(classifier.config.max_position_embeddings, "head_tail")

@@ -93,6 +93,15 @@ def check_complete(folder: Path) -> None:
         )
 
 
+def check_split(folder: Path, name: str, sha256: str) -> None:
+    """Raise `RunError` unless this is the split that the run set apart."""
+    if sha256 != load_results(folder)["data"]["splits"][name]["sha256"]:
+        raise RunError(
+            f"the {name} reviews are not those that {folder} set apart — the dataset changed "
+            "since; pin it with datasets.revision and train again"
+        )
+
+
 def public_files(folder: Path) -> dict[str, Path | bytes]:
     """What is published of a run: all but checkpoints and hidden files, by path in the folder.
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from train import evaluation, loop, model, reviews, runs, sources
-from train.errors import RunError
 from train.recipe import Dataset, Recipe
 from train.tokens import encode
 
@@ -81,11 +80,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     """Score the test split of a run; adds metrics, slices and plots to the folder."""
     recipe, results = runs.load_recipe(folder), runs.load_results(folder)
     test = reviews.load(recipe)["test"]
-    if test.sha256() != results["data"]["splits"]["test"]["sha256"]:
-        raise RunError(
-            f"the test reviews are not those that {folder} set apart — the dataset changed since; "
-            "pin it with datasets.revision and train again"
-        )
+    runs.check_split(folder, "test", test.sha256())
     scored = score(str(folder), test)
     results["metrics"]["test"] = scored["metrics"]
     results["slices"] = scored["slices"]
