@@ -24,6 +24,7 @@ OURS, BEST, DEFAULT = "ours", "trainer best", "trainer default"
 # What is ours, switched off one at a time; and what was tried and not taken, switched on.
 VARIANTS = {
     "with attention dropout 0.1": {"attention_dropout": 0.1},
+    "with torch's attention": {"off": ["quicken_attention"]},
     "with torch's dropout": {"off": ["quicken_dropout"]},
     "without hidden dropout": {"dropout": 0.0},
     "one pass an update": {"pass_tokens": 1 << 20},

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -63,6 +65,65 @@ def test_bf16_is_chosen_by_measured_products(monkeypatch: pytest.MonkeyPatch) ->
         seconds = {torch.float32: 1.0, torch.bfloat16: bf16_seconds}
         monkeypatch.setattr(cpu, "_product_seconds", seconds.__getitem__)
         assert cpu.bf16_is_faster() is faster
+
+
+def attention(attend: Any, dtype: torch.dtype, masked: bool, dropout: float = 0.0) -> Any:
+    """What a small attention gives, and its gradients, from the same numbers each time."""
+    torch.manual_seed(3)
+    inputs = [torch.randn(2, 4, 10, 8).to(dtype).requires_grad_() for _ in range(3)]
+    mask = (torch.arange(10) < torch.tensor([[10], [6]]))[:, None, None].expand(2, 1, 10, 10)
+    found, _ = attend(nn.Module(), *inputs, mask if masked else None, 0.3, dropout=dropout)
+    found.float().square().sum().backward()
+    return [found.detach(), *(tensor.grad for tensor in inputs)]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_attention_by_matrices_is_attention(masked: bool) -> None:
+    def expected(
+        _: Any, query: Any, key: Any, value: Any, mask: Any, scale: float, **__: Any
+    ) -> Any:
+        scores = scale * query @ key.transpose(-1, -2)
+        scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+        return (scores.softmax(-1) @ value).transpose(1, 2), None
+
+    exact = attention(expected, torch.float32, masked)
+    for found, wanted in zip(attention(cpu.attend, torch.bfloat16, masked), exact, strict=True):
+        torch.testing.assert_close(found.float(), wanted, rtol=0.05, atol=0.05)
+    for found, wanted in zip(attention(cpu.attend, torch.float32, masked), exact, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_that_drops_weights_is_torch_s_own() -> None:
+    (found, *_), (kept, *_) = (
+        attention(cpu.attend, torch.bfloat16, True, dropout) for dropout in (0.9, 0.0)
+    )
+    assert not torch.allclose(found, kept, atol=0.1)
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert"])
+def test_a_model_trains_by_matrices_in_bf16_as_before(kind: str, tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = AutoConfig.for_model(kind, vocab_size=50, max_position_embeddings=16)
+    config.update({**small, "intermediate_size": 48, "hidden_dim": 48})
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    ids = torch.randint(1, 50, (3, 12))
+    batch = {
+        "input_ids": ids,
+        "attention_mask": (torch.arange(12) < torch.tensor([[12], [7], [1]])),
+    }
+    gradients = []
+    for quicken in (lambda _: None, cpu.quicken_attention):
+        quicken(model)
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            model(**batch).logits.sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*gradients, rtol=0.1, atol=0.02)
+    model.save_pretrained(tmp_path)
+    assert "attn" not in (tmp_path / "config.json").read_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's counters of page faults")

@@ -115,6 +115,8 @@ def fit(
     if accelerator.device.type == "cpu":
         cpu.keep_memory()
         cpu.quicken_dropout(model)
+        if accelerator.mixed_precision == "bf16":
+            cpu.quicken_attention(model)
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     plan, epoch_ends = plan_updates(train.lengths, recipe)

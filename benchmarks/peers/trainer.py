@@ -12,6 +12,7 @@ from typing import Any
 
 def train(job: dict[str, Any], model: Any, tokenizer: Any) -> float:
     """Train in place; returns seconds, tokenization left out."""
+    import torch
     from datasets import Dataset
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
@@ -25,6 +26,7 @@ def train(job: dict[str, Any], model: Any, tokenizer: Any) -> float:
     data = data.map(tokenize, batched=True, remove_columns="text")
     set_seed(job["seed"])
     options = {"train_sampling_strategy": "group_by_length", "bf16": job["bf16_is_faster"]}
+    on_cpu = not torch.cuda.is_available()  # Trainer refuses bf16 there unless told so
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder,
@@ -36,6 +38,7 @@ def train(job: dict[str, Any], model: Any, tokenizer: Any) -> float:
             seed=job["seed"],
             save_strategy="no",
             report_to="none",
+            use_cpu=on_cpu,
             disable_tqdm=True,
             logging_strategy="no",
             **(options if best else {}),
