@@ -1,5 +1,7 @@
 """Which form of int8, and which form of the graph? Speed and fidelity of each, on the same texts.
 
+Static int8 is calibrated on other texts than those that are scored.
+
 In: a run folder and nothing, or a file with `text` and `label`. Out: a table and a JSON file.
 
     python -m benchmarks.export [--model RUN] [--data FILE] [--out FOLDER]
@@ -24,8 +26,8 @@ SCHEMES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "matrix products, 7 bits": (["MatMul"], {"reduce_range": True}),
     "matrix products, unsigned weights": (["MatMul"], {"weight_type": "QUInt8"}),
 }
-BEHIND = "matrix products behind the first third"
 BLOCKS = [32, 128]  # of weight-only quantization
+CALIBRATION = 48  # reviews
 
 
 def main() -> None:
@@ -38,13 +40,19 @@ def main() -> None:
     given = parser.parse_args()
     from train import model
     from train.reviews import Split
-    from train.tokens import encode
+    from train.tokens import Tokens, encode
 
-    texts, labels = reviews.load(given.data, given.reviews)
+    texts, labels = reviews.load(given.data, given.reviews + CALIBRATION)
     classifier, tokenizer = model.load(str(given.model))
-    tokens = replace(encode(tokenizer, Split(texts, labels)), type_ids=None)
+    whole = replace(encode(tokenizer, Split(texts, labels)), type_ids=None)
+    limit = classifier.config.max_position_embeddings
+    tokens, rest = (
+        Tokens(whole.ids[part], whole.labels[part]).cut(limit, "head_tail")
+        for part in [slice(given.reviews), slice(given.reviews, None)]
+    )
+    texts = texts[: given.reviews]
     with tempfile.TemporaryDirectory() as folder:
-        forms = _forms(classifier, Path(folder))
+        forms = _forms(classifier, rest, Path(folder))
         logits = {name: _timed(file, tokens) for name, file in forms.items()}
         expected = logits["fp32"][0]
         rows = []
@@ -80,7 +88,7 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def _forms(classifier: Any, folder: Path) -> dict[str, Path]:
+def _forms(classifier: Any, calibration: Any, folder: Path) -> dict[str, Path]:
     import onnx
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
@@ -96,17 +104,50 @@ def _forms(classifier: Any, folder: Path) -> dict[str, Path]:
             settings["weight_type"] = QuantType[settings["weight_type"]]
         forms[f"dynamic int8, {name}"] = file = folder / f"{len(forms)}.onnx"
         export.quantize(forms["fp32"], file, operators, **settings)
-    forms[f"dynamic int8, {BEHIND}"] = file = folder / f"{len(forms)}.onnx"
-    first = export.first_products(forms["fp32"], 1 / 3)
-    export.quantize(forms["fp32"], file, ["MatMul"], nodes_to_exclude=first)
+    full = forms["fp32"]
+    products = export.first_products(full, 1)
+    in_fp32 = {
+        "behind the first third": export.first_products(full, 1 / 3),
+        # Six products a layer, the last of them from the wide middle of the feed-forward block.
+        "but the last of each layer": products[5::6],
+    }
+    for name, excluded in in_fp32.items():
+        forms[f"dynamic int8, matrix products {name}"] = file = folder / f"{len(forms)}.onnx"
+        export.quantize(full, file, ["MatMul"], nodes_to_exclude=excluded)
+    forms["static int8, matrix products"] = file = folder / f"{len(forms)}.onnx"
+    _quantize_static(full, file, calibration)
     for size in BLOCKS:
         forms[f"8-bit weights in blocks of {size}"] = file = folder / f"{len(forms)}.onnx"
         quantizer = MatMulNBitsQuantizer(
-            onnx.load(forms["fp32"]), bits=8, block_size=size, is_symmetric=True, accuracy_level=4
+            onnx.load(full), bits=8, block_size=size, is_symmetric=True, accuracy_level=4
         )
         quantizer.process()
         quantizer.model.save_model_to_file(str(file))
     return forms
+
+
+def _quantize_static(full: Path, file: Path, calibration: Any) -> None:
+    """int8 with one scale a tensor of activations, from the extremes that it takes on texts."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        left = iter(calibration.ids)
+
+        def get_next(self) -> dict[str, Any] | None:
+            ids = next(self.left, None)
+            if ids is None:
+                return None
+            return {"input_ids": ids[None], "attention_mask": np.ones_like(ids[None])}
+
+    quantize_static(
+        full,
+        file,
+        Reader(),
+        op_types_to_quantize=["MatMul"],
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
 
 
 def _timed(file: Path, tokens: Any) -> tuple[Any, float]:

@@ -24,6 +24,7 @@ def load(source: str | None, rows: int, seed: int = 0) -> tuple[list[str], list[
     from train.recipe import Dataset
 
     split = reviews.read_split(_dataset(Dataset, source), "train", LABELS, rows)
+    split = split.take(np.random.default_rng(seed).permutation(len(split)))  # often by label
     return split.texts, split.labels
 
 

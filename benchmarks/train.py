@@ -119,9 +119,21 @@ def quality(job: dict[str, Any], given: Any, described: dict[str, Any]) -> dict[
         for seed in range(given.seeds)
         for contestant in [OURS, BEST]
     ]
-    for run in runs:
-        print(f"{run['contestant']}, seed {run['seed']}: {run['accuracy']:.4f}")
-    return {"machine": described, "reviews": given.reviews, "test": given.test, "runs": runs}
+    accuracies = {
+        contestant: [run["accuracy"] for run in runs if run["contestant"] == contestant]
+        for contestant in [OURS, BEST]
+    }
+    for contestant, found in accuracies.items():
+        print(f"{contestant}: {', '.join(f'{100 * accuracy:.1f}%' for accuracy in found)}")
+    return {
+        "accuracy_ours": statistics.mean(accuracies[OURS]),
+        "accuracy_trainer_best": statistics.mean(accuracies[BEST]),
+        "accuracies": accuracies,
+        "machine": described,
+        "data": reviews.describe(given.data, job["texts"]),
+        "work": {"reviews": given.reviews, "tested_on": given.test, "epochs": given.epochs},
+        "runs": runs,
+    }
 
 
 def _job(
