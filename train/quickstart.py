@@ -104,9 +104,9 @@ def hub(port: Annotated[int, typer.Option(help="0 takes a free one")] = 8765) ->
 
 
 @contextmanager
-def local_hub(root: Path = HUB) -> Iterator[str]:
-    """Serve a folder as a Hub on a free port while the block runs; gives the endpoint."""
-    command = [sys.executable, "-m", "localhub", "--root", str(root), "--port", "0"]
+def local_hub(root: Path | None = None) -> Iterator[str]:
+    """Serve `hub/`, or another folder, on a free port in the block; gives the endpoint."""
+    command = [sys.executable, "-m", "localhub", "--root", str(root or HUB), "--port", "0"]
     server = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
