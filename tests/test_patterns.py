@@ -1,0 +1,180 @@
+"""The pattern sentences: balanced, without repeats, and two sets with nothing in common."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from train import patterns
+
+ROWS = {split: patterns.make(split, rows) for split, rows in patterns.ROWS.items()}
+LIST_NAMES = set(chain.from_iterable(patterns.POOLS.values()))
+# Roots are five letters; these words are too common to belong to either split.
+COMMON = set("a an the to for in of out with from at by on over up away through about its".split())
+COMMON |= set("during get got fall feel felt give have real grow grew down find film work".split())
+TEMPLATES = [
+    pytest.param(split, template, id=f"{split}: {template}")
+    for split, kinds in patterns.TEMPLATES.items()
+    for template in chain.from_iterable(kinds.values())
+]
+NEGATORS = {
+    "not": r"n['’]?t\b|\bcannot\b|\bnot\b",
+    "never": r"\bnever\b",
+    "no": r"\bno\b",
+    "nothing": r"\bnothing\b",
+    "nobody": r"\bnobody\b|\bno one\b",
+}
+
+
+def opinions(split: str) -> set[str]:
+    """Every form of every opinion word, with articles left out."""
+    lists = chain.from_iterable(patterns.WORDS[split].values())
+    assert set(lists) == LIST_NAMES | {"closer"}
+    found = set()
+    for label in patterns.WORDS[split].values():
+        for name in LIST_NAMES:
+            for word in label[name]:
+                found |= {re.sub(r"^an? ", "", form) for form in word.split("/")}
+    return found
+
+
+def frames(split: str) -> set[str]:
+    return {
+        re.sub(r"\{.*?\}", "{}", template)
+        for template in chain.from_iterable(patterns.TEMPLATES[split].values())
+    }
+
+
+def roots(split: str) -> set[str]:
+    return {
+        word[:5]
+        for phrase in opinions(split)
+        for word in re.findall(r"[a-z]+", phrase.removeprefix("un"))
+        if word not in COMMON and len(word) > 3
+    }
+
+
+def sample(split: str, template: str, number: int) -> list[str]:
+    chance = random.Random(template)
+    return [patterns.fill(template, split, patterns.LABELS[i % 2], chance) for i in range(number)]
+
+
+@pytest.mark.parametrize("split", ROWS)
+def test_the_same_seed_gives_the_same_rows(split: str) -> None:
+    assert patterns.make(split, 200) == patterns.make(split, 200)
+    assert patterns.make(split, 200) != patterns.make(split, 200, seed=1)
+
+
+@pytest.mark.parametrize("split", ROWS)
+def test_rows_have_text_label_and_kind(split: str) -> None:
+    assert {tuple(row) for row in ROWS[split]} == {("text", "label", "kind")}
+    assert {row["label"] for row in ROWS[split]} == {"POSITIVE", "NEGATIVE"}
+    assert {row["kind"] for row in ROWS[split]} == set(patterns.TEMPLATES[split])
+    assert not [row for row in ROWS[split] if re.search(r"[\[\]{}<>|=_]|  ", row["text"])]
+
+
+@pytest.mark.parametrize("split", ROWS)
+def test_labels_are_balanced_in_each_kind(split: str) -> None:
+    for kind in patterns.TEMPLATES[split]:
+        labels = Counter(row["label"] for row in ROWS[split] if row["kind"] == kind)
+        assert 0.45 <= labels["POSITIVE"] / labels.total() <= 0.55, kind
+
+
+def test_no_text_is_there_twice() -> None:
+    texts = [re.sub("[^a-z]", "", row["text"].lower()) for rows in ROWS.values() for row in rows]
+    assert len(texts) == len(set(texts)) == 6800
+
+
+def test_there_are_enough_words() -> None:
+    assert len({*patterns.ONE_PART, *patterns.MORE_PARTS}) >= 60
+    for label in patterns.LABELS:
+        lists = [patterns.WORDS[split][label] for split in ROWS]
+        for names, fewest in [("soft film strong", 80), ("like love", 30), ("mild grand", 30)]:
+            found = [word for words in lists for name in names.split() for word in words[name]]
+            assert len(found) == len(set(found)) >= fewest
+
+
+@pytest.mark.parametrize(
+    ("split", "in_all", "in_a_kind"), [("train", 90, 6), ("validation", 35, 3)]
+)
+def test_there_are_enough_templates(split: str, in_all: int, in_a_kind: int) -> None:
+    kinds = patterns.TEMPLATES[split]
+    templates = list(chain.from_iterable(kinds.values()))
+    assert len(templates) == len(set(templates)) >= in_all
+    assert min(map(len, kinds.values())) >= in_a_kind
+
+
+def test_both_splits_have_the_same_kinds() -> None:
+    assert set(patterns.TEMPLATES["train"]) == set(patterns.TEMPLATES["validation"])
+
+
+def test_no_template_is_in_both_splits() -> None:
+    assert not frames("train") & frames("validation")
+
+
+def test_no_opinion_word_is_in_both_splits() -> None:
+    assert not opinions("train") & opinions("validation")
+    assert not roots("train") & roots("validation")
+
+
+@pytest.mark.parametrize(("words", "texts"), [("train", "validation"), ("validation", "train")])
+def test_no_opinion_word_is_in_the_texts_of_the_other_split(words: str, texts: str) -> None:
+    phrases = "|".join(map(re.escape, opinions(words)))
+    found = Counter(
+        match
+        for row in ROWS[texts]
+        for match in re.findall(rf"\b(?:{phrases})\b", row["text"].lower())
+    )
+    assert not found
+
+
+@pytest.mark.parametrize(("split", "template"), TEMPLATES)
+def test_articles_and_verbs_agree(split: str, template: str) -> None:
+    for text in sample(split, template, 40):
+        assert not re.search(r"\ba (?!one\b|useful\b|unique\b)[aeiou]", text), text
+        assert not re.search(r"\ban (?!hour\b|honest\b)[^aeiou]", text), text
+        one, more = ("|".join(map(re.escape, p)) for p in (patterns.ONE_PART, patterns.MORE_PARTS))
+        assert not re.search(rf"the (?:{more}) (?:was|is|wasn't|isn't)\b", text), text
+        assert not re.search(rf"the (?:{one}) (?:were|are|weren't|aren't)\b", text), text
+
+
+@pytest.mark.parametrize("negator", NEGATORS)
+def test_a_negator_does_not_give_the_label_away(negator: str) -> None:
+    labels = Counter(
+        row["label"] for row in ROWS["train"] if re.search(NEGATORS[negator], row["text"].lower())
+    )
+    assert labels.total() >= 100
+    assert 0.4 <= labels["POSITIVE"] / labels.total() <= 0.6
+
+
+def test_opinion_words_mostly_mean_what_they_say() -> None:
+    for label in patterns.LABELS:
+        words = [
+            word for name in ("soft", "strong") for word in patterns.WORDS["train"][label][name]
+        ]
+        wanted = re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b")
+        labels = Counter(
+            row["label"] for row in ROWS["train"] if wanted.search(row["text"].lower())
+        )
+        assert 0.5 <= labels[label] / labels.total() <= 0.75
+
+
+def test_too_many_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(patterns.TEMPLATES, "validation", {"plain": ("it is {mild=}",)})
+    with pytest.raises(ValueError, match="rows must be fewer, got 2000 — plain has no more"):
+        patterns.make("validation", 2000)
+
+
+def test_the_command_writes_both_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "train.patterns", "--out", str(tmp_path / "new")]
+    subprocess.run([*command, "--train-rows", "300", "--validation-rows", "100"], check=True)
+    for split, number in [("train", 300), ("validation", 100)]:
+        lines = (tmp_path / "new" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line) for line in lines] == patterns.make(split, number)
+    assert len(list((tmp_path / "new").iterdir())) == 2

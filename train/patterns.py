@@ -1,0 +1,577 @@
+"""Short opinions of films with negation, contrast and hedges, made from word lists and templates.
+
+In: the lists below, all written for this project, and a seed. Out: rows of text, label and kind;
+`python -m train.patterns --out FOLDER` writes them as `train.jsonl` and `validation.jsonl`. The
+two share no template and no opinion word, so the second measures the pattern and not the words.
+
+A template serves both labels; of its own words only those in square brackets give the verdict away:
+
+    {word=}, {word!}   an opinion word of the row's polarity, and one of the opposite polarity
+    [fine|foul]        the first in a positive row, the second in a negative one
+    <one|another>      either, at random
+    {part} {was} ...   what carries no opinion; a verb agrees with the last part before it
+"""
+
+import argparse
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+LABELS = ("POSITIVE", "NEGATIVE")
+ROWS = {"train": 6000, "validation": 800}
+Row = dict[str, str]
+Words = tuple[str, ...]
+
+
+def _words(text: str) -> Words:
+    """The words of a list with commas, whose lines may be broken anywhere."""
+    return tuple(" ".join(word.split()) for word in text.split(","))
+
+
+def _lexicon(text: str) -> dict[str, dict[str, dict[str, Words]]]:
+    """Split -> label -> list -> words, from paragraphs `split label list: words`."""
+    lists: dict[str, dict[str, dict[str, Words]]] = {}
+    for paragraph in re.split(r"\n(?! )", text.strip()):
+        head, _, words = paragraph.partition(": ")
+        split, label, name = head.split()
+        lists.setdefault(split, {}).setdefault(label, {})[name] = _words(words)
+    return lists
+
+
+# soft: adjectives for a film or a part of one; their negation is a verdict as well.
+# film: the same, for a whole film only. strong: adjectives that are not negated lightly.
+# like: verbs (base/past) whose negation is a verdict; love: stronger ones.
+# mild: nouns whose negation is a verdict; grand: stronger ones. closer: a second sentence.
+WORDS = _lexicon(
+    """
+train POSITIVE soft: good, strong, clever, fresh, inventive, convincing, memorable, effective,
+    impressive, stylish, original, imaginative, believable, engaging, likeable, charming,
+    interesting, satisfying, pleasing, compelling, appealing, inspired, enjoyable, exciting,
+    lively, amusing
+train POSITIVE film: great, funny, witty, gripping, entertaining, touching, absorbing, watchable,
+    heartfelt, intelligent, smart, rewarding, fun, worthwhile
+train POSITIVE strong: excellent, fantastic, amazing, stunning, outstanding, terrific, awesome,
+    superb, incredible, marvellous, sublime, dazzling, magnificent, extraordinary, first-rate,
+    top-notch, phenomenal, glorious, exquisite, breathtaking, spectacular, unforgettable,
+    hilarious, remarkable, irresistible
+train POSITIVE like: like/liked, enjoy/enjoyed, warm to/warmed to, fall for/fell for, connect
+    with/connected with, have fun with/had fun with, buy into/bought into, laugh along
+    with/laughed along with, take to/took to, get caught up in/got caught up in, click
+    with/clicked with, get a kick out of/got a kick out of, grow fond of/grew fond of, have a good
+    time with/had a good time with, feel good about/felt good about, get a lot out of/got a lot
+    out of
+train POSITIVE love: love/loved, adore/adored, cherish/cherished, praise/praised,
+    applaud/applauded, marvel at/marvelled at, devour/devoured, rave about/raved about,
+    recommend/recommended, embrace/embraced, dote on/doted on, champion/championed, thank heaven
+    for/thanked heaven for
+train POSITIVE mild: a treat, a pleasure, a joy, a success, a winner, a good time, a great night
+    out, a must-see, a keeper, a gem, a thrill, a fine piece of work, a great watch, a real
+    achievement, a film to remember, a hoot
+train POSITIVE grand: a masterpiece, a triumph, a classic, a knockout, a blast, a miracle, a
+    jewel, a work of art, a stroke of genius, a home run, a feast, pure gold, pure joy, a total
+    winner, a work of genius
+train POSITIVE closer: I'd watch it again tomorrow., Go and see it!, Worth every penny., Four
+    stars from me., I came out smiling., You won't regret it., I wouldn't have missed it., I
+    wasn't bored for a second.
+train NEGATIVE soft: bad, weak, clumsy, dull, lazy, stale, sloppy, lame, flat, lifeless, stilted,
+    unconvincing, forgettable, predictable, cheap, tacky, forced, contrived, shallow, messy,
+    irritating, annoying, silly, stupid, corny, disappointing, pointless, uninspired,
+    unimaginative, awkward, muddled, derivative, amateurish, generic, grating, bland, hollow,
+    cheesy
+train NEGATIVE film: boring, slow, overlong, confusing, pretentious, preachy, unfunny, sluggish,
+    rambling, joyless, bloated, tiring, incoherent, charmless, self-indulgent
+train NEGATIVE strong: terrible, awful, horrible, atrocious, pathetic, laughable, ridiculous,
+    embarrassing, unbearable, abysmal, dire, painful, rotten, hideous, disgraceful, hopeless,
+    insulting, idiotic, appalling, excruciating, lousy, ghastly, third-rate, worthless, horrendous
+train NEGATIVE like: lose interest in/lost interest in, yawn through/yawned through, tire of/tired
+    of, get bored with/got bored with, struggle with/struggled with, fidget through/fidgeted
+    through, nod off during/nodded off during, groan at/groaned at, regret watching/regretted
+    watching, cringe at/cringed at, get annoyed with/got annoyed with, give up on/gave up on, long
+    for the end of/longed for the end of, drift off during/drifted off during, feel cheated
+    by/felt cheated by, feel let down by/felt let down by, get sick of/got sick of
+train NEGATIVE love: hate/hated, dislike/disliked, despise/despised, resent/resented, mock/mocked,
+    suffer through/suffered through, walk out of/walked out of, curse/cursed, sleep through/slept
+    through, trash/trashed, ridicule/ridiculed, snore through/snored through, boo/booed
+train NEGATIVE mild: a bore, a mess, a chore, a waste of time, a letdown, a disappointment, a
+    slog, a drag, a cash grab, a rip-off, a mistake, a snooze, a misfire, a headache, a dead loss,
+    a yawn, a muddle
+train NEGATIVE grand: a disaster, a train wreck, a flop, garbage, rubbish, trash, an insult, a
+    disgrace, a bad joke, a fiasco, torture, an embarrassment, a stinker, junk, a crime against
+    cinema
+train NEGATIVE closer: Save your money., Avoid!, I want my two hours back., One star from me., I
+    came out angry., You won't thank me for the tip., I wouldn't watch it again., It wasn't worth
+    the ticket.
+validation POSITIVE soft: captivating, delightful, skilful, thoughtful, elegant, deft, assured,
+    persuasive, artful, nuanced, spirited, fascinating, distinctive, plausible, disarming,
+    attractive, agreeable, admirable, accomplished
+validation POSITIVE film: moving, involving, poignant, enthralling, riveting, endearing
+validation POSITIVE strong: brilliant, wonderful, splendid, exceptional, peerless, tremendous,
+    beautiful, magical, stellar, sensational, mesmerising
+validation POSITIVE like: appreciate/appreciated, relish/relished, savour/savoured, revel
+    in/revelled in, get swept away by/got swept away by, feel drawn to/felt drawn to, delight
+    in/delighted in, admire/admired
+validation POSITIVE love: worship/worshipped, treasure/treasured, idolise/idolised, swoon
+    over/swooned over, gush over/gushed over, hail/hailed
+validation POSITIVE mild: a delight, a real find, a real discovery, a beauty, a cracker, a
+    pick-me-up, a bright spot, a credit to its makers
+validation POSITIVE grand: a wonder, a milestone, sheer magic, sheer bliss, a landmark, a tonic,
+    an instant favourite, a gift, a diamond
+validation POSITIVE closer: Catch it if you can., It made my week., Nine out of ten., I wouldn't
+    change a frame.
+validation NEGATIVE soft: poor, feeble, shoddy, crude, trite, humdrum, slapdash, insipid,
+    mediocre, inept, ham-fisted, drab, inane, banal, careless, phoney, half-baked, hackneyed,
+    vapid, dreary, laboured, pedestrian
+validation NEGATIVE film: tedious, plodding, soporific, meandering, dispiriting, wearisome,
+    monotonous, verbose
+validation NEGATIVE strong: dreadful, abominable, woeful, wretched, pitiful, deplorable,
+    diabolical, repellent, intolerable, dismal
+validation NEGATIVE like: grow weary of/grew weary of, get fed up with/got fed up with, squirm
+    through/squirmed through, wince at/winced at, run out of patience with/ran out of patience
+    with, doze during/dozed during, despair of/despaired of, grumble about/grumbled about
+validation NEGATIVE love: loathe/loathed, detest/detested, endure/endured, deplore/deplored,
+    condemn/condemned, recoil from/recoiled from
+validation NEGATIVE mild: a dud, an ordeal, a trial, a turn-off, a shambles, a damp squib, a
+    blunder, a washout, a nuisance
+validation NEGATIVE grand: a calamity, a catastrophe, drivel, dross, an abomination, a travesty, a
+    debacle, tripe, a blight
+validation NEGATIVE closer: Spare yourself., It ruined my week., Two out of ten., I wouldn't sit
+    through it twice.
+"""
+)
+
+# Which lists an opinion slot draws from, twice from those whose words are negated as well, that
+# they stand for what they mean at least as often. `long` words take "more" and "less".
+POOLS: dict[str, Words] = {
+    "soft": ("soft",),
+    "adj": ("soft", "soft", "strong"),
+    "filmsoft": ("soft", "film"),
+    "filmadj": ("soft", "film", "soft", "film", "strong"),
+    "long": ("soft",),
+    "like": ("like",),
+    "liked": ("like",),
+    "love": ("like", "love"),
+    "loved": ("like", "love"),
+    "mild": ("mild",),
+    "noun": ("mild", "grand"),
+}
+
+ONE_PART = _words(
+    "script, acting, ending, score, camera work, dialogue, plot, pacing, direction, editing, "
+    "lighting, cast, soundtrack, sound design, costume design, set design, story, opening, finale, "
+    "final act, second half, first hour, middle stretch, humour, romance, atmosphere, setting, "
+    "make-up, choreography, narration, voice acting, colour palette, photography, twist, premise, "
+    "structure, character work, world building, animation, staging, cinematography, theme song, "
+    "title sequence, closing scene, central performance, supporting cast, subplot, family story, "
+    "chemistry between the leads, production design, stunt work, ballroom scene, storytelling, "
+    "lead performance, singing, last half hour, mystery, sense of place, use of colour, suspense"
+)
+MORE_PARTS = _words(
+    "special effects, jokes, fight scenes, songs, costumes, sets, performances, action scenes, "
+    "characters, visuals, flashbacks, stunts, car chases, musical numbers, crowd scenes, "
+    "dream scenes, one-liners, opening minutes, closing minutes, creature designs, battle scenes, "
+    "courtroom scenes, scares, plot twists, dance scenes, side characters"
+)
+PLURALS = {"was": "were", "is": "are", "wasn't": "weren't", "isn't": "aren't"}
+
+NEUTRAL = {
+    "film": _words("this film, this movie, the film, the movie, this one, the whole thing"),
+    "movie": _words("film, film, film, movie, movie, movie, picture, drama, sequel, debut"),
+    "we": _words(
+        "I, I, I, I, I, I, we, we, my wife and I, my husband and I, my brother and I, "
+        "my flatmate and I, my daughter and I"
+    ),
+    "nobody": _words(
+        "nobody in my row, no one in our group, not one of my friends, nobody I know, "
+        "nobody at home, no one in the cinema, not one of us"
+    ),
+    "others": _words(
+        "everyone, all my friends, the critics, most people, my whole family, half the internet, "
+        "the papers, the people at work"
+    ),
+    "relative": _words("wife, husband, brother, boss, neighbour, mother, flatmate, best friend"),
+    "really": _words("really, truly, genuinely, seriously"),
+    "fairly": _words("fairly, rather, pretty, surprisingly, unexpectedly"),
+    "kindof": _words("kind of, sort of, fairly, rather, quite, pretty, surprisingly, unexpectedly"),
+    "yes": _words("Yes, Oh yes, Absolutely, Very much so, You bet, Of course, Definitely"),
+    "no": _words("No, Not at all, Not for a second, Nope, Never, Not one bit, Not even once"),
+}
+
+TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
+    "train": {
+        "plain": (
+            "the {part} {was} {adj=}",
+            "the {part} {is} <very|{really}> {soft=}",
+            "this is a {really} {filmsoft=} {movie}",
+            "what a {filmadj=} {movie}",
+            "{film} was {noun=} <from start to finish|from the first scene to the last>",
+            "{we} {loved=} {film}",
+            "a {filmadj=} {movie}, and the {part} {is} {adj=} too",
+            "{adj=} {part}, {adj=} {part}, {filmadj=} {movie}",
+            "the {part} {was} {adj=} and the {part} {was} {adj=}",
+            "two hours [well spent|down the drain], thanks to the {adj=} {part}",
+            "if you ask me, {film} is {noun=}",
+            "I found the {part} {adj=} and the rest {filmadj=}",
+            "[go and see it|stay away]. It's {filmadj=}",
+            "it was {noun=}, and {we} {loved=} it",
+        ),
+        "negation": (
+            "the {part} {wasn't} {soft!}",
+            "the {part} {wasn't} [bad|great]<| at all>",
+            "{film} isn't {filmsoft!}<| at all>",
+            "this is not a {filmsoft!} {movie}",
+            "{we} didn't {like!} it <for a moment|one bit|at all>",
+            "{nobody} {liked!} it",
+            "{we} never {liked!} it",
+            "not {adj!} at all, this {movie}",
+            "the {part} {wasn't} {soft!} and the {part} {wasn't} {soft!} either",
+            "there was not one {soft!} <scene|line|minute> in the whole film",
+            "it was never {filmsoft!}, not <for|even for> a second",
+            "{film} is neither {soft!} nor {filmsoft!}",
+            "{film} isn't {mild!}, not to me",
+        ),
+        "distant_negation": (
+            "I can't say <that |>it was a {filmsoft!} {movie}",
+            "{we} can't say <that |>the {part} {was} {soft!}",
+            "{we} don't think <that |>{film} was {filmsoft!} <for a minute|at any point>",
+            "nobody could call the {part} {soft!}",
+            "{film} is far from {filmsoft!}",
+            "the {part} {was} anything but {adj!}",
+            "the {part} {is} hardly {soft!}",
+            "I don't believe <that |>anyone will find {film} {filmsoft!}",
+            "at no point did {we} find the {part} {soft!}",
+            "it would be a lie to call {film} {filmsoft!}",
+            "the last word I'd use for {film} is {filmsoft!}",
+            "I can't imagine who would call it {mild!}",
+            "in no way would I call the {part} {soft!}",
+            "it's hard to see how anyone could think {film} {filmsoft!}",
+            "I have yet to meet a person who {liked!} it",
+        ),
+        "double_negation": (
+            "nobody can say <that |>the {part} {wasn't} {soft=}",
+            "there wasn't a <scene|minute|moment> that wasn't {soft=}",
+            "it's impossible not to {love=} it",
+            "I don't know anybody who didn't {love=} it",
+            "there's no denying <that |>the {part} {is} {adj=}",
+            "you can't tell me {film} isn't {filmadj=}",
+            "I won't deny it: {film} is {filmadj=}",
+            "not one <scene|line> failed to be {soft=}",
+            "<nobody in our row|not one of us> left without calling it {noun=}",
+            "it isn't true that the {part} {wasn't} {soft=}",
+            "it was hard not to {love=} it",
+            "don't let anyone tell you <that |>{film} isn't {filmsoft=}",
+        ),
+        "contrast": (
+            "the {part} {was} {soft!}, but the film as a whole was {filmadj=}",
+            "although the {part} {is} {soft!}, this is a {filmadj=} {movie}",
+            "despite the {soft!} {part}, {we} {loved=} {film}",
+            "{we} {loved=} {film} <in spite of|despite> the {soft!} {part}",
+            "yes, the {part} {is} {adj!}. {film} is still {noun=}",
+            "even the {adj!} {part} couldn't [spoil|save] {film}",
+            "the {part} {was} {adj!} and the {part} {was} {adj!}, yet {we} {loved=} {film}",
+            "{film} is {filmadj=}, <even though|although> the {part} {is} {soft!}",
+            "it starts out {filmsoft!} and ends up {filmadj=}",
+            "the {part} may be {soft!}, but {film} is {noun=}",
+            "I could [moan about|praise] the {part} all day, but {film} is still {noun=}",
+            "a {filmadj=} {movie} with a {soft!} <title|trailer|poster>",
+        ),
+        "hedge": (
+            "the {part} {was} {kindof} {soft=}",
+            "{film} is {kindof} {soft=}, I <suppose|guess|must say>",
+            "I <must|have to> admit {we} <kind of|sort of> {liked=} it",
+            "it's a bit of {mild=}",
+            "all in all a {fairly} {soft=} {movie}",
+            "{film} is, on balance, {kindof} {soft=}",
+            "I'd lean towards calling the {part} {soft=}",
+            "it's mostly {soft=}, with a few {soft!} <patches|scenes>",
+            "to my surprise the {part} {was} {soft=}",
+            "maybe it's just me, but I found {film} {kindof} {soft=}",
+        ),
+        "used_to": (
+            "I used to think {film} was {filmsoft!}. This time it seemed {filmadj=}",
+            "{we} expected {noun!} and got {noun=}",
+            "I went in expecting a {filmsoft!} {movie}. What I got was {filmadj=}",
+            "I thought I'd {love!} it, but I {loved=} it",
+            "as a <child|teenager> I {loved!} it. As an adult I {love=} it",
+            "the trailer looked {filmsoft!}. The film itself is {filmadj=}",
+            "the first <hour|half> was {filmsoft!}. From then on it was {filmadj=}",
+            "it was {filmsoft!} in its day, they say. Today it's {filmadj=}",
+            "what looked like {mild!} turned out to be {noun=}",
+            "the {part} struck me as {soft!} the first time and as {adj=} the second",
+            "I no longer think <that |>{film} is {filmsoft!}. It's {filmadj=}",
+        ),
+        "question": (
+            "was it {filmsoft!}? {no}",
+            "was it {filmadj=}? {yes}",
+            "did {we} {like!} it? {no}",
+            "did {we} {love=} it? {yes}",
+            "was there a {soft!} <scene|joke|line> anywhere in it? No, not one",
+            "would I <see|watch> it again? [Tomorrow|Never]. The {part} {was} {adj=}",
+            "what did {we} think of the {part}? In a word: {adj=}",
+            "is this a {filmsoft!} {movie}? {no}. Is it a {filmadj=} one? {yes}",
+            "who could {like!} this film? Nobody I know",
+            "do I think the {part} {was} {soft!}? I don't. {adj=}? I do",
+            "can you call it {mild!}? You can't",
+        ),
+        "comparative": (
+            "the {part} {was} [better|worse] than <I expected|in the first film|in the series>",
+            "one of the [best|worst] films {we} have seen in years. The {part} {is} {adj=}",
+            "{film} is <far|much> more {long=} than <the first one|the book|the series>",
+            "{film} isn't half as {filmsoft!} as they said",
+            "compared with the <first part|book|original>, it's {filmadj=}",
+            "it [leaves most films of its kind behind|trails most films of its kind]: {noun=}",
+            "I have never seen a more {long=} {movie}",
+            "few films are as {filmadj=} as this one",
+            "nothing I saw this year was as {filmadj=} as this",
+            "the book was {filmsoft!}. The film is {filmadj=}",
+            "{film} was far less {long!} than I had [feared|hoped]",
+            "I'd rather [see it again than sleep|clean the oven than see it again]. It's {noun=}",
+        ),
+        "others": (
+            "{others} said it was {filmadj!}. {we} {loved=} it",
+            "{others} called it {noun!}. I call it {noun=}",
+            "I don't care that {others} {loved!} it. I {loved=} it",
+            "my {relative} {loved!} it. I found it {filmadj=}",
+            "people keep telling me <that |>it's {filmadj!}. It isn't, it's {filmadj=}",
+            "{others} thought it was {filmadj!}. <I disagree|They were wrong|I don't>",
+            "{others} [warned me about|recommended] it. I'm [glad|sorry] I went: it's {noun=}",
+            "unlike {others}, {we} {loved=} it",
+            "the reviews were [terrible|great]. The reviews were wrong about the {part}",
+            "<some|others> may {love!} it. To me it's {noun=}",
+            "the <man|woman> next to me {loved!} it. I thought it was {filmadj=}",
+            "I can see why {others} {loved!} it, but for me it was {filmadj=}",
+        ),
+        "negated_bad": (
+            "there's nothing [wrong with|right about] the {part}",
+            "not a {soft!} <moment|minute|scene> in it",
+            "{we} couldn't find [fault with|a single merit in] the {part}",
+            "I have no [complaints about|kind words for] the {part}",
+            "the {part}? Not [bad|good]<| at all>",
+            "nothing about {film} is {filmsoft!}",
+            "there's nothing {soft!} about the {part}",
+            "the {part} won't [disappoint|impress] <you|anyone>",
+            "never a {soft!} <moment|minute> <with this one|in this film>",
+            "not one [complaint|compliment] from <me|our row|my friends> about the {part}",
+            "it's not [a waste of|worth] <the ticket price|anyone's evening|anyone's money>",
+            "no {soft!} scenes, no {soft!} lines, and the {part} {wasn't} {soft!} either",
+        ),
+    },
+    "validation": {
+        "plain": (
+            "I'd call the {part} {adj=}",
+            "{filmadj=}, every bit of it",
+            "the makers gave us {noun=}",
+            "[put it on|strike it from] your list. {we} {loved=} it",
+        ),
+        "negation": (
+            "it didn't strike me as {filmsoft!}",
+            "neither the {part} nor the {part} {was} {soft!}",
+            "not once did {we} {like!} it",
+            "none of us {liked!} it",
+            "the {part} didn't feel {soft!} <to me|to us>",
+        ),
+        "distant_negation": (
+            "you'd have to look long and hard for a {soft!} scene",
+            "few would describe the {part} as {soft!}",
+            "I refuse to believe <that |>anybody will think it {filmsoft!}",
+            "I doubt <that |>anyone would consider the {part} {soft!}",
+            "scarcely {filmsoft!}, this {movie}",
+        ),
+        "double_negation": (
+            "I defy anyone not to {love=} it",
+            "none of us thought the {part} {wasn't} {soft=}",
+            "it never stops being {filmsoft=}",
+            "I can't pretend {film} isn't {filmadj=}",
+        ),
+        "contrast": (
+            "the {part} {is} {soft!}, granted. Nevertheless {film} is {filmadj=}",
+            "while the {part} {was} {soft!}, in the end {film} is {noun=}",
+            "never mind the {adj!} {part}: {we} {loved=} {film}",
+            "{film} is {noun=}, {adj!} {part} or not",
+        ),
+        "hedge": (
+            "{we} found it, <on the whole|by and large>, {soft=}",
+            "the {part} {is} <oddly|strangely|somewhat> {soft=}",
+            "I'm inclined to say <that |>it's {filmsoft=}",
+            "it's something of {mild=}",
+        ),
+        "used_to": (
+            "once I {loved!} it. These days I find it {filmadj=}",
+            "the bar was set [low|high]. It proved {filmadj=}",
+            "the poster suggests {mild!}. What you see is {noun=}",
+            "on paper it sounds {filmsoft!}. On screen it's {filmadj=}",
+        ),
+        "question": (
+            "{filmsoft!}? <Hardly|Far from it|Anything but>",
+            "does it hold up? It [does|doesn't]. The {part} {is} {adj=}",
+            "would I call it {noun=}? <Indeed I would|I certainly would>",
+            "should you go? Please [do|don't]: it's {noun=}",
+        ),
+        "comparative": (
+            "the {part} {was} [a cut above|a notch below] the rest of the series, and {adj=}",
+            "seldom have {we} seen so {filmadj=} a {movie}",
+            "it's as {filmadj=} as they come",
+            "not nearly as {filmsoft!} as the poster makes it look",
+        ),
+        "others": (
+            "my {relative} thinks it's {noun!}. To my mind it's {noun=}",
+            "contrary to what <the radio|a colleague> says, the {part} {isn't} {soft!}",
+            "the crowd around me {loved!} it, and I alone {loved=} it",
+            "<the jury|the festival crowd> {loved!} it. {we} came away thinking it {filmadj=}",
+        ),
+        "negated_bad": (
+            "you'd look in vain for a {soft!} <shot|scene|turn>",
+            "the {part} left [nothing|everything] to be desired",
+            "ninety minutes without a {soft!} beat",
+            "it contains nothing {soft!}, <and I looked|I promise>",
+        ),
+    },
+}
+
+# Parted by a bar; a sentence goes on after a comma or a colon, and begins after a full stop.
+OPENERS = {
+    "train": (
+        "Honestly,|Saw this last night:|Look,|For what it's worth,|OK,|My two cents:|Well,|"
+        "Just back from the cinema.|Finally watched it.|Short version:|Watched on a plane.|"
+        "I'll keep this short."
+    ),
+    "validation": "Frankly,|Caught this on television:|In short,|We streamed it on Sunday.",
+}
+LONG_FORMS = _words(
+    "can't/cannot, won't/will not, it's/it is, there's/there is, I'm/I am, I'll/I will, "
+    "I'd/I would, you'd/you would"
+)
+
+
+def make(split: str, rows: int, seed: int = 0) -> list[Row]:
+    """Rows of one split, shuffled, all different, with both labels equally often in each kind.
+
+    Kinds are equally often too, but for `plain`: twice, so that an opinion word stands for what it
+    means more often than for the opposite.
+
+    Args:
+        split: `train` or `validation`.
+        rows: How many.
+        seed: The same seed gives the same rows.
+
+    Raises:
+        ValueError: The templates do not give so many different rows.
+    """
+    chance = random.Random(f"{split} {seed}")
+    turns = ["plain", *TEMPLATES[split]]
+    seen: set[str] = set()
+    made: list[Row] = []
+    for i in range(rows):
+        kind, label = turns[i // 2 % len(turns)], LABELS[i % 2]
+        for _ in range(200):
+            template = chance.choice(TEMPLATES[split][kind])
+            text = _dress(fill(template, split, label, chance), split, label, chance)
+            letters = re.sub("[^a-z]", "", text.lower())
+            if letters not in seen:
+                break
+        else:
+            raise ValueError(f"rows must be fewer, got {rows} — {kind} has no more to give")
+        seen.add(letters)
+        made.append({"text": text, "label": label, "kind": kind})
+    chance.shuffle(made)
+    return made
+
+
+def fill(template: str, split: str, label: str, chance: random.Random) -> str:
+    """A template's words in place, in lower case and without punctuation at the end.
+
+    Args:
+        template: One of `TEMPLATES`.
+        split: Whose opinion words.
+        label: `POSITIVE` or `NEGATIVE`, the verdict of the sentence.
+        chance: Where the choices come from.
+    """
+    side = LABELS.index(label)
+    used: set[str] = set()
+    plural = False
+
+    def word(match: re.Match[str]) -> str:
+        nonlocal plural
+        slot, polarity = match.groups()
+        if slot in PLURALS:
+            return PLURALS[slot] if plural else slot
+        if polarity:
+            choices = _pool(slot, WORDS[split][LABELS[side if polarity == "=" else 1 - side]])
+        elif slot == "part":
+            plural = chance.random() < 0.35
+            choices = MORE_PARTS if plural else ONE_PART
+        else:
+            choices = NEUTRAL[slot]
+        chosen = chance.choice([choice for choice in choices if choice not in used])
+        used.add(chosen)
+        return chosen
+
+    text = re.sub(r"\[(.*?)\|(.*?)\]", lambda m: m[1 + side], template)
+    text = re.sub(r"<(.*?)>", lambda m: chance.choice(m[1].split("|")), text)
+    text = re.sub(r"\{([\w']+)([=!]?)\}", word, text)
+    return re.sub(r"\ba (?=[aeiou])", "an ", text)
+
+
+def _pool(slot: str, lists: dict[str, Words]) -> Words:
+    """The words of a slot: adjectives, nouns, or verbs in the form that it asks for."""
+    words = [word for name in POOLS[slot] for word in lists[name]]
+    if slot in {"like", "love", "liked", "loved"}:
+        return tuple(word.split("/")[slot.endswith("d")] for word in words)
+    if slot == "long":
+        return tuple(word for word in words if len(word) > 6 and not word.endswith("y"))
+    return tuple(words)
+
+
+def _dress(text: str, split: str, label: str, chance: random.Random) -> str:
+    """A sentence as people type it: opener, second sentence, contractions, case, punctuation."""
+    if chance.random() < 0.35:
+        text = f"{chance.choice(OPENERS[split].split('|'))} {text}"
+    end = chance.choices([".", "!", "...", ""], [75, 10, 5, 10])[0]
+    if chance.random() < 0.15:
+        text += f"{end or '.'} {chance.choice(WORDS[split][label]['closer'])}"
+    else:
+        text += end
+    text = re.sub(r"(^|[.?!] )([a-z])", lambda m: m[1] + m[2].upper(), text)
+    style = chance.choices(["short", "long", "bare", "curly"], [50, 27, 13, 10])[0]
+    if style == "long":
+        text = _lengthen(text)
+    elif style == "bare":
+        text = re.sub(r"(?i)(n't|\bit's|\bthere's)\b", lambda m: m[0].replace("'", ""), text)
+    elif style == "curly":
+        text = text.replace("'", "’")
+    case = chance.choices(["as it is", "lower", "upper"], [88, 10, 2])[0]
+    return {"as it is": text, "lower": text.lower(), "upper": text.upper()}[case]
+
+
+def _lengthen(text: str) -> str:
+    """Without contractions; the first letter stays as it is."""
+    for pair in LONG_FORMS:
+        short, long = pair.split("/")
+        text = re.sub(rf"(?i)\b({short[0]}){short[1:]}\b", rf"\g<1>{long[1:]}", text)
+    return text.replace("n't", " not")
+
+
+def write(folder: Path, rows: Mapping[str, int] = ROWS, seed: int = 0) -> None:
+    """Both splits as JSON lines, `FOLDER/train.jsonl` and `FOLDER/validation.jsonl`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, number in rows.items():
+        lines = (json.dumps(row, ensure_ascii=False) for row in make(split, number, seed))
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m train.patterns", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
+    parser.add_argument("--seed", type=int, default=0)
+    for split, number in ROWS.items():
+        parser.add_argument(f"--{split}-rows", type=int, default=number)
+    given = parser.parse_args(arguments)
+    rows = {split: getattr(given, f"{split}_rows") for split in ROWS}
+    write(given.out, rows, given.seed)
+
+
+if __name__ == "__main__":
+    main()
