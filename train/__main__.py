@@ -1,4 +1,4 @@
-"""The command line: `python -m train fit|evaluate|export|publish|run|score`, a few verbs each.
+"""The command line: `python -m train adapt|fit|evaluate|export|publish|run|score`.
 
 The rooms are imported inside the verbs, so that `--help` answers at once.
 """
@@ -51,6 +51,15 @@ Private = Annotated[bool, typer.Option("--private", help="create the repositorie
 Space = Annotated[
     str | None, typer.Option(metavar="USER/SPACE", help="deploy the app as this Space as well")
 ]
+
+
+@app.command(epilog=_examples("adapt imdb-small"))
+def adapt(
+    recipe: RecipeName, set_: Overrides = None, out: Out = None, resume: Resume = False
+) -> None:
+    """Let the base model read unlabelled reviews first: what `fit` then starts from."""
+    chosen = recipes.load(recipe, set_)
+    _adapt(chosen, out or Path("runs") / chosen.name, resume)
 
 
 @app.command(
@@ -150,12 +159,18 @@ def run(
     private: Private = False,
     space: Space = None,
 ) -> None:
-    """Fit, evaluate, export and publish, after checking that the token may write."""
-    from train import hub
+    """Adapt where the recipe asks for it, fit, evaluate, export and publish.
+
+    That the token may write is checked first.
+    """
+    from train import hub, runs
 
     chosen = recipes.load(recipe, set_)
     hub.check_target(to, private, space)
     folder = out or Path("runs") / chosen.name
+    if chosen.adaptation and not runs.is_adapted(runs.adapted_folder(folder)):
+        _adapt(chosen, folder, resume and runs.adapted_folder(folder).exists())
+        resume = resume and folder.exists()
     _fit(chosen, folder, resume, checkpoints_to)
     if not _is_first_process():
         return
@@ -190,6 +205,16 @@ def score(
         source, model, out, revision=revision, text=text, split=split, config=config,
         prefix=prefix, overwrite=overwrite,
     )  # fmt: skip
+
+
+def _adapt(recipe: Recipe, folder: Path, resume: bool) -> None:
+    from train import adapt, runs
+
+    adapted = runs.adapted_folder(folder)
+    results = adapt.adapt(recipe, adapted, resume=resume)
+    if _is_first_process():
+        before, after = (results["perplexity"][key] for key in ["before", "after"])
+        typer.echo(f"perplexity {before:,.1f} before, {after:,.1f} after; the base is in {adapted}")
 
 
 def _fit(recipe: Recipe, folder: Path, resume: bool, checkpoints_to: str | None) -> None:

@@ -88,7 +88,8 @@ def attend(
             least = torch.finfo(query.dtype).min
             bias = torch.zeros_like(attention_mask, dtype=query.dtype)
             bias.masked_fill_(~attention_mask, least)
-        attended = _MatrixAttention.apply(query, key, value, bias, scaling)
+        apply: Any = _MatrixAttention.apply
+        attended = apply(query, key, value, bias, scaling)
     return attended.transpose(1, 2), None
 
 
@@ -114,7 +115,7 @@ class _MatrixAttention(torch.autograd.Function):
         return weights @ value
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc, no-untyped-call]
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         scaled, key, value, weights = ctx.saved_tensors
         of_weights = gradient @ value.transpose(-1, -2)

@@ -30,6 +30,9 @@ from train.tokens import Tokens, batches, pad
 
 LOG_POINTS = 200  # points of the training curve, however long the run
 
+# The loss of each row, (rows,), of a model, a batch and labels; called under autocast.
+Objective = Callable[[Any, dict[str, torch.Tensor], torch.Tensor], torch.Tensor]
+
 
 def choose_precision(recipe: Recipe) -> str:
     """`fp16`, `bf16` or `fp32`: what the recipe asks for, or the fastest that trains well here.
@@ -67,6 +70,7 @@ class Run:
     train: Tokens
     validation: Tokens
     pad_id: int
+    objective: Objective
     plan: list[IntArray]  # rows of each update, over all epochs
     epoch_ends: list[int]  # updates done at the end of each epoch
 
@@ -92,6 +96,7 @@ def fit(
     pad_id: int,
     folder: Path,
     *,
+    objective: Objective | None = None,
     resume: bool = False,
     after_checkpoint: Callable[[Path], None] | None = None,
 ) -> Progress:
@@ -105,6 +110,7 @@ def fit(
         validation: What to choose on.
         pad_id: Token id that fills batches up.
         folder: The run folder; checkpoints go to `checkpoints/` in it.
+        objective: What is minimised; cross-entropy with the labels when left out.
         resume: Go on from the newest checkpoint there, if there is one.
         after_checkpoint: Called with the folder of each checkpoint, to copy it elsewhere.
 
@@ -120,7 +126,10 @@ def fit(
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     plan, epoch_ends = plan_updates(train.lengths, recipe)
-    run = Run(recipe, accelerator, prepared, optimizer, train, validation, pad_id, plan, epoch_ends)
+    run = Run(
+        recipe, accelerator, prepared, optimizer, train, validation, pad_id,
+        objective or cross_entropy, plan, epoch_ends,
+    )  # fmt: skip
     progress = Progress()
     if resume and (last := checkpoints.newest(folder)):
         progress = checkpoints.load(last, model, optimizer, accelerator.scaler)
@@ -166,6 +175,12 @@ def learning_rate_factor(step: int, total: int, recipe: Recipe) -> float:
     if recipe.schedule == "cosine":
         return 0.5 * (1 - math.cos(math.pi * left))
     return left if recipe.schedule == "linear" else 1.0
+
+
+def cross_entropy(model: Any, batch: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    """The loss of each review, (reviews,), in nats."""
+    logits = model(**batch).logits  # (reviews, labels)
+    return functional.cross_entropy(logits.float(), labels, reduction="none")
 
 
 class _Saver:
@@ -304,7 +319,7 @@ def _passes(run: Run, step: int) -> int:
 
 
 def _losses(run: Run, model: Any, tokens: Tokens, rows: IntArray) -> torch.Tensor:
-    """Cross-entropy of each review, (reviews,)."""
+    """What the objective says of each review, (reviews,)."""
     device = run.accelerator.device
     batch = {
         key: torch.from_numpy(value).to(device, non_blocking=True)
@@ -312,8 +327,7 @@ def _losses(run: Run, model: Any, tokens: Tokens, rows: IntArray) -> torch.Tenso
     }
     labels = torch.from_numpy(tokens.labels[rows]).to(device, non_blocking=True)
     with run.accelerator.autocast():
-        logits = model(**batch).logits  # (reviews, labels)
-    return functional.cross_entropy(logits.float(), labels, reduction="none")
+        return run.objective(model, batch, labels)
 
 
 def _validate(run: Run, progress: Progress, save: _Saver, bar: "tqdm[Any]") -> None:

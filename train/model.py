@@ -46,24 +46,39 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises:
         ModelError: The base model is missing, gated, has no safetensors, or can't read so much.
     """
-    where = {"revision": recipe.base_revision or "main"}
-    if recipe.base_is_local:
-        where = {}
+    labels = dict(enumerate(recipe.labels))
+    model, tokenizer = pretrained(
+        recipe,
+        AutoModelForSequenceClassification,
+        num_labels=len(labels),
+        id2label=labels,
+        label2id={label: i for i, label in labels.items()},
+    )
+    stretch_positions(model, recipe.positions)
+    first_token.shorten(model)
+    tokenizer = portable(tokenizer, recipe.positions)
+    # transformers 5 gives DistilBERT the tokenizer of BERT; the model of 4.x refuses its type ids.
+    taken = inspect.signature(model.forward).parameters
+    tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n in taken]
+    return model, tokenizer
+
+
+def pretrained(recipe: Recipe, kind: Any, **settings: Any) -> tuple[Any, Any]:
+    """The recipe's base model as one of transformers' auto classes, fp32, and its tokenizer.
+
+    Raises:
+        ModelError: It is missing, gated or has no safetensors.
+    """
+    where = {} if recipe.base_is_local else {"revision": recipe.base_revision or "main"}
     set_seed(recipe.seed)
     logging.set_verbosity_error()  # that the head is new is no news
     try:
         tokenizer = AutoTokenizer.from_pretrained(recipe.base_model, **where)
-        config = AutoConfig.from_pretrained(
-            recipe.base_model,
-            num_labels=len(recipe.labels),
-            id2label=dict(enumerate(recipe.labels)),
-            label2id={label: i for i, label in enumerate(recipe.labels)},
-            **where,
-        )
+        config = AutoConfig.from_pretrained(recipe.base_model, **settings, **where)
         for name, key in DROPOUTS.items():
             if hasattr(config, name):
                 setattr(config, name, getattr(recipe, key))
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model = kind.from_pretrained(
             recipe.base_model,
             config=config,
             dtype=torch.float32,  # fp16 weights can't be trained with loss scaling
@@ -72,12 +87,6 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(_unavailable(recipe, error)) from error
-    stretch_positions(model, recipe.positions)
-    first_token.shorten(model)
-    tokenizer = portable(tokenizer, recipe.positions)
-    # transformers 5 gives DistilBERT the tokenizer of BERT; the model of 4.x refuses its type ids.
-    taken = inspect.signature(model.forward).parameters
-    tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n in taken]
     return model, tokenizer
 
 

@@ -81,6 +81,45 @@ class Dataset(Section):
         return is_local(self.source) or Path(self.source).suffix in FILES
 
 
+class Corpus(Section):
+    """Where texts without labels come from."""
+
+    source: str = Field(min_length=1, description="as in datasets")
+    revision: str | None = Field(None, description="commit or tag of a Hub dataset")
+    config: str | None = Field(None, description="configuration of a Hub dataset that has several")
+    split: str = Field("unsupervised", description="the split to read; a single file is `train`")
+    text: str = Field("text", description="column of the text")
+
+    @property
+    def is_local(self) -> bool:
+        """As for a `Dataset`."""
+        return is_local(self.source) or Path(self.source).suffix in FILES
+
+
+class Adaptation(Section):
+    """Masked-language modelling on unlabelled texts, before the fine-tuning."""
+
+    corpora: Annotated[list[Corpus], Field(min_length=1)]
+    with_train: bool = Field(True, description="read the training reviews too, without labels")
+    max_texts: Count | None = Field(None, description="read at most so many texts")
+    validation_texts: Count = Field(500, description="texts to measure the perplexity on")
+    mask_fraction: float = Field(0.15, gt=0, lt=1, description="share of tokens to guess")
+    epochs: int = Field(1, ge=1, le=1000, description="passes over the texts")
+    max_tokens: int = Field(256, ge=16, description="longer texts are read in parts")
+    batch_tokens: int = Field(16384, ge=16, description="padded tokens of one update")
+    learning_rate: LearningRate = Field(2e-4, description="peak for the encoder")
+    head_learning_rate: LearningRate | None = Field(None, description="peak for the word head")
+    warmup_fraction: float = Field(0.05, ge=0, lt=1, description="share of updates that warm up")
+    checkpoint_every: Count = Field(100, description="updates between checkpoints")
+
+    def training(self) -> dict[str, Any]:
+        """What it says of the training loop, under the recipe's own keys."""
+        keys = ["epochs", "max_tokens", "batch_tokens", "learning_rate", "head_learning_rate"]
+        keys += ["warmup_fraction", "checkpoint_every"]
+        plain = {"evaluations_per_epoch": 2, "early_stopping_patience": None}
+        return {key: getattr(self, key) for key in keys} | plain
+
+
 class Recipe(Section):
     """One run: data, base model, and every number of the training."""
 
@@ -107,6 +146,10 @@ class Recipe(Section):
     max_tokens: int = Field(512, ge=16, description="tokens of a review read in training")
     truncation: Literal["head", "head_tail"] = Field(
         "head_tail", description="what is kept of a review beyond `max_tokens`"
+    )
+
+    adaptation: Adaptation | None = Field(
+        None, description="masked-language modelling on unlabelled texts first"
     )
 
     seed: Seed = Field(0, description="seed of the head, the order and the dropout")
@@ -265,7 +308,9 @@ def _children(target: Any, name: str, key: str) -> list[Any]:
 def _explain(detail: Any) -> str:
     """One pydantic error as rule, value seen and remedy."""
     *sections, leaf = detail["loc"] or ("recipe",)
-    section: type[Section] = Dataset if "datasets" in sections else Recipe
+    inside: dict[str, type[Section]]
+    inside = {"datasets": Dataset, "corpora": Corpus, "adaptation": Adaptation}
+    section = next((kind for name, kind in inside.items() if name in sections), Recipe)
     where = ".".join(str(part) for part in detail["loc"]) or "recipe"
     if detail["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(leaf), section.model_fields, n=1)

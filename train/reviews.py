@@ -51,7 +51,7 @@ class Split:
     def keys(self) -> list[tuple[str, str]]:
         """What makes two reviews the same: their texts, whatever the case and the spacing."""
         pairs = self.pairs or [""] * len(self)
-        return [(_folded(a), _folded(b)) for a, b in zip(self.texts, pairs, strict=True)]
+        return [(folded(a), folded(b)) for a, b in zip(self.texts, pairs, strict=True)]
 
     def sha256(self) -> str:
         """Fingerprint of texts and labels in their order."""
@@ -216,7 +216,8 @@ def _concatenate(splits: list[Split]) -> Split:
     )
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """A text as it is compared with others: whatever the case and the spacing."""
     return " ".join(text.split()).casefold()
 
 

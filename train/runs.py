@@ -57,6 +57,39 @@ def load_recipe(folder: Path) -> Recipe:
     return recipes.parse(values, str(folder / "recipe.yaml"))
 
 
+def adapted_folder(run: Path) -> Path:
+    """Where the adapted base of a run is: beside it."""
+    return run.with_name(f"{run.name}-adapted")
+
+
+def is_adapted(folder: Path) -> bool:
+    """Whether an adaptation has come to its end there."""
+    return (folder / "results.json").is_file()
+
+
+def with_adapted_base(recipe: Recipe, run: Path) -> Recipe:
+    """The recipe with the adapted base in the place of the original, where it asks for one.
+
+    Raises:
+        RunError: It was not adapted, or by another recipe.
+    """
+    if recipe.adaptation is None:
+        return recipe
+    folder = adapted_folder(run)
+    if not is_adapted(folder):
+        raise RunError(
+            f"{folder} holds no adapted base model — `python -m train adapt` with the same recipe "
+            "comes first, or leave it out with --set adaptation=null"
+        )
+    made, keys = load_recipe(folder), ["adaptation", "base_model", "base_revision"]
+    if changed := [key for key in keys if getattr(made, key) != getattr(recipe, key)]:
+        raise RunError(
+            f"{folder} was adapted with another {' and '.join(changed)} — adapt again, or choose "
+            "another folder with --out"
+        )
+    return recipe.model_copy(update={"base_model": str(folder), "base_revision": None})
+
+
 def load_results(folder: Path) -> dict[str, Any]:
     """The results of a run folder."""
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train.errors import DataError
-from train.recipe import FILES, Dataset
+from train.recipe import FILES, Corpus, Dataset
 
 if TYPE_CHECKING:
     import datasets
@@ -42,6 +42,25 @@ def read(source: Dataset) -> "dict[str, datasets.Dataset]":
     return splits
 
 
+def column(corpus: Corpus, name: str) -> list[Any]:
+    """One column of one split, without a look at the others.
+
+    Raises:
+        DataError: As for `read`.
+    """
+    splits = _read_local(corpus) if corpus.is_local else _read_hub(corpus)
+    if corpus.split not in splits:
+        raise DataError(
+            f"{corpus.source} has no split {corpus.split!r} — it has: {', '.join(sorted(splits))}"
+        )
+    split = splits[corpus.split]
+    if name not in split.column_names:
+        raise DataError(
+            f"{corpus.source} has no column {name!r} — it has: {', '.join(split.column_names)}"
+        )
+    return list(split[name])
+
+
 def revision(source: Dataset) -> str | None:
     """The version that is read: the pinned one, else the Hub's newest commit; None if local."""
     if source.is_local or source.revision:
@@ -51,7 +70,7 @@ def revision(source: Dataset) -> str | None:
     return HfApi().dataset_info(source.source).sha
 
 
-def _read_hub(source: Dataset) -> "dict[str, datasets.Dataset]":
+def _read_hub(source: Dataset | Corpus) -> "dict[str, datasets.Dataset]":
     from datasets import load_dataset
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
@@ -69,7 +88,7 @@ def _read_hub(source: Dataset) -> "dict[str, datasets.Dataset]":
     return _by_name(loaded)
 
 
-def _read_local(source: Dataset) -> "dict[str, datasets.Dataset]":
+def _read_local(source: Dataset | Corpus) -> "dict[str, datasets.Dataset]":
     from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
 

@@ -34,11 +34,12 @@ def fit(
     and long before training.
     """
     accelerator = loop.accelerator_for(recipe)
+    base = runs.with_adapted_base(recipe, folder)
     if resume:
         runs.check_resumable(folder, recipe)
     with accelerator.main_process_first():
         splits = reviews.load(recipe)
-        classifier, tokenizer = model.build(recipe)
+        classifier, tokenizer = model.build(base)
     runs.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
     if accelerator.is_main_process and not resume:
         runs.prepare(folder, recipe)
@@ -67,7 +68,9 @@ def fit(
             "recipe": recipe.model_dump(),
             "environment": runs.environment(device_name(accelerator)),
             "data": _data(recipe, splits),
-            "training": _training(progress, accelerator, classifier, temperature, recipe),
+            "training": training_figures(progress, accelerator)
+            | {"parameters": classifier.num_parameters(), "temperature": temperature}
+            | _base(recipe, folder),
             "metrics": {"validation": evaluation.metrics(logits / temperature, labels)},
             "slices": {},
             "export": {},
@@ -147,13 +150,8 @@ def _described(split: "Split") -> dict[str, Any]:
     return {"rows": len(split), "sha256": split.sha256(), "left_out": split.left_out}
 
 
-def _training(
-    progress: "Progress",
-    accelerator: "Accelerator",
-    classifier: Any,
-    temperature: float,
-    recipe: Recipe,
-) -> dict[str, Any]:
+def training_figures(progress: "Progress", accelerator: "Accelerator") -> dict[str, Any]:
+    """What a training has to tell, of whatever it trained."""
     cuda = accelerator.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated() / 1e6 if cuda else runs.peak_memory_mb()
     precision = accelerator.mixed_precision
@@ -164,8 +162,14 @@ def _training(
         "tokens_per_second": progress.tokens / progress.seconds,
         "precision": "fp32" if precision == "no" else precision,
         "peak_memory_mb": peak,
-        "parameters": classifier.num_parameters(),
+    }
+
+
+def _base(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """What the model was made from."""
+    adapted = runs.adapted_folder(folder)
+    return {
         "base_revision": model.revision(recipe),
         "base_is_local": recipe.base_is_local,
-        "temperature": temperature,
+        "adaptation": runs.load_results(adapted) if recipe.adaptation else None,
     }
