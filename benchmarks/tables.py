@@ -11,6 +11,11 @@ from benchmarks import RESULTS, export, serve, train
 TRAINING_REVIEWS, EPOCHS = 25_000, 2  # of the recipe imdb-small
 # An hour of two cores like the measured ones, in dollars, as of November 2026: assumptions, to be
 # replaced by what you pay.
+MEASURED = {  # what -> end of the names of its results files
+    "the machine of the tables below": "",
+    "the same, 1,000 real IMDb reviews": "-imdb",
+    "two Xeon cores without fast bf16": "-xeon",
+}
 PRICES = {"a rented 2-core machine": 0.09, "the same, interruptible": 0.03}
 
 
@@ -48,10 +53,41 @@ def cost_table() -> str:
     return "\n".join(lines)
 
 
+def machines_table() -> str:
+    """The ratios again on other machines and on real reviews, in Markdown."""
+    lines = [
+        "| measured on | Trainer default | best | pipeline() batch 1 | batch 32 "
+        "| 250 words, p50 | from cold | memory |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, suffix in MEASURED.items():
+        training = _load(f"train{suffix}") if (RESULTS / f"train{suffix}.json").exists() else None
+        serving = _load(f"serve{suffix}")
+        ratios = ["ratio_trainer_default", "ratio_trainer_best"]
+        cells = [f"{training[key]:.1f}" if training else "" for key in ratios]
+        cells += [f"{serving[f'ratio_pipeline_batch{n}']:.1f}" for n in (1, 32)]
+        cells += [f"{serving['p50_ms_250_words']:.1f} ms"]
+        cells += [f"{serving['cold_first_answer_seconds']:.2f} s", f"{serving['rss_mb']:,.0f} MB"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def quality_table() -> str:
+    """What the same work gives in accuracy, over seeds, in Markdown."""
+    quality = _load("train-quality")
+    lines = ["| training | accuracy, seed by seed | mean |", "|---|---|---|"]
+    for name, found in quality["accuracies"].items():
+        each = ", ".join(f"{100 * accuracy:.1f}%" for accuracy in found)
+        lines.append(f"| {name} | {each} | {100 * sum(found) / len(found):.1f}% |")
+    return "\n".join(lines)
+
+
 def speed_tables() -> dict[str, str]:
     """Each table of the README's section on speed."""
     return {
+        "machines": machines_table(),
         "training": train.table(_load("train")),
+        "quality": quality_table(),
         "scoring": serve.table(_load("serve")),
         "forms": export.table(_load("export")),
         "cost": cost_table(),

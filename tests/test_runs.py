@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -187,3 +189,13 @@ def test_environment_names_versions_device_and_code() -> None:
 
 def test_peak_memory_is_in_megabytes() -> None:
     assert 20 < runs.peak_memory_mb() < 50_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process inherits its parent's")
+def test_peak_memory_is_of_this_process_alone() -> None:
+    code = "from train import runs; print(runs.peak_memory_mb())"
+    held = bytearray(400_000_000)
+    held[::4096] = b"\1" * len(held[::4096])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 5 < float(done.stdout) < 200
+    assert runs.peak_memory_mb() > 400
