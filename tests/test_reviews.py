@@ -357,6 +357,45 @@ def test_several_datasets_become_one(write: Write) -> None:
         )
 
 
+def test_a_dataset_goes_only_where_it_may(write: Write) -> None:
+    whole = write(toy_reviews(), "whole.jsonl")
+    rows = [{**row, "text": f"short: {row['text']}"} for row in toy_reviews(20)]
+    extra = {"source": str(write(rows, "extra.jsonl")), "splits": ["train"]}
+    splits = reviews.load(recipe_for(whole, extra))
+    assert [splits["train"].datasets.count(n) for n in (0, 1)][1] == 20  # type: ignore[union-attr]
+    for name in ("validation", "test"):
+        assert set(splits[name].datasets or []) == {0}
+    assert set(texts_of(splits)) == {row["text"] for row in [*toy_reviews(), *rows]}
+    measured = {**extra, "splits": ["validation"]}
+    splits = reviews.load(recipe_for(whole, measured))
+    assert set(splits["train"].datasets or []) == {0}
+    assert set(splits["validation"].datasets or []) == {0, 1}
+
+
+def test_rows_below_a_minimum_are_left_out(write: Write) -> None:
+    rows = [{**row, "score": i / 80} for i, row in enumerate(toy_reviews())]
+    rows[79]["score"] = None
+    path = write(rows)
+    split = reviews.read_split(
+        recipe_for({"source": str(path), "minimum": {"score": 0.5}}).datasets[0],
+        "train",
+        ["NEGATIVE", "POSITIVE"],
+    )
+    assert split.texts == [row["text"] for row in rows[40:79]]
+    assert split.left_out == {"below the minimum": 41}
+
+
+def test_columns_to_show_results_by_come_along_where_they_are(write: Write) -> None:
+    first = [{**row, "stars": i % 5} for i, row in enumerate(toy_reviews())]
+    second = [{**row, "text": f"b {row['text']}"} for row in toy_reviews()]
+    sources = [write(first, "a.jsonl"), write(second, "b.jsonl")]
+    recipe = recipe_for(*({"source": str(s), "slice_by": ["stars", "year"]} for s in sources))
+    known = {row["text"]: str(row["stars"]) for row in first}
+    for split in reviews.load(recipe).values():
+        assert set(split.marks or {}) == {"stars"}
+        assert (split.marks or {})["stars"] == [known.get(text, "none") for text in split.texts]
+
+
 def test_text_of_one_datasets_test_is_not_in_anothers_train(write: Write) -> None:
     one = write(toy_reviews(80), "one.jsonl")
     other = write(toy_reviews(80)[::-1], "other.jsonl")

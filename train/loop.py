@@ -5,9 +5,10 @@ checkpoints from which a stopped run goes on as if it had never stopped.
 """
 
 import math
+import re
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +74,7 @@ class Run:
     objective: Objective
     plan: list[IntArray]  # rows of each update, over all epochs
     epoch_ends: list[int]  # updates done at the end of each epoch
+    average: "Average | None" = None
 
     @cached_property
     def pass_tokens(self) -> int:
@@ -87,6 +89,39 @@ class Run:
         return sum(len(rows) for rows in self.plan) / max(1, len(self.plan))
 
 
+class Average:
+    """A moving average of a model's weights, which are validated and kept in their place.
+
+    At the nth update the decay is at most (1 + n) / (10 + n), so that the start fades soon.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = dict(model.named_parameters())
+        self.means = {name: p.detach().clone() for name, p in self.weights.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after update `step`."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        weights: Any = [self.weights[name] for name in self.means]
+        torch._foreach_lerp_(list(self.means.values()), weights, 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """While entered, the model has the means as its weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for name, mean in self.means.items():
+            weight = self.weights[name]
+            weight.data, self.means[name] = mean, weight.data
+
+
 def fit(
     model: Any,
     recipe: Recipe,
@@ -97,6 +132,7 @@ def fit(
     folder: Path,
     *,
     objective: Objective | None = None,
+    weights: Any = None,
     resume: bool = False,
     after_checkpoint: Callable[[Path], None] | None = None,
 ) -> Progress:
@@ -110,7 +146,8 @@ def fit(
         validation: What to choose on.
         pad_id: Token id that fills batches up.
         folder: The run folder; checkpoints go to `checkpoints/` in it.
-        objective: What is minimised; cross-entropy with the labels when left out.
+        objective: What is minimised; `classification` of the recipe when left out.
+        weights: How often an epoch meets each row of `train`, on average, (rows,); None: once.
         resume: Go on from the newest checkpoint there, if there is one.
         after_checkpoint: Called with the folder of each checkpoint, to copy it elsewhere.
 
@@ -125,14 +162,17 @@ def fit(
             cpu.quicken_attention(model)
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe), fused=True)
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    plan, epoch_ends = plan_updates(train.lengths, recipe)
+    plan, epoch_ends = plan_updates(train.lengths, recipe, weights)
     run = Run(
         recipe, accelerator, prepared, optimizer, train, validation, pad_id,
-        objective or cross_entropy, plan, epoch_ends,
+        objective or classification(recipe), plan, epoch_ends,
     )  # fmt: skip
+    if recipe.average_decay:
+        run.average = Average(model, recipe.average_decay)
     progress = Progress()
     if resume and (last := checkpoints.newest(folder)):
-        progress = checkpoints.load(last, model, optimizer, accelerator.scaler)
+        means = run.average.means if run.average else {}
+        progress = checkpoints.load(last, model, optimizer, accelerator.scaler, means)
         tqdm.write(f"resuming from update {progress.step} of {len(plan)} ({last})")
     save = _Saver(run, model, folder, progress, after_checkpoint)
     _train(run, progress, save)
@@ -142,28 +182,50 @@ def fit(
     return progress
 
 
-def plan_updates(lengths: IntArray, recipe: Recipe) -> tuple[list[IntArray], list[int]]:
+def plan_updates(
+    lengths: IntArray, recipe: Recipe, weights: Any = None
+) -> tuple[list[IntArray], list[int]]:
     """The rows of every update of the run and, for each epoch, the updates done at its end."""
     plan: list[IntArray] = []
     ends: list[int] = []
     for epoch in range(recipe.epochs):
-        plan += batches(lengths, recipe.batch_tokens, (recipe.seed, epoch))
+        rows = np.arange(len(lengths)) if weights is None else _drawn(weights, (recipe.seed, epoch))
+        plan += [rows[b] for b in batches(lengths[rows], recipe.batch_tokens, (recipe.seed, epoch))]
         ends.append(len(plan))
     return plan, ends
 
 
+def _drawn(weights: Any, seed: tuple[int, ...]) -> IntArray:
+    """Row numbers of an epoch: each as often as its weight says, the fraction by lot."""
+    whole = np.floor(weights)
+    more = np.random.default_rng((*seed, 1)).random(len(weights)) < weights - whole
+    return np.repeat(np.arange(len(weights)), (whole + more).astype(int))
+
+
 def parameter_groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
-    """Parameters by peak learning rate (body, head) and weight decay (none on biases, norms)."""
+    """Parameters by peak learning rate (layer, head) and weight decay (none on biases, norms)."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    names = [name for name, _ in model.named_parameters()]
+    layers = 1 + max((layer for name in names if (layer := _layer(name)) is not None), default=-1)
     for name, parameter in model.named_parameters():
         body = name.startswith(f"{model.base_model_prefix}.")
         peak = recipe.learning_rate if body else recipe.head_learning_rate or recipe.learning_rate
+        layer = _layer(name)
+        if body and layer is not None:
+            peak *= recipe.layer_decay ** (layers - 1 - layer)
         decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((peak, decay), []).append(parameter)
     return [
         {"params": found, "lr": peak, "peak": peak, "weight_decay": decay}
         for (peak, decay), found in groups.items()
     ]
+
+
+def _layer(name: str) -> int | None:
+    """The number of a parameter's layer, -1 for embeddings, None for what is above all layers."""
+    if found := re.search(r"\.layer\.(\d+)\.", name):
+        return int(found[1])
+    return -1 if "embeddings." in name else None
 
 
 def learning_rate_factor(step: int, total: int, recipe: Recipe) -> float:
@@ -177,10 +239,33 @@ def learning_rate_factor(step: int, total: int, recipe: Recipe) -> float:
     return left if recipe.schedule == "linear" else 1.0
 
 
-def cross_entropy(model: Any, batch: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-    """The loss of each review, (reviews,), in nats."""
-    logits = model(**batch).logits  # (reviews, labels)
-    return functional.cross_entropy(logits.float(), labels, reduction="none")
+def classification(recipe: Recipe) -> Objective:
+    """Cross-entropy with the labels, in nats, and what the recipe adds to it in training.
+
+    Consistency is R-Drop (Liang et al. 2021, https://arxiv.org/abs/2106.14448): each review goes
+    through twice, under other dropout, and the two answers are drawn together.
+    """
+
+    def losses(model: Any, batch: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        passes = 2 if model.training and recipe.consistency else 1
+        logits = [model(**batch).logits.float() for _ in range(passes)]  # (reviews, labels) each
+        smoothing = recipe.label_smoothing if model.training else 0.0
+        found = [
+            functional.cross_entropy(row, labels, reduction="none", label_smoothing=smoothing)
+            for row in logits
+        ]
+        loss = torch.stack(found).mean(dim=0)
+        if passes == 2:
+            loss = loss + recipe.consistency * _divergence(*logits)
+        return loss
+
+    return losses
+
+
+def _divergence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """The mean of both Kullback-Leibler divergences of each row, (rows,), in nats."""
+    p, q = first.log_softmax(dim=1), second.log_softmax(dim=1)
+    return ((p.exp() - q.exp()) * (p - q)).sum(dim=1) / 2
 
 
 class _Saver:
@@ -207,6 +292,7 @@ class _Saver:
                 self.run.optimizer,
                 self.run.accelerator.scaler,
                 self.progress,
+                self.run.average.means if self.run.average else {},
             )
             if self.after:
                 self.after(saved)
@@ -237,6 +323,8 @@ def _train(run: Run, progress: Progress, save: _Saver) -> None:
             loss_sum += _update(run, step)
             reviews += len(run.plan[step])
             progress.step += 1
+            if run.average:
+                run.average.update(progress.step)
             progress.tokens += int(run.train.lengths[run.plan[step]].sum())
             progress.seconds = seconds_before + time.perf_counter() - started
             bar.update()
@@ -248,7 +336,8 @@ def _train(run: Run, progress: Progress, save: _Saver) -> None:
                 loss_sum.zero_()
                 reviews = 0
             if evaluating:
-                _validate(run, progress, save, bar)
+                with run.average.in_place() if run.average else nullcontext():
+                    _validate(run, progress, save, bar)
             if saving or (evaluating and not progress.stopped):
                 save.checkpoint()
             if stopping and progress.step < total:

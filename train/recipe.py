@@ -20,6 +20,7 @@ FILES = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".parquet": "parquet"} 
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=0.5)]  # carved by folds, so at most one of two
+SplitName = Literal["train", "validation", "test"]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy takes
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
@@ -64,9 +65,21 @@ class Dataset(Section):
     group: str | None = Field(
         None, description="column (a film's title or id) that splits must not share"
     )
+    slice_by: list[str] = Field(
+        [], description="columns by whose values the test accuracy is shown, where they are there"
+    )
     train: str = Field("train", description="split to train on")
     validation: str | None = Field(None, description="split to choose on; null: its own or carved")
     test: str | None = Field(None, description="split to test on once; null: its own or carved")
+    splits: Annotated[list[SplitName], Field(min_length=1)] = Field(
+        ["train", "validation", "test"], description="what its rows may go into"
+    )
+    minimum: dict[str, float] = Field(
+        {}, description="column -> least value; rows with less are left out"
+    )
+    weight: float = Field(
+        1.0, gt=0, le=100, description="how often an epoch meets each training row, on average"
+    )
     on_empty: Literal["error", "skip"] = Field("error", description="what to do with empty reviews")
 
     @field_validator("label_map", mode="before")
@@ -175,9 +188,21 @@ class Recipe(Section):
     head_learning_rate: LearningRate | None = Field(
         None, description="peak for the classifier, usually 1 to 10 times learning_rate"
     )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="learning rate of a layer as a share of that of the one above"
+    )
     weight_decay: float = Field(0.01, ge=0, lt=1, description="of AdamW; not on biases and norms")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="after warm-up")
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="share of updates that warm up")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of each label that is spread evenly over all"
+    )
+    consistency: float = Field(
+        0.0, ge=0, description="R-Drop: weight of the divergence of two passes of each review"
+    )
+    average_decay: float = Field(
+        0.0, ge=0, lt=1, description="of a moving average of the weights over updates; 0: none"
+    )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     evaluations_per_epoch: Count = Field(1, description="validations, evenly spread over an epoch")
     early_stopping_patience: Count | None = Field(

@@ -28,6 +28,8 @@ class Split:
     labels: list[int]
     pairs: list[str] | None = None
     groups: list[str] | None = None
+    datasets: list[int] | None = None  # number of the recipe's dataset that each comes from
+    marks: dict[str, list[str]] | None = None  # columns to show results by
     left_out: dict[str, int] = field(default_factory=dict)  # reason -> rows
 
     def __len__(self) -> int:
@@ -45,6 +47,8 @@ class Split:
             pick(self.labels) or [],
             pick(self.pairs),
             pick(self.groups),
+            pick(self.datasets),
+            self.marks and {name: pick(values) or [] for name, values in self.marks.items()},
             dict(reasons),
         )
 
@@ -68,7 +72,7 @@ def load(recipe: Recipe) -> dict[str, Split]:
         DataError: See `sources.read`; or a label is unknown, a review is empty, a split is empty,
             or a label has no review to learn from.
     """
-    parts = [_split(dataset, recipe) for dataset in recipe.datasets]
+    parts = [_split(number, recipe) for number in range(len(recipe.datasets))]
     splits = {name: _concatenate([p[name] for p, _ in parts]) for name in SPLITS}
     carved = {name: set[str]().union(*(groups[name] for _, groups in parts)) for name in SPLITS}
     # A text or a carved group that stands in two splits stays in the one that is scored.
@@ -112,8 +116,9 @@ def sample(split: Split, most: int | None, seed: int) -> Split:
     return split.take(np.sort(rows))
 
 
-def _split(dataset: Dataset, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set[str]]]:
+def _split(number: int, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set[str]]]:
     """The splits of one dataset, and the groups of those that were carved."""
+    dataset = recipe.datasets[number]
     found = sources.read(dataset)
 
     def own(name: str | None, usual: str) -> Split | None:
@@ -122,17 +127,25 @@ def _split(dataset: Dataset, recipe: Recipe) -> tuple[dict[str, Split], dict[str
 
     train = own(dataset.train, "train")
     assert train is not None
+    splits: dict[str, Split] = {}
     carved: dict[str, set[str]] = {name: set() for name in SPLITS}
-    test = own(dataset.test, "test")
-    if test is None:
-        train, test = _carve(train, recipe.test_fraction, recipe.split_seed, "test")
-        carved["test"] = set(test.groups or [])
-    validation = own(dataset.validation, "validation")
-    if validation is None:
-        fraction, seed = recipe.validation_fraction, recipe.split_seed
-        train, validation = _carve(train, fraction, seed, "validation")
-        carved["validation"] = set(validation.groups or [])
-    return {"train": train, "validation": validation, "test": test}, carved
+    for name, given, fraction in [
+        ("test", dataset.test, recipe.test_fraction),
+        ("validation", dataset.validation, recipe.validation_fraction),
+    ]:
+        if name not in dataset.splits:
+            splits[name] = train.take(np.array([], dtype=np.int64))
+        elif (part := own(given, name)) is not None:
+            splits[name] = part
+        else:
+            train, splits[name] = _carve(train, fraction, recipe.split_seed, name)
+            carved[name] = set(splits[name].groups or [])
+    rows = np.arange(len(train) if "train" in dataset.splits else 0)
+    splits["train"] = train.take(rows)
+    numbered = {
+        name: replace(split, datasets=[number] * len(split)) for name, split in splits.items()
+    }
+    return numbered, carved
 
 
 def _clean(rows: Any, dataset: Dataset, labels: list[str], name: str) -> Split:
@@ -148,10 +161,19 @@ def _clean(rows: Any, dataset: Dataset, labels: list[str], name: str) -> Split:
             "or leave them out with --set datasets.on_empty=skip"
         )
     numbers = _label_numbers(rows, dataset, labels, where)
-    keep = [i for i, number in enumerate(numbers) if number is not None and i not in empty]
-    split = Split(texts, [-1 if n is None else n for n in numbers], pairs, groups)
-    unlabelled = len(numbers) - len(keep) - len(empty)
-    return split.take(np.array(keep, dtype=np.int64), empty=len(empty), unlabelled=unlabelled)
+    low = {
+        i
+        for column, least in dataset.minimum.items()
+        for i, value in enumerate(rows[column])
+        if value is None or float(value) < least
+    }
+    keep = [i for i, number in enumerate(numbers) if number is not None and i not in empty | low]
+    marks = {c: [_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names}
+    known = [-1 if n is None else n for n in numbers]
+    split = Split(texts, known, pairs, groups, marks=marks)
+    reasons = {"empty": len(empty), "below the minimum": len(low - empty)}
+    reasons["unlabelled"] = len(numbers) - len(keep) - sum(reasons.values())
+    return split.take(np.array(keep, dtype=np.int64), **reasons)
 
 
 def _label_numbers(rows: Any, dataset: Dataset, labels: list[str], where: str) -> list[int | None]:
@@ -212,8 +234,19 @@ def _concatenate(splits: list[Split]) -> Split:
         joined([s.labels for s in splits]) or [],
         joined([s.pairs for s in splits]),
         joined([s.groups for s in splits]),
+        joined([s.datasets for s in splits]),
+        _joined_marks(splits),
         dict(sum((Counter(s.left_out) for s in splits), Counter[str]())),
     )
+
+
+def _joined_marks(splits: list[Split]) -> dict[str, list[str]]:
+    """Every column that a split has; the rows of the others have no value in it."""
+    names = dict.fromkeys(name for split in splits for name in split.marks or {})
+    return {
+        name: [v for s in splits for v in (s.marks or {}).get(name, ["none"] * len(s))]
+        for name in names
+    }
 
 
 def folded(text: str) -> str:

@@ -31,7 +31,7 @@ def read(source: Dataset) -> "dict[str, datasets.Dataset]":
             raise DataError(
                 f"{source.source} has no split {name!r} — it has: {', '.join(sorted(splits))}"
             )
-    wanted = [source.text, source.label, source.text_pair, source.group]
+    wanted = [source.text, source.label, source.text_pair, source.group, *source.minimum]
     for column in filter(None, wanted):
         columns = splits[source.train].column_names
         if column not in columns:
