@@ -74,13 +74,36 @@ def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> 
             "base_is_local": recipe.base_is_local,
             "base_revision": "12040accade4e8a0f71eabdb258fecc2e7e948be",
             "temperature": 1.234,
+            "unsure_below": 0.71,
         },
         "metrics": {"validation": metrics_of(2500), "test": metrics_of()},
         "slices": {
             "length_tokens": {
                 "1-64": {"n": 400, "accuracy": 0.95},
                 "65-128": {"n": 600, "accuracy": 0.8875},
-            }
+            },
+            "rating": {"1": {"n": 300, "accuracy": 0.97}, "4": {"n": 100, "accuracy": 0.81}},
+        },
+        "weaknesses": {
+            "unsure": {
+                "below": 0.71,
+                "share": 0.0625,
+                "accuracy_inside": 0.58,
+                "accuracy_outside": 0.9371,
+            },
+            "confident_errors": [
+                {"row": 512, "label": 0, "predicted": 1, "confidence": 0.9987},
+                {"row": 7, "label": 1, "predicted": 0, "confidence": 0.9981},
+            ],
+            "look_mislabelled": {"of": 2, "rows": [7], "confidence": 0.9},
+            "behaviour": {
+                "sentences": {
+                    "plain": {"n": 26, "accuracy": 0.9615},
+                    "negation": {"n": 27, "accuracy": 0.7407},
+                    "all": {"n": 53, "accuracy": 0.8491},
+                },
+                "pairs": {"flip_word": {"n": 18, "accuracy": 0.5}},
+            },
         },
         "export": {},
     }
@@ -166,7 +189,7 @@ def test_folder_it_is_rendered_in_makes_no_difference(
 @each_variant
 def test_tables_are_well_formed(results: dict[str, Any]) -> None:
     tables = tables_of(render(results, REPO))
-    assert len(tables) == 5
+    assert len(tables) == 6 + len(results["slices"])
     for before, rows in tables:
         assert before == ""
         assert len(rows) >= 3
@@ -338,6 +361,39 @@ def test_missing_value_is_an_error(path: list[str]) -> None:
     del inside[path[-1]]
     with pytest.raises((jinja2.UndefinedError, KeyError, TypeError)):
         render(results, REPO)
+
+
+def test_it_says_where_the_model_fails() -> None:
+    text = render(results_of(), REPO)
+    for line in [
+        "| rating | reviews | accuracy |",
+        "| 4 | 100 | 81.00% |",
+        "Under a probability of 71.00% the answer is best shown as unsure",
+        "That are 6.25% of the test reviews, of which it gets 58.00% right; of all others, 93.71%.",
+        "| plain | 26 | 96.15% |",
+        "| all | 53 | 84.91% |",
+        "| flip_word | 18 | 50.00% |",
+        "512 (POSITIVE, 99.87%), 7 (NEGATIVE, 99.81%).",
+        "Of these 2, 1 look like wrong labels",
+    ]:
+        assert line in text, line
+
+
+def test_a_run_without_weaknesses_has_no_empty_section() -> None:
+    plain = results_of()
+    del plain["weaknesses"]
+    assert "unsure" not in render(plain, REPO)
+    nothing = results_of()
+    nothing["weaknesses"] = {
+        "unsure": {"below": 0.5, "share": 0.0, "accuracy_inside": None, "accuracy_outside": 0.9},
+        "confident_errors": [],
+        "look_mislabelled": {},
+        "behaviour": {},
+    }
+    text = render(nothing, REPO)
+    assert "No test review falls into the band" in text
+    assert "confident errors" not in text
+    assert "made to tell" not in text
 
 
 def test_template_that_asks_for_more_is_an_error(tmp_path: Path) -> None:

@@ -98,10 +98,48 @@ def test_evaluate_adds_test_slices_and_plots(evaluated: Path, fit_results: dict[
     rows = results["data"]["splits"]["test"]["rows"]
     assert results["metrics"]["test"]["n"] == rows
     assert sum(band["n"] for band in results["slices"]["length_tokens"].values()) == rows
+    assert set(results["weaknesses"]) == {
+        "unsure", "confident_errors", "look_mislabelled", "behaviour",
+    }  # fmt: skip
+    assert results["weaknesses"]["behaviour"]["sentences"]["all"]["n"] >= 300
     plots = {file.name for file in (evaluated / "plots").iterdir()}
     assert plots == {"confusion.png", "reliability.png", "training.png"}
     with pytest.raises(RunError, match="python -m train export"):  # all that is left to do
         runs.check_complete(evaluated)
+
+
+def test_figures_follow_from_the_predictions(evaluated: Path) -> None:
+    from pyarrow import parquet
+
+    results = runs.load_results(evaluated)
+    test = reviews.load(runs.load_recipe(evaluated))["test"]
+    table = parquet.read_table(evaluated / "test-predictions.parquet")
+    assert table.column_names == results["recipe"]["labels"]
+    positive = np.array(table["POSITIVE"].to_pylist(), dtype=float)
+    right = (positive > 0.5) == (np.array(test.labels) == 1)
+    assert right.mean() == results["metrics"]["test"]["accuracy"]
+    unsure = results["weaknesses"]["unsure"]
+    config = json.loads((evaluated / "config.json").read_text(encoding="utf-8"))
+    assert config["unsure_below"] == unsure["below"] == results["training"]["unsure_below"]
+
+
+def test_each_dataset_of_a_mixture_has_figures_of_its_own(
+    source: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    rows = [{"text": f"short: {r['text']}", "label": r["label"]} for r in toy_reviews(40)]
+    path = tmp_path / "short.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = recipes.load("quickstart", [*toy_settings(source, tiny_base), "epochs=1"])
+    short = Dataset(source=str(path), label_map=LABEL_MAP, weight=0.5)
+    mixed = recipe.model_copy(
+        update={"datasets": [recipe.datasets[0].model_copy(update={"group": None}), short]}
+    )
+    stages.fit(mixed, tmp_path / "run")
+    results = stages.evaluate(tmp_path / "run")
+    assert set(results["datasets"]) == {"0", "1"}
+    parts = [results["datasets"][number]["n"] for number in "01"]
+    assert sum(parts) == results["metrics"]["test"]["n"]
+    assert parts[1] == 8
 
 
 def test_evaluate_again_changes_nothing(evaluated: Path) -> None:

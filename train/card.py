@@ -37,6 +37,10 @@ HYPERPARAMETERS = [
     "max_grad_norm",
     "dropout",
     "attention_dropout",
+    "layer_decay",
+    "label_smoothing",
+    "consistency",
+    "average_decay",
     "early_stopping_patience",
     "seed",
 ]
@@ -104,6 +108,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "test": results["metrics"]["test"],
         "validation": results["metrics"]["validation"],
         "slices": results["slices"],
+        "weaknesses": results.get("weaknesses"),
         "splits": results["data"]["splits"],
         "sources": [
             (shown(source, local), revision)

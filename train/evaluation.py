@@ -80,6 +80,16 @@ def slices(logits: FloatArray, tokens: Tokens) -> dict[str, dict[str, Any]]:
     return {"length_tokens": found}
 
 
+def save_predictions(file: Path, logits: FloatArray, labels: list[str]) -> None:
+    """Probabilities as float16, a column a label, in the order of the split, as Parquet."""
+    import pyarrow
+    from pyarrow import parquet
+
+    shares = softmax(logits.astype(np.float64), axis=1).astype(np.float16)
+    columns = {label: pyarrow.array(shares[:, i]) for i, label in enumerate(labels)}
+    parquet.write_table(pyarrow.table(columns), file)
+
+
 def plot(folder: Path, results: dict[str, Any], logits: FloatArray, labels: Any) -> None:
     """Write the confusion matrix, reliability diagram and training curves of a run as PNG."""
     import matplotlib

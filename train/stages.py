@@ -4,15 +4,16 @@
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from train import evaluation, loop, model, reviews, runs, sources
+from train import evaluation, loop, model, reviews, runs, sources, weaknesses
 from train.recipe import Dataset, Recipe
-from train.tokens import encode
+from train.tokens import Tokens, encode
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -54,6 +55,7 @@ def fit(
         cut["validation"],
         tokenizer.pad_token_id,
         folder,
+        weights=_weights(recipe, splits["train"]),
         resume=resume,
         after_checkpoint=after_checkpoint,
     )
@@ -63,6 +65,8 @@ def fit(
         labels = whole["validation"].labels
         temperature = evaluation.fit_temperature(logits, labels)
         model.fold_temperature(classifier, temperature)
+        unsure_below = weaknesses.unsure_below(logits / temperature, labels)
+        classifier.config.unsure_below = unsure_below  # for whoever shows the answers
         model.save(classifier, tokenizer, folder)
         results = {
             "recipe": recipe.model_dump(),
@@ -70,6 +74,7 @@ def fit(
             "data": _data(recipe, splits),
             "training": training_figures(progress, accelerator)
             | {"parameters": classifier.num_parameters(), "temperature": temperature}
+            | {"unsure_below": unsure_below}
             | _base(recipe, folder),
             "metrics": {"validation": evaluation.metrics(logits / temperature, labels)},
             "slices": {},
@@ -80,14 +85,36 @@ def fit(
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
-    """Score the test split of a run; adds metrics, slices and plots to the folder."""
+    """Score the test split of a run; adds metrics, slices, weaknesses and plots to the folder.
+
+    `test-predictions.parquet` gets the probability of each label for each row of the split.
+    """
     recipe, results = runs.load_recipe(folder), runs.load_results(folder)
     test = reviews.load(recipe)["test"]
     runs.check_split(folder, "test", test.sha256())
-    scored = score(str(folder), test)
+    classifier, tokenizer = model.load(str(folder))
+    scored = _score(classifier, tokenizer, test)
+    logits, labels = scored["logits"], scored["labels"]
     results["metrics"]["test"] = scored["metrics"]
     results["slices"] = scored["slices"]
-    evaluation.plot(folder / "plots", results, scored["logits"], scored["labels"])
+    if len(recipe.datasets) > 1:
+        results["datasets"] = _by_dataset(logits, labels, test.datasets or [])
+
+    def predict(texts: Sequence[str]) -> evaluation.FloatArray:
+        split = reviews.Split(list(texts), [0] * len(texts))
+        return _logits(classifier, encode(tokenizer, split, "texts"), tokenizer.pad_token_id)
+
+    errors = weaknesses.confident_errors(logits, labels)
+    results["weaknesses"] = {
+        "unsure": weaknesses.band(logits, labels, results["training"]["unsure_below"]),
+        "confident_errors": errors,
+        "look_mislabelled": {}
+        if recipe.has_pairs
+        else weaknesses.look_mislabelled(errors, test.texts, predict),
+        "behaviour": {} if recipe.has_pairs else weaknesses.behaviour(predict, recipe.labels),
+    }
+    evaluation.save_predictions(folder / "test-predictions.parquet", logits, recipe.labels)
+    evaluation.plot(folder / "plots", results, logits, labels)
     runs.save_results(folder / "results.json", results)
     return results
 
@@ -126,14 +153,32 @@ def device_name(accelerator: "Accelerator") -> str:
 
 def _score(classifier: Any, tokenizer: Any, split: "Split") -> dict[str, Any]:
     classifier.to("cuda" if torch.cuda.is_available() else "cpu")
-    positions = classifier.config.max_position_embeddings
-    tokens = encode(tokenizer, split, "test").cut(positions, "head_tail")
-    logits = evaluation.predict(classifier, tokens, tokenizer.pad_token_id, name="test")
+    tokens = encode(tokenizer, split, "test")
+    logits = _logits(classifier, tokens, tokenizer.pad_token_id)
+    right = logits.argmax(axis=1) == tokens.labels
     return {
         "logits": logits,
         "labels": tokens.labels,
         "metrics": evaluation.metrics(logits, tokens.labels),
-        "slices": evaluation.slices(logits, tokens),
+        "slices": evaluation.slices(logits, tokens)
+        | weaknesses.slices(split.texts, split.marks, right),
+    }
+
+
+def _logits(classifier: Any, tokens: Tokens, pad_id: int) -> evaluation.FloatArray:
+    """Of whole texts; of one beyond the model's reach, of its beginning and end."""
+    cut = tokens.cut(classifier.config.max_position_embeddings, "head_tail")
+    return evaluation.predict(classifier, cut, pad_id, name="test")
+
+
+def _by_dataset(
+    logits: evaluation.FloatArray, labels: Any, numbers: list[int]
+) -> dict[str, dict[str, Any]]:
+    """The figures of each dataset that has test reviews, by its number in the recipe."""
+    each = np.array(numbers)
+    return {
+        str(number): evaluation.metrics(logits[each == number], labels[each == number])
+        for number in sorted(set(numbers))
     }
 
 
@@ -144,6 +189,12 @@ def _data(recipe: Recipe, splits: "dict[str, Split]") -> dict[str, Any]:
         "revision": [sources.revision(dataset) for dataset in recipe.datasets],
         "splits": {name: _described(split) for name, split in splits.items()},
     }
+
+
+def _weights(recipe: Recipe, train: "Split") -> Any:
+    """How often an epoch meets each training row, (rows,); None where all are met once."""
+    found = np.array([recipe.datasets[number].weight for number in train.datasets or []])
+    return None if (found == 1).all() else found
 
 
 def _described(split: "Split") -> dict[str, Any]:
