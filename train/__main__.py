@@ -1,4 +1,4 @@
-"""The command line: `python -m train adapt|fit|evaluate|export|publish|run|score`.
+"""The command line: `python -m train adapt|fit|evaluate|export|publish|run|score|sentences`.
 
 The rooms are imported inside the verbs, so that `--help` answers at once.
 """
@@ -205,6 +205,23 @@ def score(
         source, model, out, revision=revision, text=text, split=split, config=config,
         prefix=prefix, overwrite=overwrite,
     )  # fmt: skip
+
+
+@app.command(epilog=_examples("sentences runs/imdb-small --out runs/sentences.jsonl"))
+def sentences(
+    run: Annotated[Path, typer.Argument(help="a run folder, exported")],
+    out: Annotated[Path, typer.Option(help="the JSONL file to write")],
+    least: Annotated[
+        float, typer.Option(min=0.5, max=1, help="probability from which the model is sure")
+    ] = 0.98,
+    each: Annotated[int, typer.Option(min=1, help="sentences of a review, at most")] = 2,
+    most: Annotated[int, typer.Option(min=2, help="sentences in all, at most")] = 20_000,
+) -> None:
+    """Cut labelled sentences from a run's training reviews, to train on short input."""
+    from train.sentences import write
+
+    count = write(run, out, least=least, each=each, most=most)
+    typer.echo(f"wrote {out}: {count:,} sentences")
 
 
 def _adapt(recipe: Recipe, folder: Path, resume: bool) -> None:

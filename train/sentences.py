@@ -1,0 +1,96 @@
+"""Sentences: from the training reviews of a run to labelled sentences, for short input.
+
+In: a run folder, exported. Out: JSONL with `text`, `label` and `score`, which a recipe can name as
+a dataset. A sentence is kept where the run's model is sure of it and agrees with its review's
+label; a review gives each label at most a few, so that long ones don't speak for all.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from train import reviews, runs
+from train.errors import RunError
+from train.reviews import Split
+
+END = re.compile(r"([.!?][\"')\]]*)\s+(?=[\"'(\[]*[A-Z0-9])")
+BREAK = re.compile(r"<br\s*/?>")
+WORDS = range(3, 41)  # of a sentence that may stand alone
+AT_ONCE = 2000
+
+
+def cut(text: str) -> list[str]:
+    """The sentences of a review, by its line breaks and full stops; of 3 to 40 words."""
+    lines = END.sub(r"\1\n", BREAK.sub("\n", text)).splitlines()
+    return [line.strip() for line in lines if len(line.split()) in WORDS]
+
+
+def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int = 20_000) -> int:
+    """Write the sentences of a run's training reviews; returns how many.
+
+    Args:
+        run: The run folder, with its ONNX files.
+        out: The JSONL file.
+        least: The model's probability of the review's label from which on it is sure.
+        each: Sentences of one review, at most.
+        most: Sentences in all, at most, as many of each label.
+
+    Raises:
+        RunError: The run isn't exported, or no sentence is sure enough.
+    """
+    recipe = runs.load_recipe(run)
+    train = reviews.load(recipe)["train"]
+    kept: dict[int, list[dict[str, object]]] = {n: [] for n in range(len(recipe.labels))}
+    share = most // len(recipe.labels)
+    order = np.random.default_rng(recipe.split_seed).permutation(len(train))
+    with tqdm(total=share * len(kept), desc="sentences", unit="sentence") as bar:
+        for row in _judged(run, train, order, least, each, recipe.labels):
+            found = kept[recipe.labels.index(str(row["label"]))]
+            if len(found) < share:
+                found.append(row)
+                bar.update()
+            if all(len(rows) >= share for rows in kept.values()):
+                break
+    rows = [row for group in zip(*kept.values(), strict=False) for row in group]
+    if not rows:
+        raise RunError(
+            f"no sentence of {run}'s training reviews is judged like its review with at least "
+            f"{least} — lower --least"
+        )
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    return len(rows)
+
+
+def _judged(
+    run: Path, train: Split, order: "np.ndarray", least: float, each: int, labels: list[str]
+) -> Iterator[dict[str, object]]:
+    """Sentences that are sure enough, the surest of each review, review by review."""
+    from space.classifier import Classifier, Unavailable, Verdict
+
+    try:
+        classifier = Classifier.from_folder(run)
+    except Unavailable as reason:
+        raise RunError(f"{reason} (`python -m train export {run}`)") from reason
+    seen: set[str] = set()
+    for start in range(0, len(order), AT_ONCE):
+        part = order[start : start + AT_ONCE]
+        sentences = [(i, sentence) for i in part for sentence in cut(train.texts[i])]
+        answers = classifier.many([sentence for _, sentence in sentences])
+        found: dict[int, list[tuple[float, str]]] = {}
+        for (i, sentence), answer in zip(sentences, answers, strict=True):
+            label = labels[train.labels[i]]
+            score = answer.probabilities[label] if isinstance(answer, Verdict) else 0.0
+            if score >= least:
+                found.setdefault(int(i), []).append((score, sentence))
+        for i, scored in found.items():
+            for score, sentence in sorted(scored, reverse=True)[:each]:
+                if (key := reviews.folded(sentence)) not in seen:
+                    seen.add(key)
+                    label = labels[train.labels[i]]
+                    yield {"text": sentence, "label": label, "score": round(score, 4)}
