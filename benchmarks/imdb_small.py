@@ -45,10 +45,10 @@ def main() -> None:
         sizes = [f"max_train={most}", f"max_test={most}", f"max_validation={int(most) // 4}"]
         settings = ["name=imdb-small-2k", *sizes, *FEW, "epochs=3", *arguments.set]
         options = [part for setting in settings for part in ("--set", setting)]
-        _train(client, "run", "imdb-small", "--to", TO, *options)
+        train_command(client, "run", "imdb-small", "--to", TO, *options)
         elsewhere = Path(scratch) / "quickstart.json"
         source = chosen.datasets[0].source
-        _train(
+        train_command(
             client, "evaluate", "runs/quickstart", "--dataset", source, "--split", "test",
             "--max-rows", most, "--out", str(elsewhere),
             "--set", f"revision={chosen.datasets[0].revision}",
@@ -87,7 +87,8 @@ def seed_imdb(endpoint: str, folder: Path, dataset: recipe.Dataset) -> None:
     api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision, exist_ok=True)
 
 
-def _train(client: dict[str, str], *arguments: str) -> None:
+def train_command(client: dict[str, str], *arguments: str) -> None:
+    """Run `python -m train` as a client of the local Hub."""
     command = [sys.executable, "-m", "train", *arguments]
     subprocess.run(command, env={**os.environ, **client}, cwd=REPOSITORY, check=True)
 

@@ -1,0 +1,102 @@
+"""What of the fine-tuning pays? One option at a time, chosen on validation, never on test.
+
+In: a folder with IMDb as `train.parquet` and `test.parquet`, which this repository does not
+contain. Out: a table and `ablations.json`, after each run; what is there already is not run again,
+so that it goes on where it was stopped.
+
+    python -m benchmarks.ablations --imdb DIR [--reviews 5000] [--only NAME …] [--out FOLDER]
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import REPOSITORY, RESULTS, machine, save
+from train import quickstart, runs
+
+RUNS = REPOSITORY / "runs" / "ablations"
+VARIANTS: dict[str, list[str]] = {
+    "as the recipe": [],
+    "head 256": ["max_tokens=256", "truncation=head"],
+    "head and tail 256": ["max_tokens=256"],
+    "head 512": ["truncation=head"],
+    "whole reviews": ["max_tokens=4096"],
+    "layer decay 0.9": ["layer_decay=0.9"],
+    "layer decay 0.8": ["layer_decay=0.8"],
+    "label smoothing 0.05": ["label_smoothing=0.05"],
+    "R-Drop, weight 1": ["consistency=1"],
+    "averaged weights, decay 0.99": ["average_decay=0.99"],
+    "attention dropout 0.1": ["attention_dropout=0.1"],
+    "updates of 4,096 tokens": ["batch_tokens=4096"],
+    "learning rate 2e-4": ["learning_rate=2e-4"],
+    "learning rate 5e-5": ["learning_rate=5e-5"],
+}
+
+
+def main() -> None:
+    """Run what is missing, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--imdb", type=Path, required=True, help="folder of the Parquet files")
+    parser.add_argument("--reviews", type=int, default=5000, help="to train on")
+    parser.add_argument("--only", action="append", choices=list(VARIANTS), help="repeatable")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    file = given.out / "ablations.json"
+    work = {"recipe": "imdb-small", "reviews": given.reviews}
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    rows = before.get("rows", {}) if before.get("work") == work else {}
+    for name in given.only or VARIANTS:
+        if name in rows:
+            continue
+        rows[name] = _run(name, given.imdb, given.reviews)
+        save(file, {"work": work, "machine": machine.describe(), "rows": rows})
+    print(table({"rows": rows}))
+
+
+def table(results: dict[str, Any]) -> str:
+    """Every option, in Markdown; the loss tells smaller differences than the accuracy."""
+    lines = [
+        "| fine-tuning | validation accuracy | validation loss | minutes |",
+        "|---|---|---|---|",
+    ]
+    for name, row in results["rows"].items():
+        lines.append(
+            f"| {name} | {100 * row['accuracy']:.2f}% | {row['nll']:.4f} "
+            f"| {row['train_seconds'] / 60:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def _run(name: str, imdb: Path, reviews: int) -> dict[str, Any]:
+    folder = RUNS / name.replace(" ", "-").replace(",", "")
+    settings = [
+        f"datasets.source={imdb.resolve() / 'train.parquet'}",
+        "datasets.revision=null",
+        "datasets.test=null",
+        "datasets.group=movie",
+        f"base_model={quickstart.base_folder()}",
+        f"max_train={reviews}",
+        *VARIANTS[name],
+    ]
+    options = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "train", "fit", "imdb-small", "--out", str(folder), *options]
+    resume = ["--resume"] if (folder / "recipe.yaml").exists() else []
+    subprocess.run([*command, *resume], cwd=REPOSITORY, check=True)
+    results = runs.load_results(folder)
+    validation = results["metrics"]["validation"]
+    return {
+        "settings": VARIANTS[name],
+        "accuracy": validation["accuracy"],
+        "nll": validation["nll"],
+        "ece": validation["ece"],
+        "n": validation["n"],
+        "train_seconds": results["training"]["seconds"],
+        "tokens_per_second": results["training"]["tokens_per_second"],
+    }
+
+
+if __name__ == "__main__":
+    main()
