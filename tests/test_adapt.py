@@ -88,6 +88,12 @@ def test_fit_starts_from_the_adapted_base(recipe: Recipe, run: Path) -> None:
     results = runs.load_results(run)
     assert results["recipe"]["base_model"] == recipe.base_model
     assert results["training"]["adaptation"]["perplexity"]["after"] > 1
+    corpus = recipe.adaptation.corpora[0].source  # type: ignore[union-attr]
+    for name in ["recipe.yaml", "results.json"]:
+        content = runs.public_files(run)[name]
+        assert isinstance(content, bytes)
+        assert Path(corpus).name.encode() in content
+        assert str(Path(corpus).parent).encode() not in content
     asked = runs.with_adapted_base(recipe, run)
     adapted, original = (
         load_file(Path(base) / "model.safetensors")

@@ -75,6 +75,7 @@ def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> 
             "base_revision": "12040accade4e8a0f71eabdb258fecc2e7e948be",
             "temperature": 1.234,
             "unsure_below": 0.71,
+            "adaptation": None,
         },
         "metrics": {"validation": metrics_of(2500), "test": metrics_of()},
         "slices": {
@@ -377,6 +378,19 @@ def test_it_says_where_the_model_fails() -> None:
         "Of these 2, 1 look like wrong labels",
     ]:
         assert line in text, line
+
+
+def test_an_adaptation_is_told() -> None:
+    results = results_of()
+    assert "without labels" not in render(results, REPO)
+    results["training"]["adaptation"] = {
+        "data": {"texts": 73_885},
+        "perplexity": {"before": 46_652.1, "after": 9.87},
+        "seconds": 3600.0,
+        "local": [False],
+    }
+    expected = "perplexity on others fell from 46,652.1 to 9.9"
+    assert expected in render(results, REPO)
 
 
 def test_a_run_without_weaknesses_has_no_empty_section() -> None:

@@ -53,7 +53,11 @@ Space = Annotated[
 ]
 
 
-@app.command(epilog=_examples("adapt imdb-small"))
+@app.command(
+    epilog=_examples(
+        "adapt imdb-small --set 'adaptation={corpora: [{source: unlabelled.csv, split: train}]}'"
+    )
+)
 def adapt(
     recipe: RecipeName, set_: Overrides = None, out: Out = None, resume: Resume = False
 ) -> None:

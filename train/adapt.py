@@ -48,8 +48,8 @@ def adapt(
     """
     if recipe.adaptation is None:
         raise RecipeError(
-            f"the recipe {recipe.name} has no `adaptation` — add one, as in "
-            "train/recipes/imdb-small.yaml"
+            f"the recipe {recipe.name} has no `adaptation` — add one, for instance "
+            "--set 'adaptation={corpora: [{source: unlabelled.csv, split: train}]}'"
         )
     numbers = recipe.adaptation.training()
     shaped = recipe.model_copy(update=numbers)

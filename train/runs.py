@@ -213,7 +213,15 @@ def _without_paths(recipe: Recipe, results: dict[str, Any]) -> Recipe:
         for dataset, local in zip(recipe.datasets, results["data"]["local"], strict=True)
     ]
     base_model = shown(recipe.base_model, results["training"]["base_is_local"])
-    changed = {"datasets": datasets, "base_model": base_model}
+    changed: dict[str, Any] = {"datasets": datasets, "base_model": base_model}
+    if recipe.adaptation:
+        corpora = [
+            corpus.model_copy(update={"source": shown(corpus.source, local)})
+            for corpus, local in zip(
+                recipe.adaptation.corpora, results["training"]["adaptation"]["local"], strict=True
+            )
+        ]
+        changed["adaptation"] = recipe.adaptation.model_copy(update={"corpora": corpora})
     return recipe.model_copy(update=changed)
 
 

@@ -218,9 +218,14 @@ def training_figures(progress: "Progress", accelerator: "Accelerator") -> dict[s
 
 def _base(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """What the model was made from."""
-    adapted = runs.adapted_folder(folder)
+    adapted = None
+    if recipe.adaptation:
+        whole = runs.load_results(runs.adapted_folder(folder))
+        adapted = {key: whole[key] for key in ["data", "perplexity"]}
+        adapted["seconds"] = whole["training"]["seconds"]
+        adapted["local"] = [corpus.is_local for corpus in recipe.adaptation.corpora]
     return {
         "base_revision": model.revision(recipe),
         "base_is_local": recipe.base_is_local,
-        "adaptation": runs.load_results(adapted) if recipe.adaptation else None,
+        "adaptation": adapted,
     }
