@@ -370,7 +370,7 @@ def test_it_says_where_the_model_fails() -> None:
         "| rating | reviews | accuracy |",
         "| 4 | 100 | 81.00% |",
         "Under a probability of 71.00% the answer is best shown as unsure",
-        "That are 6.25% of the test reviews, of which it gets 58.00% right; of all others, 93.71%.",
+        "That is 6.25% of the test reviews, of which it gets 58.00% right; of all others, 93.71%.",
         "| plain | 26 | 96.15% |",
         "| all | 53 | 84.91% |",
         "| flip_word | 18 | 50.00% |",
