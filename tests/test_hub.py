@@ -104,6 +104,22 @@ def test_publishing_again_leaves_exactly_the_folder(hub: RunningHub, run: Path) 
     assert left == set(fingerprint(run))
 
 
+def test_a_release_may_not_fall_behind_the_last_one(hub: RunningHub, run: Path) -> None:
+    assert publish(hub, run, "--to", "demo/release").returncode == 0
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    passed = results["weaknesses"]["behaviour"]["sentences"]["all"]
+    before = passed["accuracy"]
+    for points, refused in [(1.9, False), (2.1, True)]:
+        passed["accuracy"] = before = before - points / 100
+        (run / "results.json").write_text(json.dumps(results), encoding="utf-8")
+        done = publish(hub, run, "--to", "demo/release")
+        assert (done.returncode == 1) is refused, done.stderr
+    assert f"passes {100 * before:.1f}% of the behaviour suite's sentences" in done.stderr
+    assert "add --allow-worse" in done.stderr
+    assert len(commits(hub, "demo/release")) == 3
+    assert publish(hub, run, "--to", "demo/release", "--allow-worse").returncode == 0
+
+
 def test_private_stays_private(hub: RunningHub, run: Path) -> None:
     done = publish(hub, run, "--to", "demo/secret", "--private", "--space", "demo/secret-page")
     assert done.returncode == 0, done.stderr

@@ -48,6 +48,10 @@ CheckpointsTo = Annotated[
 ]
 To = Annotated[str, typer.Option("--to", metavar="USER/REPO", help="the model repository")]
 Private = Annotated[bool, typer.Option("--private", help="create the repositories private")]
+AllowWorse = Annotated[
+    bool,
+    typer.Option("--allow-worse", help="replace a model that passes more of the behaviour suite"),
+]
 Space = Annotated[
     str | None, typer.Option(metavar="USER/SPACE", help="deploy the app as this Space as well")
 ]
@@ -143,9 +147,10 @@ def publish(
     to: To,
     private: Private = False,
     space: Space = None,
+    allow_worse: AllowWorse = False,
 ) -> None:
     """Push a run folder to the Hub in one commit, and check what arrived."""
-    _publish(run, to, private, space)
+    _publish(run, to, private, space, allow_worse)
 
 
 @app.command(
@@ -162,6 +167,7 @@ def run(
     checkpoints_to: CheckpointsTo = None,
     private: Private = False,
     space: Space = None,
+    allow_worse: AllowWorse = False,
 ) -> None:
     """Adapt where the recipe asks for it, fit, evaluate, export and publish.
 
@@ -180,7 +186,7 @@ def run(
         return
     _evaluate(folder)
     export(folder)
-    _publish(folder, to, private, space)
+    _publish(folder, to, private, space, allow_worse)
 
 
 @app.command(
@@ -290,10 +296,10 @@ def _evaluate(folder: Path) -> None:
     _show(results["metrics"])
 
 
-def _publish(folder: Path, to: str, private: bool, space: str | None) -> None:
+def _publish(folder: Path, to: str, private: bool, space: str | None, allow_worse: bool) -> None:
     from train import hub
 
-    done = hub.publish(folder, to, private, space)
+    done = hub.publish(folder, to, private, space, allow_worse)
     typer.echo(f'model  {done.url}\n       pipeline("sentiment-analysis", model="{done.repo_id}")')
     if done.space_url:
         typer.echo(f"space  {done.space_url}")

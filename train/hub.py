@@ -25,6 +25,7 @@ from huggingface_hub import (
     RepoCard,
     constants,
     get_token,
+    hf_hub_download,
     snapshot_download,
 )
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
@@ -38,6 +39,7 @@ from train.errors import HubError
 
 SPACE = Path(__file__).parent.parent / "space"
 LONG_REVIEW = "An opening that drags, and then it never lets go of you. " * 250  # 3,000 tokens
+MAX_FALL_POINTS = 2  # of the pass rate of the behaviour suite, from one release to the next
 KEPT_ON_HUB = {".gitattributes"}  # what the Hub itself put there
 
 
@@ -76,7 +78,13 @@ def check_target(to: str, private: bool, space: str | None) -> None:
             _check_private(api, space, "space", private)
 
 
-def publish(run: Path, to: str, private: bool = False, space: str | None = None) -> Published:
+def publish(
+    run: Path,
+    to: str,
+    private: bool = False,
+    space: str | None = None,
+    allow_worse: bool = False,
+) -> Published:
     """Put a run folder on the Hub in one commit, read it back, call it, and deploy its Space.
 
     Args:
@@ -84,6 +92,7 @@ def publish(run: Path, to: str, private: bool = False, space: str | None = None)
         to: The model repository, `user/name`.
         private: Whether to create the repositories private.
         space: The Space repository, if there is to be one.
+        allow_worse: Replace a model that passes clearly more of the behaviour suite.
 
     Raises:
         RunError: The folder is incomplete.
@@ -91,6 +100,8 @@ def publish(run: Path, to: str, private: bool = False, space: str | None = None)
     """
     runs.check_complete(run)
     check_target(to, private, space)
+    if not allow_worse:
+        _check_no_worse(run, to)
     rendered = card.render(runs.load_results(run), to)
     (run / "README.md").write_text(rendered, encoding="utf-8")
     files = runs.public_files(run)
@@ -105,6 +116,29 @@ def publish(run: Path, to: str, private: bool = False, space: str | None = None)
     with _explained(f"deploying the Space {space}", space=True):
         preloaded = [] if private else _read_by_space(files)  # the Hub preloads public ones only
         return Published(to, revision, url, _deploy(space, to, revision, private, preloaded))
+
+
+def _check_no_worse(run: Path, to: str) -> None:
+    """Raise `HubError` where what is published passes clearly more of the behaviour suite."""
+    with _explained(f"reading the results of {to}"):
+        if not HfApi().file_exists(to, "results.json"):
+            return
+        file = hf_hub_download(to, "results.json")
+    try:
+        there = json.loads(Path(file).read_text(encoding="utf-8"))
+        before = there.get("weaknesses", {}).get("behaviour", {})
+    except (ValueError, AttributeError):
+        return  # another project's
+    now = runs.load_results(run).get("weaknesses", {}).get("behaviour", {})
+    for part in before.keys() & now.keys():
+        theirs, ours = before[part]["all"], now[part]["all"]
+        fall = 100 * (theirs["accuracy"] - ours["accuracy"])
+        if theirs["n"] == ours["n"] and fall > MAX_FALL_POINTS:
+            raise HubError(
+                f"{run} passes {100 * ours['accuracy']:.1f}% of the behaviour suite's {part}, what "
+                f"{to} has now {100 * theirs['accuracy']:.1f}%; a release may fall by at most "
+                f"{MAX_FALL_POINTS} points — publish it elsewhere, or add --allow-worse"
+            )
 
 
 def push_checkpoint(checkpoint: Path, repo_id: str) -> None:

@@ -57,7 +57,8 @@ def run() -> None:
         client = client_environment(endpoint)
         typer.echo(f"local Hub at {endpoint}, stored in {HUB.name}/")
         seed(endpoint, recipe)
-        command = "run train/recipes/quickstart.yaml".split() + ["--to", MODEL, "--space", SPACE]
+        command = "run train/recipes/quickstart.yaml --allow-worse".split()
+        command += ["--to", MODEL, "--space", SPACE]
         typer.echo(f"$ python -m train {' '.join(command)}")
         trained = subprocess.run(
             [sys.executable, "-m", "train", *command], env=client, cwd=REPOSITORY, check=False
