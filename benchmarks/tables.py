@@ -11,6 +11,7 @@ from benchmarks import RESULTS, export, serve, train
 TRAINING_REVIEWS, EPOCHS = 25_000, 2  # of the recipe imdb-small
 # An hour of two cores like the measured ones, in dollars, as of November 2026: assumptions, to be
 # replaced by what you pay.
+TENTHS = ["imdb-small-tenth", "reviews-any-length-tenth"]
 MEASURED = {  # what -> end of the names of its results files
     "the machine of the tables below": "",
     "the same, 1,000 real IMDb reviews": "-imdb",
@@ -51,6 +52,34 @@ def cost_table() -> str:
             f"{hours:.1f} h | {100 * dollars * million:.0f} cents, {million:.1f} h |"
         )
     return "\n".join(lines)
+
+
+def short_table() -> str:
+    """What a mixture does for short input, in Markdown: accuracies, and pass rates of the suite."""
+    lines = [
+        "| model | IMDb reviews | SST-5 sentences | behaviour: sentences | of these, negations "
+        "| pairs that flip |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in TENTHS:
+        results, elsewhere = _load(name), _load(f"sst5-{name}")
+        imdb = results.get("datasets", {}).get("0") or results["metrics"]["test"]
+        behaviour = results["weaknesses"]["behaviour"]
+        shares = [
+            imdb["accuracy"],
+            elsewhere["metrics"]["test"]["accuracy"],
+            behaviour["sentences"]["all"]["accuracy"],
+            _pass_rate(behaviour["sentences"], "negation"),
+            _pass_rate(behaviour["pairs"], "flip_"),
+        ]
+        lines.append(f"| {name} | {' | '.join(f'{100 * share:.1f}%' for share in shares)} |")
+    return "\n".join(lines)
+
+
+def _pass_rate(kinds: dict[str, Any], part: str) -> float:
+    """Of the kinds with this in their name, together."""
+    found = [kind for name, kind in kinds.items() if part in name]
+    return float(sum(k["n"] * k["accuracy"] for k in found) / sum(k["n"] for k in found))
 
 
 def machines_table() -> str:
@@ -110,4 +139,4 @@ def _load(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print("\n\n".join([accuracy_table(), *speed_tables().values()]))
+    print("\n\n".join([accuracy_table(), short_table(), *speed_tables().values()]))

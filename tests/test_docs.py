@@ -69,6 +69,7 @@ def test_the_results_table_is_the_results() -> None:
     from benchmarks import tables
 
     assert tables.accuracy_table() in README
+    assert tables.short_table() in README
     for name, table in tables.speed_tables().items():
         assert table in README, name
 

@@ -20,7 +20,7 @@ from train.reviews import Split
 END = re.compile(r"([.!?][\"')\]]*)\s+(?=[\"'(\[]*[A-Z0-9])")
 BREAK = re.compile(r"<br\s*/?>")
 WORDS = range(3, 41)  # of a sentence that may stand alone
-AT_ONCE = 2000
+AT_ONCE = 100
 
 
 def cut(text: str) -> list[str]:
@@ -47,14 +47,12 @@ def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int
     kept: dict[int, list[dict[str, object]]] = {n: [] for n in range(len(recipe.labels))}
     share = most // len(recipe.labels)
     order = np.random.default_rng(recipe.split_seed).permutation(len(train))
-    with tqdm(total=share * len(kept), desc="sentences", unit="sentence") as bar:
-        for row in _judged(run, train, order, least, each, recipe.labels):
-            found = kept[recipe.labels.index(str(row["label"]))]
-            if len(found) < share:
-                found.append(row)
-                bar.update()
-            if all(len(rows) >= share for rows in kept.values()):
-                break
+    for row in _judged(run, train, order, least, each, recipe.labels):
+        found = kept[recipe.labels.index(str(row["label"]))]
+        if len(found) < share:
+            found.append(row)
+        if all(len(rows) >= share for rows in kept.values()):
+            break
     rows = [row for group in zip(*kept.values(), strict=False) for row in group]
     if not rows:
         raise RunError(
@@ -78,7 +76,8 @@ def _judged(
     except Unavailable as reason:
         raise RunError(f"{reason} (`python -m train export {run}`)") from reason
     seen: set[str] = set()
-    for start in range(0, len(order), AT_ONCE):
+    starts = range(0, len(order), AT_ONCE)
+    for start in tqdm(starts, desc="sentences", unit="review", unit_scale=AT_ONCE):
         part = order[start : start + AT_ONCE]
         sentences = [(i, sentence) for i in part for sentence in cut(train.texts[i])]
         answers = classifier.many([sentence for _, sentence in sentences])
