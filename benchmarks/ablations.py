@@ -9,12 +9,11 @@ so that it goes on where it was stopped.
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks import REPOSITORY, RESULTS, machine, save
+from benchmarks.record import train_command
 from train import quickstart, runs
 
 RUNS = REPOSITORY / "runs" / "ablations"
@@ -82,9 +81,8 @@ def _run(name: str, imdb: Path, reviews: int) -> dict[str, Any]:
         *VARIANTS[name],
     ]
     options = [part for setting in settings for part in ("--set", setting)]
-    command = [sys.executable, "-m", "train", "fit", "imdb-small", "--out", str(folder), *options]
-    resume = ["--resume"] if (folder / "recipe.yaml").exists() else []
-    subprocess.run([*command, *resume], cwd=REPOSITORY, check=True)
+    options += ["--resume"] * (folder / "recipe.yaml").exists()
+    train_command({}, "fit", "imdb-small", "--out", str(folder), *options)
     results = runs.load_results(folder)
     validation = results["metrics"]["validation"]
     return {

@@ -40,15 +40,15 @@ def main() -> None:
     given = parser.parse_args()
     from train import model
     from train.reviews import Split
-    from train.tokens import Tokens, encode
+    from train.tokens import encode
 
     texts, labels = reviews.load(given.data, given.reviews + CALIBRATION)
     classifier, tokenizer = model.load(str(given.model))
     whole = replace(encode(tokenizer, Split(texts, labels)), type_ids=None)
     limit = classifier.config.max_position_embeddings
     tokens, rest = (
-        Tokens(whole.ids[part], whole.labels[part]).cut(limit, "head_tail")
-        for part in [slice(given.reviews), slice(given.reviews, None)]
+        whole.take(rows).cut(limit, "head_tail")
+        for rows in np.split(np.arange(len(texts)), [given.reviews])
     )
     texts = texts[: given.reviews]
     with tempfile.TemporaryDirectory() as folder:

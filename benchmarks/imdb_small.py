@@ -11,16 +11,13 @@ reviews.
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks import REPOSITORY, RESULTS
+from benchmarks.record import seed, train_command
 from train import quickstart, recipe, runs
 
-REPOSITORY = Path(__file__).parent.parent
-RESULTS = REPOSITORY / "benchmarks" / "results"
 TO = "demo/imdb-small-2k"
 # A twelfth of the reviews wants smaller and gentler updates; what the recipe's own numbers gave
 # over three epochs stands in results/imdb-small-2k-512.json.
@@ -39,7 +36,7 @@ def main() -> None:
     chosen = recipe.load("imdb-small")
     most = str(arguments.reviews)
     with quickstart.local_hub() as endpoint, tempfile.TemporaryDirectory() as scratch:
-        seed_imdb(endpoint, arguments.imdb, chosen.datasets[0])
+        seed(endpoint, chosen.datasets[0], arguments.imdb, ["train", "test"])
         quickstart.seed_base(endpoint, chosen)
         client = quickstart.client_environment(endpoint)
         sizes = [f"max_train={most}", f"max_test={most}", f"max_validation={int(most) // 4}"]
@@ -64,33 +61,6 @@ def main() -> None:
         RESULTS / "quickstart.json", runs.load_results(REPOSITORY / "runs/quickstart")
     )
     print(f"wrote {RESULTS}")
-
-
-def seed_imdb(endpoint: str, folder: Path, dataset: recipe.Dataset) -> None:
-    """Put IMDb on the Hub under its own name, with the layout and the revision of the real one."""
-    from huggingface_hub import CommitOperationAdd, HfApi
-
-    api = HfApi(endpoint=endpoint, token=quickstart.ADMIN)
-    api.create_repo(dataset.source, repo_type="dataset", exist_ok=True)
-    api.create_commit(
-        dataset.source,
-        repo_type="dataset",
-        operations=[
-            CommitOperationAdd(
-                f"plain_text/{split}-00000-of-00001.parquet", folder / f"{split}.parquet"
-            )
-            for split in ["train", "test"]
-        ],
-        commit_message="IMDb",
-    )
-    assert dataset.revision
-    api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision, exist_ok=True)
-
-
-def train_command(client: dict[str, str], *arguments: str) -> None:
-    """Run `python -m train` as a client of the local Hub."""
-    command = [sys.executable, "-m", "train", *arguments]
-    subprocess.run(command, env={**os.environ, **client}, cwd=REPOSITORY, check=True)
 
 
 if __name__ == "__main__":

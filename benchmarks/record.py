@@ -10,12 +10,14 @@ Hub under their own names; then the recipe is run and published there. What was 
 """
 
 import argparse
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks import REPOSITORY, RESULTS
-from benchmarks.imdb_small import train_command
 from train import quickstart, recipe, runs
 
 SST5 = {"train": "train", "dev": "validation", "test": "test"}  # file -> split
@@ -79,6 +81,12 @@ def seed(endpoint: str, dataset: recipe.Dataset, folder: Path, files: list[str])
         )
     assert dataset.revision
     api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision, exist_ok=True)
+
+
+def train_command(client: dict[str, str], *arguments: str) -> None:
+    """Run `python -m train` in the environment of a client of some Hub."""
+    command = [sys.executable, "-m", "train", *arguments]
+    subprocess.run(command, env={**os.environ, **client}, cwd=REPOSITORY, check=True)
 
 
 if __name__ == "__main__":

@@ -110,6 +110,15 @@ def write_toy_csv(path: Path) -> Path:
     return path
 
 
+def fit_toy_run(folder: Path, base: Path) -> Path:
+    """A run of the toy reviews in a folder, fitted."""
+    from train import recipe, stages
+
+    source = write_toy_csv(folder / "reviews.csv")
+    stages.fit(recipe.load("quickstart", toy_settings(source, base)), folder / "tiny")
+    return folder / "tiny"
+
+
 @pytest.fixture
 def toy_csv(tmp_path: Path) -> Path:
     """`toy_reviews` as a CSV file."""

@@ -137,9 +137,9 @@ def test_a_split_that_is_missing_is_named(tmp_path: Path) -> None:
 
     corpus = write_corpus(tmp_path / "corpus.jsonl", ["a", "b"])
     with pytest.raises(DataError, match=r"no split 'unsupervised' — it has: train"):
-        sources.column(Corpus(source=str(corpus)), "text")
+        sources.texts(Corpus(source=str(corpus)))
     with pytest.raises(DataError, match=r"no column 'body' — it has: text"):
-        sources.column(Corpus(source=str(corpus), split="train"), "body")
+        sources.texts(Corpus(source=str(corpus), split="train", text="body"))
 
 
 def objective(tokenizer: Any) -> adapt.Objective:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import toy_settings, write_toy_csv
+from conftest import fit_toy_run
 from transformers import AutoModelForSequenceClassification, DistilBertConfig, RobertaConfig
 
-from train import export, first_token, recipe, runs, stages
+from train import export, first_token, runs
 from train.errors import RunError
 from train.tokens import Tokens
 
@@ -17,10 +17,7 @@ from train.tokens import Tokens
 @pytest.fixture(scope="module")
 def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that is fitted, not yet exported."""
-    folder = tmp_path_factory.mktemp("runs")
-    source = write_toy_csv(folder / "reviews.csv")
-    stages.fit(recipe.load("quickstart", toy_settings(source, tiny_base)), folder / "tiny")
-    return folder / "tiny"
+    return fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base)
 
 
 def test_writes_both_files_and_the_figures(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

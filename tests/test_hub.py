@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import REPOSITORY, toy_settings
+from conftest import REPOSITORY, fit_toy_run
 from hubserver import READ, WRITE, RunningHub, running_hub
 from huggingface_hub import HfApi
 
@@ -17,14 +17,9 @@ from huggingface_hub import HfApi
 @pytest.fixture(scope="module")
 def finished_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run folder of the tiny model."""
-    from conftest import write_toy_csv
+    from train import card, export, stages
 
-    from train import card, export, recipe, stages
-
-    folder = tmp_path_factory.mktemp("runs")
-    source = write_toy_csv(folder / "reviews.csv")
-    run = folder / "tiny"
-    stages.fit(recipe.load("quickstart", toy_settings(source, tiny_base)), run)
+    run = fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base)
     results = stages.evaluate(run)
     (run / "README.md").write_text(card.render(results, "user/tiny"), encoding="utf-8")
     export.export(run)

@@ -4,18 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import toy_settings, write_toy_csv
+from conftest import fit_toy_run
 
-from train import export, recipe, reviews, runs, sentences, stages
+from train import export, reviews, runs, sentences
 from train.errors import RunError
 
 
 @pytest.fixture(scope="module")
 def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs")
-    source = write_toy_csv(folder / "reviews.csv")
-    stages.fit(recipe.load("quickstart", toy_settings(source, tiny_base)), folder / "tiny")
-    return folder / "tiny"
+    return fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_validation_figures_are_those_of_the_saved_model(
     fitted: Path, fit_results: dict[str, Any]
 ) -> None:
     validation = reviews.load(runs.load_recipe(fitted))["validation"]
-    scored = stages.score(str(fitted), validation)["metrics"]
+    scored = stages.score(*model.load(str(fitted)), validation)["metrics"]
     for key, value in fit_results["metrics"]["validation"].items():
         np.testing.assert_allclose(scored[key], value, atol=1e-5, err_msg=key)
 
@@ -178,7 +178,7 @@ def test_pipeline_says_what_evaluate_says(evaluated: Path) -> None:
     predicted = [classify.model.config.label2id[answer["label"]] for answer in answers]
     right = sum(ours == label for ours, label in zip(predicted, test.labels, strict=True))
     assert right / len(test) == runs.load_results(evaluated)["metrics"]["test"]["accuracy"]
-    scored = stages.score(str(evaluated), test)
+    scored = stages.score(*model.load(str(evaluated)), test)
     confidence = torch.from_numpy(scored["logits"]).softmax(dim=1).max(dim=1).values
     assert [answer["score"] for answer in answers] == pytest.approx(confidence.tolist(), abs=1e-5)
 
@@ -276,7 +276,7 @@ def test_pairs_and_three_labels_go_all_the_way(tiny_base: Path, tmp_path: Path) 
 
 def test_predictions_do_not_depend_on_the_company(fitted: Path) -> None:
     test = reviews.load(runs.load_recipe(fitted))["test"]
-    together = stages.score(str(fitted), test)["logits"]
+    together = stages.score(*model.load(str(fitted)), test)["logits"]
     classifier, tokenizer = model.load(str(fitted))
     tokens = encode(tokenizer, test)
     alone = evaluation.predict(classifier, tokens, tokenizer.pad_token_id, batch_tokens=16)
@@ -293,7 +293,7 @@ def test_validation_figures_are_those_of_a_caller_in_fp32(
     command = [sys.executable, "-m", "train", "fit", "quickstart", "--out", str(run), *options]
     subprocess.run(command, cwd=REPOSITORY, check=True)
     validation = reviews.load(recipes.load("quickstart", settings))["validation"]
-    again = stages.score(str(run), validation)["metrics"]
+    again = stages.score(*model.load(str(run)), validation)["metrics"]
     assert again["nll"] == pytest.approx(
         runs.load_results(run)["metrics"]["validation"]["nll"], abs=1e-6
     )

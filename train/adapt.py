@@ -21,13 +21,12 @@ from train import loop, model, reviews, runs, sources, stages
 from train.errors import DataError, ModelError, RecipeError
 from train.recipe import Adaptation, Recipe
 from train.reviews import Split
-from train.tokens import Tokens, batches, encode, pad
+from train.tokens import Tokens, batches, encode, tensors
 
 # Of an encoder's masked-language model: the dense layer, its norm, and the bias of each word.
 HEADS = {
-    "bert": ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm")
-    + ("cls.predictions.decoder",),
-    "distilbert": ("vocab_transform", "vocab_layer_norm", "vocab_projector"),
+    "bert": [f"cls.predictions.{n}" for n in ["transform.dense", "transform.LayerNorm", "decoder"]],
+    "distilbert": ["vocab_transform", "vocab_layer_norm", "vocab_projector"],
 }
 KEPT, REPLACED = 0.1, 0.1  # of the chosen tokens; the rest become [MASK]
 
@@ -51,8 +50,7 @@ def adapt(
             f"the recipe {recipe.name} has no `adaptation` — add one, for instance "
             "--set 'adaptation={corpora: [{source: unlabelled.csv, split: train}]}'"
         )
-    numbers = recipe.adaptation.training()
-    shaped = recipe.model_copy(update=numbers)
+    shaped = recipe.model_copy(update=recipe.adaptation.training())
     accelerator = loop.accelerator_for(shaped)
     if resume:
         runs.check_resumable(folder, recipe)
@@ -101,7 +99,7 @@ def corpus(recipe: Recipe, adaptation: Adaptation) -> tuple[list[str], dict[str,
     left_out = {"blank": 0, "texts held out": 0, "read already": 0}
     rows = list(splits["train"].texts) if adaptation.with_train else []
     for source in adaptation.corpora:
-        rows += [str(text or "") for text in sources.column(source, source.text)]
+        rows += [str(text or "") for text in sources.texts(source)]
     for text in rows:
         key = reviews.folded(text)
         reason = "blank" if not key else "texts held out" if key in held else ""
@@ -156,9 +154,8 @@ def build(recipe: Recipe) -> tuple[MaskedModel, Any]:
             "another base_model, or leave it out with --set adaptation=null"
         )
     dense, norm, projector = (full.get_submodule(name) for name in HEADS[kind])
-    return MaskedModel(full.base_model, dense, norm, nn.Parameter(projector.bias.detach())), (
-        tokenizer
-    )
+    masked = MaskedModel(full.base_model, dense, norm, nn.Parameter(projector.bias.detach()))
+    return masked, tokenizer
 
 
 class Objective:
@@ -195,23 +192,17 @@ class Objective:
     def corrupt(self, ids: torch.Tensor, training: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids with some tokens masked, replaced or (to be guessed all the same) kept."""
         generator = None if training else torch.Generator().manual_seed(len(ids))
-        drawn = torch.rand(ids.shape, generator=generator)
-        chosen = (drawn < self.fraction) & ~torch.isin(ids, self.special)
-        chosen |= self._one_each(ids, drawn, chosen)
+        plain = ~torch.isin(ids, self.special)
+        drawn = torch.rand(ids.shape, generator=generator).masked_fill(~plain, 2)
+        # Of a text of which nothing would be chosen, the token that came nearest.
+        nearest = functional.one_hot(drawn.argmin(dim=1), ids.shape[1]).bool() & plain
+        chosen = drawn < self.fraction
+        chosen |= nearest & ~chosen.any(dim=1, keepdim=True)
         lot = torch.rand(ids.shape, generator=generator)
         others = torch.randint(self.words, ids.shape, generator=generator)
-        replacement = torch.where(lot < KEPT, ids, torch.where(lot < KEPT + REPLACED, others, ids))
+        replacement = torch.where(lot < KEPT, ids, others)
         replacement = replacement.masked_fill(lot >= KEPT + REPLACED, self.mask_id)
         return torch.where(chosen, replacement, ids), chosen
-
-    def _one_each(
-        self, ids: torch.Tensor, drawn: torch.Tensor, chosen: torch.Tensor
-    ) -> torch.Tensor:
-        """For texts of which nothing was chosen, the token that came nearest."""
-        plain = ~torch.isin(ids, self.special)
-        nearest = drawn.masked_fill(~plain, 2).argmin(dim=1)
-        one = functional.one_hot(nearest, ids.shape[1]).bool() & plain
-        return one & ~chosen.any(dim=1, keepdim=True)
 
 
 def perplexity(masked: MaskedModel, tokens: Tokens, objective: Objective) -> float:
@@ -221,10 +212,7 @@ def perplexity(masked: MaskedModel, tokens: Tokens, objective: Objective) -> flo
     total = count = 0.0
     with torch.inference_mode():
         for rows in batches(tokens.lengths, 4096, seed=None):
-            batch = {
-                k: torch.from_numpy(v).to(device)
-                for k, v in pad(tokens, rows, objective.pad_id).items()
-            }
+            batch = tensors(tokens, rows, objective.pad_id, device)
             sums, counts = objective.losses(masked, batch)
             total, count = total + float(sums.sum()), count + float(counts.sum())
     return math.exp(total / count)
@@ -243,8 +231,4 @@ def chunks(tokens: Tokens, most: int) -> Tokens:
 def _held_out(tokens: Tokens, texts: int, seed: int) -> tuple[Tokens, Tokens]:
     """Training chunks and, chosen at random, as many chunks to measure on as asked."""
     order = np.random.default_rng(seed).permutation(len(tokens.ids))
-
-    def take(rows: Any) -> Tokens:
-        return Tokens([tokens.ids[i] for i in rows], tokens.labels[rows])
-
-    return take(np.sort(order[texts:])), take(np.sort(order[:texts]))
+    return tokens.take(np.sort(order[texts:])), tokens.take(np.sort(order[:texts]))

@@ -4,6 +4,7 @@ In: logits and labels. Out: the `metrics` and `slices` of results.json, and PNG 
 are made in fp32 on whole reviews, the way `pipeline()` makes them.
 """
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from train.classification_report.classification_report import BINS
 from train.cpu import PASS_TOKENS
-from train.tokens import Tokens, batches, pad
+from train.tokens import Tokens, batches, tensors
 
 FloatArray = npt.NDArray[np.float32]
 LENGTHS = [0, 64, 128, 256, 512, 1024, 4096]  # edges of the slices, in tokens
@@ -37,10 +38,7 @@ def predict(
         tqdm(total=len(tokens.ids), desc=f"score {name}", unit="review") as bar,
     ):
         for rows in groups:
-            batch = {
-                key: torch.from_numpy(value).to(device)
-                for key, value in pad(tokens, rows, pad_id).items()
-            }
+            batch = tensors(tokens, rows, pad_id, device)
             logits[rows] = model(**batch).logits.float().cpu().numpy()
             bar.update(len(rows))
     return logits
@@ -68,16 +66,27 @@ def metrics(logits: FloatArray, labels: Any) -> dict[str, Any]:
 
 def slices(logits: FloatArray, tokens: Tokens) -> dict[str, dict[str, Any]]:
     """Accuracy by length of the review, in tokens; only the bands that hold a review."""
-    correct = logits.argmax(axis=1) == tokens.labels
-    found: dict[str, Any] = {}
-    for low, high in zip(LENGTHS, [*LENGTHS[1:], None], strict=True):
-        inside = tokens.lengths > low
-        if high is not None:
-            inside &= tokens.lengths <= high
-        if inside.any():
-            name = f"{low + 1}-{high}" if high else f"{low + 1}+"
-            found[name] = {"n": int(inside.sum()), "accuracy": float(correct[inside].mean())}
-    return {"length_tokens": found}
+    lengths = tokens.lengths
+    found = {
+        f"{low + 1}-{high}": (lengths > low) & (lengths <= high)
+        for low, high in itertools.pairwise(LENGTHS)
+    }
+    found[f"{LENGTHS[-1] + 1}+"] = lengths > LENGTHS[-1]
+    return {"length_tokens": bands(found, logits.argmax(axis=1) == tokens.labels)}
+
+
+def bands(chosen: dict[str, Any], right: Any) -> dict[str, dict[str, Any]]:
+    """Of each band that holds a row, how many and the share that is right.
+
+    Args:
+        chosen: Name -> which rows it has, (rows,) of bool.
+        right: Which rows are right, (rows,) of bool.
+    """
+    return {
+        name: {"n": int(rows.sum()), "accuracy": float(right[rows].mean())}
+        for name, rows in chosen.items()
+        if rows.any()
+    }
 
 
 def save_predictions(file: Path, logits: FloatArray, labels: list[str]) -> None:

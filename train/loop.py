@@ -27,7 +27,7 @@ from train.errors import Diverged, Interrupted, RecipeError
 from train.recipe import Recipe
 from train.reviews import IntArray
 from train.signals import StopRequest
-from train.tokens import Tokens, batches, pad
+from train.tokens import Tokens, batches, tensors
 
 LOG_POINTS = 200  # points of the training curve, however long the run
 
@@ -82,6 +82,11 @@ class Run:
         device = self.accelerator.device.type
         usual = cpu.PASS_TOKENS if device == "cpu" else self.recipe.batch_tokens
         return self.recipe.pass_tokens or usual
+
+    @property
+    def means(self) -> dict[str, torch.Tensor]:
+        """The averaged weights; empty without an average."""
+        return self.average.means if self.average else {}
 
     @cached_property
     def reviews_per_update(self) -> float:
@@ -171,8 +176,7 @@ def fit(
         run.average = Average(model, recipe.average_decay)
     progress = Progress()
     if resume and (last := checkpoints.newest(folder)):
-        means = run.average.means if run.average else {}
-        progress = checkpoints.load(last, model, optimizer, accelerator.scaler, means)
+        progress = checkpoints.load(last, model, optimizer, accelerator.scaler, run.means)
         tqdm.write(f"resuming from update {progress.step} of {len(plan)} ({last})")
     save = _Saver(run, model, folder, progress, after_checkpoint)
     _train(run, progress, save)
@@ -292,7 +296,7 @@ class _Saver:
                 self.run.optimizer,
                 self.run.accelerator.scaler,
                 self.progress,
-                self.run.average.means if self.run.average else {},
+                self.run.means,
             )
             if self.after:
                 self.after(saved)
@@ -410,10 +414,7 @@ def _passes(run: Run, step: int) -> int:
 def _losses(run: Run, model: Any, tokens: Tokens, rows: IntArray) -> torch.Tensor:
     """What the objective says of each review, (reviews,)."""
     device = run.accelerator.device
-    batch = {
-        key: torch.from_numpy(value).to(device, non_blocking=True)
-        for key, value in pad(tokens, rows, run.pad_id).items()
-    }
+    batch = tensors(tokens, rows, run.pad_id, device)
     labels = torch.from_numpy(tokens.labels[rows]).to(device, non_blocking=True)
     with run.accelerator.autocast():
         return run.objective(model, batch, labels)

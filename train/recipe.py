@@ -48,14 +48,24 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Dataset(Section):
-    """Where labelled reviews come from, and which columns hold what."""
+class Source(Section):
+    """Where rows come from: a dataset on the Hub, a file or a folder."""
 
     source: str = Field(
         min_length=1, description="a Hub dataset id, or a CSV, TSV, JSONL, Parquet file or folder"
     )
     revision: str | None = Field(None, description="commit or tag of a Hub dataset")
     config: str | None = Field(None, description="configuration of a Hub dataset that has several")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether `source` names a file or folder rather than a Hub dataset."""
+        return is_local(self.source) or Path(self.source).suffix in FILES
+
+
+class Dataset(Source):
+    """Where labelled reviews come from, and which columns hold what."""
+
     text: str = Field("text", description="column of the review")
     text_pair: str | None = Field(None, description="column of a second text, for text pairs")
     label: str = Field("label", description="column of the label")
@@ -88,25 +98,12 @@ class Dataset(Section):
         # YAML reads `1:` as an integer; labels are compared as text.
         return {label_key(k): v for k, v in value.items()} if isinstance(value, dict) else value
 
-    @property
-    def is_local(self) -> bool:
-        """Whether `source` names a file or folder rather than a Hub dataset."""
-        return is_local(self.source) or Path(self.source).suffix in FILES
 
-
-class Corpus(Section):
+class Corpus(Source):
     """Where texts without labels come from."""
 
-    source: str = Field(min_length=1, description="as in datasets")
-    revision: str | None = Field(None, description="commit or tag of a Hub dataset")
-    config: str | None = Field(None, description="configuration of a Hub dataset that has several")
     split: str = Field("unsupervised", description="the split to read; a single file is `train`")
     text: str = Field("text", description="column of the text")
-
-    @property
-    def is_local(self) -> bool:
-        """As for a `Dataset`."""
-        return is_local(self.source) or Path(self.source).suffix in FILES
 
 
 class Adaptation(Section):

@@ -120,6 +120,11 @@ def check_complete(folder: Path) -> None:
         raise RunError(
             f"{folder} was never evaluated — `python -m train evaluate {folder}` comes first"
         )
+    check_exported(folder)
+
+
+def check_exported(folder: Path) -> None:
+    """Raise `RunError` unless the ONNX model is there."""
     if not (folder / "onnx" / "model.onnx").is_file():
         raise RunError(
             f"{folder} has no ONNX files — `python -m train export {folder}` comes first"

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from train import reviews, runs
 from train.errors import RunError
-from train.reviews import Split
+from train.reviews import IntArray, Split
 
 END = re.compile(r"([.!?][\"')\]]*)\s+(?=[\"'(\[]*[A-Z0-9])")
 BREAK = re.compile(r"<br\s*/?>")
@@ -42,13 +42,14 @@ def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int
     Raises:
         RunError: The run isn't exported, or no sentence is sure enough.
     """
+    runs.check_exported(run)
     recipe = runs.load_recipe(run)
     train = reviews.load(recipe)["train"]
-    kept: dict[int, list[dict[str, object]]] = {n: [] for n in range(len(recipe.labels))}
+    kept: dict[str, list[dict[str, object]]] = {label: [] for label in recipe.labels}
     share = most // len(recipe.labels)
     order = np.random.default_rng(recipe.split_seed).permutation(len(train))
     for row in _judged(run, train, order, least, each, recipe.labels):
-        found = kept[recipe.labels.index(str(row["label"]))]
+        found = kept[str(row["label"])]
         if len(found) < share:
             found.append(row)
         if all(len(rows) >= share for rows in kept.values()):
@@ -66,15 +67,12 @@ def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int
 
 
 def _judged(
-    run: Path, train: Split, order: "np.ndarray", least: float, each: int, labels: list[str]
+    run: Path, train: Split, order: IntArray, least: float, each: int, labels: list[str]
 ) -> Iterator[dict[str, object]]:
     """Sentences that are sure enough, the surest of each review, review by review."""
-    from space.classifier import Classifier, Unavailable, Verdict
+    from space.classifier import Classifier, Verdict
 
-    try:
-        classifier = Classifier.from_folder(run)
-    except Unavailable as reason:
-        raise RunError(f"{reason} (`python -m train export {run}`)") from reason
+    classifier = Classifier.from_folder(run)
     seen: set[str] = set()
     starts = range(0, len(order), AT_ONCE)
     for start in tqdm(starts, desc="sentences", unit="review", unit_scale=AT_ONCE):
@@ -88,8 +86,8 @@ def _judged(
             if score >= least:
                 found.setdefault(int(i), []).append((score, sentence))
         for i, scored in found.items():
+            label = labels[train.labels[i]]
             for score, sentence in sorted(scored, reverse=True)[:each]:
                 if (key := reviews.folded(sentence)) not in seen:
                     seen.add(key)
-                    label = labels[train.labels[i]]
                     yield {"text": sentence, "label": label, "score": round(score, 4)}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train.errors import DataError
-from train.recipe import FILES, Corpus, Dataset
+from train.recipe import FILES, Corpus, Dataset, Source
 
 if TYPE_CHECKING:
     import datasets
@@ -25,12 +25,7 @@ def read(source: Dataset) -> "dict[str, datasets.Dataset]":
     Raises:
         DataError: The source is missing, unreadable, ragged, not UTF-8, or lacks a column.
     """
-    splits = _read_local(source) if source.is_local else _read_hub(source)
-    for name in {source.train, source.validation, source.test} - {None}:
-        if name not in splits:
-            raise DataError(
-                f"{source.source} has no split {name!r} — it has: {', '.join(sorted(splits))}"
-            )
+    splits = _read(source, {source.train, source.validation, source.test} - {None})
     wanted = [source.text, source.label, source.text_pair, source.group, *source.minimum]
     for column in filter(None, wanted):
         columns = splits[source.train].column_names
@@ -42,23 +37,19 @@ def read(source: Dataset) -> "dict[str, datasets.Dataset]":
     return splits
 
 
-def column(corpus: Corpus, name: str) -> list[Any]:
-    """One column of one split, without a look at the others.
+def texts(corpus: Corpus) -> list[Any]:
+    """The texts of a corpus, None where one is missing.
 
     Raises:
         DataError: As for `read`.
     """
-    splits = _read_local(corpus) if corpus.is_local else _read_hub(corpus)
-    if corpus.split not in splits:
+    split = _read(corpus, {corpus.split})[corpus.split]
+    if corpus.text not in split.column_names:
         raise DataError(
-            f"{corpus.source} has no split {corpus.split!r} — it has: {', '.join(sorted(splits))}"
+            f"{corpus.source} has no column {corpus.text!r} — it has: "
+            f"{', '.join(split.column_names)}"
         )
-    split = splits[corpus.split]
-    if name not in split.column_names:
-        raise DataError(
-            f"{corpus.source} has no column {name!r} — it has: {', '.join(split.column_names)}"
-        )
-    return list(split[name])
+    return list(split[corpus.text])
 
 
 def revision(source: Dataset) -> str | None:
@@ -70,7 +61,18 @@ def revision(source: Dataset) -> str | None:
     return HfApi().dataset_info(source.source).sha
 
 
-def _read_hub(source: Dataset | Corpus) -> "dict[str, datasets.Dataset]":
+def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
+    """All splits, of which these must be there."""
+    splits = _read_local(source) if source.is_local else _read_hub(source)
+    for name in names:
+        if name not in splits:
+            raise DataError(
+                f"{source.source} has no split {name!r} — it has: {', '.join(sorted(splits))}"
+            )
+    return splits
+
+
+def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
     from datasets import load_dataset
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
@@ -88,7 +90,7 @@ def _read_hub(source: Dataset | Corpus) -> "dict[str, datasets.Dataset]":
     return _by_name(loaded)
 
 
-def _read_local(source: Dataset | Corpus) -> "dict[str, datasets.Dataset]":
+def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
     from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
 

@@ -93,7 +93,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     test = reviews.load(recipe)["test"]
     runs.check_split(folder, "test", test.sha256())
     classifier, tokenizer = model.load(str(folder))
-    scored = _score(classifier, tokenizer, test)
+    scored = score(classifier, tokenizer, test)
     logits, labels = scored["logits"], scored["labels"]
     results["metrics"]["test"] = scored["metrics"]
     results["slices"] = scored["slices"]
@@ -102,7 +102,9 @@ def evaluate(folder: Path) -> dict[str, Any]:
 
     def predict(texts: Sequence[str]) -> evaluation.FloatArray:
         split = reviews.Split(list(texts), [0] * len(texts))
-        return _logits(classifier, encode(tokenizer, split, "texts"), tokenizer.pad_token_id)
+        return _logits(
+            classifier, encode(tokenizer, split, "texts"), tokenizer.pad_token_id, "texts"
+        )
 
     errors = weaknesses.confident_errors(logits, labels)
     results["weaknesses"] = {
@@ -126,7 +128,7 @@ def evaluate_elsewhere(
     classifier, tokenizer = model.load(source, revision)
     labels = [classifier.config.id2label[i] for i in range(classifier.config.num_labels)]
     found = reviews.read_split(dataset, split, labels, most)
-    scored = _score(classifier, tokenizer, found)
+    scored = score(classifier, tokenizer, found)
     return {
         "model": {"source": source, "revision": revision},
         "environment": runs.environment(str(classifier.device)),
@@ -134,12 +136,6 @@ def evaluate_elsewhere(
         "metrics": {split: scored["metrics"]},
         "slices": scored["slices"],
     }
-
-
-def score(source: str, split: "Split") -> dict[str, Any]:
-    """A saved model's logits on a split, with metrics and slices."""
-    classifier, tokenizer = model.load(source)
-    return _score(classifier, tokenizer, split)
 
 
 def device_name(accelerator: "Accelerator") -> str:
@@ -151,10 +147,11 @@ def device_name(accelerator: "Accelerator") -> str:
     return f"{accelerator.device.type}: {name}{processes}"
 
 
-def _score(classifier: Any, tokenizer: Any, split: "Split") -> dict[str, Any]:
+def score(classifier: Any, tokenizer: Any, split: "Split") -> dict[str, Any]:
+    """A model's logits on a split, with metrics and slices."""
     classifier.to("cuda" if torch.cuda.is_available() else "cpu")
     tokens = encode(tokenizer, split, "test")
-    logits = _logits(classifier, tokens, tokenizer.pad_token_id)
+    logits = _logits(classifier, tokens, tokenizer.pad_token_id, "test")
     right = logits.argmax(axis=1) == tokens.labels
     return {
         "logits": logits,
@@ -165,10 +162,10 @@ def _score(classifier: Any, tokenizer: Any, split: "Split") -> dict[str, Any]:
     }
 
 
-def _logits(classifier: Any, tokens: Tokens, pad_id: int) -> evaluation.FloatArray:
+def _logits(classifier: Any, tokens: Tokens, pad_id: int, name: str) -> evaluation.FloatArray:
     """Of whole texts; of one beyond the model's reach, of its beginning and end."""
     cut = tokens.cut(classifier.config.max_position_embeddings, "head_tail")
-    return evaluation.predict(classifier, cut, pad_id, name="test")
+    return evaluation.predict(classifier, cut, pad_id, name=name)
 
 
 def _by_dataset(

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from train.reviews import IntArray, Split
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
 
@@ -31,6 +32,11 @@ class Tokens:
     def lengths(self) -> IntArray:
         """Tokens of each review, (reviews,)."""
         return np.array([len(ids) for ids in self.ids], dtype=np.int64)
+
+    def take(self, rows: IntArray) -> "Tokens":
+        """The given reviews, in that order."""
+        types = None if self.type_ids is None else [self.type_ids[i] for i in rows]
+        return Tokens([self.ids[i] for i in rows], self.labels[rows], types)
 
     def cut(self, most: int, truncation: Literal["head", "head_tail"]) -> "Tokens":
         """Each review at no more than `most` tokens, [CLS] and [SEP] among them.
@@ -100,6 +106,18 @@ def pad(tokens: Tokens, rows: IntArray, pad_id: int) -> dict[str, IntArray]:
     if tokens.type_ids is not None:
         batch["token_type_ids"] = _rectangle([tokens.type_ids[i] for i in rows], width, 0)
     return batch
+
+
+def tensors(
+    tokens: Tokens, rows: IntArray, pad_id: int, device: "torch.device"
+) -> "dict[str, torch.Tensor]":
+    """A batch as `pad` makes it, on a device."""
+    import torch
+
+    return {
+        key: torch.from_numpy(value).to(device, non_blocking=True)
+        for key, value in pad(tokens, rows, pad_id).items()
+    }
 
 
 def _rectangle(rows: list[IntArray], width: int, fill: int) -> IntArray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from train.evaluation import FloatArray
+from train.evaluation import FloatArray, bands
 
 SUITE = Path(__file__).parent.parent / "tests" / "behaviour"
 SURE_ACCURACY = 0.97  # of the validation reviews outside the band in which a model is unsure
@@ -77,14 +77,14 @@ def slices(
         counts = np.array([len(re.findall(pattern, text, re.IGNORECASE)) for text in texts])
         share = 100 * counts / words
         edges = {"none": share == 0, "up to 2 in 100 words": (share > 0) & (share <= 2)}
-        found[name] = _bands({**edges, "more": share > 2}, right)
+        found[name] = bands({**edges, "more": share > 2}, right)
     for name, pattern in PRESENT.items():
         there = np.array([bool(re.search(pattern, text, re.IGNORECASE)) for text in texts])
-        found[f"{name} markers"] = _bands({"none": ~there, "some": there}, right)
+        found[f"{name} markers"] = bands({"none": ~there, "some": there}, right)
     for name, values in (marks or {}).items():
         each = np.array(values)
         order = sorted(set(values), key=lambda v: (not v.isdigit(), int(v) if v.isdigit() else v))
-        found[name] = _bands({value: each == value for value in order}, right)
+        found[name] = bands({value: each == value for value in order}, right)
     return found
 
 
@@ -151,16 +151,7 @@ def behaviour(predict: Predict, labels: list[str], folder: Path = SUITE) -> dict
 def _by_kind(rows: list[dict[str, str]], passed: Any) -> dict[str, dict[str, Any]]:
     kinds = np.array([row["kind"] for row in rows])
     found = {kind: kinds == kind for kind in dict.fromkeys(row["kind"] for row in rows)}
-    return _bands({**found, "all": np.ones(len(rows), dtype=bool)}, passed)
-
-
-def _bands(chosen: dict[str, Any], right: Any) -> dict[str, dict[str, Any]]:
-    """Of each band that holds a row, how many and the share that is right."""
-    return {
-        name: {"n": int(rows.sum()), "accuracy": float(right[rows].mean())}
-        for name, rows in chosen.items()
-        if rows.any()
-    }
+    return bands({**found, "all": np.ones(len(rows), dtype=bool)}, passed)
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
