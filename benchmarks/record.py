@@ -58,12 +58,13 @@ def seed(endpoint: str, dataset: recipe.Dataset, folder: Path, files: list[str])
     All splits get the same columns, as a Hub dataset has them: labels that are missing are -1.
     """
     import pandas
+    import yaml
     from huggingface_hub import CommitOperationAdd, HfApi
 
     api = HfApi(endpoint=endpoint, token=quickstart.ADMIN)
     api.create_repo(dataset.source, repo_type="dataset", exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        operations = []
+        operations, splits = [], []
         for file in files:
             if not (folder / f"{file}.parquet").exists():
                 continue
@@ -73,14 +74,19 @@ def seed(endpoint: str, dataset: recipe.Dataset, folder: Path, files: list[str])
             path = Path(scratch) / f"{file}.parquet"
             rows[sorted(rows.columns)].to_parquet(path, index=False)
             split = SST5.get(file, file)
-            operations.append(
-                CommitOperationAdd(f"plain_text/{split}-00000-of-00001.parquet", path)
-            )
+            operations.append(CommitOperationAdd(f"plain_text/{split}.parquet", path))
+            splits.append({"split": split, "path": f"plain_text/{split}.parquet"})
+        # A split of another name than train, validation or test must be named in the card.
+        card = yaml.safe_dump({"configs": [{"config_name": "plain_text", "data_files": splits}]})
+        operations.append(CommitOperationAdd("README.md", f"---\n{card}---\n".encode()))
         api.create_commit(
             dataset.source, repo_type="dataset", operations=operations, commit_message="Data"
         )
     assert dataset.revision
-    api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision, exist_ok=True)
+    names = [tag.name for tag in api.list_repo_refs(dataset.source, repo_type="dataset").tags]
+    if dataset.revision in names:  # of an earlier seeding, perhaps with fewer files
+        api.delete_tag(dataset.source, repo_type="dataset", tag=dataset.revision)
+    api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision)
 
 
 def train_command(client: dict[str, str], *arguments: str) -> None:
