@@ -13,6 +13,7 @@ of long lists, and the error codes clients choose their exceptions by. It needs 
     commits · repos      revisions, refs, settings of one repository
     xet · validate       the xet formats; the metadata of a README.md
     hub · tokens         the whole folder (its layout is there); who may do what
+    runner               Spaces as processes, with --run-spaces
     access · routes/     HTTP over all of it
     app · faults         the ASGI app; errors put in on purpose
 
@@ -22,8 +23,9 @@ likes and downloads (always 0), discussions beyond an empty list (so `upload_fol
 squashing repositories, .gitignore rules on upload, access requests to gated repositories (their
 namespace has access, others don't), multipart LFS, deduplication between clients, malware scans,
 the dataset viewer, and `expand` of repository info (everything is always sent). Spaces don't
-run: their runtime says what the Hub would say of one that starts at once. The hashes of xorbs
-are not recomputed; that the bytes are right is checked by the sha256 of the rebuilt file. A
-writer may commit any large file the hub already holds, by its sha256. Contents that no commit
-names any more are kept.
+run: their runtime says what the Hub would say of one that starts at once. With `--run-spaces`
+Gradio Spaces do run, as processes of this machine without an image, a build, hardware or a quota.
+The hashes of xorbs are not recomputed; that the bytes are right is checked by the sha256 of the
+rebuilt file. A writer may commit any large file the hub already holds, by its sha256. Contents
+that no commit names any more are kept.
 """

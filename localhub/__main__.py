@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from .app import create_app
 from .faults import FREE_ACCOUNT
+from .runner import Runner
 from .tokens import DEFAULT_TOKENS, load_tokens
 
 EPILOG = """\
@@ -28,6 +30,8 @@ tokens, unless --token or hub/tokens.json names others:
 faults:
   --fault 'POST /api/repos/create=402'     answer so, always
   --fault 'POST /api/.*/commit/=drop*2'    hang up, twice; see localhub/faults.py
+
+Spaces only say that they run, unless --run-spaces is given.
 """
 
 
@@ -54,6 +58,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--free-account",
         action="store_true",
         help="refuse Gradio and Docker Spaces with 402, as the Hub does without a paid plan",
+    )
+    parser.add_argument(
+        "--run-spaces",
+        action="store_true",
+        help="start the app.py of each Gradio Space that is pushed, as a process of this machine"
+        " under this Python; see localhub/runner.py",
     )
     parser.add_argument("--verbose", action="store_true", help="log every request to stderr")
     return parser.parse_args(arguments)
@@ -108,7 +118,6 @@ def main(arguments: list[str] | None = None) -> None:
     faults = [*args.fault, *([FREE_ACCOUNT] if args.free_account else [])]
     try:
         tokens = load_tokens(args.root, args.token)
-        app = create_app(args.root, tokens, faults)
     except (OSError, ValueError) as error:
         fail(str(error))
     if tokens == DEFAULT_TOKENS and not is_loopback(args.host):
@@ -116,9 +125,31 @@ def main(arguments: list[str] | None = None) -> None:
             f"--host {args.host} is open to others, and everybody knows the default tokens."
             " Name your own with --token or tokens.json."
         )
+    if args.run_spaces and not is_loopback(args.host):
+        fail(
+            f"--run-spaces runs here whatever a token may push, and --host {args.host} is open to"
+            " others. Leave one of them out."
+        )
     listener = listen(args.host, args.port)
     host = f"[{args.host}]" if ":" in args.host else args.host
     url = f"http://{host}:{listener.getsockname()[1]}"
+    runner = Runner(url) if args.run_spaces else None
+    try:
+        app = create_app(args.root, tokens, faults, runner)
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    try:
+        serve(app, args, url, listener)
+    finally:
+        if runner:
+            # A second signal must not leave apps behind.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            runner.close()
+
+
+def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.socket) -> None:
+    """Serve until a signal ends it, and say where once it accepts connections."""
     config = uvicorn.Config(
         app,
         log_level="info" if args.verbose else "warning",

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from .errors import HubError, missing_repo
 from .hub import Hub
 from .repos import Repo
+from .runner import Runner
 from .tokens import Token, is_granted
 
 MAX_JSON_BYTES = 64 << 20
@@ -24,6 +25,12 @@ def hub_of(request: Request) -> Hub:
     """The hub that serves this request."""
     hub: Hub = request.app.state.hub
     return hub
+
+
+def runner_of(request: Request) -> Runner | None:
+    """What runs the Spaces of this hub; None where they don't run."""
+    runner: Runner | None = request.app.state.runner
+    return runner
 
 
 def param(request: Request, name: str) -> str:

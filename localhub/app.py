@@ -15,6 +15,7 @@ from .faults import Faults
 from .hub import Hub
 from .names import KINDS
 from .routes import commits, files, info, pages, repos, spaces, xet
+from .runner import Runner
 from .tokens import DEFAULT_TOKENS, Token
 
 
@@ -55,7 +56,10 @@ def _unknown(request: Request, error: Exception) -> Response:
 
 
 def create_app(
-    root: Path, tokens: Sequence[Token] = DEFAULT_TOKENS, faults: Iterable[str] = ()
+    root: Path,
+    tokens: Sequence[Token] = DEFAULT_TOKENS,
+    faults: Iterable[str] = (),
+    runner: Runner | None = None,
 ) -> ASGIApp:
     """The hub of a folder.
 
@@ -63,6 +67,7 @@ def create_app(
         root: The folder; it is made when absent.
         tokens: Who may call.
         faults: See `localhub.faults`.
+        runner: Runs the Spaces; without one they only say that they run.
 
     Returns:
         An ASGI app, for a server that passes on `raw_path` as uvicorn does.
@@ -83,4 +88,5 @@ def create_app(
         },
     )
     app.state.hub = Hub(root, tokens)
+    app.state.runner = runner
     return Faults(_RawPath(app), root, faults)

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from conftest import REPOSITORY, fit_toy_run
 from hubserver import READ, WRITE, RunningHub, running_hub
 from huggingface_hub import HfApi
@@ -67,6 +67,7 @@ def test_a_run_folder_becomes_one_commit_and_a_space(hub: RunningHub, run: Path)
     done = publish(hub, run, "--to", "demo/whole", "--space", "demo/page")
     assert done.returncode == 0, done.stderr
     assert "files came back equal, and pipeline() answers" in done.stdout
+    assert f"the Hub at {hub.endpoint} does not run Spaces" in done.stdout
     assert len(commits(hub, "demo/whole")) == 2  # the Hub's own first one, and ours
 
     api = HfApi(endpoint=hub.endpoint, token=WRITE)
@@ -82,7 +83,8 @@ def test_a_run_folder_becomes_one_commit_and_a_space(hub: RunningHub, run: Path)
     assert variables["MODEL_REVISION"].value == info.sha
     page = api.space_info("demo/page")
     pins = (REPOSITORY / "space/requirements.txt").read_text()
-    assert f"gradio=={page.card_data['sdk_version']}" in pins
+    pinned = re.search(r"^gradio(?:\[mcp\])?==(\S+)$", pins, re.MULTILINE)
+    assert pinned is not None and page.card_data["sdk_version"] == pinned[1]
     assert page.card_data["models"] == ["demo/whole"]
     repo, names, revision = page.card_data["preload_from_hub"][0].split()
     assert (repo, revision) == ("demo/whole", info.sha)
@@ -195,7 +197,7 @@ def test_a_space_that_costs_money_is_said_before_training(tmp_path: Path, toy_cs
         )
     assert done.returncode == 1
     assert "402" in done.stderr
-    assert "zero-a10g" in done.stderr
+    assert "add `--space-hardware zero-a10g`" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -229,11 +231,24 @@ def test_a_run_that_was_never_evaluated_is_refused(hub: RunningHub, run: Path) -
     assert "never evaluated" in done.stderr
 
 
-def test_the_space_readme_names_the_pin_and_the_model() -> None:
-    from train import hub
+def test_the_page_is_called_before_it_is_said_to_be_live(run: Path) -> None:
+    """The real `space/`, on a Hub that runs it."""
+    with running_hub(arguments=["--run-spaces"]) as hub:
+        done = publish(hub, run, "--to", "demo/m", "--space", "demo/s", "--space-wait", "3")
+        assert done.returncode == 0, done.stdout + done.stderr
+        host = HfApi(endpoint=hub.endpoint, token=WRITE).space_info("demo/s").host
+    assert "demo/s: RUNNING after" in done.stdout
+    live = f"live at {hub.endpoint}/spaces/demo/s and {host}: /classify says "
+    assert live in done.stdout
+    assert done.stdout.partition(live)[2].split()[0] in {"NEGATIVE", "POSITIVE"}
 
-    text = hub.space_readme("user/model", "0" * 40, ["config.json"])
-    front = yaml.safe_load(text.split("---")[1])
-    assert front["models"] == ["user/model"]
-    assert front["sdk"] == "gradio"
-    assert front["app_file"] == "app.py"
+
+def test_hardware_without_a_space_and_unknown_hardware_are_refused(
+    hub: RunningHub, run: Path
+) -> None:
+    done = publish(hub, run, "--to", "demo/x", "--space-hardware", "zero-a10g")
+    assert done.returncode == 1
+    assert "name it with --space as well" in done.stderr
+    done = publish(hub, run, "--to", "demo/x", "--space", "demo/x", "--space-hardware", "gpu")
+    assert done.returncode == 2
+    assert "'gpu' is not one of 'cpu-basic', 'zero-a10g'" in done.stderr

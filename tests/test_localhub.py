@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import lz4.frame
+import psutil
 import pytest
 from hubserver import ADMIN, READ, REPOSITORY, WRITE, RunningHub, running_hub
 from hypothesis import given, settings
@@ -638,6 +639,177 @@ def test_spaces(hub):
     assert call(hub, "GET", f"/api/{docker}/runtime").json["stage"] == "RUNNING"
 
 
+# Spaces as processes
+
+# Answers with its environment, as one line a variable, and a few facts more.
+APP = """
+import glob, os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        files = ",".join(sorted(glob.glob("**/*.py", recursive=True)))
+        facts = {**os.environ, "PID": os.getpid(), "FILES": files}
+        lines = [f"{name}={value}" for name, value in facts.items()]
+        self.wfile.write("\\n".join(lines).encode())
+
+address = os.environ["GRADIO_SERVER_NAME"], int(os.environ["GRADIO_SERVER_PORT"])
+print("listening at", *address, file=sys.stderr)
+HTTPServer(address, Page).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def running():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_TOKEN", "hf_of_whoever_started_the_hub")
+        patch.setenv("MODEL_ID", "of/whoever-started-the-hub")
+        with running_hub(arguments=["--run-spaces"]) as hub:
+            yield hub
+
+
+def at_rest(hub: RunningHub, repo: str) -> Any:
+    """The runtime of a Space once it no longer builds."""
+    deadline = time.monotonic() + 60
+    while (state := call(hub, "GET", f"/api/{repo}/runtime").json)["stage"] == "BUILDING":
+        assert time.monotonic() < deadline, state
+        time.sleep(0.05)
+    return state
+
+
+def visit(hub: RunningHub, repo: str) -> dict[str, str]:
+    """The environment of a Space that should run."""
+    assert at_rest(hub, repo)["stage"] == "RUNNING"
+    host = urlsplit(call(hub, "GET", f"/api/{repo}").json["host"])
+    connection = http.client.HTTPConnection(host.hostname, host.port, timeout=30)
+    try:
+        connection.request("GET", "/")
+        lines = connection.getresponse().read().decode().splitlines()
+    finally:
+        connection.close()
+    return dict(line.partition("=")[::2] for line in lines if "=" in line)
+
+
+def is_alive(pid: str) -> bool:
+    """Whether a process runs; one that has ended and that nobody asked for does not."""
+    try:
+        return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_pushed_space_runs_with_what_was_set_for_it(running):
+    secret = {"key": "HF_TOKEN", "value": "hf_secret_of_the_space"}
+    variable = {"key": "GREETING", "value": "one"}
+    repo = space(running, "runs", secrets=[secret], variables=[variable])
+    assert call(running, "GET", f"/api/{repo}/runtime").json["stage"] == "NO_APP_FILE"
+    made = commit(running, repo, text_file("app.py", APP), text_file("tabs/a.py", "")).json
+    first = call(running, "GET", f"/api/{repo}/runtime").json
+    assert (first["stage"], first["sha"]) == ("BUILDING", made["commitOid"])
+    found = visit(running, repo)
+    assert found["HF_ENDPOINT"] == running.endpoint
+    assert found["GREETING"] == "one"
+    assert found["HF_TOKEN"] == "hf_secret_of_the_space"
+    assert found["SPACE_ID"] == "demo/runs"
+    assert "MODEL_ID" not in found
+    assert found["HF_HOME"] != os.environ["HF_HOME"]
+    assert found["FILES"] == "app.py,tabs/a.py"
+    for file in running.root.rglob("*"):
+        assert file.is_dir() or b"hf_secret_of_the_space" not in file.read_bytes()
+    log = call(running, "GET", f"/api/{repo}/logs/run").body.decode()
+    assert '{"data": "listening at 127.0.0.1' in log
+    assert call(running, "GET", f"/api/{repo}/logs/build").body == b""
+    assert call(running, "GET", f"/api/{repo}/logs/run", token=READ).status == 403
+
+
+def test_a_space_starts_anew_on_what_changes_it_and_on_nothing_else(running):
+    repo = space(running, "anew")
+    commit(running, repo, text_file("app.py", APP))
+    before = visit(running, repo)
+    home = Path(before["HF_HOME"])
+
+    def starts_anew(*request: Any) -> dict[str, str]:
+        nonlocal before
+        old, (method, path, body) = before, request
+        assert call(running, method, path, body).status == 200
+        before = visit(running, repo)
+        assert before["PID"] != old["PID"] and not is_alive(old["PID"])
+        assert before["GRADIO_SERVER_PORT"] == old["GRADIO_SERVER_PORT"]
+        return before
+
+    variable = {"key": "GREETING", "value": "two"}
+    assert starts_anew("POST", f"/api/{repo}/variables", variable)["GREETING"] == "two"
+    assert call(running, "POST", f"/api/{repo}/variables", variable).status == 200
+    assert call(running, "POST", f"/api/{repo}/sleeptime", {"seconds": 60}).status == 200
+    assert commit(running, repo, text_file("app.py", APP)).status == 200
+    assert visit(running, repo)["PID"] == before["PID"]
+    assert "GREETING" not in starts_anew("DELETE", f"/api/{repo}/variables", {"key": "GREETING"})
+    secret = {"key": "KEY", "value": "lock"}
+    assert starts_anew("POST", f"/api/{repo}/secrets", secret)["KEY"] == "lock"
+    assert "KEY" not in starts_anew("DELETE", f"/api/{repo}/secrets", {"key": "KEY"})
+    starts_anew("POST", f"/api/{repo}/restart", {})
+    changed = ndjson(text_file("app.py", f"{APP}# changed"))
+    starts_anew("POST", f"/api/{repo}/commit/main", changed)
+    assert Path(before["HF_HOME"]) == home and home.is_dir()  # what was pulled is kept
+
+
+def test_a_space_that_ends_says_its_last_words(running):
+    repo = space(running, "ends")
+    commit(running, repo, text_file("app.py", "print('in the log')\nraise ValueError('no model')"))
+    state = at_rest(running, repo)
+    assert state["stage"] == "RUNTIME_ERROR"
+    assert state["errorMessage"].startswith("Exit code: 1\nin the log\nTraceback")
+    assert state["errorMessage"].endswith("ValueError: no model")
+    commit(running, repo, text_file("app.py", APP))
+    assert visit(running, repo)
+    assert "errorMessage" not in call(running, "GET", f"/api/{repo}/runtime").json
+
+
+def test_a_space_stops_on_pause_and_with_its_repository(running):
+    repo = space(running, "stops")
+    commit(running, repo, text_file("app.py", APP))
+    pid = visit(running, repo)["PID"]
+    assert call(running, "POST", f"/api/{repo}/pause").json["stage"] == "PAUSED"
+    assert not is_alive(pid)
+    commit(running, repo, text_file("app.py", f"{APP}# changed"))
+    assert call(running, "GET", f"/api/{repo}").json["host"] is None
+    assert call(running, "POST", f"/api/{repo}/restart").json["stage"] == "BUILDING"
+    pid = visit(running, repo)["PID"]
+    assert call(running, "DELETE", "/api/repos/delete", {"name": "stops", "type": "space"}).status
+    assert not is_alive(pid)
+
+
+def test_spaces_that_are_not_gradio_are_not_run(running):
+    repo = space(running, "page", sdk="static")
+    commit(running, repo, text_file("index.html", "<p>"))
+    assert call(running, "GET", f"/api/{repo}/runtime").json["stage"] == "RUNNING"
+    assert call(running, "GET", f"/api/{repo}").json["host"] is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_no_space_outlives_its_hub(tmp_path, number):
+    parent = "import os, subprocess\nsleeper = subprocess.Popen(['sleep', '600'])\n"
+    parent += "os.environ['CHILD'] = str(sleeper.pid)\n"
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    with running_hub(tmp_path, ["--run-spaces"]) as hub:
+        repos = [space(hub, name) for name in ("parent", "deaf")]
+        for repo, extra in zip(repos, [parent, deaf], strict=True):
+            commit(hub, repo, text_file("app.py", extra + APP))
+        found = [visit(hub, repo) for repo in repos]
+        hub.process.send_signal(number)
+        assert hub.process.wait(timeout=30) == 0
+    assert not is_alive(found[0]["CHILD"])
+    for environment in found:
+        assert not is_alive(environment["PID"])
+        assert not Path(environment["HF_HOME"]).exists()
+    with running_hub(tmp_path, ["--run-spaces"]) as hub:
+        assert call(hub, "GET", f"/api/{repos[0]}/runtime").json["stage"] == "SLEEPING"
+        assert call(hub, "POST", f"/api/{repos[0]}/restart").json["stage"] == "BUILDING"
+        assert visit(hub, repos[0])
+
+
 # xet, by hand: what a broken client sends
 
 
@@ -855,6 +1027,10 @@ def test_help_has_an_example():
     [
         (["--port", "99999"], "Choose another --port"),
         (["--host", "0.0.0.0"], "Name your own with --token"),
+        (
+            ["--host", "0.0.0.0", "--token", "a:write:hf_a", "--run-spaces"],
+            "--run-spaces runs here whatever a token may push",
+        ),
         (["--host", "example.invalid"], "Name your own with --token"),
         (["--fault", "nonsense"], "METHOD PATH"),
         (["--fault", "GET [=500"], "regular expression"),

@@ -244,6 +244,35 @@ def expect(error: type[Exception], status: int | None, call, *args, **kwargs) ->
         raise AssertionError(f"{call} raised no {error.__name__}")
 
 
+def client_space() -> None:
+    """Push a private Gradio Space, wait until it runs, and call it by its name."""
+    from gradio_client import Client
+    from huggingface_hub import HfApi, SpaceStage, get_token
+
+    api, space = HfApi(), "demo/page"
+    api.create_repo(space, repo_type="space", space_sdk="gradio", private=True)
+    api.add_space_variable(space, "GREETING", "hello")
+    app = (
+        "import os, gradio\n"
+        "def greet(name: str) -> str:\n"
+        "    return f\"{os.environ['GREETING']}, {name}\"\n"
+        "with gradio.Blocks() as page:\n"
+        "    gradio.api(greet, api_name='greet')\n"
+        "page.launch()\n"
+    )
+    api.upload_file(
+        path_or_fileobj=app.encode(), path_in_repo="app.py", repo_id=space, repo_type="space"
+    )
+    assert api.get_space_runtime(space).stage == SpaceStage.BUILDING
+    client = Client(space, token=get_token(), verbose=False, analytics_enabled=False)  # waits
+    assert client.predict("you", api_name="/greet") == "hello, you"
+    client.close()
+    assert any("Running on local URL" in line for line in api.fetch_space_logs(space))
+    assert api.pause_space(space).stage == SpaceStage.PAUSED
+    api.restart_space(space)
+    assert api.wait_for_space(space, timeout=60).stage == SpaceStage.RUNNING
+
+
 @pytest.fixture(scope="module")
 def hub():
     from hubserver import running_hub
@@ -297,6 +326,13 @@ def test_hf_command(hub, tmp_path, xet):
     assert name in hf("models", "info", name)
     assert name in hf("models", "ls", "--author", "demo", "--format", "json")
     assert name in hf("repos", "ls", "--format", "json")
+
+
+def test_gradio_client_calls_a_space_that_the_hub_runs(tmp_path):
+    from hubserver import running_hub
+
+    with running_hub(arguments=["--run-spaces"]) as hub:
+        run_client("client_space", hub, tmp_path)
 
 
 def test_npm_client(hub, tmp_path):

@@ -9,12 +9,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from train import recipe as recipes
-from train.errors import RecipeError, TrainError
+from train.errors import HubError, RecipeError, TrainError
 from train.recipe import Dataset, Recipe
 
 app = typer.Typer(
@@ -54,6 +54,20 @@ AllowWorse = Annotated[
 ]
 Space = Annotated[
     str | None, typer.Option(metavar="USER/SPACE", help="deploy the app as this Space as well")
+]
+_Hardware = Literal["cpu-basic", "zero-a10g"]  # as in deployment, which is slow to import
+SpaceHardware = Annotated[
+    _Hardware | None,
+    typer.Option(
+        help="what the Space runs on: zero-a10g (ZeroGPU) is free for two Spaces of a personal"
+        " account, cpu-basic needs a PRO or Team plan; left out, what it has or the Hub's default"
+    ),
+]
+SpaceWait = Annotated[
+    float,
+    typer.Option(
+        min=0, metavar="MINUTES", help="how long to wait until the Space runs; then call it once"
+    ),
 ]
 
 
@@ -140,6 +154,7 @@ def export(
     epilog=_examples(
         "publish runs/imdb-small --to user/movie-sentiment",
         "publish runs/imdb-small --to user/movie-sentiment --space user/movie-sentiment",
+        "publish runs/imdb-small --to user/m --space user/m --space-hardware zero-a10g",
     )
 )
 def publish(
@@ -147,10 +162,16 @@ def publish(
     to: To,
     private: Private = False,
     space: Space = None,
+    space_hardware: SpaceHardware = None,
+    space_wait: SpaceWait = 10,
     allow_worse: AllowWorse = False,
 ) -> None:
-    """Push a run folder to the Hub in one commit, and check what arrived."""
-    _publish(run, to, private, space, allow_worse)
+    """Push a run folder to the Hub in one commit and check what arrived; the Space likewise."""
+    from train import runs
+
+    runs.check_complete(run)
+    _check_targets(to, private, space, space_hardware)
+    _publish(run, to, private, allow_worse, space, space_hardware, space_wait)
 
 
 @app.command(
@@ -167,16 +188,18 @@ def run(
     checkpoints_to: CheckpointsTo = None,
     private: Private = False,
     space: Space = None,
+    space_hardware: SpaceHardware = None,
+    space_wait: SpaceWait = 10,
     allow_worse: AllowWorse = False,
 ) -> None:
     """Adapt where the recipe asks for it, fit, evaluate, export and publish.
 
     That the token may write is checked first.
     """
-    from train import hub, runs
+    from train import runs
 
     chosen = recipes.load(recipe, set_)
-    hub.check_target(to, private, space)
+    _check_targets(to, private, space, space_hardware)
     folder = out or Path("runs") / chosen.name
     if chosen.adaptation and not runs.is_adapted(runs.adapted_folder(folder)):
         _adapt(chosen, folder, resume and runs.adapted_folder(folder).exists())
@@ -186,7 +209,7 @@ def run(
         return
     _evaluate(folder)
     export(folder)
-    _publish(folder, to, private, space, allow_worse)
+    _publish(folder, to, private, allow_worse, space, space_hardware, space_wait)
 
 
 @app.command(
@@ -249,7 +272,7 @@ def _fit(recipe: Recipe, folder: Path, resume: bool, checkpoints_to: str | None)
     if checkpoints_to:
         from train import hub
 
-        hub.check_target(checkpoints_to, private=True, space=None)
+        hub.check_target(checkpoints_to, private=True)
         after = _pusher(checkpoints_to)
         if resume and not (folder / "recipe.yaml").exists():
             found = hub.pull_checkpoint(checkpoints_to, folder)
@@ -296,13 +319,34 @@ def _evaluate(folder: Path) -> None:
     _show(results["metrics"])
 
 
-def _publish(folder: Path, to: str, private: bool, space: str | None, allow_worse: bool) -> None:
-    from train import hub
+def _check_targets(to: str, private: bool, space: str | None, hardware: _Hardware | None) -> None:
+    from train import deployment, hub
 
-    done = hub.publish(folder, to, private, space, allow_worse)
+    if hardware and not space:
+        raise HubError(f"--space-hardware {hardware} is a Space's — name it with --space as well")
+    hub.check_target(to, private)
+    if space:
+        deployment.check_target(space, private, hardware)
+
+
+def _publish(
+    folder: Path,
+    to: str,
+    private: bool,
+    allow_worse: bool,
+    space: str | None,
+    hardware: _Hardware | None,
+    wait_minutes: float,
+) -> None:
+    from train import deployment, hub, runs, visitor
+
+    done = hub.publish(folder, to, private, allow_worse)
     typer.echo(f'model  {done.url}\n       pipeline("sentiment-analysis", model="{done.repo_id}")')
-    if done.space_url:
-        typer.echo(f"space  {done.space_url}")
+    if space:
+        deployed = deployment.deploy(space, done, private, hardware)
+        typer.echo(f"space  {deployed.url}")
+        labels = runs.load_results(folder)["recipe"]["labels"]
+        typer.echo(f"       {visitor.try_out(deployed, labels, 60 * wait_minutes)}")
 
 
 def _dataset(source: str, overrides: list[str]) -> Dataset:

@@ -1,7 +1,8 @@
-"""The Hub: from a run folder to one verified commit, and to a Space; the only room that writes.
+"""The Hub: from a run folder to one verified commit.
 
 In: a complete run folder. Out: `Published`. `HF_ENDPOINT` alone chooses the Hub, the token is
-read by huggingface_hub alone, and whatever fails leaves the run folder whole.
+read by huggingface_hub alone, and whatever fails leaves the run folder whole. Only this room and
+`deployment`, which is built on it, write to a Hub.
 """
 
 import hashlib
@@ -22,7 +23,6 @@ from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationDelete,
     HfApi,
-    RepoCard,
     constants,
     get_token,
     hf_hub_download,
@@ -37,7 +37,6 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 from train import card, runs
 from train.errors import HubError
 
-SPACE = Path(__file__).parent.parent / "space"
 LONG_REVIEW = "An opening that drags, and then it never lets go of you. " * 250  # 3,000 tokens
 MAX_FALL_POINTS = 2  # of the pass rate of the behaviour suite, from one release to the next
 KEPT_ON_HUB = {".gitattributes"}  # what the Hub itself put there
@@ -50,48 +49,40 @@ class Published:
     repo_id: str
     revision: str
     url: str
-    space_url: str | None = None
+    files: frozenset[str]  # their paths in the repository
 
 
-def check_target(to: str, private: bool, space: str | None) -> None:
+def check_target(to: str, private: bool) -> None:
     """Make sure, before anything expensive, that this token may write there.
 
-    Creates the repositories, still empty, where they are missing: it is the one honest test.
+    Creates the repository, still empty, where it is missing: it is the one honest test.
 
     Raises:
-        HubError: No token, one that may not write, a Space that has to be paid for, no connection.
+        HubError: No token, one that may not write, no connection.
     """
-    for repo_id in filter(None, [to, space]):
-        if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repo_id):
-            raise HubError(f"a repository is named user/name, got {repo_id!r}")
-    if not get_token():
-        raise HubError(_NO_TOKEN)
+    check_named(to)
     api = HfApi()
-    with _explained(f"checking that {to} can be written"):
+    with explained(f"checking that {to} can be written"):
         api.create_repo(to, private=private or None, exist_ok=True)
         api.auth_check(to, write=True)
-        _check_private(api, to, "model", private)
-    if space:
-        with _explained(f"checking that the Space {space} can be written", space=True):
-            _create_space(api, space, private)
-            api.auth_check(space, repo_type="space", write=True)
-            _check_private(api, space, "space", private)
+        check_private(api, to, "model", private)
 
 
-def publish(
-    run: Path,
-    to: str,
-    private: bool = False,
-    space: str | None = None,
-    allow_worse: bool = False,
-) -> Published:
-    """Put a run folder on the Hub in one commit, read it back, call it, and deploy its Space.
+def check_named(repo_id: str) -> None:
+    """Raise `HubError` where that is no repository's name, or nobody is logged in."""
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repo_id):
+        raise HubError(f"a repository is named user/name, got {repo_id!r}")
+    if not get_token():
+        raise HubError(_NO_TOKEN)
+
+
+def publish(run: Path, to: str, private: bool = False, allow_worse: bool = False) -> Published:
+    """Put a run folder on the Hub in one commit, read it back, and call it.
 
     Args:
         run: A complete, evaluated run folder.
         to: The model repository, `user/name`.
-        private: Whether to create the repositories private.
-        space: The Space repository, if there is to be one.
+        private: Whether to create the repository private.
         allow_worse: Replace a model that passes clearly more of the behaviour suite.
 
     Raises:
@@ -99,28 +90,23 @@ def publish(
         HubError: What the Hub refused, and what to do about it.
     """
     runs.check_complete(run)
-    check_target(to, private, space)
+    check_target(to, private)
     if not allow_worse:
         _check_no_worse(run, to)
     rendered = card.render(runs.load_results(run), to)
     (run / "README.md").write_text(rendered, encoding="utf-8")
     files = runs.public_files(run)
-    with _explained(f"publishing {run} to {to}"):
+    with explained(f"publishing {run} to {to}"):
         title = f"Publish {run.name}: accuracy {_accuracy(run)}"
-        revision = _commit(HfApi(), to, "model", files, title)
+        revision = commit(HfApi(), to, "model", files, title)
         runs.print_line(f"pushed {len(files)} files to {to} at {revision[:12]}; reading them back")
     _verify(to, revision, files, runs.load_results(run))
-    url = f"{constants.ENDPOINT}/{to}"
-    if not space:
-        return Published(to, revision, url)
-    with _explained(f"deploying the Space {space}", space=True):
-        preloaded = [] if private else _read_by_space(files)  # the Hub preloads public ones only
-        return Published(to, revision, url, _deploy(space, to, revision, private, preloaded))
+    return Published(to, revision, f"{constants.ENDPOINT}/{to}", frozenset(files))
 
 
 def _check_no_worse(run: Path, to: str) -> None:
     """Raise `HubError` where what is published passes clearly more of the behaviour suite."""
-    with _explained(f"reading the results of {to}"):
+    with explained(f"reading the results of {to}"):
         if not HfApi().file_exists(to, "results.json"):
             return
         file = hf_hub_download(to, "results.json")
@@ -151,10 +137,10 @@ def push_checkpoint(checkpoint: Path, repo_id: str) -> None:
     folder = checkpoint.parent
     kept = [run / "recipe.yaml", *(f for f in folder.rglob("*") if f.is_file())]
     files = {str(file.relative_to(run)): file for file in kept if file.exists()}
-    with _explained(f"pushing a checkpoint to {repo_id}"):
+    with explained(f"pushing a checkpoint to {repo_id}"):
         api = HfApi()
         api.create_repo(repo_id, private=True, exist_ok=True)
-        _commit(api, repo_id, "model", files, f"Checkpoint {checkpoint.name}")
+        commit(api, repo_id, "model", files, f"Checkpoint {checkpoint.name}")
 
 
 def pull_checkpoint(repo_id: str, run: Path) -> bool:
@@ -163,7 +149,7 @@ def pull_checkpoint(repo_id: str, run: Path) -> bool:
     Raises:
         HubError: What the Hub refused.
     """
-    with _explained(f"fetching the checkpoint from {repo_id}"):
+    with explained(f"fetching the checkpoint from {repo_id}"):
         if not HfApi().file_exists(repo_id, "recipe.yaml"):
             return False
         snapshot_download(repo_id, local_dir=run, allow_patterns=["recipe.yaml", "checkpoints/**"])
@@ -171,7 +157,7 @@ def pull_checkpoint(repo_id: str, run: Path) -> bool:
     return True
 
 
-def _commit(
+def commit(
     api: HfApi, repo_id: str, repo_type: str, files: Mapping[str, Path | bytes], title: str
 ) -> str:
     """Make the repository hold exactly these files, in one commit; returns its SHA.
@@ -227,56 +213,8 @@ def _verify(
     runs.print_line(f"{len(files)} files came back equal, and pipeline() answers")
 
 
-def _deploy(space: str, model: str, revision: str, private: bool, preloaded: list[str]) -> str:
-    """Push `space/` with its front matter filled in, and tell it which model to pull."""
-    api = HfApi()
-    _create_space(api, space, private)
-    about = "the model that this Space shows"
-    api.add_space_variable(space, "MODEL_ID", model, description=about)
-    api.add_space_variable(space, "MODEL_REVISION", revision, description="its exact version")
-    files: dict[str, Path | bytes] = {
-        str(file.relative_to(SPACE)): file
-        for file in sorted(SPACE.rglob("*"))
-        if file.is_file() and "__pycache__" not in file.parts
-    }
-    files["README.md"] = space_readme(model, revision, preloaded).encode()
-    _commit(api, space, "space", files, f"Show {model} at {revision[:12]}")
-    return f"{constants.ENDPOINT}/spaces/{space}"
-
-
-def space_readme(model: str, revision: str, preloaded: list[str]) -> str:
-    """`space/README.md` with the gradio version of its pin and the model that it shows.
-
-    The Hub puts the model's files named in `preloaded` into the Space's image.
-    """
-    readme = RepoCard(
-        (SPACE / "README.md").read_text(encoding="utf-8"), ignore_metadata_errors=False
-    )
-    pins = (SPACE / "requirements.txt").read_text(encoding="utf-8")
-    pinned = re.search(r"^gradio(?:\[.*\])?==(\S+)", pins, flags=re.MULTILINE)
-    assert pinned is not None, "space/requirements.txt pins gradio"
-    readme.data["sdk_version"] = pinned[1]
-    readme.data["models"] = [model]
-    if preloaded:
-        readme.data["preload_from_hub"] = [f"{model} {','.join(preloaded)} {revision}"]
-    return str(readme)
-
-
-def _read_by_space(files: Mapping[str, Path | bytes]) -> list[str]:
-    """What the Space pulls of a published run: int8 where there is one."""
-    quantized = "onnx/model_quantized.onnx"
-    onnx = quantized if quantized in files else "onnx/model.onnx"
-    return ["config.json", "tokenizer.json", "tokenizer_config.json", onnx]
-
-
-def _create_space(api: HfApi, space: str, private: bool) -> None:
-    api.create_repo(
-        space, repo_type="space", space_sdk="gradio", private=private or None, exist_ok=True
-    )
-
-
-def _check_private(api: HfApi, repo_id: str, repo_type: str, private: bool) -> None:
-    """Creating a repository that is there already leaves it as visible as it is."""
+def check_private(api: HfApi, repo_id: str, repo_type: str, private: bool) -> None:
+    """Raise `HubError` where it was there, and public: creating it again has not changed that."""
     if private and not api.repo_info(repo_id, repo_type=repo_type).private:
         raise HubError(
             f"{repo_id} is there already, and public — make it private on its settings page, "
@@ -300,7 +238,7 @@ _NO_TOKEN = (
     "(Access Tokens), then `hf auth login`, or put it into the environment as HF_TOKEN"
 )
 
-_REMEDIES = {
+REMEDIES = {
     401: "the token is not accepted; make a new one with the right to write and `hf auth login`",
     402: "the Hub asks for payment; see the account's billing page",
     403: "the token may not write there; use one with the role `write` (or a fine-grained one that "
@@ -312,16 +250,16 @@ _REMEDIES = {
     413: "the Hub refuses files of that size",
     429: "too many requests; wait a few minutes",
 }
-_SPACE_402 = (
-    "creating a Gradio Space on this account has to be paid for. Ways out: ask for ZeroGPU, free "
-    "for personal accounts in good standing (create it by hand with hardware `zero-a10g`, then run "
-    "this again), take a PRO or Team plan, or leave --space out and use the app with `make space`"
-)
 
 
 @contextmanager
-def _explained(action: str, *, space: bool = False) -> Iterator[None]:
-    """Turn what goes wrong on the wire into what was being done and what to do now."""
+def explained(action: str, remedies: Mapping[int, str] = REMEDIES) -> Iterator[None]:
+    """Turn what goes wrong on the wire into a `HubError`: what was being done, what to do now.
+
+    Args:
+        action: What was being done.
+        remedies: HTTP status to what to do about it.
+    """
     whole = "nothing in the run folder has changed; `python -m train publish` can be run later"
     try:
         yield
@@ -329,9 +267,7 @@ def _explained(action: str, *, space: bool = False) -> Iterator[None]:
         raise HubError(_NO_TOKEN) from error
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
-        remedy = _REMEDIES.get(status or 0, "the Hub is in trouble; try again in a few minutes")
-        if status == 402 and space:
-            remedy = _SPACE_402
+        remedy = remedies.get(status or 0, "the Hub is in trouble; try again in a few minutes")
         said = error.server_message or str(error).strip().partition("\n")[0]
         raise HubError(
             f"{action}: {status} from {constants.ENDPOINT} ({said}) — {remedy}; {whole}"

@@ -53,7 +53,7 @@ def run() -> None:
     # This demonstration starts anew each time; runs that are yours are never removed.
     shutil.rmtree(REPOSITORY / "runs" / "quickstart", ignore_errors=True)
     recipe = recipes.load("quickstart")
-    with local_hub() as endpoint:
+    with local_hub(run_spaces=True) as endpoint:
         client = client_environment(endpoint)
         typer.echo(f"local Hub at {endpoint}, stored in {HUB.name}/")
         seed(endpoint, recipe)
@@ -98,16 +98,24 @@ def space(
 
 @app.command()
 def hub(port: Annotated[int, typer.Option(help="0 takes a free one")] = 8765) -> None:
-    """Serve the quick start's Hub until Ctrl-C."""
+    """Serve the quick start's Hub until Ctrl-C.
+
+    Its Space sleeps until `hf spaces restart demo/movie-sentiment`, or a push, wakes it.
+    """
     os.chdir(REPOSITORY)
     command = [sys.executable, "-m", "localhub", "--root", str(HUB), "--port", str(port)]
+    command += ["--run-spaces"]
     os.execv(sys.executable, command)
 
 
 @contextmanager
-def local_hub(root: Path | None = None) -> Iterator[str]:
-    """Serve `hub/`, or another folder, on a free port in the block; gives the endpoint."""
+def local_hub(root: Path | None = None, run_spaces: bool = False) -> Iterator[str]:
+    """Serve `hub/`, or another folder, on a free port in the block; gives the endpoint.
+
+    With `run_spaces` a Space that is pushed there runs until the block ends.
+    """
     command = [sys.executable, "-m", "localhub", "--root", str(root or HUB), "--port", "0"]
+    command += ["--run-spaces"] * run_spaces
     server = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:

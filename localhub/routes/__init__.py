@@ -16,6 +16,7 @@ _WORDS = {
     "right": "read|write",
     "verb": "hardware|sleeptime|pause|restart",
     "pairs": "variables|secrets",
+    "log": "build|run",
 }
 for _name, _regex in _WORDS.items():
     register_url_convertor(_name, type(_name, (StringConvertor,), {"regex": _regex})())

@@ -28,6 +28,7 @@ from ..hub import LFS_PATTERNS, Hub
 from ..names import check_path, check_sha256
 from ..repos import Repo
 from ..tokens import sign
+from .spaces import follow
 
 REGULAR_BYTES = 10 << 20
 LINE_BYTES = 2 * REGULAR_BYTES
@@ -202,6 +203,8 @@ def commit(request: Request) -> Response:
         "commitUrl": f"{url}/commit/{made.sha}",
         "hookOutput": "",
     }
+    if repo.kind == "spaces":
+        follow(request, repo)
     if start:
         answer["pullRequestUrl"] = f"{url}/discussions/{ref[1]}"
     return JSONResponse(answer)

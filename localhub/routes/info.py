@@ -49,7 +49,7 @@ def describe(request: Request, repo: Repo, commit: Commit, blobs: bool = False) 
         fields |= {"modelId": repo.id, "model-index": card.get("model-index")}
         fields |= {key: card[key] for key in ("pipeline_tag", "library_name") if key in card}
     if repo.kind == "spaces":
-        fields |= space_fields(hub, repo, card)
+        fields |= space_fields(request, repo, card)
     return fields
 
 

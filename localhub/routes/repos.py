@@ -14,13 +14,14 @@ from ..access import (
     known_caller,
     param,
     repository,
+    runner_of,
     writer,
 )
 from ..errors import HubError, missing_repo
 from ..names import KINDS
 from ..tokens import whoami
 from ..validate import validate_card
-from .spaces import initial_settings
+from .spaces import initial_settings, keep_secrets
 
 _GATED = (False, "auto", "manual")
 _VISIBILITIES = ("public", "private", "protected")
@@ -68,6 +69,8 @@ def create(request: Request) -> Response:
     except FileExistsError as error:
         message = f"You already created this {kind[:-1]} repo: {repo_id}"
         raise HubError(409, message, body={"url": url}) from error
+    if kind == "spaces":
+        keep_secrets(request, repo, fields.get("secrets") or [])
     return JSONResponse({"url": url, "name": repo_id, "id": repo_id, "private": repo.private})
 
 
@@ -80,6 +83,8 @@ def remove(request: Request) -> Response:
     if repo is None:
         raise missing_repo(known_caller=True)
     hub.remove(repo)
+    if kind == "spaces" and (runner := runner_of(request)):
+        runner.forget(repo_id)
     return Response()
 
 

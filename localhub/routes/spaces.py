@@ -1,22 +1,25 @@
-"""Routes about Spaces: variables, secrets, hardware, sleep and the state they pretend to be in.
+"""Routes about Spaces: variables, secrets, hardware, sleep, logs and the state they are in.
 
-No Space runs here. Its runtime is what the Hub would say of one that starts at once; `stage`
-and `host` in its settings.json, set by hand, are passed on instead. The values of secrets are
-dropped as they come in: nothing here could use them, and what is not kept can't leak.
+Where a runner is, the state is that of the process. Elsewhere no Space runs: its runtime is what
+the Hub would say of one that starts at once. `stage` and `host` in its settings.json, set by
+hand, are passed on instead. The values of secrets are never written down; where no runner needs
+them they are dropped as they come in.
 """
 
+import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..access import body, hub_of, repository
+from ..access import body, hub_of, repository, runner_of
 from ..commits import now
 from ..errors import HubError
-from ..hub import Hub
 from ..repos import Repo
+from ..runner import State, sdk_and_app_file
 
 SDKS = ("gradio", "docker", "static")
 _GPUS = ("zero-a10g", "t4-small", "t4-medium", "l4x1", "a10g-small", "a10g-large", "a100-large")
@@ -66,38 +69,53 @@ def initial_settings(fields: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def _sdk_and_app_file(settings: dict[str, Any], card: dict[str, Any]) -> tuple[str, str]:
-    sdk = str(card.get("sdk") or settings["sdk"])
-    if sdk == "docker":
-        return sdk, "Dockerfile"
-    return sdk, str(card.get("app_file") or ("index.html" if sdk == "static" else "app.py"))
+def keep_secrets(request: Request, repo: Repo, rows: list[dict[str, Any]]) -> None:
+    """Hand the values of secrets to the runner, in memory; a row without a value forgets one."""
+    if runner := runner_of(request):
+        for row in rows:
+            runner.keep_secret(repo.id, row["key"], row.get("value"))
 
 
-def _runtime(hub: Hub, repo: Repo) -> dict[str, Any]:
-    """The state a Space would be in, if it started at once."""
+def follow(request: Request, repo: Repo, restart: bool = False) -> None:
+    """Let the process of a Space follow what has changed, where Spaces run."""
+    if runner := runner_of(request):
+        runner.sync(hub_of(request), repo, restart)
+
+
+def _state(request: Request, repo: Repo) -> State:
+    """The state a Space is in; without a runner, the one of a Space that starts at once."""
     settings, commit = repo.settings, repo.revision("main")
-    _, app_file = _sdk_and_app_file(settings, hub.card(commit))
-    stage = "PAUSED" if settings["paused"] else "RUNNING"
+    sdk, app_file = sdk_and_app_file(settings, hub_of(request).card(commit))
     if app_file not in commit.files:
-        stage = "NO_APP_FILE"
+        return State("NO_APP_FILE")
+    if settings["paused"]:
+        return State("PAUSED")
+    runner = runner_of(request)
+    return runner.state(repo.id) if runner and sdk == "gradio" else State("RUNNING")
+
+
+def _runtime(repo: Repo, state: State) -> dict[str, Any]:
+    settings = repo.settings
     flavor = settings["hardware"]
-    return {
-        "stage": settings.get("stage", stage),
-        "hardware": {"current": flavor if stage == "RUNNING" else None, "requested": flavor},
+    fields = {
+        "stage": settings.get("stage", state.stage),
+        "hardware": {"current": flavor if state.stage == "RUNNING" else None, "requested": flavor},
         "gcTimeout": settings["sleep_seconds"],
         "storage": None,
         "devMode": False,
     }
+    known = {"sha": state.sha, "errorMessage": state.error}
+    return fields | {key: value for key, value in known.items() if value is not None}
 
 
-def space_fields(hub: Hub, repo: Repo, card: dict[str, Any]) -> dict[str, Any]:
+def space_fields(request: Request, repo: Repo, card: dict[str, Any]) -> dict[str, Any]:
     """What the Hub says about a Space beyond what it says about any repository."""
-    settings = repo.settings
+    settings, state = repo.settings, _state(request, repo)
     return {
-        "sdk": _sdk_and_app_file(settings, card)[0],
+        "sdk": sdk_and_app_file(settings, card)[0],
         "subdomain": re.sub(r"[/._]", "-", repo.id).lower(),
-        "host": settings.get("host"),
-        "runtime": _runtime(hub, repo),
+        "host": settings.get("host", state.host),
+        "runtime": _runtime(repo, state),
         "models": card.get("models") or [],
         "datasets": card.get("datasets") or [],
     }
@@ -105,7 +123,20 @@ def space_fields(hub: Hub, repo: Repo, card: dict[str, Any]) -> dict[str, Any]:
 
 def runtime(request: Request) -> Response:
     """The state of a Space."""
-    return JSONResponse(_runtime(hub_of(request), repository(request)))
+    repo = repository(request)
+    return JSONResponse(_runtime(repo, _state(request, repo)))
+
+
+def logs(request: Request) -> Response:
+    """What a running Space has printed, as server-sent events; nothing is built here."""
+    repo = repository(request, "write")
+    runner = runner_of(request)
+    started, printed = runner.log(repo.id) if runner else (0.0, "")
+    stamp = datetime.fromtimestamp(started, UTC).isoformat(timespec="milliseconds")
+    lines = printed.splitlines() if request.path_params["log"] == "run" else []
+    events = [{"data": f"{line}\n", "timestamp": stamp.replace("+00:00", "Z")} for line in lines]
+    content = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    return Response(content, media_type="text/event-stream")
 
 
 def operate(request: Request) -> Response:
@@ -122,7 +153,8 @@ def operate(request: Request) -> Response:
                 settings["sleep_seconds"] = _seconds(fields.get("seconds"))
             case verb:
                 settings["paused"] = verb == "pause"
-    return JSONResponse(_runtime(hub_of(request), repo))
+    follow(request, repo, restart=request.path_params["verb"] == "restart")
+    return JSONResponse(_runtime(repo, _state(request, repo)))
 
 
 def list_pairs(request: Request) -> Response:
@@ -141,6 +173,10 @@ def change_pairs(request: Request) -> Response:
             settings[what] |= _pairs([fields], secret=what == "secrets")
         elif settings[what].pop(fields.get("key"), None) is None:
             raise HubError(404, f"This Space has no {what[:-1]} {fields.get('key')!r}.")
+    if what == "secrets":
+        value = fields.get("value") if request.method == "POST" else None
+        keep_secrets(request, repo, [{"key": fields["key"], "value": value}])
+    follow(request, repo)
     return JSONResponse(settings[what])
 
 
@@ -158,6 +194,7 @@ _SPACE = "/api/{kind:space}/{namespace}/{name}"
 ROUTES = [
     Route("/api/spaces/hardware", hardware),
     Route(_SPACE + "/runtime", runtime),
+    Route(_SPACE + "/logs/{log:log}", logs),
     Route(_SPACE + "/{verb:verb}", operate, methods=["POST"]),
     Route(_SPACE + "/{what:pairs}", list_pairs),
     Route(_SPACE + "/{what:pairs}", change_pairs, methods=["POST", "DELETE"]),
