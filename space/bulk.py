@@ -1,0 +1,50 @@
+"""Many texts at once: here, or on a ZeroGPU Space inside the call that such a Space must have.
+
+In: the classifier and texts. Out: a verdict for each, or why there is none.
+"""
+
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from classifier import Classifier, Unreadable, Verdict
+
+Judge = Callable[[str, Sequence[Any]], list[Verdict | Unreadable]]
+
+
+def judge(classifier: Classifier, texts: Sequence[Any]) -> list[Verdict | Unreadable]:
+    """For each text a verdict, or the reason why it has none.
+
+    Raises:
+        Unavailable: As for `Classifier.load`.
+    """
+    folder = classifier.load().file.parent.parent
+    if os.environ.get("SPACES_ZERO_GPU"):
+        return _lent(str(folder), texts)
+    return classifier.many(texts)
+
+
+def _alone(folder: str, texts: Sequence[Any]) -> list[Verdict | Unreadable]:
+    """In a process of its own, into which no thread of ONNX Runtime comes along."""
+    return _opened(folder).many(texts)
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: str) -> Classifier:
+    return Classifier.from_folder(Path(folder))
+
+
+def _decorated() -> Judge:
+    """ZeroGPU starts no Space without a function for it; elsewhere its mark means nothing."""
+    if importlib.util.find_spec("spaces") is None:
+        return _alone
+    import spaces  # type: ignore[import-not-found,unused-ignore]
+
+    lent: Judge = spaces.GPU(_alone)
+    return lent
+
+
+_lent = _decorated()

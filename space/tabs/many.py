@@ -1,0 +1,211 @@
+"""The tab for a file of reviews: scored, drawn over time and by title, and given back.
+
+In: the classifier, and the tab in which a review is opened. Out: components on the page.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bulk
+import charts
+import gradio
+import pandas
+import tables
+import views
+from classifier import Classifier, Unavailable, Unreadable, Verdict
+from line import Busy, Line
+from report import Columns, Report
+
+from tabs.review import Review
+
+AT_ONCE = 64  # reviews between two looks at the clock, and at Cancel
+NONE = "(none)"
+KINDS = ["text", "date", "title", "label"]
+PERIODS = ["day", "week", "month"]
+INVITATION = (
+    '<p class="empty">Bring CSV, TSV, Parquet, JSON lines, or plain text with a review a line; up '
+    f"to {tables.MAX_ROWS:,} reviews. With a date you see the audience over time, with a title a "
+    "ranking, with labels how often the model agrees.</p>"
+)
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
+HIDDEN = {**PRIVATE, "show_progress": "hidden"}
+
+
+class Outcome:
+    """What is under the button once a file is scored: laid out here, filled from a `Report`."""
+
+    def __init__(self) -> None:
+        with gradio.Column(visible=False) as self.area:
+            self.summary = gradio.HTML()
+            with gradio.Column(visible=False) as self.time:
+                self.period = gradio.Radio(PERIODS, value="week", label="Audience over time, by")
+                self.audience = gradio.Plot(label="Audience over time")
+            self.titles = gradio.Plot(label="By title", visible=False)
+            self.agreement = gradio.HTML()
+            self.confusion = gradio.Plot(label="Labels and verdicts", visible=False)
+            self.wrong = _frame("Most confident disagreements", max_height=320)
+            self.listing = _frame("All reviews: choose a row to open it", visible=True)
+            self.refused = _frame("Not scored", max_height=320)
+            with gradio.Row():
+                self.scored = gradio.DownloadButton("Download the scored file")
+                self.drawn = gradio.DownloadButton("Download the charts")
+
+    def components(self) -> list[Any]:
+        """All that `fill` may change."""
+        return [part for part in vars(self).values() if part is not self.period]
+
+    def fill(self, report: Report | None, name: str, period: str) -> dict[Any, Any]:
+        """Updates of the components; without a report nothing is shown."""
+        if report is None:
+            return {self.area: gradio.update(visible=False)}
+        drawn = report.charts(period)
+        scored, zipped = _files(report, drawn, Path(name).stem)
+        return {
+            self.area: gradio.update(visible=True),
+            self.summary: report.summary(),
+            self.time: gradio.update(visible="audience" in drawn),
+            self.audience: drawn.get("audience"),
+            self.titles: _shown(drawn.get("titles")),
+            self.agreement: report.agreement_card(),
+            self.confusion: _shown(drawn.get("confusion")),
+            self.wrong: _shown(report.disagreements()),
+            self.listing: report.listing(),
+            self.refused: _shown(report.refused()),
+            self.scored: str(scored),
+            self.drawn: gradio.update(value=str(zipped), visible=bool(drawn)),
+        }
+
+
+def build(classifier: Classifier, tabs: Any, review: Review) -> None:
+    """Lay the tab out, and say what happens in it."""
+    table = gradio.State(time_to_live=3600)
+    report = gradio.State(time_to_live=3600)
+    file = gradio.File(label="File of reviews", height=140)
+    told = gradio.HTML(INVITATION)
+    with gradio.Column(visible=False) as area:
+        with gradio.Row():
+            columns = [gradio.Dropdown(label=f"Column: {kind}", choices=[]) for kind in KINDS]
+        preview = _frame("First rows", visible=True, max_height=220)
+        with gradio.Row():
+            start = gradio.Button("Score", variant="primary")
+            cancel = gradio.Button("Cancel", variant="stop", visible=False)
+    progress = gradio.HTML()
+    outcome = Outcome()
+    score = _scorer(classifier)
+
+    received = file.change(
+        receive, file, [table, told, area, *columns, preview, report, progress], **PRIVATE
+    )
+    received.then(lambda: outcome.fill(None, "", ""), None, outcome.components(), **HIDDEN)
+    clicked = start.click(
+        lambda: (gradio.update(interactive=False), gradio.update(visible=True)),
+        None, [start, cancel], **HIDDEN,
+    )  # fmt: skip
+    running = clicked.then(score, [table, *columns], [report, progress], **HIDDEN)
+    for ended in (running.then, cancel.click):
+        ended(
+            lambda: (gradio.update(interactive=True), gradio.update(visible=False)),
+            None, [start, cancel], **HIDDEN,
+        )  # fmt: skip
+    cancel.click(
+        lambda: views.sentence("Cancelled: nothing was kept.", "note"), None, progress,
+        cancels=[running], **HIDDEN,
+    )  # fmt: skip
+    report.change(
+        lambda found, file, period: outcome.fill(found, file.name if file else "", period),
+        [report, table, outcome.period], outcome.components(), **PRIVATE,
+    )  # fmt: skip
+    outcome.period.change(
+        lambda found, period: found.charts(period).get("audience") if found else None,
+        [report, outcome.period], outcome.audience, **PRIVATE,
+    )  # fmt: skip
+    for listing in (outcome.listing, outcome.wrong, outcome.refused):
+        listing.select(
+            _opened, report, [tabs, review.text], **HIDDEN
+        ).then(review.judge, review.text, review.outcome, **PRIVATE).then(
+            review.weigh, review.text, review.sentences, **HIDDEN
+        )  # fmt: skip
+
+
+def receive(path: str | None) -> list[Any]:
+    """Read the file, guess its columns, show its first rows."""
+    none = [gradio.update()] * len(KINDS)
+    closed = gradio.update(visible=False)
+    if path is None:
+        return [None, INVITATION, closed, *none, None, None, ""]
+    try:
+        found = tables.read(Path(path))
+    except tables.Unusable as reason:
+        return [None, views.sentence(reason), closed, *none, None, None, ""]
+    names = list(map(str, found.frame.columns))
+    choices = [
+        gradio.update(choices=names, value=found.text or names[0]),
+        *(
+            gradio.update(choices=[NONE, *names], value=getattr(found, kind) or NONE)
+            for kind in KINDS[1:]
+        ),
+    ]
+    size = f"{found.name}: {len(found.frame):,} rows, {len(names)} columns."
+    first = found.frame.head(5).astype(str)
+    return [
+        found, views.sentence(size, "note"), gradio.update(visible=True), *choices, first, None, ""
+    ]  # fmt: skip
+
+
+def _scorer(classifier: Classifier) -> Any:
+    line = Line(places=1, most_waiting=8)
+
+    def score(found: tables.Table, *chosen: str) -> Iterator[list[Any]]:
+        """Judge some rows at a time; tell how far it is, and end with the report."""
+        text, *others = chosen
+        columns = Columns(text, *(None if column == NONE else column for column in others))
+        texts = tables.texts(found.frame, text)
+        answers: list[Verdict | Unreadable] = []
+        yield [None, views.sentence("Waiting for a place in the line …", "note")]
+        try:
+            with line.place():
+                began = time.monotonic()
+                for at in range(0, len(texts), AT_ONCE):
+                    answers += bulk.judge(classifier, texts[at : at + AT_ONCE])
+                    seconds = time.monotonic() - began
+                    yield [None, views.progress(len(answers), len(texts), seconds)]
+                labels = classifier.load().labels
+        except (Unavailable, Busy) as reason:
+            yield [None, views.sentence(reason)]
+            return
+        yield [Report(found.frame, answers, labels, columns), ""]
+
+    return score
+
+
+def _opened(report: Report, chosen: gradio.SelectData) -> list[Any]:
+    """The review of the chosen row, by the row's number, whatever the order on the page is."""
+    row = int(chosen.row_value[0]) - 1
+    text = report.frame[report.columns.text].iloc[row]
+    return [gradio.Tabs(selected="review"), text if isinstance(text, str) else ""]
+
+
+def _files(report: Report, drawn: dict[str, Any], name: str) -> tuple[Path, Path]:
+    """The scored rows and the charts, as files to download."""
+    folder = Path(tempfile.mkdtemp(prefix="scored-"))
+    scored, zipped = folder / f"{name}-scored.csv", folder / f"{name}-charts.zip"
+    tables.write(report.scored, scored)
+    if drawn:
+        charts.save(drawn, zipped)
+    return scored, zipped
+
+
+def _frame(label: str, visible: bool = False, max_height: int = 420) -> Any:
+    return gradio.Dataframe(
+        label=label, interactive=False, visible=visible, max_chars=160, max_height=max_height,
+        show_search="filter" if label.startswith("All") else "none", elem_classes="rows",
+    )  # fmt: skip
+
+
+def _shown(value: Any) -> Any:
+    """A component with its value; hidden where there is none, or no row in it."""
+    empty = value is None or (isinstance(value, pandas.DataFrame) and value.empty)
+    return gradio.update(value=value, visible=not empty)

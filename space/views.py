@@ -1,0 +1,193 @@
+"""What the page shows of a verdict: HTML from numbers and texts.
+
+In: verdicts and explanations. Out: HTML in which every text of a visitor's is escaped.
+"""
+
+import math
+import re
+from html import escape
+
+from classifier import Verdict
+from explanation import Explanation, Part
+
+TIE = 0.05  # log-odds: what does less is shown as doing nothing
+
+
+def sentence(reason: object, kind: str = "error") -> str:
+    """A plain sentence in the place of an answer; `kind` is `error` or `note`."""
+    return f'<p class="{kind}" role="status">{escape(str(reason))}</p>'
+
+
+def verdict_card(verdict: Verdict, unsure_below: float) -> str:
+    """The verdict as a word, a probability and a bar for each label.
+
+    Args:
+        verdict: What the classifier says.
+        unsure_below: The probability under which the model counts as unsure; 0 for never.
+    """
+    label, probability = verdict.label, verdict.probabilities[verdict.label]
+    word = "Mixed or unsure" if verdict.unsure else name(label)
+    side = "unsure" if verdict.unsure else _side(label, verdict)
+    leaning = f"leans {name(label).lower()}, " if verdict.unsure else ""
+    rows = "".join(_bar(label, verdict, unsure_below) for label in verdict.probabilities)
+    rule = (
+        f'<p class="small">Under {unsure_below:.0%} (the tick) this model is wrong too often '
+        "for a plain word.</p>"
+        if unsure_below > 1 / len(verdict.probabilities)
+        else ""
+    )
+    return (
+        '<section class="verdict" role="status" aria-label="Verdict">'
+        f'<p class="word {side}">{escape(word)}</p>'
+        f'<p class="how-sure">{leaning}{percent(probability)} sure</p>'
+        f'<dl class="bars">{rows}</dl>{rule}'
+        f'<p class="small">{coverage(verdict)}</p></section>'
+    )
+
+
+def coverage(verdict: Verdict) -> str:
+    """How much of the review the verdict is about."""
+    read = f"{verdict.tokens_read:,} of {verdict.tokens:,} tokens read"
+    if verdict.tokens_read < verdict.tokens:
+        return f"{read}: the beginning and the end, as the model can take no more at once."
+    return read
+
+
+def sentence_line(explanation: Explanation) -> str:
+    """The review, each sentence coloured by what it does to the verdict, and the numbers."""
+    if not explanation.sentences and not explanation.words:
+        return ""
+    return (
+        '<section class="line" aria-label="What each sentence does">'
+        f"{_legend(explanation.verdict)}"
+        f'<p class="marked">{_marked(explanation)}</p>{_reach(explanation)}'
+        f"<details><summary>The numbers</summary>{_table(explanation)}</details></section>"
+    )
+
+
+def progress(done: int, total: int, seconds: float) -> str:
+    """How far a file is, and how long the rest will take at this rate."""
+    left = math.ceil(seconds / done * (total - done)) if done else 0
+    return (
+        f'<div role="status"><p>{done:,} of {total:,} reviews, about {left:,} s left</p>'
+        f'<div class="progress"><b style="width:{done / total:.2%}"></b></div></div>'
+    )
+
+
+def _bar(label: str, verdict: Verdict, unsure_below: float) -> str:
+    share = verdict.probabilities[label]
+    tick = f'<i style="left:{unsure_below:.2%}"></i>' if unsure_below else ""
+    return (
+        f"<dt>{escape(name(label))}</dt><dd><span>{percent(share)}</span>"
+        f'<span class="track" aria-hidden="true">'
+        f'<b class="{_side(label, verdict)}" style="width:{share:.2%}"></b>{tick}</span></dd>'
+    )
+
+
+def _legend(verdict: Verdict) -> str:
+    """What the colours mean, the verdict's own first."""
+    others = [label for label in verdict.probabilities if label != verdict.label]
+    mine = name(verdict.label)
+    other = f"for {name(others[0])}" if len(others) == 1 else f"against {mine}"
+    return (
+        f'<p class="small legend"><span class="swatch {_tint(verdict, True)}">speaks for '
+        f'{escape(mine)}</span> <span class="swatch {_tint(verdict, False)}">speaks '
+        f'{escape(other)}</span> <span class="swatch top">does most</span></p>'
+    )
+
+
+def _marked(explanation: Explanation) -> str:
+    """The text with its sentences and words marked; a break of lines is one on the page."""
+    text, out, at = explanation.text, [], 0
+    sentences = explanation.sentences or [Part(0, len(text), 0.0, None)]
+    most = max((abs(part.pull) for part in sentences), default=0.0)
+    for part in sentences:
+        out += [_gap(text[at : part.start]), _span(explanation, part, most)]
+        at = part.end
+    return "".join([*out, _gap(text[at:])])
+
+
+def _gap(between: str) -> str:
+    broken = re.search(r"<br|\n", between)
+    return "<br>" if broken else " " if between else ""
+
+
+def _span(explanation: Explanation, part: Part, most: float) -> str:
+    words = [w for w in explanation.words if part.start <= w.start and w.end <= part.end]
+    strength = max((abs(word.pull) for word in words), default=0.0)
+    inside, at = [], part.start
+    for word in words:
+        inside.append(escape(explanation.text[at : word.start]))
+        shown = escape(explanation.text[word.start : word.end])
+        inside.append(_tinted("b", shown, word, explanation, strength))
+        at = word.end
+    inside.append(escape(explanation.text[at : part.end]))
+    top = part == explanation.strongest and abs(part.pull) >= TIE
+    return _tinted("span", "".join(inside), part, explanation, most, "top" if top else "")
+
+
+def _tinted(
+    tag: str, inside: str, part: Part, explanation: Explanation, most: float, more: str = ""
+) -> str:
+    """A piece of the text in the colour of its side, as strong as its pull among the others."""
+    if abs(part.pull) < TIE:
+        return f"<{tag}>{inside}</{tag}>"
+    classes = f"{_tint(explanation.verdict, part.pull > 0)} {more}".strip()
+    weight = abs(part.pull) / max(1.0, most)
+    tip = escape(_tip(explanation, part))
+    return f'<{tag} class="{classes}" style="--w:{weight:.2f}" title="{tip}">{inside}</{tag}>'
+
+
+def _tip(explanation: Explanation, part: Part) -> str:
+    label = name(explanation.verdict.label)
+    without = "" if part.without is None else f", {label} {percent(part.without)} without it"
+    return f"{part.pull:+.2f} for {label}{without}"
+
+
+def _reach(explanation: Explanation) -> str:
+    if explanation.whole:
+        return ""
+    return (
+        '<p class="small">In a review of this length each sentence is weighed against the '
+        "thousand characters around it, not against the whole.</p>"
+    )
+
+
+def _table(explanation: Explanation) -> str:
+    label = escape(name(explanation.verdict.label))
+    parts = explanation.sentences or explanation.words
+    kind = "Sentence" if explanation.sentences else "Word"
+    rows = "".join(
+        f"<tr><td>{escape(explanation.text[part.start : part.end])}</td><td>{part.pull:+.2f}</td>"
+        f"<td>{'' if part.without is None else percent(part.without)}</td></tr>"
+        for part in parts
+    )
+    return (
+        f"<table><thead><tr><th>{kind}</th><th>For {label} (log-odds)</th>"
+        f"<th>{label} without it</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _tint(verdict: Verdict, speaks_for: bool) -> str:
+    """Praise has always the one colour and blame the other, whatever the verdict is."""
+    mine = _side(verdict.label, verdict)
+    return mine if speaks_for else {"for": "against", "against": "for"}[mine]
+
+
+def _side(label: str, verdict: Verdict) -> str:
+    """Of a model's labels the first, as NEGATIVE, has one colour, the others the other."""
+    return "against" if label == next(iter(verdict.probabilities)) else "for"
+
+
+def name(label: str) -> str:
+    """A label as a word on the page."""
+    return label.replace("_", " ").capitalize()
+
+
+def percent(probability: float) -> str:
+    """Never rounded to a certainty that the model doesn't claim."""
+    if 0.999 < probability < 1:
+        return "over 99.9%"
+    if 0 < probability < 0.001:
+        return "under 0.1%"
+    return f"{probability:.1%}"

@@ -1,0 +1,135 @@
+"""What each sentence does to a verdict, and how the page shows it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "space"))
+
+import explanation
+import views
+from classifier import Classifier, Unreadable, Verdict
+from explanation import Explanation, Part, explain, sentences
+
+MIXED = "The songs were wonderful. The end was dreadful!<br /><br />Still, I would go again."
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_classifier: Path) -> Classifier:
+    return Classifier.from_folder(tiny_classifier)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Good. Bad!", ["Good.", "Bad!"]),
+        (MIXED, [
+            "The songs were wonderful.", "The end was dreadful!", "Still, I would go again."
+        ]),
+        ("Mr. Smith goes to Washington again.", ["Mr. Smith goes to Washington again."]),
+        ("no full stop\nanother line", ["no full stop", "another line"]),
+        ("  one  ", ["one"]),
+        ("", []),
+        ("<br />", []),
+        ("第一。第二。 good", None),
+    ],
+)  # fmt: skip
+def test_sentences_are_found_by_stops_and_lines(text: str, found: list[str] | None):
+    parts = [text[start:end] for start, end in sentences(text)]
+    if found is not None:
+        assert parts == found
+    assert all(part == part.strip() != "" for part in parts)
+
+
+def test_neighbours_of_very_many_sentences_are_put_together():
+    text = "Good film. " * 1000
+    spans = sentences(text)
+    assert len(spans) == explanation.PARTS_AT_MOST
+    assert spans[0] == (0, len("Good film. " * 4) - 1)
+    assert spans[-1][1] == len(text) - 1
+
+
+def test_a_sentences_pull_is_what_the_verdict_loses_without_it(classifier: Classifier):
+    found = explain(classifier, MIXED)
+    label = found.verdict.label
+    assert found.whole
+    assert len(found.sentences) == 3
+    first = found.sentences[0]
+    without = classifier(MIXED[: first.start] + MIXED[first.end :]).probabilities[label]
+    assert first.without == pytest.approx(without)
+    before = explanation._log_odds(found.verdict.probabilities[label])
+    assert first.pull == pytest.approx(before - explanation._log_odds(without))
+    assert found.strongest == max(found.sentences, key=lambda part: abs(part.pull))
+
+
+def test_words_are_weighed_in_the_two_strongest_sentences(classifier: Classifier):
+    found = explain(classifier, MIXED)
+    strongest = sorted(found.sentences, key=lambda part: -abs(part.pull))[:2]
+    for word in found.words:
+        assert any(part.start <= word.start and word.end <= part.end for part in strongest)
+    assert len(found.words) == sum(
+        len(MIXED[part.start : part.end].split()) for part in strongest
+    )
+
+
+def test_a_single_sentence_has_words_only(classifier: Classifier):
+    found = explain(classifier, "a wonderful film")
+    assert (found.sentences, len(found.words), found.strongest) == ([], 3, None)
+    alone = explain(classifier, "Wonderful")
+    assert [(word.pull, word.without) for word in alone.words] == [(0.0, None)]
+
+
+def test_a_long_review_is_weighed_by_its_surroundings(classifier: Classifier):
+    text = " ".join(f"Scene {i} was {['dreadful', 'wonderful'][i % 2]}." for i in range(200))
+    found = explain(classifier, text)
+    assert not found.whole
+    assert len(found.sentences) == 200
+    assert any(abs(part.pull) > 0.01 for part in found.sentences)
+    windows = explanation._windows(sentences(text))
+    assert sum(len(window.spans) for window in windows) == 200
+    assert all(len(window.spans) > 1 for window in windows)
+
+
+def test_what_cannot_be_judged_cannot_be_explained(classifier: Classifier):
+    with pytest.raises(Unreadable):
+        explain(classifier, "   ")
+
+
+def explained(text: str, label: str = "POSITIVE") -> Explanation:
+    probabilities = {"NEGATIVE": 0.2, "POSITIVE": 0.8}
+    if label == "NEGATIVE":
+        probabilities = {"NEGATIVE": 0.8, "POSITIVE": 0.2}
+    spans = sentences(text)
+    parts = [Part(*span, 1.5 - 2 * i, 0.5) for i, span in enumerate(spans)]
+    return Explanation(text, Verdict(probabilities, 9, 9), parts, [], True)
+
+
+def test_the_sentence_line_escapes_colours_and_marks():
+    shown = views.sentence_line(explained("<b>Good</b> & fine. <script>alert(1)</script> bad."))
+    assert "<script>" not in shown
+    assert "&lt;b&gt;Good&lt;/b&gt; &amp; fine." in shown
+    assert 'class="for top"' in shown
+    assert 'class="against"' in shown
+    assert "+1.50 for Positive, Positive 50.0% without it" in shown
+
+
+def test_praise_has_one_colour_whatever_the_verdict_is():
+    shown = views.sentence_line(explained("Dull. Good.", "NEGATIVE"))
+    assert 'class="against top"' in shown  # +1.5 for NEGATIVE
+    assert 'class="for"' in shown
+
+
+def test_a_verdict_says_how_sure_and_never_a_false_certainty():
+    sure = Verdict({"NEGATIVE": 0.0000001, "POSITIVE": 0.9999999}, 5, 5)
+    assert "over 99.9% sure" in views.verdict_card(sure, 0.7)
+    unsure = Verdict({"NEGATIVE": 0.4, "POSITIVE": 0.6}, 4094, 5000, unsure=True)
+    card = views.verdict_card(unsure, 0.7)
+    assert "Mixed or unsure" in card
+    assert "leans positive, 60.0% sure" in card
+    assert "4,094 of 5,000 tokens read: the beginning and the end" in card
+
+
+def test_a_reason_is_shown_as_text():
+    assert "&lt;img" in views.sentence("<img src=x>")
