@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import bulk
+import explanation
 import gradio
 from classifier import Classifier, Unavailable, Unreadable, Verdict
-from explanation import Part, explain
+from explanation import Part
 from line import Busy, Line
 
 TEXTS_AT_MOST = 1_000  # of one call
@@ -52,7 +53,7 @@ def build(classifier: Classifier, line: Line, slow_line: Line) -> None:
             for found in found_answers
         ]
 
-    def explain_review(text: str) -> dict[str, Any]:
+    def explain(text: str) -> dict[str, Any]:
         """Judge a film review and say what each of its sentences does to the verdict.
 
         Args:
@@ -64,7 +65,7 @@ def build(classifier: Classifier, line: Line, slow_line: Line) -> None:
             and the label's probability without it.
         """
         with _reasons(), slow_line.place():
-            found = explain(classifier, text)
+            found = explanation.explain(classifier, text)
         return {
             **answer(found.verdict),
             "sentences": [_part(text, part) for part in found.sentences],
@@ -74,7 +75,7 @@ def build(classifier: Classifier, line: Line, slow_line: Line) -> None:
     options: dict[str, Any] = {"concurrency_limit": None}
     gradio.api(classify, api_name="classify", **options)
     gradio.api(classify_batch, api_name="classify_batch", **options)
-    gradio.api(explain_review, api_name="explain", **options)
+    gradio.api(explain, api_name="explain", **options)
 
 
 def answer(verdict: Verdict) -> dict[str, Any]:

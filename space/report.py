@@ -72,9 +72,7 @@ class Report:
         """How the verdicts stand to the labels of the file, where it has any of the model's."""
         if self.columns.label is None:
             return None
-        found = figures.agreement(
-            self.frame[self.columns.label], self.verdicts, list(self.labels)
-        )
+        found = figures.agreement(self.frame[self.columns.label], self.verdicts, list(self.labels))
         return found if found.n else None
 
     def summary(self) -> str:

@@ -35,7 +35,13 @@ QUIET = [
     "--no-first-run",
 ]
 OTHER = "demo/other"
-TABS = ["Review", "Many", "Compare", "About"]
+# What stands in each tab once it is there.
+SHOWN = {
+    "Review": "% sure",
+    "Many": "Bring CSV, TSV, Parquet",
+    "Compare": "One review for both",
+    "About": "How to train your own",
+}
 REVIEW = "A wonderful film. Then a dreadful end!<br /><br />Still, I would go again."
 
 
@@ -61,13 +67,19 @@ def open_page(browser: Any, width: int, scheme: str) -> Iterator[Any]:
     page.on("websocket", lambda opened: addresses.append(opened.url))
     page.on("pageerror", lambda error: failures.append(str(error)))
     page.on("dialog", lambda dialog: failures.append(dialog.message))
-    page.on("console", lambda said: failures.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda said: note_error(said, failures))
     yield page
     context.close()
     local = ("http://127.0.0.1:", "data:", "blob:")
     assert addresses
     assert [address for address in addresses if not address.startswith(local)] == []
     assert failures == []
+
+
+def note_error(said: Any, failures: list[str]) -> None:
+    # Gradio's panel for programs asks for monitoring, which is off.
+    if said.type == "error" and not said.location["url"].endswith("/monitoring/summary"):
+        failures.append(said.text)
 
 
 @pytest.fixture
@@ -128,6 +140,12 @@ def write_reviews(path: Path, count: int = 80) -> Path:
     return path
 
 
+def visit(page: Any, address: str) -> None:
+    """Open the page and wait until it answers."""
+    page.goto(address)
+    page.get_by_text(f"The model is {MODEL} at").wait_for()
+
+
 def review(page: Any) -> Any:
     return page.locator("#review textarea")
 
@@ -138,8 +156,7 @@ def judge(page: Any, text: str) -> None:
 
 
 def go_to(page: Any, space: str, tab: str) -> None:
-    page.goto(space)
-    page.get_by_text(f"The model is {MODEL} at").wait_for()
+    visit(page, space)
     page.get_by_role("tab", name=tab).click()
 
 
@@ -149,8 +166,7 @@ def upload(page: Any, space: str, path: Path) -> None:
 
 
 def test_the_keyboard_is_enough(phone: Any, space: str):
-    phone.goto(space)
-    phone.get_by_text(f"The model is {MODEL} at").wait_for()
+    visit(phone, space)
     review(phone).fill("a wonderful film")
     review(phone).press("Control+Enter")
     phone.get_by_text("3 of 3 tokens read").wait_for()
@@ -159,7 +175,7 @@ def test_the_keyboard_is_enough(phone: Any, space: str):
 
 
 def test_each_sentence_is_weighed_and_its_numbers_can_be_read(page: Any, space: str):
-    page.goto(space)
+    visit(page, space)
     judge(page, REVIEW)
     line = page.get_by_label("What each sentence does")
     line.wait_for()
@@ -173,7 +189,7 @@ def test_each_sentence_is_weighed_and_its_numbers_can_be_read(page: Any, space: 
 
 
 def test_a_review_is_text_never_markup(page: Any, space: str):
-    page.goto(space)
+    visit(page, space)
     markup = "<img src=x onerror=alert(1)><script>alert(2)</script> a **wonderful** film. And more."
     judge(page, markup)
     line = page.get_by_label("What each sentence does")
@@ -185,7 +201,7 @@ def test_a_review_is_text_never_markup(page: Any, space: str):
 
 @pytest.mark.parametrize("name", ["A clear one", "A mixed one", "A sarcastic one"])
 def test_an_example_is_judged_when_chosen(page: Any, space: str, name: str):
-    page.goto(space)
+    visit(page, space)
     page.get_by_text(name).click()
     page.get_by_text("tokens read").wait_for()
     assert len(review(page).input_value()) > 100
@@ -200,7 +216,7 @@ def test_an_example_is_judged_when_chosen(page: Any, space: str, name: str):
     ],
 )
 def test_what_cannot_be_judged_gets_a_sentence(page: Any, space: str, text: str, sentence: str):
-    page.goto(space)
+    visit(page, space)
     judge(page, "a wonderful film")
     page.get_by_text("tokens read").wait_for()
     judge(page, text)
@@ -208,35 +224,33 @@ def test_what_cannot_be_judged_gets_a_sentence(page: Any, space: str, text: str,
     assert page.get_by_text("tokens read").count() == 0
 
 
-@pytest.mark.parametrize(
-    "text", ["\U0001f37f\U0001f37f", "一部好電影", "good\x07 film", "half \ud83d"]
-)
+@pytest.mark.parametrize("text", ["\U0001f37f\U0001f37f", "一部好電影", "good\x07 film"])
 def test_any_other_text_gets_a_verdict(page: Any, space: str, text: str):
-    page.goto(space)
-    judge(page, text.encode("utf-8", "replace").decode())
+    visit(page, space)
+    judge(page, text)
     page.get_by_text("tokens read").wait_for()
 
 
 def test_a_link_carries_the_review(page: Any, space: str):
-    page.goto(space)
+    visit(page, space)
     review(page).fill(REVIEW)
     page.get_by_role("button", name="Copy a link").click()
-    page.get_by_label("Link").wait_for()
-    link = page.get_by_label("Link").input_value()
+    page.locator("#link :is(input, textarea)").wait_for()
+    link = page.locator("#link :is(input, textarea)").input_value()
     assert page.evaluate("navigator.clipboard.readText()") == link
     assert link.startswith(f"{space}/#review=A%20wonderful")
     page.goto("about:blank")
-    page.goto(link)
+    visit(page, link)
     page.get_by_text("tokens read").wait_for()
     assert review(page).input_value() == REVIEW
 
 
 def test_feedback_is_stored_as_announced(page: Any, space: str, stored: Path):
-    page.goto(space)
+    visit(page, space)
     judge(page, REVIEW)
     page.get_by_text("tokens read").wait_for()
     page.get_by_role("button", name="It is wrong").click()
-    page.get_by_text("Thank you, it is noted.").wait_for()
+    page.get_by_text("Thank you, your answer is stored.").wait_for()
     (file,) = stored.rglob("*.jsonl")
     row = json.loads(file.read_text(encoding="utf-8").splitlines()[-1])
     assert row["text"] == REVIEW
@@ -251,7 +265,7 @@ def test_a_file_is_scored_drawn_opened_and_given_back(page: Any, space: str, tmp
     page.get_by_role("button", name="Score").click()
     page.get_by_text("accuracy on 79 labelled reviews").wait_for()
     page.get_by_text("Positive, of 79 reviews").wait_for()
-    assert page.get_by_text("Write or paste a review first.").is_visible()
+    page.get_by_text("Write or paste a review first.").last.wait_for()
     page.locator(".vega-embed").nth(2).wait_for()  # over time, by title, labels and verdicts
     page.get_by_label("month").check()
     page.get_by_text("film number 5 was wonderful").first.click()
@@ -318,19 +332,19 @@ def test_a_file_that_cannot_be_read_gets_a_sentence(
 def test_two_models_are_compared_on_a_text(page: Any, space: str):
     go_to(page, space, "Compare")
     page.get_by_label("Model B").fill(OTHER)
-    page.get_by_role("tabpanel").get_by_label("Review").last.fill("a wonderful film")
+    page.get_by_label("One review for both").fill("a wonderful film")
     page.get_by_role("button", name="Compare").click()
-    page.get_by_text("reviews/s").first.wait_for()
+    page.get_by_text("Reviews a second, here and now").wait_for()
 
 
 def test_the_about_tab_shows_the_models_own_results(page: Any, space: str, run: Path):
     accuracy = json.loads((run / "results.json").read_text())["metrics"]["test"]["accuracy"]
     go_to(page, space, "About")
-    page.get_by_text(f"{100 * accuracy:.1f}%").first.wait_for()
+    page.get_by_text(f"{accuracy:.2%}").first.wait_for()
     assert page.get_by_text('model="demo/tiny"').first.is_visible()
 
 
-@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("tab", SHOWN)
 @pytest.mark.parametrize("kind", ["phone", "page"])
 def test_no_serious_fault_of_accessibility(
     request: pytest.FixtureRequest, kind: str, space: str, tab: str
@@ -340,7 +354,7 @@ def test_no_serious_fault_of_accessibility(
     judge(seen, REVIEW)
     seen.get_by_label("What each sentence does").wait_for()
     seen.get_by_role("tab", name=tab).click()
-    seen.get_by_role("tabpanel").wait_for()
+    seen.get_by_text(SHOWN[tab]).first.wait_for()
     found = Axe().run(seen).response["violations"]
     serious = [
         (fault["id"], [node["html"][:200] for node in fault["nodes"]])
@@ -352,9 +366,10 @@ def test_no_serious_fault_of_accessibility(
 
 
 def test_the_page_tells_programs_how_to_ask(page: Any, space: str):
-    page.goto(space)
+    visit(page, space)
     page.get_by_role("button", name="Use via API").click()
-    page.get_by_text("/classify").first.wait_for()
+    page.get_by_role("heading", name="MCP documentation").wait_for()
+    page.get_by_text("classify_batch").first.wait_for()
 
 
 def test_the_page_is_there_before_the_model(phone: Any, tmp_path: Path):

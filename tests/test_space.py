@@ -86,9 +86,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_space(
-    env: dict[str, str], folder: Path, python: str = sys.executable
-) -> Iterator[str]:
+def running_space(env: dict[str, str], folder: Path, python: str = sys.executable) -> Iterator[str]:
     """`space/app.py` until the block ends; gives its address. Its output is `folder/app.log`."""
     port = free_port()
     (folder / "sitecustomize.py").write_text(WITNESS)

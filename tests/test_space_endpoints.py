@@ -103,11 +103,11 @@ def test_javascript_gets_the_same_answers(space: str, client: Any):
 
 def test_an_agent_finds_them_as_tools(space: str, client: Any):
     from mcp import ClientSession
-    from mcp.client.streamable_http import streamablehttp_client
+    from mcp.client.streamable_http import streamable_http_client
 
     async def call() -> tuple[set[str], Any]:
         async with (
-            streamablehttp_client(f"{space}/gradio_api/mcp/") as (read, write, _),
+            streamable_http_client(f"{space}/gradio_api/mcp/") as (read, write, _),
             ClientSession(read, write) as session,
         ):
             await session.initialize()

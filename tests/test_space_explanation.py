@@ -69,9 +69,7 @@ def test_words_are_weighed_in_the_two_strongest_sentences(classifier: Classifier
     strongest = sorted(found.sentences, key=lambda part: -abs(part.pull))[:2]
     for word in found.words:
         assert any(part.start <= word.start and word.end <= part.end for part in strongest)
-    assert len(found.words) == sum(
-        len(MIXED[part.start : part.end].split()) for part in strongest
-    )
+    assert len(found.words) == sum(len(MIXED[part.start : part.end].split()) for part in strongest)
 
 
 def test_a_single_sentence_has_words_only(classifier: Classifier):

@@ -294,7 +294,7 @@ def test_refuses_a_thousand_columns(tmp_path: Path) -> None:
          ("content", None, None, "rating")),
         ("who,said,created_at\nAnn,It is a long and lovely film,1714521600\nBo,No,1714521601",
          ("said", "created_at", None, None)),
-        ("when,a\n2024-05-01T10:00:00Z,fine\n2024-05-02T10:00:00Z,weak", ("a", None, None, None)),
+        ("when,a\n2024-05-01T10:00:00Z,fine\n2024-05-02T10:00:00Z,weak", ("a", "when", None, None)),
         ("date,sentiment,text\nsoon,same,a\nlater,same,b", ("text", None, None, None)),
         ("text,body\n1,this is the text\n2,another", ("body", None, None, None)),
         ("a,b\n1,2\n3,4", (None, None, None, None)),

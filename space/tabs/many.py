@@ -16,6 +16,7 @@ import pandas
 import tables
 import views
 from classifier import Classifier, Unavailable, Unreadable, Verdict
+from figures import Period
 from line import Busy, Line
 from report import Columns, Report
 
@@ -57,7 +58,7 @@ class Outcome:
         """All that `fill` may change."""
         return [part for part in vars(self).values() if part is not self.period]
 
-    def fill(self, report: Report | None, name: str, period: str) -> dict[Any, Any]:
+    def fill(self, report: Report | None, name: str, period: Period) -> dict[Any, Any]:
         """Updates of the components; without a report nothing is shown."""
         if report is None:
             return {self.area: gradio.update(visible=False)}
@@ -99,7 +100,7 @@ def build(classifier: Classifier, tabs: Any, review: Review) -> None:
     received = file.change(
         receive, file, [table, told, area, *columns, preview, report, progress], **PRIVATE
     )
-    received.then(lambda: outcome.fill(None, "", ""), None, outcome.components(), **HIDDEN)
+    received.then(lambda: outcome.fill(None, "", "week"), None, outcome.components(), **HIDDEN)
     clicked = start.click(
         lambda: (gradio.update(interactive=False), gradio.update(visible=True)),
         None, [start, cancel], **HIDDEN,

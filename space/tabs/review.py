@@ -95,8 +95,9 @@ def build(
                 button = gradio.Button("Judge", variant="primary", elem_id="judge")
                 share = gradio.Button("Copy a link to this")
             link = gradio.Textbox(
-                label="Link", visible=False, interactive=False, buttons=["copy"], max_lines=1
-            )
+                label="Link", visible=False, interactive=False, buttons=["copy"], max_lines=1,
+                elem_id="link",
+            )  # fmt: skip
         with gradio.Column(scale=6):
             card = gradio.HTML(EMPTY)
             sentences = gradio.HTML()
