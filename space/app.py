@@ -12,22 +12,16 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 
 import endpoints
 import gradio
+import tables
 from classifier import Classifier, Unavailable
 from feedback import Feedback
 from line import Line
 from tabs import about, compare, many, review
-from theme import STYLE, THEME
+from theme import HEAD, STYLE, THEME
 
 INTRODUCTION = """# Movie sentiment
 Paste a film review, or bring a file of them: praise or blame, how surely, and why?"""
 RETRY_SECONDS = 10
-# Ctrl+Enter, or Cmd+Enter, in the review asks for the verdict.
-SHORTCUT = """<script>
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)
-      && event.target.closest("#review")) document.querySelector("#judge").click();
-});
-</script>"""
 
 log = logging.getLogger("space")
 
@@ -88,9 +82,10 @@ if __name__ == "__main__":
     build(classifier, Feedback.from_environment()).queue(max_size=256).launch(
         theme=THEME,
         css_paths=STYLE,
-        head=SHORTCUT,
+        head_paths=HEAD,
         max_threads=100,  # more than the lines hold: they say "busy", not the pool
-        max_file_size="50mb",
+        max_file_size=tables.MAX_BYTES,
+        state_session_capacity=200,  # visitors whose scored files are kept
         mcp_server=True,
         footer_links=["api", "gradio"],
         run_history=False,

@@ -79,7 +79,7 @@ class Report:
         """The share of praise with its interval, and how many rows it is of."""
         scored = int(self.positive.notna().sum())
         if not scored:
-            return '<p class="error" role="status">None of the rows could be scored.</p>'
+            return '<p class="problem" role="status">None of the rows could be scored.</p>'
         share = figures.share(int(self.positive.sum()), scored)
         unsure = sum(isinstance(a, Verdict) and a.unsure for a in self.answers)
         cut = sum(isinstance(a, Verdict) and a.tokens_read < a.tokens for a in self.answers)
@@ -101,7 +101,7 @@ class Report:
         if (found := self.agreement) is None:
             known = ", ".join(map(str, self.labels))
             return (
-                f'<p class="error" role="status">No label in the column '
+                f'<p class="problem" role="status">No label in the column '
                 f"{escape(self.columns.label)} is one of the model's ({escape(known)}).</p>"
             )
         facts = [

@@ -1,13 +1,14 @@
 """How the page looks: a calm theme of its own, with fonts that are on the visitor's machine.
 
-The colours of praise and blame stand in style.css, beside what uses them.
+The colours of praise and blame stand in style.css, beside what uses them; head.html has what the
+keyboard and screen readers need.
 """
 
 from pathlib import Path
 
 import gradio
 
-STYLE = Path(__file__).with_name("style.css")
+STYLE, HEAD = (Path(__file__).with_name(name) for name in ("style.css", "head.html"))
 SANS = ["ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "sans-serif"]
 
 THEME = gradio.themes.Base(

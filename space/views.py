@@ -13,8 +13,8 @@ from explanation import Explanation, Part
 TIE = 0.05  # log-odds: what does less is shown as doing nothing
 
 
-def sentence(reason: object, kind: str = "error") -> str:
-    """A plain sentence in the place of an answer; `kind` is `error` or `note`."""
+def sentence(reason: object, kind: str = "problem") -> str:
+    """A plain sentence in the place of an answer; `kind` is `problem` or `remark`."""
     return f'<p class="{kind}" role="status">{escape(str(reason))}</p>'
 
 

@@ -140,6 +140,15 @@ def write_reviews(path: Path, count: int = 80) -> Path:
     return path
 
 
+def serious_faults(page: Any) -> list[Any]:
+    """What axe-core finds serious or worse, with the elements."""
+    return [
+        (fault["id"], [node["html"][:200] for node in fault["nodes"]])
+        for fault in Axe().run(page).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
 def visit(page: Any, address: str) -> None:
     """Open the page and wait until it answers."""
     page.goto(address)
@@ -321,8 +330,8 @@ def test_a_file_that_cannot_be_read_gets_a_sentence(
 ):
     (tmp_path / name).write_bytes(content)
     upload(page, space, tmp_path / name)
-    page.locator(".error").wait_for()
-    assert page.locator(".error").inner_text().endswith((".", "?"))
+    page.locator(".problem").wait_for()
+    assert page.locator(".problem").inner_text().endswith((".", "?"))
     assert not page.get_by_role("button", name="Score").is_visible()
     page.get_by_role("tab", name="Review").click()
     judge(page, "a wonderful film")  # the server is unharmed
@@ -355,14 +364,24 @@ def test_no_serious_fault_of_accessibility(
     seen.get_by_label("What each sentence does").wait_for()
     seen.get_by_role("tab", name=tab).click()
     seen.get_by_text(SHOWN[tab]).first.wait_for()
-    found = Axe().run(seen).response["violations"]
-    serious = [
-        (fault["id"], [node["html"][:200] for node in fault["nodes"]])
-        for fault in found
-        if fault["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+    assert serious_faults(seen) == []
     assert seen.evaluate("document.documentElement.scrollWidth") <= seen.viewport_size["width"]
+
+
+def test_no_serious_fault_of_accessibility_once_a_file_is_scored(
+    page: Any, space: str, tmp_path: Path
+):
+    upload(page, space, write_reviews(tmp_path / "cinema.csv"))
+    page.get_by_role("button", name="Score").click()
+    page.locator(".vega-embed summary").nth(2).wait_for()
+    assert serious_faults(page) == []
+
+
+def test_a_file_that_is_too_large_gets_a_sentence(page: Any, space: str, tmp_path: Path):
+    with (tmp_path / "huge.csv").open("wb") as stream:
+        stream.truncate(200 * 2**20)
+    upload(page, space, tmp_path / "huge.csv")
+    page.get_by_text("exceed the maximum allowed size of 50").wait_for()
 
 
 def test_the_page_tells_programs_how_to_ask(page: Any, space: str):

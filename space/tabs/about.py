@@ -88,7 +88,7 @@ def body(facts: Facts, here: str) -> str:
     title = f"{_link(facts.page, facts.repo_id)}"
     return (
         f'<article><h2 id="model">{title}</h2>'
-        + "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in facts.missing)
+        + "".join(f'<p class="remark">{escape(sentence)}</p>' for sentence in facts.missing)
         + _figures(about.headline(facts))
         + _list(about.origin(facts))
         + _section("Where it fails", _failing(facts))

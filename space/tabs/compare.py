@@ -75,7 +75,7 @@ def build(classifier: Classifier) -> None:
     running.then(lambda: free, None, [start, cancel], **HIDDEN)
     cancel.click(lambda: free, None, [start, cancel], **HIDDEN)
     cancel.click(
-        lambda: views.sentence("Cancelled: nothing was kept.", "note"), None, outcome,
+        lambda: views.sentence("Cancelled: nothing was kept.", "remark"), None, outcome,
         cancels=[running], **HIDDEN,
     )  # fmt: skip
 
@@ -95,7 +95,7 @@ def receive(path: str | None) -> list[Any]:
         size += f" The first {MAX_ROWS:,} are compared, which is the most that this page takes."
     return [
         found,
-        views.sentence(size, "note"),
+        views.sentence(size, "remark"),
         gradio.update(visible=True),
         gradio.update(choices=names, value=found.text or names[0]),
         gradio.update(choices=[NONE, *names], value=found.label or NONE),
@@ -116,7 +116,7 @@ def _runner(shelf: Shelf) -> Any:
         if not texts:
             yield [views.sentence(NO_TEXT), hidden]
             return
-        yield [views.sentence("Waiting for a place in the line …", "note"), hidden]
+        yield [views.sentence("Waiting for a place in the line …", "remark"), hidden]
         try:
             with line.place():
                 began = time.monotonic()

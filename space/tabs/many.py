@@ -112,7 +112,7 @@ def build(classifier: Classifier, tabs: Any, review: Review) -> None:
             None, [start, cancel], **HIDDEN,
         )  # fmt: skip
     cancel.click(
-        lambda: views.sentence("Cancelled: nothing was kept.", "note"), None, progress,
+        lambda: views.sentence("Cancelled: nothing was kept.", "remark"), None, progress,
         cancels=[running], **HIDDEN,
     )  # fmt: skip
     report.change(
@@ -152,7 +152,7 @@ def receive(path: str | None) -> list[Any]:
     size = f"{found.name}: {len(found.frame):,} rows, {len(names)} columns."
     first = found.frame.head(5).astype(str)
     return [
-        found, views.sentence(size, "note"), gradio.update(visible=True), *choices, first, None, ""
+        found, views.sentence(size, "remark"), gradio.update(visible=True), *choices, first, None, ""
     ]  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def _scorer(classifier: Classifier) -> Any:
         columns = Columns(text, *(None if column == NONE else column for column in others))
         texts = tables.texts(found.frame, text)
         answers: list[Verdict | Unreadable] = []
-        yield [None, views.sentence("Waiting for a place in the line …", "note")]
+        yield [None, views.sentence("Waiting for a place in the line …", "remark")]
         try:
             with line.place():
                 began = time.monotonic()

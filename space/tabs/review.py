@@ -79,7 +79,7 @@ def build(
         except (Unreadable, Unavailable) as reason:
             return views.sentence(reason)
         said = feedback.record(text, verdict, right, classifier.repo_id, classifier.commit)
-        return views.sentence(said, "note")
+        return views.sentence(said, "remark")
 
     with gradio.Row(equal_height=False):
         with gradio.Column(scale=5):
