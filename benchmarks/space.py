@@ -43,12 +43,12 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         with quickstart.local_hub(Path(scratch) / "hub") as endpoint:
-            _publish(endpoint, given.model)
+            publish(endpoint, given.model)
             env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": f"{scratch}/home"}
             env |= {"MODEL_ID": MODEL, "HF_HUB_DISABLE_TELEMETRY": "1"}
-            with _running(env) as (url, _, _):
+            with running(env) as (url, _, _):
                 _ask(url, "classify", review(20))  # the weights are in the cache after it
-            with _running(env) as (url, process, started):
+            with running(env) as (url, process, started):
                 _ask(url, "classify", review(20))
                 results: dict[str, Any] = {"cold_start_seconds": time.perf_counter() - started}
                 results |= _alone(url) | {"rss_mb": 0.0}
@@ -84,7 +84,8 @@ def review(words: int) -> str:
     return (SENTENCE * whole + " ".join(SENTENCE.split()[:rest])).strip()
 
 
-def _publish(endpoint: str, folder: Path) -> None:
+def publish(endpoint: str, folder: Path) -> None:
+    """Put a run folder on the local Hub, as the model that the app shows."""
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=endpoint, token=quickstart.ADMIN)
@@ -93,7 +94,7 @@ def _publish(endpoint: str, folder: Path) -> None:
 
 
 @contextmanager
-def _running(env: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
+def running(env: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
     """The app until the block ends: its address, its process, and when it was started."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

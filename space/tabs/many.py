@@ -151,9 +151,8 @@ def receive(path: str | None) -> list[Any]:
     ]
     size = f"{found.name}: {len(found.frame):,} rows, {len(names)} columns."
     first = found.frame.head(5).astype(str)
-    return [
-        found, views.sentence(size, "remark"), gradio.update(visible=True), *choices, first, None, ""
-    ]  # fmt: skip
+    told = views.sentence(size, "remark")
+    return [found, told, gradio.update(visible=True), *choices, first, None, ""]
 
 
 def _scorer(classifier: Classifier) -> Any:
