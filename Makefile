@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests browser quickstart test check space hub bench bench-train bench-serve
+.PHONY: help setup setup-tests browser quickstart test check space hub bench bench-train bench-serve bench-space
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,7 +67,7 @@ MODEL ?= runs/quickstart
 BENCH := $(BIN)/python -m benchmarks
 ON := --out $(OUT) $(if $(DATA),--data $(DATA))
 
-bench: bench-train bench-serve  ## measure us beside what you would use instead (20 minutes)
+bench: bench-train bench-serve bench-space  ## measure us beside what you would use instead (20 minutes)
 
 bench-train: setup  ## ... in training: transformers.Trainer
 	$(BENCH).train $(ON)
@@ -76,6 +76,9 @@ bench-serve: setup $(MODEL)/onnx/model.onnx  ## ... in scoring: pipeline(), plai
 	$(BENCH).serve --model $(MODEL) $(ON)
 	$(BENCH).export --model $(MODEL) $(ON)
 	$(BENCH).bulk --out $(OUT)
+
+bench-space: setup $(MODEL)/onnx/model.onnx  ## ... of the page: cold start, verdicts, memory, 50 visitors at once
+	$(BENCH).space --model $(MODEL) --out $(OUT)
 
 runs/quickstart/onnx/model.onnx:
 	$(MAKE) quickstart

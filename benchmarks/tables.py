@@ -6,7 +6,7 @@ A test compares README.md with what this prints, so that no figure there is type
 import json
 from typing import Any
 
-from benchmarks import RESULTS, export, serve, train
+from benchmarks import RESULTS, export, serve, space, train
 
 TRAINING_REVIEWS, EPOCHS = 25_000, 2  # of the recipe imdb-small
 # An hour of two cores like the measured ones, in dollars, as of November 2026: assumptions, to be
@@ -120,6 +120,7 @@ def speed_tables() -> dict[str, str]:
         "scoring": serve.table(_load("serve")),
         "forms": export.table(_load("export")),
         "cost": cost_table(),
+        "space": space.table(_load("space")),
     }
 
 

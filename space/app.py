@@ -1,5 +1,6 @@
 """The page: a tab for one review, for many, for two models, and about the one that answers."""
 
+import ctypes
 import logging
 import os
 import signal
@@ -22,6 +23,7 @@ from theme import HEAD, STYLE, THEME
 INTRODUCTION = """# Movie sentiment
 Paste a film review, or bring a file of them: praise or blame, how surely, and why?"""
 RETRY_SECONDS = 10
+M_ARENA_MAX = -8  # of glibc's malloc.h
 
 log = logging.getLogger("space")
 
@@ -74,8 +76,17 @@ def keep_loading(classifier: Classifier) -> None:
             time.sleep(RETRY_SECONDS)
 
 
+def share_memory() -> None:
+    """Let threads allocate from two arenas: glibc would keep what each of them once had."""
+    try:
+        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
+    except (OSError, AttributeError):
+        log.info("no glibc here, whose memory could be shared")
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
+    share_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that feedback is committed first
     classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
     Thread(target=keep_loading, args=[classifier], daemon=True).start()

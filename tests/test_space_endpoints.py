@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,31 @@ def test_an_agent_finds_them_as_tools(space: str, client: Any):
     assert not answer.isError
     label = client.predict(TEXTS[1], api_name="/classify")["label"]
     assert label in answer.content[0].text
+
+
+def test_on_zerogpu_many_texts_go_through_a_function_that_it_knows(tiny_classifier: Path):
+    """Marked for ZeroGPU, with a classifier of its own, and with the very same answers."""
+    code = (
+        "import json, os, sys\n"
+        "sys.path.insert(0, 'space')\n"
+        "import spaces\n"
+        "os.environ['SPACES_ZERO_GPU'] = 'true'  # from here on, for the app alone\n"
+        "marked = []\n"
+        "spaces.GPU = lambda function: marked.append(function) or function\n"
+        "import bulk\n"
+        "from pathlib import Path\n"
+        "from classifier import Classifier\n"
+        "classifier = Classifier.from_folder(Path(sys.argv[1]))\n"
+        "texts = json.loads(sys.argv[2])\n"
+        "here = list(map(repr, classifier.many(texts)))\n"
+        "lent = list(map(repr, bulk.judge(classifier, texts)))\n"
+        "assert here == lent and marked == [bulk._alone]\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(tiny_classifier), json.dumps(TEXTS)],
+        cwd=REPOSITORY,
+        check=True,
+    )
 
 
 def test_the_spaces_own_requirements_are_enough(tiny_classifier: Path, tmp_path: Path):
