@@ -1,8 +1,9 @@
 """What of the fine-tuning pays? One option at a time, chosen on validation, never on test.
 
-In: a folder with IMDb as `train.parquet` and `test.parquet`, which this repository does not
-contain. Out: a table and `ablations.json`, after each run; what is there already is not run again,
-so that it goes on where it was stopped.
+In: a folder with IMDb as `train.parquet`, which this repository does not contain, and the adapted
+base of `imdb-small` in `runs/` (`python -m benchmarks.record imdb-small` begins with it). Out: a
+table and `ablations.json`, after each run; what is there already is not run again, so that it goes
+on where it was stopped.
 
     python -m benchmarks.ablations --imdb DIR [--reviews 5000] [--only NAME …] [--out FOLDER]
 """
@@ -17,8 +18,10 @@ from benchmarks.record import train_command
 from train import quickstart, runs
 
 RUNS = REPOSITORY / "runs" / "ablations"
+PLAIN = "without adaptation"
 VARIANTS: dict[str, list[str]] = {
-    "as the recipe": [],
+    "as the recipe, one epoch": [],
+    PLAIN: [],
     "head 256": ["max_tokens=256", "truncation=head"],
     "head and tail 256": ["max_tokens=256"],
     "head 512": ["truncation=head"],
@@ -43,14 +46,18 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(VARIANTS), help="repeatable")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
+    adapted = runs.adapted_folder(REPOSITORY / "runs" / "imdb-small")
+    if not runs.is_adapted(adapted):
+        parser.error(f"no adapted base in {adapted} — `python -m train adapt imdb-small` makes it")
     file = given.out / "ablations.json"
-    work = {"recipe": "imdb-small", "reviews": given.reviews}
+    work = {"recipe": "imdb-small", "reviews": given.reviews, "epochs": 1}
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     rows = before.get("rows", {}) if before.get("work") == work else {}
     for name in given.only or VARIANTS:
         if name in rows:
             continue
-        rows[name] = _run(name, given.imdb, given.reviews)
+        base = quickstart.base_folder() if name == PLAIN else adapted
+        rows[name] = _run(name, base, given.imdb, given.reviews)
         save(file, {"work": work, "machine": machine.describe(), "rows": rows})
     print(table({"rows": rows}))
 
@@ -69,15 +76,18 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _run(name: str, imdb: Path, reviews: int) -> dict[str, Any]:
+def _run(name: str, base: Path, imdb: Path, reviews: int) -> dict[str, Any]:
     folder = RUNS / name.replace(" ", "-").replace(",", "")
     settings = [
         f"datasets.source={imdb.resolve() / 'train.parquet'}",
         "datasets.revision=null",
         "datasets.test=null",
         "datasets.group=movie",
-        f"base_model={quickstart.base_folder()}",
+        f"base_model={base}",
+        "adaptation=null",
         f"max_train={reviews}",
+        "epochs=1",
+        "evaluations_per_epoch=1",
         *VARIANTS[name],
     ]
     options = [part for setting in settings for part in ("--set", setting)]
