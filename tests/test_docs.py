@@ -70,6 +70,8 @@ def test_the_results_table_is_the_results() -> None:
 
     assert tables.accuracy_table() in README
     assert tables.short_table() in README
+    assert tables.published_table() in README
+    assert tables.slices_table() in README
     for name, table in tables.speed_tables().items():
         assert table in README, name
 
@@ -88,6 +90,8 @@ FLAT = {  # what programs read at the top of a file
     "serve": "ratio_pipeline_batch1 ratio_pipeline_batch32 p50_ms_250_words "
     "cold_first_answer_seconds rss_mb int8_accuracy_drop_points",
     "train": "ratio_trainer_default ratio_trainer_best fraction_of_peak peak_memory_mb",
+    "space": "cold_start_seconds verdict_p50_ms review_300_words_seconds "
+    "review_3000_words_seconds rss_mb load_users load_errors load_p95_seconds",
 }
 
 
@@ -97,7 +101,7 @@ def test_measurements_begin_with_their_flat_keys(name: str) -> None:
     results = json.loads(path.read_text(encoding="utf-8"))
     keys = FLAT[name].split()
     assert list(results)[: len(keys)] == keys
-    assert all(isinstance(results[key], float) for key in keys)
+    assert all(isinstance(results[key], float | int) for key in keys)
 
 
 def test_results_files_have_the_schema() -> None:

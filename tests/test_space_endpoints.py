@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +12,8 @@ import pytest
 from conftest import REPOSITORY
 from hubserver import running_hub
 from test_space import LABELS, MODEL, ask, push, running_space
+from test_transformers_js import JS, install
 
-JS = REPOSITORY / "tests" / "js"
 TEXTS = ["Good songs. A dreadful end!", "a wonderful film", "  "]
 LONE = REPOSITORY / ".venv-space" / "bin" / "python"
 
@@ -80,12 +79,7 @@ def test_only_the_named_endpoints_are_offered(client: Any):
 
 
 def test_javascript_gets_the_same_answers(space: str, client: Any):
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    if not (JS / "node_modules" / "@gradio" / "client").exists():
-        install = [npm, "ci", "--no-audit", "--no-fund", "--silent", "--ignore-scripts"]
-        subprocess.run(install, cwd=JS, check=True, timeout=300)
+    install("@gradio/client")
     done = subprocess.run(
         ["node", "space.mjs"],
         cwd=JS,

@@ -45,14 +45,19 @@ def hub(folder: Path) -> Iterator[RunningHub]:
         yield running
 
 
-def in_javascript(hub: RunningHub, tmp_path: Path, dtype: str) -> list[float]:
+def install(package: str) -> None:
+    """Bring the packages of `tests/js` where they are missing; skip the test where npm is."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    if not (JS / "node_modules" / "@huggingface" / "transformers").exists():
+    if not (JS / "node_modules" / package).exists():
         # Nothing is compiled, and no CUDA is fetched: the CPU's binary is in the package.
-        install = [npm, "ci", "--no-audit", "--no-fund", "--silent", "--ignore-scripts"]
-        subprocess.run(install, cwd=JS, check=True, timeout=300)
+        command = [npm, "ci", "--no-audit", "--no-fund", "--silent", "--ignore-scripts"]
+        subprocess.run(command, cwd=JS, check=True, timeout=300)
+
+
+def in_javascript(hub: RunningHub, tmp_path: Path, dtype: str) -> list[float]:
+    install("@huggingface/transformers")
     job = {"model": MODEL, "dtype": dtype, "texts": TEXTS, "cache": str(tmp_path)}
     done = subprocess.run(
         ["node", "transformers.mjs"],

@@ -73,7 +73,8 @@ SpaceWait = Annotated[
 
 @app.command(
     epilog=_examples(
-        "adapt imdb-small --set 'adaptation={corpora: [{source: unlabelled.csv, split: train}]}'"
+        "adapt imdb-small",
+        "adapt imdb --set 'adaptation={corpora: [{source: unlabelled.csv, split: train}]}'",
     )
 )
 def adapt(
@@ -87,7 +88,7 @@ def adapt(
 @app.command(
     epilog=_examples(
         "fit imdb-small",
-        "fit imdb-small --set datasets.source=my.csv --set epochs=2 --out runs/mine",
+        "fit imdb-small --set adaptation=null --set datasets.source=my.csv --out runs/mine",
     )
 )
 def fit(
