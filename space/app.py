@@ -17,7 +17,8 @@ import tables
 from classifier import Classifier, Unavailable
 from feedback import Feedback
 from line import Line
-from tabs import about, compare, many, review
+from tabs import about, compare, many
+from tabs.review import Review
 from theme import HEAD, STYLE, THEME
 
 INTRODUCTION = """# Movie sentiment
@@ -37,9 +38,9 @@ def build(classifier: Classifier, feedback: Feedback) -> gradio.Blocks:
         state = gradio.Markdown("Loading the model …", elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
             with gradio.Tab("Review", id="review"):
-                opened = review.build(page, classifier, line, slow_line, feedback)
+                review = Review(page, classifier, line, slow_line, feedback)
             with gradio.Tab("Many", id="many"):
-                many.build(classifier, tabs, opened)
+                many.build(classifier, tabs, review)
             with gradio.Tab("Compare", id="compare"):
                 compare.build(classifier)
             with gradio.Tab("About", id="about") as tab:

@@ -341,4 +341,4 @@ def test_the_tab_takes_the_first_rows_of_a_file_and_says_so(tmp_path: Path):
     assert _texts("one", None, "", "") == (["one"], None)
     assert _texts("  ", None, "", "") == ([], None)
     path.write_bytes(b"\x89PNG nothing")
-    assert receive(str(path))[1].startswith('<p class="error"')
+    assert receive(str(path))[1].startswith('<p class="problem"')

@@ -73,10 +73,10 @@ def build(classifier: Classifier) -> None:
         _runner(Shelf(classifier)), [*models, text, table, *columns], [outcome, differing], **HIDDEN
     )
     running.then(lambda: free, None, [start, cancel], **HIDDEN)
-    cancel.click(lambda: free, None, [start, cancel], **HIDDEN)
-    cancel.click(
-        lambda: views.sentence("Cancelled: nothing was kept.", "remark"), None, outcome,
-        cancels=[running], **HIDDEN,
+    # Told once it is cancelled: a last word of the comparison would be written over it else.
+    cancel.click(lambda: None, cancels=[running], **HIDDEN).then(
+        lambda: (*free, views.sentence("Cancelled: nothing was kept.", "remark")),
+        None, [start, cancel, outcome], **HIDDEN,
     )  # fmt: skip
 
 

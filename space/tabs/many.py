@@ -20,7 +20,7 @@ from figures import Period
 from line import Busy, Line
 from report import Columns, Report
 
-from tabs.review import Review
+from tabs.review import HIDDEN, QUIET, Review
 
 AT_ONCE = 64  # reviews between two looks at the clock, and at Cancel
 NONE = "(none)"
@@ -31,8 +31,6 @@ INVITATION = (
     f"to {tables.MAX_ROWS:,} reviews. With a date you see the audience over time, with a title a "
     "ranking, with labels how often the model agrees.</p>"
 )
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
-HIDDEN = {**PRIVATE, "show_progress": "hidden"}
 
 
 class Outcome:
@@ -98,7 +96,7 @@ def build(classifier: Classifier, tabs: Any, review: Review) -> None:
     score = _scorer(classifier)
 
     received = file.change(
-        receive, file, [table, told, area, *columns, preview, report, progress], **PRIVATE
+        receive, file, [table, told, area, *columns, preview, report, progress], **QUIET
     )
     received.then(lambda: outcome.fill(None, "", "week"), None, outcome.components(), **HIDDEN)
     clicked = start.click(
@@ -106,29 +104,23 @@ def build(classifier: Classifier, tabs: Any, review: Review) -> None:
         None, [start, cancel], **HIDDEN,
     )  # fmt: skip
     running = clicked.then(score, [table, *columns], [report, progress], **HIDDEN)
-    for ended in (running.then, cancel.click):
-        ended(
-            lambda: (gradio.update(interactive=True), gradio.update(visible=False)),
-            None, [start, cancel], **HIDDEN,
-        )  # fmt: skip
-    cancel.click(
-        lambda: views.sentence("Cancelled: nothing was kept.", "remark"), None, progress,
-        cancels=[running], **HIDDEN,
+    over = gradio.update(interactive=True), gradio.update(visible=False)
+    running.then(lambda: over, None, [start, cancel], **HIDDEN)
+    # Told once it is cancelled: a last word of the scoring would be written over it else.
+    cancel.click(lambda: None, cancels=[running], **HIDDEN).then(
+        lambda: (*over, views.sentence("Cancelled: nothing was kept.", "remark")),
+        None, [start, cancel, progress], **HIDDEN,
     )  # fmt: skip
     report.change(
         lambda found, file, period: outcome.fill(found, file.name if file else "", period),
-        [report, table, outcome.period], outcome.components(), **PRIVATE,
+        [report, table, outcome.period], outcome.components(), **QUIET,
     )  # fmt: skip
     outcome.period.change(
         lambda found, period: found.charts(period).get("audience") if found else None,
-        [report, outcome.period], outcome.audience, **PRIVATE,
+        [report, outcome.period], outcome.audience, **QUIET,
     )  # fmt: skip
     for listing in (outcome.listing, outcome.wrong, outcome.refused):
-        listing.select(
-            _opened, report, [tabs, review.text], **HIDDEN
-        ).then(review.judge, review.text, review.outcome, **PRIVATE).then(
-            review.weigh, review.text, review.sentences, **HIDDEN
-        )  # fmt: skip
+        review.judge_after(listing.select(_opened, report, [tabs, review.text], **HIDDEN))
 
 
 def receive(path: str | None) -> list[Any]:

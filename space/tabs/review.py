@@ -1,11 +1,8 @@
 """The tab for one review: its verdict, what each sentence does to it, and a link to share it.
 
-In: the classifier, the line before it, and where feedback goes. Out: the components that others
-fill, to open a review here.
+In: the classifier, the lines before it, and where feedback goes. Out: components on the page.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import gradio
@@ -40,95 +37,128 @@ WRITE_LINK = """(text) => {
 }"""
 
 
-@dataclass(frozen=True)
+QUIET: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
+HIDDEN = {**QUIET, "show_progress": "hidden"}
+
+
 class Review:
-    """What another tab needs to open a review in this one."""
+    """The tab, laid out inside the page's Blocks; other tabs fill `text` and let it be judged."""
 
-    text: Any
-    judge: Callable[[str], tuple[str, str, str]]
-    outcome: list[Any]  # what `judge` fills
-    weigh: Callable[[str], str]
-    sentences: Any  # what `weigh` fills
+    def __init__(
+        self, page: Any, classifier: Classifier, line: Line, slow_line: Line, feedback: Feedback
+    ) -> None:
+        self.classifier, self.feedback = classifier, feedback
+        self.line, self.slow_line = line, slow_line
+        with gradio.Row(equal_height=False):
+            with gradio.Column(scale=5):
+                self._lay_out_question()
+            with gradio.Column(scale=6):
+                self._lay_out_answer()
+        self.examples = gradio.Dataset(
+            label="Examples",
+            components=[self.text],
+            samples=[[example] for example in EXAMPLES.values()],
+            sample_labels=list(EXAMPLES),
+            type="values",
+        )
+        self._wire(page)
 
+    def _lay_out_question(self) -> None:
+        self.text = gradio.Textbox(
+            label="Review",
+            lines=9,
+            max_lines=24,
+            info="Ctrl+Enter asks for the verdict.",
+            placeholder="What did you think of it?",
+            elem_id="review",
+        )
+        with gradio.Row():
+            self.button = gradio.Button("Judge", variant="primary", elem_id="judge")
+            self.share = gradio.Button("Copy a link to this")
+        self.link = gradio.Textbox(
+            label="Link", visible=False, interactive=False, buttons=["copy"], max_lines=1,
+            elem_id="link",
+        )  # fmt: skip
 
-def build(
-    page: Any, classifier: Classifier, line: Line, slow_line: Line, feedback: Feedback
-) -> Review:
-    """Lay the tab out, and say what happens in it."""
+    def _lay_out_answer(self) -> None:
+        self.card = gradio.HTML(EMPTY)
+        self.sentences = gradio.HTML()
+        self.judged = gradio.State()  # the text that the card is about
+        with gradio.Column(visible=False) as self.opinion:
+            gradio.Markdown(self.feedback.explains)
+            with gradio.Row():
+                self.right = gradio.Button("The verdict is right", size="sm")
+                self.wrong = gradio.Button("It is wrong", size="sm")
+        self.note = gradio.HTML()
 
-    def judge(text: str) -> tuple[str, str, str]:
+    def _wire(self, page: Any) -> None:
+        asked = {"inputs": self.text, "outputs": self._outcome(), **QUIET}
+        self._then_weigh(gradio.on([self.button.click, self.text.submit], self.judge, **asked))
+        self.judge_after(self.examples.click(_only, self.examples, self.text, **HIDDEN))
+        opened = page.load(None, None, self.text, js=READ_LINK, **HIDDEN)
+        self._then_weigh(opened.then(self.judge_shared, self.text, self._outcome(), **HIDDEN))
+        self.share.click(_shown, self.text, self.link, js=WRITE_LINK, **HIDDEN)
+        for button, answer in ((self.right, self.praise), (self.wrong, self.complain)):
+            button.click(answer, self.judged, self.note, **HIDDEN)
+
+    def judge_after(self, event: Any) -> None:
+        """Judge the review once the event has filled it in."""
+        self._then_weigh(event.then(self.judge, self.text, self._outcome(), **HIDDEN))
+
+    def _then_weigh(self, event: Any) -> None:
+        event.then(self.weigh, self.judged, self.sentences, **HIDDEN)
+
+    def _outcome(self) -> list[Any]:
+        return [self.card, self.sentences, self.note, self.judged, self.opinion]
+
+    def judge(self, text: str) -> tuple[str, str, str, str | None, Any]:
+        """The card of a review, or a sentence in its place; fills `_outcome`."""
+        hidden = gradio.update(visible=False)
         try:
-            with line.place():
-                verdict = classifier(text)
+            with self.line.place():
+                verdict = self.classifier(text)
         except (Unreadable, Unavailable, Busy) as reason:
-            return views.sentence(reason), "", ""
-        return views.verdict_card(verdict, classifier.load().unsure_below), "", ""
+            return views.sentence(reason), "", "", None, hidden
+        card = views.verdict_card(verdict, self.classifier.load().unsure_below)
+        return card, "", "", text, gradio.update(visible=self.feedback.enabled)
 
-    def weigh(text: str) -> str:
-        try:
-            with slow_line.place():
-                return views.sentence_line(explain(classifier, text))
-        except (Unreadable, Unavailable):
+    def judge_shared(self, text: str) -> tuple[str, str, str, str | None, Any]:
+        """As `judge`; the page as it is where the link carried no review."""
+        if text:
+            return self.judge(text)
+        return EMPTY, "", "", None, gradio.update(visible=False)
+
+    def weigh(self, text: str | None) -> str:
+        """The sentence line of what was judged."""
+        if text is None:
             return ""  # the card has the reason
-        except Busy as reason:
+        try:
+            with self.slow_line.place():
+                return views.sentence_line(explain(self.classifier, text))
+        except (Unreadable, Unavailable, Busy) as reason:
             return views.sentence(reason)
 
-    def tell(text: str, right: bool) -> str:
+    def praise(self, text: str | None) -> str:
+        """Store that the verdict is right."""
+        return self._tell(text, True)
+
+    def complain(self, text: str | None) -> str:
+        """Store that it is wrong."""
+        return self._tell(text, False)
+
+    def _tell(self, text: str | None, right: bool) -> str:
         try:
-            verdict = classifier(text)
+            verdict = self.classifier(text or "")
         except (Unreadable, Unavailable) as reason:
             return views.sentence(reason)
-        said = feedback.record(text, verdict, right, classifier.repo_id, classifier.commit)
+        model, commit = self.classifier.repo_id, self.classifier.commit
+        said = self.feedback.record(text or "", verdict, right, model, commit)
         return views.sentence(said, "remark")
 
-    with gradio.Row(equal_height=False):
-        with gradio.Column(scale=5):
-            text = gradio.Textbox(
-                label="Review",
-                lines=9,
-                max_lines=24,
-                info="Ctrl+Enter asks for the verdict.",
-                placeholder="What did you think of it?",
-                elem_id="review",
-            )
-            with gradio.Row():
-                button = gradio.Button("Judge", variant="primary", elem_id="judge")
-                share = gradio.Button("Copy a link to this")
-            link = gradio.Textbox(
-                label="Link", visible=False, interactive=False, buttons=["copy"], max_lines=1,
-                elem_id="link",
-            )  # fmt: skip
-        with gradio.Column(scale=6):
-            card = gradio.HTML(EMPTY)
-            sentences = gradio.HTML()
-            with gradio.Row(visible=feedback.enabled):
-                right = gradio.Button("The verdict is right", size="sm")
-                wrong = gradio.Button("It is wrong", size="sm")
-            gradio.Markdown(feedback.explains, visible=feedback.enabled)
-            note = gradio.HTML()
-    chosen = gradio.Dataset(
-        label="Examples",
-        components=[text],
-        samples=[[example] for example in EXAMPLES.values()],
-        sample_labels=list(EXAMPLES),
-        type="values",
-    )
 
-    outcome = [card, sentences, note]
-    quiet: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
-    hidden = {**quiet, "show_progress": "hidden"}
+def _only(row: list[str]) -> str:
+    return row[0]
 
-    def ask(event: Any) -> None:
-        event.then(weigh, text, sentences, **hidden)
 
-    ask(gradio.on([button.click, text.submit], judge, text, outcome, **quiet))
-    ask(
-        chosen.click(lambda row: row[0], chosen, text, **hidden).then(judge, text, outcome, **quiet)
-    )
-    shared = page.load(None, None, text, js=READ_LINK, **hidden)
-    ask(shared.then(lambda text: judge(text) if text else (EMPTY, "", ""), text, outcome, **hidden))
-    share.click(lambda link: gradio.update(value=link, visible=True), text, link, js=WRITE_LINK,
-                **hidden)  # fmt: skip
-    right.click(lambda text: tell(text, True), text, note, **hidden)
-    wrong.click(lambda text: tell(text, False), text, note, **hidden)
-    return Review(text, judge, outcome, weigh, sentences)
+def _shown(link: str) -> Any:
+    return gradio.update(value=link, visible=True)
