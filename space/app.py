@@ -62,7 +62,8 @@ def status(classifier: Classifier) -> str:
     if classifier.commit:
         return f"The model is `{classifier.repo_id}` at `{classifier.commit[:12]}`."
     if classifier.trouble:
-        return f"**No model.** {classifier.trouble} The app tries again by itself."
+        again = " The app tries again by itself." if classifier.repo_id else ""
+        return f"**No model.** {classifier.trouble}{again}"
     return "Loading the model …"
 
 
@@ -74,6 +75,8 @@ def keep_loading(classifier: Classifier) -> None:
             return
         except Unavailable as reason:
             log.warning("%s", reason)
+            if not classifier.repo_id:
+                return  # nothing will change that
             time.sleep(RETRY_SECONDS)
 
 
