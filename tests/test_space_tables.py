@@ -30,6 +30,8 @@ ROWS = [
     ("Two lines:\nand a comma, a tab\t, a bar | and a semicolon;", 1, "Salt"),
 ]
 
+CUT_OFF = gzip.compress(b"text\nfine" * 99, mtime=0)[:-9]
+
 
 def read(folder: Path, name: str, content: bytes | str) -> tables.Table:
     path = folder / name
@@ -206,7 +208,7 @@ def test_parquet_of_every_type(tmp_path: Path) -> None:
         ("a.csv", "text\nfine".encode("utf-16-le"), "a.csv has a NUL on line 1"),
         ("a.csv", b"\xff\xfet", "a.csv is not in UTF-8"),
         ("a.csv.gz", b"\x1f\x8b\x08broken", "a.csv.gz is a broken gzip file:"),
-        ("a.csv.gz", gzip.compress(b"text\nfine" * 99, mtime=0)[:-9], "a.csv.gz is a broken gzip file:"),
+        ("a.csv.gz", CUT_OFF, "a.csv.gz is a broken gzip file:"),
         ("a.parquet", b"PAR1 not at all PAR1", "a.parquet is a broken Parquet file:"),
         ("a.parquet", b"PAR1", "a.parquet is a broken Parquet file:"),
         (
