@@ -24,13 +24,19 @@ from theme import HEAD, STYLE, THEME
 INTRODUCTION = """# Movie sentiment
 Paste a film review, or bring a file of them: praise or blame, how surely, and why?"""
 RETRY_SECONDS = 10
+LOOK: dict[str, Any] = {"theme": THEME, "css_paths": STYLE, "head_paths": HEAD}  # for `launch`
 M_ARENA_MAX = -8  # of glibc's malloc.h
 
 log = logging.getLogger("space")
 
 
-def build(classifier: Classifier, feedback: Feedback) -> gradio.Blocks:
-    """The layout; the page is there before the model is, and whatever comes of it."""
+def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Blocks:
+    """The layout; the page is there before the model is, and whatever comes of it.
+
+    Args:
+        classifier: The model that answers.
+        feedback: Where "right" and "wrong" go; nowhere when left out.
+    """
     line = Line(places=8, most_waiting=64)  # verdicts: milliseconds each
     slow_line = Line(places=1, most_waiting=16)  # sentence lines and batches: seconds
     with gradio.Blocks(title="Movie sentiment") as page:
@@ -38,7 +44,7 @@ def build(classifier: Classifier, feedback: Feedback) -> gradio.Blocks:
         state = gradio.Markdown("Loading the model …", elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
             with gradio.Tab("Review", id="review"):
-                review = Review(page, classifier, line, slow_line, feedback)
+                review = Review(page, classifier, line, slow_line, feedback or Feedback())
             with gradio.Tab("Many", id="many"):
                 many.build(classifier, tabs, review)
             with gradio.Tab("Compare", id="compare"):
@@ -95,9 +101,7 @@ if __name__ == "__main__":
     classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
     Thread(target=keep_loading, args=[classifier], daemon=True).start()
     build(classifier, Feedback.from_environment()).queue(max_size=256).launch(
-        theme=THEME,
-        css_paths=STYLE,
-        head_paths=HEAD,
+        **LOOK,
         max_threads=100,  # more than the lines hold: they say "busy", not the pool
         max_file_size=tables.MAX_BYTES,
         state_session_capacity=200,  # visitors whose scored files are kept
