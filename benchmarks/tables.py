@@ -6,7 +6,7 @@ A test compares README.md with what this prints, so that no figure there is type
 import json
 from typing import Any
 
-from benchmarks import RESULTS, export, serve, space, train
+from benchmarks import RESULTS, ablations, export, serve, space, train
 
 TRAINING_REVIEWS, EPOCHS = 25_000, 2  # of the recipe imdb-small
 # An hour of two cores like the measured ones, in dollars, as of November 2026: assumptions, to be
@@ -72,6 +72,11 @@ def slices_table() -> str:
             name = f"{kind.replace('_', ' ')}: {value}"
             lines.append(f"| {name} | {found['n']:,} | {100 * found['accuracy']:.1f}% |")
     return "\n".join(lines)
+
+
+def ablations_table() -> str:
+    """What was tried of the fine-tuning, on validation, in Markdown."""
+    return ablations.table(_load("ablations"))
 
 
 def cost_table() -> str:
@@ -177,5 +182,5 @@ def _load(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    tables = [accuracy_table(), published_table(), slices_table(), short_table()]
+    tables = [accuracy_table(), published_table(), slices_table(), ablations_table(), short_table()]
     print("\n\n".join([*tables, *speed_tables().values()]))

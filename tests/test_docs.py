@@ -72,6 +72,7 @@ def test_the_results_table_is_the_results() -> None:
     assert tables.short_table() in README
     assert tables.published_table() in README
     assert tables.slices_table() in README
+    assert tables.ablations_table() in README
     for name, table in tables.speed_tables().items():
         assert table in README, name
 
