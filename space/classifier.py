@@ -186,10 +186,7 @@ class Classifier:
 
     def _open(self, folder: Path, threads: int | None = None) -> "Reader":
         if not any((folder / model).is_file() for model in MODELS):
-            raise Unavailable(
-                f"{self.repo_id} has no onnx/model.onnx, which this app reads. Its owner can add "
-                "it: `python -m train export RUN`, then publish again."
-            )
+            raise without_onnx(str(self.repo_id))
         try:
             return Reader(folder, threads)
         except Exception as error:  # whatever is on the Hub can be named: anything can go wrong
@@ -214,6 +211,14 @@ class Classifier:
             f"The Hub at {hub} does not answer, and there is no copy of {model} here. "
             "The next question tries again."
         )
+
+
+def without_onnx(repo_id: str) -> Unavailable:
+    """What to say of a repository that has nothing which this app reads."""
+    return Unavailable(
+        f"{repo_id} has no onnx/model.onnx, which this app reads. Its owner can add it: "
+        "`python -m train export RUN`, then publish again."
+    )
 
 
 def check(text: object) -> None:

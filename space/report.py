@@ -7,7 +7,6 @@ and data frames.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from typing import Any
 
 import calendars
@@ -15,6 +14,7 @@ import charts
 import figures
 import pandas
 import tables
+import views
 from classifier import Unreadable, Verdict
 from views import name, percent
 
@@ -79,7 +79,7 @@ class Report:
         """The share of praise with its interval, and how many rows it is of."""
         scored = int(self.positive.notna().sum())
         if not scored:
-            return '<p class="problem" role="status">None of the rows could be scored.</p>'
+            return views.sentence("None of the rows could be scored.")
         share = figures.share(int(self.positive.sum()), scored)
         unsure = sum(isinstance(a, Verdict) and a.unsure for a in self.answers)
         cut = sum(isinstance(a, Verdict) and a.tokens_read < a.tokens for a in self.answers)
@@ -92,17 +92,16 @@ class Report:
         ]  # fmt: skip
         if cut:
             facts.append((f"{cut:,}", "longer than the model reads: beginning and end were read"))
-        return _facts(facts)
+        return views.figures(facts)
 
     def agreement_card(self) -> str:
         """Accuracy and F1 where labels were given; a sentence where none of them is known."""
         if self.columns.label is None:
             return ""
         if (found := self.agreement) is None:
-            known = ", ".join(map(str, self.labels))
-            return (
-                f'<p class="problem" role="status">No label in the column '
-                f"{escape(self.columns.label)} is one of the model's ({escape(known)}).</p>"
+            column, known = self.columns.label, ", ".join(self.labels)
+            return views.sentence(
+                f"No label in the column {column} is one of the model's ({known})."
             )
         facts = [
             (f"{found.accuracy.value:.1%}", f"accuracy on {found.n:,} labelled reviews (95% "
@@ -112,17 +111,25 @@ class Report:
         if found.unmatched:
             unknown = ", ".join(found.unknown)
             facts.append((f"{found.unmatched:,}", f"labels that are not the model's: {unknown}"))
-        return _facts(facts)
+        return views.figures(facts)
+
+    def audience(self, period: figures.Period) -> Any:
+        """The audience over time; None where no row has a date."""
+        if self.columns.date is None:
+            return None
+        dates = calendars.dates(self.frame[self.columns.date])
+        found = figures.over_time(dates, self.positive, period, self._titles())
+        return charts.audience(found, period) if len(found) else None
+
+    def _titles(self) -> pandas.Series | None:
+        return self.frame[self.columns.title] if self.columns.title else None
 
     def charts(self, period: figures.Period) -> dict[str, Any]:
         """The charts that the columns allow, by name; `period` is day, week or month."""
         drawn: dict[str, Any] = {}
-        titles = self.frame[self.columns.title] if self.columns.title else None
-        if self.columns.date:
-            dates = calendars.dates(self.frame[self.columns.date])
-            over_time = figures.over_time(dates, self.positive, period, titles)
-            if len(over_time):
-                drawn["audience"] = charts.audience(over_time, period)
+        if (audience := self.audience(period)) is not None:
+            drawn["audience"] = audience
+        titles = self._titles()
         if titles is not None and len(ranking := figures.by_title(titles, self.positive)):
             drawn["titles"] = charts.titles(ranking)
         if self.agreement:
@@ -165,11 +172,3 @@ class Report:
             if isinstance(answer, Unreadable)
         ]
         return pandas.DataFrame(found, columns=["row", "reason", "review"])
-
-
-def _facts(facts: Sequence[tuple[str, str]]) -> str:
-    cells = "".join(
-        f'<div><p class="big">{escape(figure)}</p><p class="small">{escape(about)}</p></div>'
-        for figure, about in facts
-    )
-    return f'<section class="figures" role="status">{cells}</section>'

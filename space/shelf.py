@@ -10,7 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 
-from classifier import CONFIG, MODELS, NEEDED, TOKENIZER, Classifier, Unavailable
+from classifier import (
+    CONFIG,
+    MODELS,
+    NEEDED,
+    TOKENIZER,
+    Classifier,
+    Unavailable,
+    without_onnx,
+)
 from huggingface_hub import HfApi, ModelInfo, constants, snapshot_download
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
     HFValidationError,
@@ -124,10 +132,7 @@ def _suitable(info: ModelInfo, repo_id: str) -> str:
     }
     file = next((model for model in MODELS if model in sizes), None)
     if file is None:
-        raise Unavailable(
-            f"{repo_id} has no onnx/model.onnx, which this app reads. Its owner can add it: "
-            "`python -m train export RUN`, then publish again."
-        )
+        raise without_onnx(repo_id)
     for name, limit in [(file, MAX_ONNX_BYTES), *((name, MAX_OTHER_BYTES) for name in NEEDED)]:
         size = sizes.get(name, 0)
         if size > limit:

@@ -5,6 +5,7 @@ In: verdicts and explanations. Out: HTML in which every text of a visitor's is e
 
 import math
 import re
+from collections.abc import Sequence
 from html import escape
 
 from classifier import Verdict
@@ -65,13 +66,23 @@ def sentence_line(explanation: Explanation) -> str:
     )
 
 
-def progress(done: int, total: int, seconds: float) -> str:
-    """How far a file is, and how long the rest will take at this rate."""
-    left = math.ceil(seconds / done * (total - done)) if done else 0
+def progress(told: str, done: int, total: int, seconds: float) -> str:
+    """What is being done and how far it is, and how long the rest will take at this rate."""
+    left = f", about {math.ceil(seconds / done * (total - done)):,} s left" if done else ""
     return (
-        f'<div role="status"><p>{done:,} of {total:,} reviews, about {left:,} s left</p>'
+        f'<div role="status"><p>{escape(told)}{left}</p>'
         f'<div class="progress"><b style="width:{done / total:.2%}"></b></div></div>'
     )
+
+
+def figures(rows: Sequence[tuple[str, str]], label: str | None = None) -> str:
+    """Figures in large letters, each with what it is; announced as news, or named by a label."""
+    cells = "".join(
+        f'<div><p class="big">{escape(figure)}</p><p class="small">{escape(about)}</p></div>'
+        for figure, about in rows
+    )
+    marked = f'aria-label="{label}"' if label else 'role="status"'
+    return f'<section class="figures" {marked}>{cells}</section>'
 
 
 def _bar(label: str, verdict: Verdict, unsure_below: float) -> str:

@@ -30,6 +30,21 @@ class RunningHub:
         return env if xet else env | {"HF_HUB_DISABLE_XET": "1"}
 
 
+def run_python(
+    code: str, env: dict[str, str], *arguments: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run code in a process of its own, warnings as errors; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        cwd=REPOSITORY,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 @contextmanager
 def running_hub(root: Path | None = None, arguments: Sequence[str] = ()) -> Iterator[RunningHub]:
     """Serve `root` (a new folder when left out) until the block ends.

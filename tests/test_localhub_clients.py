@@ -7,7 +7,6 @@ start with `client_` run as `python test_localhub_clients.py NAME`, with a cache
 import hashlib
 import os
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -336,13 +335,9 @@ def test_gradio_client_calls_a_space_that_the_hub_runs(tmp_path):
 
 
 def test_npm_client(hub, tmp_path):
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    if not (TESTS / "js" / "node_modules" / "@huggingface" / "hub").exists():
-        run(
-            [npm, "ci", "--no-audit", "--no-fund", "--silent", "--ignore-scripts"], cwd=TESTS / "js"
-        )
+    from test_transformers_js import install
+
+    install("@huggingface/hub")
     if not (hub.root / "models/demo/files-xet").exists():  # what test_files leaves behind
         run_client("client_files", hub, tmp_path)
     run(["node", "hub.mjs"], cwd=TESTS / "js", env=hub.env(tmp_path / "home"))

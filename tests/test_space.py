@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from conftest import REPOSITORY, toy_settings
-from hubserver import WRITE, RunningHub, running_hub
+from hubserver import WRITE, RunningHub, run_python, running_hub
 
 SPACE = REPOSITORY / "space"
 MODEL = "demo/tiny"
@@ -135,14 +135,7 @@ def refusal(url: str, text: Any) -> str:
 
 
 def ask_classifier(env: dict[str, str], *models: str) -> list[Any]:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ASK, *models],
-        cwd=REPOSITORY,
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python(ASK, env, *models)
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -4,7 +4,6 @@ import json
 import math
 import random
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pandas
 import pytest
 from conftest import REPOSITORY
-from hubserver import WRITE, RunningHub, running_hub
+from hubserver import WRITE, RunningHub, run_python, running_hub
 from test_space import push
 
 sys.path.insert(0, str(REPOSITORY / "space"))
@@ -62,14 +61,7 @@ def weighed(first: Side, second: Side, labels: list[Any] | None = None) -> Compa
 
 
 def ask_shelf(env: dict[str, str], *models: str) -> list[Any]:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ASK, *models],
-        cwd=REPOSITORY,
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python(ASK, env, *models)
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import REPOSITORY
-from hubserver import WRITE, RunningHub, running_hub
+from hubserver import WRITE, RunningHub, run_python, running_hub
 
 sys.path.insert(0, str(REPOSITORY / "space"))
 
@@ -46,15 +46,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def record(env: dict[str, str], *texts: str) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RECORD, *texts],
-        cwd=REPOSITORY,
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
+    return run_python(RECORD, env, *texts)
 
 
 def environment(hub: RunningHub, folder: Path) -> dict[str, str]:

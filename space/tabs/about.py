@@ -18,6 +18,8 @@ from huggingface_hub import constants
 from markdown_it import MarkdownIt
 from usage import COLAB, Usage, address, retraining, usage
 
+from tabs.events import QUIET
+
 EMPTY = '<p class="empty">What the model\'s own repository says of it comes here.</p>'
 CALLS = {
     "The model, from Python": "pipeline",
@@ -75,7 +77,7 @@ def build(classifier: Classifier, tab: Any) -> None:
         here = address(os.environ, dict(request.headers), request.request.url.scheme)
         return [facts.commit, body(facts, here)]
 
-    tab.select(show, opened, [opened, page], api_visibility="private", concurrency_limit=None)
+    tab.select(show, opened, [opened, page], **QUIET)
 
 
 def body(facts: Facts, here: str) -> str:
@@ -85,11 +87,11 @@ def body(facts: Facts, here: str) -> str:
         facts: Of the model.
         here: The page's address.
     """
-    title = f"{_link(facts.page, facts.repo_id)}"
+    title, rows = _link(facts.page, facts.repo_id), about.headline(facts)
     return (
         f'<article><h2 id="model">{title}</h2>'
         + "".join(f'<p class="remark">{escape(sentence)}</p>' for sentence in facts.missing)
-        + _figures(about.headline(facts))
+        + (views.figures(rows, "Figures") if rows else "")
         + _list(about.origin(facts))
         + _section("Where it fails", _failing(facts))
         + _section("Plots", _side(_plot(*plot) for plot in facts.plots.items()))
@@ -147,14 +149,6 @@ def prose(markdown: str, facts: Facts) -> str:
 
 def _section(heading: str, content: str) -> str:
     return f"<section><h2>{heading}</h2>{content}</section>" if content else ""
-
-
-def _figures(rows: Sequence[about.Row]) -> str:
-    cells = "".join(
-        f'<div><p class="big">{escape(value)}</p><p class="small">{escape(name)}</p></div>'
-        for value, name in rows
-    )
-    return f'<section class="figures" aria-label="Figures">{cells}</section>' if cells else ""
 
 
 def _list(rows: Sequence[about.Row]) -> str:

@@ -4,7 +4,6 @@ In: the Space's own classifier, which needs no second copy where it is one of th
 components on the page.
 """
 
-import math
 import time
 from collections.abc import Iterator
 from html import escape
@@ -20,7 +19,9 @@ from comparison import MAX_ROWS, Comparison, Step, compare, meaning, told
 from line import Busy, Line
 from shelf import MAX_ONNX_BYTES, Shelf
 
-NONE = "(none)"
+from tabs import events
+from tabs.events import NONE, QUIET
+
 INVITATION = (
     '<p class="empty">Name two models on the Hub, as user/name, and give them one review or a file '
     f"of up to {MAX_ROWS:,}. With labels in the file you see which is right more often, and "
@@ -30,8 +31,6 @@ INVITATION = (
 STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
 WIDTHS = [60, 170, 170, 90, 440]  # pixels of row, A, B, label, review
 NO_TEXT = "Write a review, or bring a file of them."
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
-HIDDEN = {**PRIVATE, "show_progress": "hidden"}
 
 
 def build(classifier: Classifier) -> None:
@@ -65,19 +64,9 @@ def build(classifier: Classifier) -> None:
         max_height=420, max_chars=300,
     )  # fmt: skip
 
-    file.change(receive, file, [table, received, area, *columns], **PRIVATE)
-    busy = [gradio.update(interactive=False), gradio.update(visible=True)]
-    free = [gradio.update(interactive=True), gradio.update(visible=False)]
-    clicked = start.click(lambda: busy, None, [start, cancel], **HIDDEN)
-    running = clicked.then(
-        _runner(Shelf(classifier)), [*models, text, table, *columns], [outcome, differing], **HIDDEN
-    )
-    running.then(lambda: free, None, [start, cancel], **HIDDEN)
-    # Told once it is cancelled: a last word of the comparison would be written over it else.
-    cancel.click(lambda: None, cancels=[running], **HIDDEN).then(
-        lambda: (*free, views.sentence("Cancelled: nothing was kept.", "remark")),
-        None, [start, cancel, outcome], **HIDDEN,
-    )  # fmt: skip
+    file.change(receive, file, [table, received, area, *columns], **QUIET)
+    work = _runner(Shelf(classifier))
+    events.run(start, cancel, work, [*models, text, table, *columns], [outcome, differing], outcome)
 
 
 def receive(path: str | None) -> list[Any]:
@@ -144,15 +133,8 @@ def _texts(
 
 def progress(step: Step, seconds: float) -> str:
     """What is being done, how far it is, and how long the rest will take at this rate."""
-    left = ""
-    if step.done:
-        rest = math.ceil(seconds / step.done * (step.total - step.done))
-        left = f", about {rest:,} s left"
-    return (
-        f'<div role="status"><p>{escape(step.doing)} … {step.done:,} of {step.total:,} verdicts'
-        f'{left}</p><div class="progress">'
-        f'<b style="width:{step.done / step.total:.2%}"></b></div></div>'
-    )
+    told = f"{step.doing} … {step.done:,} of {step.total:,} verdicts"
+    return views.progress(told, step.done, step.total, seconds)
 
 
 def show(found: Comparison) -> list[Any]:

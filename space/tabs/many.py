@@ -20,10 +20,11 @@ from figures import Period
 from line import Busy, Line
 from report import Columns, Report
 
-from tabs.review import HIDDEN, QUIET, Review
+from tabs import events
+from tabs.events import HIDDEN, NONE, QUIET
+from tabs.review import Review
 
 AT_ONCE = 64  # reviews between two looks at the clock, and at Cancel
-NONE = "(none)"
 KINDS = ["text", "date", "title", "label"]
 PERIODS = ["day", "week", "month"]
 INVITATION = (
@@ -46,7 +47,9 @@ class Outcome:
             self.agreement = gradio.HTML()
             self.confusion = gradio.Plot(label="Labels and verdicts", visible=False)
             self.wrong = _frame("Most confident disagreements", max_height=320)
-            self.listing = _frame("All reviews: choose a row to open it", visible=True)
+            self.listing = _frame(
+                "All reviews: choose a row to open it", visible=True, search="filter"
+            )
             self.refused = _frame("Not scored", max_height=320)
             with gradio.Row():
                 self.scored = gradio.DownloadButton("Download the scored file")
@@ -99,24 +102,13 @@ def build(classifier: Classifier, tabs: Any, review: Review) -> None:
         receive, file, [table, told, area, *columns, preview, report, progress], **QUIET
     )
     received.then(lambda: outcome.fill(None, "", "week"), None, outcome.components(), **HIDDEN)
-    clicked = start.click(
-        lambda: (gradio.update(interactive=False), gradio.update(visible=True)),
-        None, [start, cancel], **HIDDEN,
-    )  # fmt: skip
-    running = clicked.then(score, [table, *columns], [report, progress], **HIDDEN)
-    over = gradio.update(interactive=True), gradio.update(visible=False)
-    running.then(lambda: over, None, [start, cancel], **HIDDEN)
-    # Told once it is cancelled: a last word of the scoring would be written over it else.
-    cancel.click(lambda: None, cancels=[running], **HIDDEN).then(
-        lambda: (*over, views.sentence("Cancelled: nothing was kept.", "remark")),
-        None, [start, cancel, progress], **HIDDEN,
-    )  # fmt: skip
+    events.run(start, cancel, score, [table, *columns], [report, progress], progress)
     report.change(
         lambda found, file, period: outcome.fill(found, file.name if file else "", period),
         [report, table, outcome.period], outcome.components(), **QUIET,
     )  # fmt: skip
     outcome.period.change(
-        lambda found, period: found.charts(period).get("audience") if found else None,
+        lambda found, period: found.audience(period) if found else None,
         [report, outcome.period], outcome.audience, **QUIET,
     )  # fmt: skip
     for listing in (outcome.listing, outcome.wrong, outcome.refused):
@@ -163,7 +155,8 @@ def _scorer(classifier: Classifier) -> Any:
                 for at in range(0, len(texts), AT_ONCE):
                     answers += bulk.judge(classifier, texts[at : at + AT_ONCE])
                     seconds = time.monotonic() - began
-                    yield [None, views.progress(len(answers), len(texts), seconds)]
+                    told = f"{len(answers):,} of {len(texts):,} reviews"
+                    yield [None, views.progress(told, len(answers), len(texts), seconds)]
                 labels = classifier.load().labels
         except (Unavailable, Busy) as reason:
             yield [None, views.sentence(reason)]
@@ -190,10 +183,10 @@ def _files(report: Report, drawn: dict[str, Any], name: str) -> tuple[Path, Path
     return scored, zipped
 
 
-def _frame(label: str, visible: bool = False, max_height: int = 420) -> Any:
+def _frame(label: str, visible: bool = False, max_height: int = 420, search: str = "none") -> Any:
     return gradio.Dataframe(
         label=label, interactive=False, visible=visible, max_chars=160, max_height=max_height,
-        show_search="filter" if label.startswith("All") else "none", elem_classes="rows",
+        show_search=search, elem_classes="rows",
     )  # fmt: skip
 
 

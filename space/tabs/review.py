@@ -12,6 +12,8 @@ from explanation import explain
 from feedback import Feedback
 from line import Busy, Line
 
+from tabs.events import HIDDEN, QUIET
+
 # Written for this page.
 EXAMPLES = {
     "A clear one": "I laughed, I cried, and I rang my sister from the car park to tell her to go "
@@ -35,10 +37,6 @@ WRITE_LINK = """(text) => {
   navigator.clipboard?.writeText(link).catch(() => {});
   return link;
 }"""
-
-
-QUIET: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
-HIDDEN = {**QUIET, "show_progress": "hidden"}
 
 
 class Review:
