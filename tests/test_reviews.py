@@ -418,3 +418,31 @@ def test_text_of_one_datasets_test_is_not_in_anothers_train(write: Write) -> Non
 )
 def test_sha256_changes_with_the_content(changed: Split, same: bool) -> None:
     assert (Split(["a", "b"], [0, 1]).sha256() == changed.sha256()) is same
+
+
+def test_confidences_are_read_and_those_without_are_certain(write: Write) -> None:
+    rows = [
+        {"text": f"{label} {i}", "label": label, "score": 0.5 + i / 100}
+        for i in range(20)
+        for label in ["neg", "pos"]
+    ]
+    scored = write(rows, "scored.jsonl")
+    plain = write([{**row, "text": f"plain {row['text']}"} for row in rows], "plain.jsonl")
+    soft = {"source": str(scored), "confidence": "score", "splits": ["train"]}
+    train = reviews.load(recipe_for(plain, soft))["train"]
+    assert train.confidences is not None
+    for text, number, confidence in zip(
+        train.texts, train.datasets or [], train.confidences, strict=True
+    ):
+        assert confidence == (0.5 + int(text.split()[-1]) / 100 if number else 1.0)
+    assert reviews.load(recipe_for(plain))["train"].confidences is None
+
+
+@pytest.mark.parametrize("score", [0, -0.1, 1.5, None, "high"])
+def test_a_confidence_that_is_no_probability_is_named(write: Write, score: object) -> None:
+    rows = [{"text": "fine", "label": "pos", "score": score}]
+    path = write(
+        [{"text": "poor", "label": "neg", "score": 0.9}, *rows] if score != "high" else rows
+    )
+    with pytest.raises(DataError, match=r"'score' must hold probabilities .* row (1|2)"):
+        numbers_of(path, confidence="score", label_map={"neg": "NEGATIVE", "pos": "POSITIVE"})

@@ -1,4 +1,4 @@
-"""The command line: `python -m train adapt|fit|evaluate|export|publish|run|score|sentences`.
+"""The command line: `python -m train VERB`; what they are stands below, each with its options.
 
 The rooms are imported inside the verbs, so that `--help` answers at once.
 """
@@ -256,6 +256,35 @@ def sentences(
 
     count = write(run, out, least=least, each=each, most=most)
     typer.echo(f"wrote {out}: {count:,} sentences")
+
+
+@app.command(
+    epilog=_examples(
+        "pseudo-label runs/imdb-small stanfordnlp/imdb --out runs/pseudo/train.jsonl",
+        "pseudo-label runs/mine unlabelled.csv --split train --out runs/pseudo/train.jsonl",
+    )
+)
+def pseudo_label(
+    run: Annotated[Path, typer.Argument(help="a run folder, exported")],
+    source: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSONL, Parquet file, or a Hub id")
+    ],
+    out: Annotated[Path, typer.Option(help="the JSONL file to write")],
+    split: Annotated[
+        str, typer.Option(help="its split; a single file is `train`")
+    ] = "unsupervised",
+    text: Annotated[str, typer.Option(help="the column of the texts")] = "text",
+    revision: Annotated[str | None, typer.Option(help="of a Hub dataset")] = None,
+) -> None:
+    """Label texts by a run's model and a bag of n-grams, to train on; the same command resumes."""
+    from train.pseudo_labels import write
+    from train.recipe import Corpus
+
+    corpus = Corpus(source=source, split=split, text=text, revision=revision)
+    done = write(run, corpus, out)
+    typer.echo(f"wrote {out}: {done['texts']:,} texts")
+    for name, found in done["validation"].items():
+        typer.echo(f"validation, {name}: {found['accuracy']:.4f}, loss {found['nll']:.4f}")
 
 
 def _adapt(recipe: Recipe, folder: Path, resume: bool) -> None:

@@ -95,27 +95,16 @@ def corpus(recipe: Recipe, adaptation: Adaptation) -> tuple[list[str], dict[str,
     """Texts to read, and how many were left out why: never one of validation or test."""
     splits = reviews.load(recipe)
     held = {key for name in ["validation", "test"] for key, _ in splits[name].keys()}
-    found: dict[str, str] = {}
-    left_out = {"blank": 0, "texts held out": 0, "read already": 0}
-    rows = list(splits["train"].texts) if adaptation.with_train else []
+    rows: list[Any] = list(splits["train"].texts) if adaptation.with_train else []
     for source in adaptation.corpora:
-        rows += [str(text or "") for text in sources.texts(source)]
-    for text in rows:
-        key = reviews.folded(text)
-        reason = "blank" if not key else "texts held out" if key in held else ""
-        reason = reason or ("read already" if key in found else "")
-        if reason:
-            left_out[reason] += 1
-        else:
-            found[key] = text
+        rows += sources.texts(source)
+    found, left_out = reviews.distinct(rows, held)
     if len(found) <= adaptation.validation_texts:
         raise DataError(
             f"adaptation needs more than validation_texts ({adaptation.validation_texts:,}) texts, "
             f"got {len(found):,} (left out: {left_out}) — add corpora, or lower it"
         )
-    chosen = reviews.sample(
-        Split(list(found.values()), [0] * len(found)), adaptation.max_texts, recipe.split_seed
-    )
+    chosen = reviews.sample(Split(found, [0] * len(found)), adaptation.max_texts, recipe.split_seed)
     return chosen.texts, left_out
 
 

@@ -31,7 +31,8 @@ from train.tokens import Tokens, batches, tensors
 
 LOG_POINTS = 200  # points of the training curve, however long the run
 
-# The loss of each row, (rows,), of a model, a batch and labels; called under autocast.
+# The loss of each row, (rows,), of a model, a batch and labels, which are numbers or, (rows,
+# labels), probabilities; called under autocast.
 Objective = Callable[[Any, dict[str, torch.Tensor], torch.Tensor], torch.Tensor]
 
 

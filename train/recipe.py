@@ -84,6 +84,11 @@ class Dataset(Source):
     splits: Annotated[list[SplitName], Field(min_length=1)] = Field(
         ["train", "validation", "test"], description="what its rows may go into"
     )
+    confidence: str | None = Field(
+        None,
+        description="column of the label's probability, where a model gave the label: it is "
+        "trained on as such, the rest spread evenly over the other labels",
+    )
     minimum: dict[str, float] = Field(
         {}, description="column -> least value; rows with less are left out"
     )

@@ -29,6 +29,7 @@ class Split:
     pairs: list[str] | None = None
     groups: list[str] | None = None
     datasets: list[int] | None = None  # number of the recipe's dataset that each comes from
+    confidences: list[float] | None = None  # probability of each label; None: all are certain
     marks: dict[str, list[str]] | None = None  # columns to show results by
     left_out: dict[str, int] = field(default_factory=dict)  # reason -> rows
 
@@ -48,6 +49,7 @@ class Split:
             pick(self.pairs),
             pick(self.groups),
             pick(self.datasets),
+            pick(self.confidences),
             self.marks and {name: pick(values) or [] for name, values in self.marks.items()},
             dict(reasons),
         )
@@ -170,10 +172,25 @@ def _clean(rows: Any, dataset: Dataset, labels: list[str], name: str) -> Split:
     keep = [i for i, number in enumerate(numbers) if number is not None and i not in empty | low]
     marks = {c: [_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names}
     known = [-1 if n is None else n for n in numbers]
-    split = Split(texts, known, pairs, groups, marks=marks)
+    confidences = _confidences(rows, dataset, keep, where)
+    split = Split(texts, known, pairs, groups, confidences=confidences, marks=marks)
     reasons = {"empty": len(empty), "below the minimum": len(low - empty)}
     reasons["unlabelled"] = len(numbers) - len(keep) - sum(reasons.values())
     return split.take(np.array(keep, dtype=np.int64), **reasons)
+
+
+def _confidences(rows: Any, dataset: Dataset, keep: list[int], where: str) -> list[float] | None:
+    """Each row's probability of its label; those of rows that are not kept don't matter."""
+    if dataset.confidence is None:
+        return None
+    column = rows[dataset.confidence]
+    if bad := [i for i in keep if not isinstance(column[i], int | float) or not 0 < column[i] <= 1]:
+        raise DataError(
+            f"{where}: column {dataset.confidence!r} must hold probabilities of the label, above 0 "
+            f"and at most 1, got {column[bad[0]]!r} in {_rows(bad)} — mend them, or leave the "
+            "labels certain with --set datasets.confidence=null"
+        )
+    return [float(value or 0) for value in column]
 
 
 def _label_numbers(rows: Any, dataset: Dataset, labels: list[str], where: str) -> list[int | None]:
@@ -229,12 +246,14 @@ def _concatenate(splits: list[Split]) -> Split:
     def joined(parts: list[list[Any] | None]) -> list[Any] | None:
         return None if None in parts else [value for part in parts for value in part or []]
 
+    confident = [s.confidences or [1.0] * len(s) for s in splits]
     return Split(
         joined([s.texts for s in splits]) or [],
         joined([s.labels for s in splits]) or [],
         joined([s.pairs for s in splits]),
         joined([s.groups for s in splits]),
         joined([s.datasets for s in splits]),
+        joined(list(confident)) if any(s.confidences for s in splits) else None,
         _joined_marks(splits),
         dict(sum((Counter(s.left_out) for s in splits), Counter[str]())),
     )
@@ -247,6 +266,25 @@ def _joined_marks(splits: list[Split]) -> dict[str, list[str]]:
         name: [v for s in splits for v in (s.marks or {}).get(name, ["none"] * len(s))]
         for name in names
     }
+
+
+def distinct(texts: Sequence[Any], held: set[str]) -> tuple[list[str], dict[str, int]]:
+    """Texts without labels, each once, in their order; and how many were left out why.
+
+    Args:
+        texts: As read; None where one is missing.
+        held: What must not be among them, as `folded` makes it.
+    """
+    found: dict[str, str] = {}
+    left_out = {"blank": 0, "texts held out": 0, "read already": 0}
+    for text in map(_text, texts):
+        key = folded(text)
+        if not key or key in held or key in found:
+            reason = "blank" if not key else "texts held out" if key in held else "read already"
+            left_out[reason] += 1
+        else:
+            found[key] = text
+    return list(found.values()), left_out
 
 
 def folded(text: str) -> str:

@@ -26,7 +26,8 @@ def read(source: Dataset) -> "dict[str, datasets.Dataset]":
         DataError: The source is missing, unreadable, ragged, not UTF-8, or lacks a column.
     """
     splits = _read(source, {source.train, source.validation, source.test} - {None})
-    wanted = [source.text, source.label, source.text_pair, source.group, *source.minimum]
+    wanted = [source.text, source.label, source.text_pair, source.group, source.confidence]
+    wanted += source.minimum
     for column in filter(None, wanted):
         columns = splits[source.train].column_names
         if column not in columns:

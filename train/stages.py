@@ -5,6 +5,7 @@
 
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ def fit(
     accelerator.wait_for_everyone()
     whole = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
     cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in whole.items()}
+    cut["train"] = replace(cut["train"], labels=_targets(splits["train"], len(recipe.labels)))
     progress = loop.fit(
         classifier,
         recipe,
@@ -192,6 +194,15 @@ def _weights(recipe: Recipe, train: "Split") -> Any:
     """How often an epoch meets each training row, (rows,); None where all are met once."""
     found = np.array([recipe.datasets[number].weight for number in train.datasets or []])
     return None if (found == 1).all() else found
+
+
+def _targets(train: "Split", labels: int) -> Any:
+    """Label numbers, (rows,); where a model gave some of them, probabilities, (rows, labels)."""
+    numbers = np.array(train.labels)
+    if train.confidences is None:
+        return numbers
+    sure = np.array(train.confidences, dtype=np.float32)[:, None]
+    return np.where(np.arange(labels) == numbers[:, None], sure, (1 - sure) / (labels - 1))
 
 
 def _described(split: "Split") -> dict[str, Any]:

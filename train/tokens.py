@@ -5,7 +5,7 @@ similar length within a budget of padded tokens, then rectangular arrays.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -25,7 +25,7 @@ class Tokens:
     """Token ids of reviews, not padded; `type_ids` only for models that tell two texts apart."""
 
     ids: list[IntArray]
-    labels: IntArray  # (reviews,)
+    labels: Any  # (reviews,) of numbers or, to train on, (reviews, labels) of probabilities
     type_ids: list[IntArray] | None = None
 
     @property
