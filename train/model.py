@@ -27,6 +27,7 @@ from transformers.utils import logging
 from train import first_token
 from train.errors import ModelError, RunError
 from train.recipe import Recipe
+from train.reviews import BREAK
 
 DROPOUTS = {  # of BERT's kind and of DistilBERT's -> of the recipe
     "hidden_dropout_prob": "dropout",
@@ -169,7 +170,7 @@ def portable(tokenizer: PreTrainedTokenizerBase, positions: int) -> PreTrainedTo
         raise ModelError(
             f"{tokenizer.name_or_path} has no tokenizer.json — choose a base model with one"
         )
-    breaks = normalizers.Replace(Regex(r"<br\s*/?>"), " ")
+    breaks = normalizers.Replace(Regex(BREAK.pattern), " ")
     steps = [breaks] if backend.normalizer is None else [breaks, backend.normalizer]
     backend.normalizer = normalizers.Sequence(steps)
     backend.no_truncation()

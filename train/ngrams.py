@@ -13,9 +13,9 @@ from typing import Any, Self
 import numpy as np
 
 from train.evaluation import FloatArray
+from train.reviews import BREAK
 
 WORD = re.compile(r"\w+(?:['’]\w+)?|[!?]")
-BREAK = re.compile(r"<br\s*/?>")
 LONGEST = 3  # words of an n-gram
 FEW = 1000  # texts; of more, n-grams that only one has are left out
 INVERSE_PENALTY = 30.0

@@ -66,7 +66,8 @@ def write(run: Path, corpus: Corpus, out: Path) -> dict[str, Any]:
         bag.logits(validation.texts),
     ]
     shares = fit_shares(views, validation.labels)
-    alone = mix(views[1:], fit_shares(views[1:], validation.labels))  # calibrated as the model is
+    # Calibrated, as the model is.
+    alone = views[1] / evaluation.fit_temperature(views[1], validation.labels)
     judged = {"model": views[0], "n-grams": alone, "both": mix(views, shares)}
     out.parent.mkdir(parents=True, exist_ok=True)
     identity = repr((runs.load_results(run), corpus, len(texts)))

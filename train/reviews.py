@@ -4,6 +4,7 @@ In: a recipe. Out: `Split`s of texts and label numbers, no text and no group in 
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from train.recipe import Dataset, Recipe, label_key
 
 IntArray = npt.NDArray[np.int64]
 SPLITS = ["train", "validation", "test"]
+BREAK = re.compile(r"<br\s*/?>")  # as IMDb's reviews have line breaks
 
 
 @dataclass(frozen=True)
@@ -246,14 +248,14 @@ def _concatenate(splits: list[Split]) -> Split:
     def joined(parts: list[list[Any] | None]) -> list[Any] | None:
         return None if None in parts else [value for part in parts for value in part or []]
 
-    confident = [s.confidences or [1.0] * len(s) for s in splits]
+    confidences = [value for s in splits for value in s.confidences or [1.0] * len(s)]
     return Split(
         joined([s.texts for s in splits]) or [],
         joined([s.labels for s in splits]) or [],
         joined([s.pairs for s in splits]),
         joined([s.groups for s in splits]),
         joined([s.datasets for s in splits]),
-        joined(list(confident)) if any(s.confidences for s in splits) else None,
+        confidences if any(s.confidences for s in splits) else None,
         _joined_marks(splits),
         dict(sum((Counter(s.left_out) for s in splits), Counter[str]())),
     )

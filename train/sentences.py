@@ -15,10 +15,9 @@ from tqdm import tqdm
 
 from train import reviews, runs
 from train.errors import RunError
-from train.reviews import IntArray, Split
+from train.reviews import BREAK, IntArray, Split
 
 END = re.compile(r"([.!?][\"')\]]*)\s+(?=[\"'(\[]*[A-Z0-9])")
-BREAK = re.compile(r"<br\s*/?>")
 WORDS = range(3, 41)  # of a sentence that may stand alone
 AT_ONCE = 100
 
