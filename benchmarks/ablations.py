@@ -1,9 +1,9 @@
 """What of the fine-tuning pays? One option at a time, chosen on validation, never on test.
 
 In: a folder with IMDb as `train.parquet`, which this repository does not contain, and the adapted
-base of `imdb-small` in `runs/` (`python -m benchmarks.record imdb-small` begins with it). Out: a
-table and `ablations.json`, after each run; what is there already is not run again, so that it goes
-on where it was stopped.
+base of `imdb-small-plain` in `runs/` (`python -m benchmarks.record imdb-small` begins with it).
+Out: a table and `ablations.json`, after each run; what is there already is not run again, so that
+it goes on where it was stopped.
 
     python -m benchmarks.ablations --imdb DIR [--reviews 5000] [--only NAME …] [--out FOLDER]
 """
@@ -46,11 +46,11 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(VARIANTS), help="repeatable")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    adapted = runs.adapted_folder(REPOSITORY / "runs" / "imdb-small")
+    adapted = runs.adapted_folder(REPOSITORY / "runs" / "imdb-small-plain")
     if not runs.is_adapted(adapted):
-        parser.error(f"no adapted base in {adapted} — `python -m train adapt imdb-small` makes it")
+        parser.error(f"no adapted base in {adapted} — `train adapt imdb-small-plain` makes it")
     file = given.out / "ablations.json"
-    work = {"recipe": "imdb-small", "reviews": given.reviews, "epochs": 1}
+    work = {"recipe": "imdb-small-plain", "reviews": given.reviews, "epochs": 1}
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     rows = before.get("rows", {}) if before.get("work") == work else {}
     for name in given.only or VARIANTS:
@@ -92,7 +92,7 @@ def _run(name: str, base: Path, imdb: Path, reviews: int) -> dict[str, Any]:
     ]
     options = [part for setting in settings for part in ("--set", setting)]
     options += ["--resume"] * (folder / "recipe.yaml").exists()
-    train_command({}, "fit", "imdb-small", "--out", str(folder), *options)
+    train_command({}, "fit", "imdb-small-plain", "--out", str(folder), *options)
     results = runs.load_results(folder)
     validation = results["metrics"]["validation"]
     return {

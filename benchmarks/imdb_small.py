@@ -1,4 +1,4 @@
-"""How good is `imdb-small` after a few of the real IMDb reviews, and the quick start's model there?
+"""How good is `imdb-small-plain` after a few of the IMDb reviews, and the quick start there?
 
 In: a folder with IMDb as `train.parquet` and `test.parquet` (columns `text` and `label`, 0 or 1),
 which this repository does not contain, and `runs/quickstart`. Out: the results of both runs, in
@@ -33,7 +33,7 @@ def main() -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="more of the recipe's keys"
     )
     arguments = parser.parse_args()
-    chosen = recipe.load("imdb-small")
+    chosen = recipe.load("imdb-small-plain")
     most = str(arguments.reviews)
     with quickstart.local_hub() as endpoint, tempfile.TemporaryDirectory() as scratch:
         seed(endpoint, chosen.datasets[0], arguments.imdb, ["train", "test"])
@@ -49,7 +49,7 @@ def main() -> None:
             *arguments.set,
         ]
         options = [part for setting in settings for part in ("--set", setting)]
-        train_command(client, "run", "imdb-small", "--to", TO, *options)
+        train_command(client, "run", "imdb-small-plain", "--to", TO, *options)
         elsewhere = Path(scratch) / "quickstart.json"
         source = chosen.datasets[0].source
         train_command(

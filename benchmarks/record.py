@@ -4,13 +4,15 @@ In: a recipe, and folders of the real data, which this repository does not conta
 `train.parquet`, `test.parquet` and, for an adaptation, `unsupervised.parquet`; for
 `reviews-any-length` SST-5 as `train.parquet`, `dev.parquet` and `test.parquet`. Out: `NAME.json`
 and `NAME-test-predictions.parquet` in `results/`. The data and the base model are put on a local
-Hub under their own names; then the recipe is run and published there. What was interrupted goes on.
+Hub under their own names; then what the recipe's header asks for is made, where it isn't there yet,
+and the recipe is run and published. What was interrupted goes on.
 
     python -m benchmarks.record imdb-small --imdb DIR [--sst5 DIR] [--set KEY=VALUE …]
 """
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,22 @@ from pathlib import Path
 from benchmarks import REPOSITORY, RESULTS
 from train import quickstart, recipe, runs
 
+# What each recipe's header asks for before it, in order: what it makes -> the command.
+BEFORE = {
+    "imdb-small": {
+        "runs/imdb-small-plain-adapted/results.json": "python -m train adapt imdb-small-plain",
+        "runs/imdb-small-plain/results.json": "python -m train fit imdb-small-plain",
+        "runs/imdb-small-plain/onnx/model.onnx": "python -m train export runs/imdb-small-plain",
+        "runs/pseudo/train.jsonl": "python -m train pseudo-label runs/imdb-small-plain "
+        "stanfordnlp/imdb --out runs/pseudo/train.jsonl",
+        "runs/imdb-small-adapted": "cp -r runs/imdb-small-plain-adapted runs/imdb-small-adapted",
+    },
+    "reviews-any-length": {
+        "runs/patterns/train.jsonl": "python -m train.patterns --out runs/patterns",
+        "runs/sentences/train.jsonl": "python -m train sentences runs/imdb-small "
+        "--out runs/sentences/train.jsonl",
+    },
+}
 SST5 = {"train": "train", "dev": "validation", "test": "test"}  # file -> split
 
 
@@ -41,6 +59,9 @@ def main() -> None:
                 seed(endpoint, dataset, given.sst5, list(SST5))
         quickstart.seed_base(endpoint, chosen)
         client = quickstart.client_environment(endpoint)
+        for made, command in BEFORE.get(given.recipe, {}).items():
+            if not (REPOSITORY / made).exists():
+                prepare(client, command, given.set)
         options = [part for setting in given.set for part in ("--set", setting)]
         begun = folder.exists() or runs.adapted_folder(folder).exists()
         options += ["--resume"] * begun
@@ -87,6 +108,22 @@ def seed(endpoint: str, dataset: recipe.Dataset, folder: Path, files: list[str])
     if dataset.revision in names:  # of an earlier seeding, perhaps with fewer files
         api.delete_tag(dataset.source, repo_type="dataset", tag=dataset.revision)
     api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision)
+
+
+def prepare(client: dict[str, str], command: str, settings: list[str]) -> None:
+    """Run a command that comes before a recipe; what was interrupted goes on.
+
+    A recipe that it names gets the settings of the first dataset, which the two have in common.
+    """
+    program, *arguments = shlex.split(command)
+    if arguments[:2] == ["-m", "train"] and arguments[2] in {"adapt", "fit"}:
+        ours = [setting for setting in settings if setting.startswith("datasets.0.")]
+        arguments += [part for setting in ours for part in ("--set", setting)]
+        folder = REPOSITORY / "runs" / arguments[3]
+        begun = runs.adapted_folder(folder) if arguments[2] == "adapt" else folder
+        arguments += ["--resume"] * begun.exists()
+    program = sys.executable if program == "python" else program
+    subprocess.run([program, *arguments], env={**os.environ, **client}, cwd=REPOSITORY, check=True)
 
 
 def train_command(client: dict[str, str], *arguments: str) -> None:

@@ -380,6 +380,29 @@ def test_it_says_where_the_model_fails() -> None:
         assert line in text, line
 
 
+def test_runs_before_are_told_and_what_they_began_with() -> None:
+    results = results_of()
+    results["recipe"]["base_model"] = "./runs/first"
+    results["training"] |= {
+        "base_is_local": True,
+        "base_revision": None,
+        "origin": {
+            "base_model": "user/encoder",
+            "base_revision": "abc",
+            "base_is_local": False,
+            "runs": ["first", "second"],
+            "datasets": ["user/reviews"],
+        },
+    }
+    text = render(results, REPO)
+    link = "[user/encoder](https://huggingface.co/user/encoder)"
+    assert f"{link}, trained as `first`, then as `second` before, fine-tuned on" in text
+    assert f"| base model | {link}, revision `abc`, after `first`, `second` |" in text
+    found = ModelCard(text).data
+    assert found.base_model == "user/encoder"
+    assert found.datasets == ["stanfordnlp/imdb", "user/reviews"]
+
+
 def test_an_adaptation_is_told() -> None:
     results = results_of()
     assert "without labels" not in render(results, REPO)

@@ -214,7 +214,9 @@ def test_set_is_refused(minimal_yaml: Path, override: str, said: str) -> None:
 
 
 def test_missing_recipe_lists_those_there_are() -> None:
-    with pytest.raises(RecipeError, match="no recipe at imbd .*imdb, imdb-small, quickstart"):
+    with pytest.raises(
+        RecipeError, match="no recipe at imbd .*imdb, imdb-small, imdb-small-plain, quickstart"
+    ):
         recipes.load("imbd")
 
 

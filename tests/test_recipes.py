@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
+from benchmarks import record
 from train import recipe as recipes
 from train.recipe import RECIPES
 
@@ -20,7 +21,8 @@ def header(path: Path) -> dict[str, str]:
 
 
 def test_recipes_are_shipped() -> None:
-    assert {"imdb", "imdb-small", "quickstart"} <= {path.stem for path in SHIPPED}
+    names = {"imdb", "imdb-small", "imdb-small-plain", "quickstart"}
+    assert names <= {path.stem for path in SHIPPED}
 
 
 @each_recipe
@@ -47,6 +49,12 @@ def test_command_is_one_that_runs_this_recipe(path: Path) -> None:
     assert (python, flag, module) == ("python", "-m", "train")
     assert verb in {"fit", "run"}
     assert recipes.load(REPOSITORY / named) == recipes.load(path)
+
+
+@each_recipe
+def test_what_must_come_before_is_what_the_record_runs(path: Path) -> None:
+    commands = re.findall(r"^#   (\S.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert commands == list(record.BEFORE.get(path.stem, {}).values())
 
 
 @each_recipe

@@ -15,7 +15,7 @@ from conftest import REPOSITORY, toy_reviews, toy_settings, write_toy_csv
 
 from train import card, evaluation, model, reviews, runs, stages
 from train import recipe as recipes
-from train.errors import ModelError, RunError
+from train.errors import DataError, ModelError, RunError
 from train.recipe import Dataset
 from train.tokens import encode
 
@@ -140,6 +140,40 @@ def test_each_dataset_of_a_mixture_has_figures_of_its_own(
     parts = [results["datasets"][number]["n"] for number in "01"]
     assert sum(parts) == results["metrics"]["test"]["n"]
     assert parts[1] == 8
+
+
+def test_what_goes_on_from_a_run_names_where_that_began(
+    fitted: Path, source: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    settings = [*toy_settings(source, tiny_base), "epochs=1", f"base_model={fitted}", "name=next"]
+    stages.fit(recipes.load("quickstart", settings), tmp_path / "next")
+    origin = runs.load_results(tmp_path / "next")["training"]["origin"]
+    assert origin["base_model"] == tiny_base.name
+    assert origin["runs"] == [runs.load_recipe(fitted).name]
+    assert runs.load_results(fitted)["training"]["origin"] is None
+    assert runs.lineage(runs.load_recipe(tmp_path / "next")) == [fitted]
+
+
+def test_what_a_base_has_trained_on_may_not_be_held_out(
+    fitted: Path, source: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    settings = [*toy_settings(source, tiny_base), f"base_model={fitted}", "split_seed=1"]
+    with pytest.raises(DataError, match="was trained on .* reviews that are now in validation"):
+        stages.fit(recipes.load("quickstart", settings), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_base_whose_reviews_are_gone_is_refused(
+    fitted: Path, source: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(fitted, tmp_path / "base")
+    recipe = runs.load_recipe(base)
+    gone = recipe.datasets[0].model_copy(update={"source": str(tmp_path / "gone.csv")})
+    text = recipes.dump(recipe.model_copy(update={"datasets": [gone]}))
+    (base / "recipe.yaml").write_text(text, encoding="utf-8")
+    settings = [*toy_settings(source, tiny_base), f"base_model={base}"]
+    with pytest.raises(DataError, match="can't be read: .*gone.csv"):
+        stages.fit(recipes.load("quickstart", settings), tmp_path / "run")
 
 
 def test_evaluate_again_changes_nothing(evaluated: Path) -> None:

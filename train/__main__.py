@@ -73,7 +73,7 @@ SpaceWait = Annotated[
 
 @app.command(
     epilog=_examples(
-        "adapt imdb-small",
+        "adapt imdb-small-plain",
         "adapt imdb --set 'adaptation={corpora: [{source: unlabelled.csv, split: train}]}'",
     )
 )
@@ -87,8 +87,8 @@ def adapt(
 
 @app.command(
     epilog=_examples(
-        "fit imdb-small",
-        "fit imdb-small --set adaptation=null --set datasets.source=my.csv --out runs/mine",
+        "fit imdb-small-plain",
+        "fit imdb-small-plain --set adaptation=null --set datasets.source=my.csv --out runs/mine",
     )
 )
 def fit(
@@ -204,7 +204,8 @@ def run(
     folder = out or Path("runs") / chosen.name
     if chosen.adaptation and not runs.is_adapted(runs.adapted_folder(folder)):
         _adapt(chosen, folder, resume and runs.adapted_folder(folder).exists())
-        resume = resume and folder.exists()
+    if chosen.adaptation:  # which may be all that there is to resume
+        resume = resume and (folder.exists() or checkpoints_to is not None)
     _fit(chosen, folder, resume, checkpoints_to)
     if not _is_first_process():
         return
@@ -241,7 +242,7 @@ def score(
     )  # fmt: skip
 
 
-@app.command(epilog=_examples("sentences runs/imdb-small --out runs/sentences.jsonl"))
+@app.command(epilog=_examples("sentences runs/imdb-small --out runs/sentences/train.jsonl"))
 def sentences(
     run: Annotated[Path, typer.Argument(help="a run folder, exported")],
     out: Annotated[Path, typer.Option(help="the JSONL file to write")],
@@ -260,7 +261,7 @@ def sentences(
 
 @app.command(
     epilog=_examples(
-        "pseudo-label runs/imdb-small stanfordnlp/imdb --out runs/pseudo/train.jsonl",
+        "pseudo-label runs/imdb-small-plain stanfordnlp/imdb --out runs/pseudo/train.jsonl",
         "pseudo-label runs/mine unlabelled.csv --split train --out runs/pseudo/train.jsonl",
     )
 )

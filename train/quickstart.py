@@ -77,7 +77,7 @@ def run() -> None:
         "  make hub       serves this Hub, for pipeline() and the rest\n"
         "with a Hugging Face account, the same on huggingface.co:\n"
         "  .venv/bin/hf auth login\n"
-        "  .venv/bin/python -m train run imdb-small --to YOU/movie-sentiment"
+        "  .venv/bin/python -m train run imdb-small-plain --to YOU/movie-sentiment"
         " --space YOU/movie-sentiment"
     )
 

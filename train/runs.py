@@ -90,6 +90,18 @@ def with_adapted_base(recipe: Recipe, run: Path) -> Recipe:
     return recipe.model_copy(update={"base_model": str(folder), "base_revision": None})
 
 
+def lineage(recipe: Recipe) -> list[Path]:
+    """The run folders that the base model has been through, the last first; of the Hub's, none."""
+    folders: list[Path] = []
+    while recipe.base_is_local and (Path(recipe.base_model) / "recipe.yaml").is_file():
+        folder = Path(recipe.base_model)
+        if folder in folders:  # one that was trained on from itself
+            break
+        folders.append(folder)
+        recipe = load_recipe(folder)
+    return folders
+
+
 def load_results(folder: Path) -> dict[str, Any]:
     """The results of a run folder."""
     try:

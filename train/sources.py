@@ -97,7 +97,10 @@ def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
 
     path = Path(source.source).expanduser()
     if not path.exists():
-        raise DataError(f"no file or folder at {path} — give its path from the current folder")
+        raise DataError(
+            f"no file or folder at {path} — give its path from the current folder, or make it as "
+            "the header of the recipe says"
+        )
     if path.is_file() and path.suffix not in FILES:
         raise DataError(
             f"{path} must be one of {', '.join(FILES)}, got {path.suffix or 'no suffix'}"

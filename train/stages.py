@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from train import evaluation, loop, model, reviews, runs, sources, weaknesses
-from train.recipe import Dataset, Recipe
+from train.errors import DataError
+from train.recipe import Dataset, Recipe, shown
 from train.tokens import Tokens, encode
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def fit(
         runs.check_resumable(folder, recipe)
     with accelerator.main_process_first():
         splits = reviews.load(recipe)
+        _check_unseen(recipe, splits)
         classifier, tokenizer = model.build(base)
     runs.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
     if accelerator.is_main_process and not resume:
@@ -84,6 +86,24 @@ def fit(
         }
         runs.save_results(folder / "results.json", results)
     accelerator.end_training()
+
+
+def _check_unseen(recipe: Recipe, splits: "dict[str, Split]") -> None:
+    """Raise `DataError` where the base model has trained on what is now validation or test."""
+    held = {key for name in ["validation", "test"] for key in splits[name].keys()}
+    for folder in runs.lineage(recipe):
+        try:
+            seen = reviews.load(runs.load_recipe(folder))["train"].keys()
+        except DataError as error:
+            raise DataError(
+                f"the reviews that {folder} was trained on can't be told from validation and "
+                f"test, as they can't be read: {error}"
+            ) from error
+        if both := held.intersection(seen):
+            raise DataError(
+                f"{folder} was trained on {len(both):,} of the reviews that are now in validation "
+                "or test — give both recipes the same datasets, groups, fractions and split_seed"
+            )
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
@@ -235,5 +255,20 @@ def _base(recipe: Recipe, folder: Path) -> dict[str, Any]:
     return {
         "base_revision": model.revision(recipe),
         "base_is_local": recipe.base_is_local,
+        "origin": _origin(recipe),
         "adaptation": adapted,
+    }
+
+
+def _origin(recipe: Recipe) -> dict[str, Any] | None:
+    """What the runs began with that the base model has been through; None if through none."""
+    passed = [runs.load_recipe(folder) for folder in reversed(runs.lineage(recipe))]
+    if not passed:
+        return None
+    return {
+        "base_model": shown(passed[0].base_model, passed[0].base_is_local),
+        "base_revision": passed[0].base_revision,
+        "base_is_local": passed[0].base_is_local,
+        "runs": [earlier.name for earlier in passed],
+        "datasets": sorted({d.source for e in passed for d in e.datasets if not d.is_local}),
     }
