@@ -57,7 +57,8 @@ def main() -> None:
                 seed(endpoint, dataset, given.imdb, ["train", "test", "unsupervised"])
             elif dataset.source == "SetFit/sst5" and given.sst5:
                 seed(endpoint, dataset, given.sst5, list(SST5))
-        quickstart.seed_base(endpoint, chosen)
+        if not chosen.base_is_local:
+            quickstart.seed_base(endpoint, chosen)
         client = quickstart.client_environment(endpoint)
         for made, command in BEFORE.get(given.recipe, {}).items():
             if not (REPOSITORY / made).exists():
