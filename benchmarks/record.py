@@ -35,7 +35,7 @@ BEFORE = {
     "reviews-any-length": {
         "runs/patterns/train.jsonl": "python -m train.patterns --out runs/patterns",
         "runs/sentences/train.jsonl": "python -m train sentences runs/imdb-small "
-        "--out runs/sentences/train.jsonl",
+        "--most 6000 --out runs/sentences/train.jsonl",
     },
 }
 SST5 = {"train": "train", "dev": "validation", "test": "test"}  # file -> split

@@ -112,11 +112,12 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "weaknesses": results.get("weaknesses"),
         "splits": results["data"]["splits"],
         "sources": [
-            (shown(source, local), revision)
-            for (source, local), revision in zip(
-                _sources(results), results["data"]["revision"], strict=True
+            (shown(source, local), revision, bool(dataset.confidence))
+            for (source, local), revision, dataset in zip(
+                _sources(results), results["data"]["revision"], recipe.datasets, strict=True
             )
         ],
+        "pseudo_labelled": any(dataset.confidence for dataset in recipe.datasets),
         "training": results["training"],
         "export": results["export"],
         "environment": results["environment"],
