@@ -403,6 +403,15 @@ def test_runs_before_are_told_and_what_they_began_with() -> None:
     assert found.datasets == ["stanfordnlp/imdb", "user/reviews"]
 
 
+def test_pseudo_labels_are_told() -> None:
+    results = results_of()
+    assert "pseudo" not in render(results, REPO)
+    results["recipe"]["datasets"][0]["confidence"] = "score"
+    text = render(results, REPO)
+    assert "IMDb reviews, labelled and pseudo-labelled, to tell NEGATIVE, POSITIVE apart" in text
+    assert ": pseudo-labels, with the probability that a model gave to each\n" in text
+
+
 def test_an_adaptation_is_told() -> None:
     results = results_of()
     assert "without labels" not in render(results, REPO)
