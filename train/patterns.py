@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LABELS = ("POSITIVE", "NEGATIVE")
-ROWS = {"train": 6000, "validation": 800}
+ROWS = {"train": 15_000, "validation": 800}
 Row = dict[str, str]
 Words = tuple[str, ...]
 
@@ -49,60 +49,78 @@ WORDS = _lexicon(
 train POSITIVE soft: good, strong, clever, fresh, inventive, convincing, memorable, effective,
     impressive, stylish, original, imaginative, believable, engaging, likeable, charming,
     interesting, satisfying, pleasing, compelling, appealing, inspired, enjoyable, exciting,
-    lively, amusing
+    lively, amusing, warm, tender, graceful, crisp, vivid, polished, refreshing, sharp, subtle,
+    sincere, powerful, solid, rich, quirky, playful, sweet, layered, atmospheric, suspenseful,
+    authentic, hypnotic, energetic, unpredictable
 train POSITIVE film: great, funny, witty, gripping, entertaining, touching, absorbing, watchable,
-    heartfelt, intelligent, smart, rewarding, fun, worthwhile
+    heartfelt, intelligent, smart, rewarding, fun, worthwhile, thrilling, uplifting,
+    well-made, haunting, heart-warming, fast-paced, feel-good
 train POSITIVE strong: excellent, fantastic, amazing, stunning, outstanding, terrific, awesome,
     superb, incredible, marvellous, sublime, dazzling, magnificent, extraordinary, first-rate,
     top-notch, phenomenal, glorious, exquisite, breathtaking, spectacular, unforgettable,
-    hilarious, remarkable, irresistible
+    hilarious, remarkable, irresistible, perfect, flawless, astonishing, electrifying, fabulous,
+    impeccable, masterful, unmissable, jaw-dropping, priceless, unbeatable, grand
 train POSITIVE like: like/liked, enjoy/enjoyed, warm to/warmed to, fall for/fell for, connect
-    with/connected with, have fun with/had fun with, buy into/bought into, laugh along
-    with/laughed along with, take to/took to, get caught up in/got caught up in, click
-    with/clicked with, get a kick out of/got a kick out of, grow fond of/grew fond of, have a good
-    time with/had a good time with, feel good about/felt good about, get a lot out of/got a lot
-    out of
+    with/connected with, have fun with/had fun with, buy into/bought into, laugh along with/laughed
+    along with, take to/took to, get caught up in/got caught up in, click with/clicked with, get a
+    kick out of/got a kick out of, grow fond of/grew fond of, have a good time with/had a good time
+    with, feel good about/felt good about, get a lot out of/got a lot out of, get hooked on/got
+    hooked on, root for/rooted for, sink into/sank into, find joy in/found joy in, smile
+    through/smiled through
 train POSITIVE love: love/loved, adore/adored, cherish/cherished, praise/praised,
     applaud/applauded, marvel at/marvelled at, devour/devoured, rave about/raved about,
     recommend/recommended, embrace/embraced, dote on/doted on, champion/championed, thank heaven
-    for/thanked heaven for
+    for/thanked heaven for, fall in love with/fell in love with, celebrate/celebrated, go crazy
+    for/went crazy for
 train POSITIVE mild: a treat, a pleasure, a joy, a success, a winner, a good time, a great night
     out, a must-see, a keeper, a gem, a thrill, a fine piece of work, a great watch, a real
-    achievement, a film to remember, a hoot
-train POSITIVE grand: a masterpiece, a triumph, a classic, a knockout, a blast, a miracle, a
-    jewel, a work of art, a stroke of genius, a home run, a feast, pure gold, pure joy, a total
-    winner, a work of genius
-train POSITIVE closer: I'd watch it again tomorrow., Go and see it!, Worth every penny., Four
-    stars from me., I came out smiling., You won't regret it., I wouldn't have missed it., I
-    wasn't bored for a second.
+    achievement, a film to remember, a hoot, a hit, a breath of fresh air, a crowd-pleaser, an
+    eye-opener, a nice surprise, time well spent
+train POSITIVE grand: a masterpiece, a triumph, a classic, a knockout, a blast, a miracle, a jewel,
+    a work of art, a stroke of genius, a home run, a feast, pure gold, pure joy, a total winner, a
+    work of genius, perfection, a tour de force, a towering achievement, cinema at
+    its best, the real thing
+train POSITIVE closer: I'd watch it again tomorrow., Go and see it!, Worth every penny., Four stars
+    from me., I came out smiling., You won't regret it., I wouldn't have missed it., I wasn't bored
+    for a second., Ten out of ten., I'm so glad I went., Don't miss it.
 train NEGATIVE soft: bad, weak, clumsy, dull, lazy, stale, sloppy, lame, flat, lifeless, stilted,
     unconvincing, forgettable, predictable, cheap, tacky, forced, contrived, shallow, messy,
     irritating, annoying, silly, stupid, corny, disappointing, pointless, uninspired,
     unimaginative, awkward, muddled, derivative, amateurish, generic, grating, bland, hollow,
-    cheesy
+    cheesy, thin, tired, tame, vague, wooden, dated, clunky, tasteless, mindless, soulless,
+    repetitive, implausible, uneven, unoriginal, unremarkable, rushed, stiff, childish, empty,
+    flimsy, incompetent, heavy-handed, overdone, patchy, cringeworthy, cloying, ugly, murky,
+    unfocused, subpar
 train NEGATIVE film: boring, slow, overlong, confusing, pretentious, preachy, unfunny, sluggish,
-    rambling, joyless, bloated, tiring, incoherent, charmless, self-indulgent
+    rambling, joyless, bloated, tiring, incoherent, charmless, self-indulgent, aimless, senseless,
+    unwatchable, exhausting, frustrating, sleep-inducing, overrated, tone-deaf, overblown
 train NEGATIVE strong: terrible, awful, horrible, atrocious, pathetic, laughable, ridiculous,
     embarrassing, unbearable, abysmal, dire, painful, rotten, hideous, disgraceful, hopeless,
-    insulting, idiotic, appalling, excruciating, lousy, ghastly, third-rate, worthless, horrendous
+    insulting, idiotic, appalling, excruciating, lousy, ghastly, third-rate, worthless, horrendous,
+    unforgivable, disastrous, vile, nasty, revolting, miserable, abhorrent, crummy, infuriating,
+    shameful, nauseating, disgusting, inexcusable, unspeakable
 train NEGATIVE like: lose interest in/lost interest in, yawn through/yawned through, tire of/tired
     of, get bored with/got bored with, struggle with/struggled with, fidget through/fidgeted
     through, nod off during/nodded off during, groan at/groaned at, regret watching/regretted
     watching, cringe at/cringed at, get annoyed with/got annoyed with, give up on/gave up on, long
-    for the end of/longed for the end of, drift off during/drifted off during, feel cheated
-    by/felt cheated by, feel let down by/felt let down by, get sick of/got sick of
+    for the end of/longed for the end of, drift off during/drifted off during, feel cheated by/felt
+    cheated by, feel let down by/felt let down by, get sick of/got sick of, roll my eyes at/rolled
+    my eyes at, get nothing out of/got nothing out of, sigh at/sighed at, feel nothing for/felt
+    nothing for
 train NEGATIVE love: hate/hated, dislike/disliked, despise/despised, resent/resented, mock/mocked,
     suffer through/suffered through, walk out of/walked out of, curse/cursed, sleep through/slept
-    through, trash/trashed, ridicule/ridiculed, snore through/snored through, boo/booed
-train NEGATIVE mild: a bore, a mess, a chore, a waste of time, a letdown, a disappointment, a
-    slog, a drag, a cash grab, a rip-off, a mistake, a snooze, a misfire, a headache, a dead loss,
-    a yawn, a muddle
+    through, trash/trashed, ridicule/ridiculed, snore through/snored through, boo/booed,
+    abhor/abhorred, scoff at/scoffed at, sneer at/sneered at, flee from/fled from
+train NEGATIVE mild: a bore, a mess, a chore, a waste of time, a letdown, a disappointment, a slog,
+    a drag, a cash grab, a rip-off, a mistake, a snooze, a misfire, a headache, a dead loss, a
+    yawn, a muddle, a non-event, a time-waster, a failure, a write-off, a wasted evening, a missed
+    chance
 train NEGATIVE grand: a disaster, a train wreck, a flop, garbage, rubbish, trash, an insult, a
     disgrace, a bad joke, a fiasco, torture, an embarrassment, a stinker, junk, a crime against
-    cinema
+    cinema, a nightmare, a car crash, pure nonsense, a joke, hogwash, a turkey, a monstrosity
 train NEGATIVE closer: Save your money., Avoid!, I want my two hours back., One star from me., I
     came out angry., You won't thank me for the tip., I wouldn't watch it again., It wasn't worth
-    the ticket.
+    the ticket., I walked out., Give it a miss., One out of ten.
 validation POSITIVE soft: captivating, delightful, skilful, thoughtful, elegant, deft, assured,
     persuasive, artful, nuanced, spirited, fascinating, distinctive, plausible, disarming,
     attractive, agreeable, admirable, accomplished
@@ -215,6 +233,15 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "I found the {part} {adj=} and the rest {filmadj=}",
             "[go and see it|stay away]. It's {filmadj=}",
             "it was {noun=}, and {we} {loved=} it",
+            "{we} {loved=} the {part}",
+            "{film}: {noun=}",
+            "easily {noun=}, {film}",
+            "the {adj=} {part} and the {adj=} {part} [make it|ruin it]",
+            "such {adj=} {part}",
+            "[thumbs up|thumbs down] for {film}, it's {filmadj=}",
+            "everything about {film} is {filmadj=}",
+            "{we} {love=} everything about it",
+            "I'd say {filmadj=}, and that goes for the {part} too",
         ),
         "negation": (
             "the {part} {wasn't} {soft!}",
@@ -230,6 +257,18 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "it was never {filmsoft!}, not <for|even for> a second",
             "{film} is neither {soft!} nor {filmsoft!}",
             "{film} isn't {mild!}, not to me",
+            "I did not find the {part} {soft!}",
+            "I don't {like!} the {part}",
+            "{we} didn't think much of it was {soft!}",
+            "{film} was not what I'd call {filmsoft!}",
+            "no, {film} isn't {mild!}",
+            "nothing in it felt {soft!}",
+            "it doesn't get {filmsoft!} <at any point|anywhere>",
+            "not a {filmsoft!} {movie}, not by any measure",
+            "the {part} {isn't} {soft!} and neither is the rest",
+            "without a single {soft!} scene",
+            "{film} fails to be {filmsoft!}",
+            "it lacks any {soft!} <scene|idea|line>",
         ),
         "distant_negation": (
             "I can't say <that |>it was a {filmsoft!} {movie}",
@@ -247,6 +286,19 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "in no way would I call the {part} {soft!}",
             "it's hard to see how anyone could think {film} {filmsoft!}",
             "I have yet to meet a person who {liked!} it",
+            "I wouldn't go so far as to call {film} {filmsoft!}",
+            "nobody in their right mind would say the {part} {was} {soft!}",
+            "I have a hard time believing the {part} could seem {soft!} to anyone",
+            "there is no way <that |>{film} deserves to be called {filmsoft!}",
+            "it never occurred to me to think of {film} as {filmsoft!}",
+            "I wasn't once tempted to call the {part} {soft!}",
+            "<only a fool|only a liar> would call {film} {filmsoft!}",
+            "it takes a strange mind to find {film} {filmsoft!}",
+            "{we} left without having seen anything {soft!}",
+            "I can think of many words for the {part}, and {soft!} isn't one of them",
+            "not even my {relative}, who likes to [complain|gush], found it {filmsoft!}",
+            "to say <that |>the {part} {was} {soft!} would be untrue",
+            "{film} is about as far from {filmsoft!} as a film can get",
         ),
         "double_negation": (
             "nobody can say <that |>the {part} {wasn't} {soft=}",
@@ -261,6 +313,17 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "it isn't true that the {part} {wasn't} {soft=}",
             "it was hard not to {love=} it",
             "don't let anyone tell you <that |>{film} isn't {filmsoft=}",
+            "there isn't anything about {film} that isn't {soft=}",
+            "no one could fail to {love=} it",
+            "I couldn't help but {love=} it",
+            "I couldn't bring myself not to {love=} it",
+            "nothing can stop {film} from being {filmsoft=}",
+            "there's no way around it: the {part} {is} {adj=}",
+            "it would be wrong to say <that |>{film} isn't {filmadj=}",
+            "never was there a moment that didn't feel {soft=}",
+            "you will not find a person who doesn't {love=} it",
+            "not for a second did the {part} stop being {soft=}",
+            "nobody will tell me it wasn't {noun=}",
         ),
         "contrast": (
             "the {part} {was} {soft!}, but the film as a whole was {filmadj=}",
@@ -275,6 +338,16 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "the {part} may be {soft!}, but {film} is {noun=}",
             "I could [moan about|praise] the {part} all day, but {film} is still {noun=}",
             "a {filmadj=} {movie} with a {soft!} <title|trailer|poster>",
+            "{soft!} {part}, {adj=} {part}, and in the end {noun=}",
+            "for all its {soft!} scenes {film} is {noun=}",
+            "{film} has a {soft!} {part}. It doesn't matter, {we} {loved=} it",
+            "however {soft!} the {part} may be, {film} is {filmadj=}",
+            "the {part} {is} {soft!}. But what a {filmadj=} {movie}",
+            "I didn't {like=} the <first scene|title>, and still it's {noun=}",
+            "it may look {filmsoft!}, but it's {filmadj=}",
+            "{film} is {filmadj=}. The {soft!} {part} can't change that",
+            "a {soft!} start, a {adj=} rest",
+            "{we} {liked!} the {part}. As for the film, it's {noun=}",
         ),
         "hedge": (
             "the {part} {was} {kindof} {soft=}",
@@ -287,6 +360,13 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "it's mostly {soft=}, with a few {soft!} <patches|scenes>",
             "to my surprise the {part} {was} {soft=}",
             "maybe it's just me, but I found {film} {kindof} {soft=}",
+            "{we} more or less {liked=} it",
+            "not that I'm an expert, but the {part} seemed {soft=}",
+            "it has its {soft!} moments, though mostly it's {soft=}",
+            "I think the {part} {was} <a bit|a little> {soft=}",
+            "call it {kindof} {soft=}",
+            "{film} is {soft=} enough",
+            "if anything, the {part} {was} {soft=}",
         ),
         "used_to": (
             "I used to think {film} was {filmsoft!}. This time it seemed {filmadj=}",
@@ -300,6 +380,14 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "what looked like {mild!} turned out to be {noun=}",
             "the {part} struck me as {soft!} the first time and as {adj=} the second",
             "I no longer think <that |>{film} is {filmsoft!}. It's {filmadj=}",
+            "I was told to expect {noun!}. I saw {noun=}",
+            "{film} once seemed {filmsoft!} to me, and now it seems {filmadj=}",
+            "{we} had expected nothing but {noun!}. It is {noun=}",
+            "after the {soft!} <first part|pilot> this one is {filmadj=}",
+            "ten minutes in I thought it was {filmsoft!}. By the end I knew it was {filmadj=}",
+            "back then {we} {loved!} it. Now {we} {love=} it",
+            "from {filmsoft!} to {filmadj=}: that is how it goes",
+            "my first impression was {soft!}, my last one {adj=}",
         ),
         "question": (
             "was it {filmsoft!}? {no}",
@@ -313,6 +401,16 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "who could {like!} this film? Nobody I know",
             "do I think the {part} {was} {soft!}? I don't. {adj=}? I do",
             "can you call it {mild!}? You can't",
+            "is the {part} {soft!}? I don't think so",
+            "is the {part} {adj=}? I think so",
+            "do I {like!} it? I do not",
+            "do I {love=} it? I do",
+            "did the {part} work? [Yes|No]: it was {adj=}",
+            "so, {filmsoft!}? {no}",
+            "how was it? {filmadj=}",
+            "would anyone call this {filmsoft!}? I wouldn't",
+            "{noun!}? {no}. {noun=}? {yes}",
+            "why is {film} so {filmadj=}? The {adj=} {part}",
         ),
         "comparative": (
             "the {part} {was} [better|worse] than <I expected|in the first film|in the series>",
@@ -327,6 +425,15 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "the book was {filmsoft!}. The film is {filmadj=}",
             "{film} was far less {long!} than I had [feared|hoped]",
             "I'd rather [see it again than sleep|clean the oven than see it again]. It's {noun=}",
+            "{film} is [miles ahead of|miles behind] <the original|the rest>",
+            "the {part} {is} less {long!} than ever",
+            "I've seen [better|worse], but this is {noun=}",
+            "{film} makes the last one look {filmsoft!}. It's {filmadj=}",
+            "nobody does {adj=} films like this",
+            "the more I think about it, the more {long=} it seems",
+            "<the first one|the remake> was {noun!}, this one is {noun=}",
+            "not as {filmsoft!} as <I had been told|people say>",
+            "you won't find a more {long=} {part} <anywhere|this year>",
         ),
         "others": (
             "{others} said it was {filmadj!}. {we} {loved=} it",
@@ -341,6 +448,14 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "<some|others> may {love!} it. To me it's {noun=}",
             "the <man|woman> next to me {loved!} it. I thought it was {filmadj=}",
             "I can see why {others} {loved!} it, but for me it was {filmadj=}",
+            "{others} can {love!} it all they like. I {love=} it",
+            "{we} didn't share the view of {others} that it was {filmadj!}",
+            "{others} told me it was {noun!}, which it isn't",
+            "my {relative} wanted to leave and I [wouldn't|did too]: {noun=}",
+            "while {others} {loved!} it, {we} {loved=} it",
+            "{others} were [too hard on|too kind to] {film}. It's {filmadj=}",
+            "whatever {others} say, the {part} {is} {adj=}",
+            "{others} {loved!} the {part}, and I never understood why: {adj=} is the word",
         ),
         "negated_bad": (
             "there's nothing [wrong with|right about] the {part}",
@@ -355,6 +470,16 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
             "not one [complaint|compliment] from <me|our row|my friends> about the {part}",
             "it's not [a waste of|worth] <the ticket price|anyone's evening|anyone's money>",
             "no {soft!} scenes, no {soft!} lines, and the {part} {wasn't} {soft!} either",
+            "I can't [find anything wrong|find anything right] with the {part}",
+            "the {part} {was} never {soft!}",
+            "it has no {soft!} scenes",
+            "there is no {soft!} line in the script",
+            "[no regrets|no redeeming feature], {film} is {filmadj=}",
+            "I saw nothing {soft!} in it",
+            "hardly a {soft!} <minute|line>",
+            "{film} has none of the {soft!} <scenes|lines> of <the first|its rivals>",
+            "[nobody will be bored|nobody will be amused] by the {part}",
+            "free of anything {soft!}",
         ),
     },
     "validation": {
