@@ -206,7 +206,7 @@ def test_ctrl_c_while_waiting_leaves_everything_pushed(hub: RunningHub, folder: 
         assert "BUILDING" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=60) == 130, said
     assert said.startswith("stopped waiting; the model and the Space are pushed")
     assert "tabs/review.py" in api_of(hub).list_repo_files("demo/left", repo_type="space")
 
