@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import REPOSITORY, RESULTS, machine, save
-from benchmarks.record import train_command
+from benchmarks.record import sets, train_command
 from train import quickstart, runs
 
 RUNS = REPOSITORY / "runs" / "ablations"
@@ -90,8 +90,7 @@ def _run(name: str, base: Path, imdb: Path, reviews: int) -> dict[str, Any]:
         "evaluations_per_epoch=1",
         *VARIANTS[name],
     ]
-    options = [part for setting in settings for part in ("--set", setting)]
-    options += ["--resume"] * (folder / "recipe.yaml").exists()
+    options = sets(settings) + ["--resume"] * (folder / "recipe.yaml").exists()
     train_command({}, "fit", "imdb-small-plain", "--out", str(folder), *options)
     results = runs.load_results(folder)
     validation = results["metrics"]["validation"]

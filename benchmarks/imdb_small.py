@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import REPOSITORY, RESULTS
-from benchmarks.record import seed, train_command
+from benchmarks.record import seed, sets, train_command
 from train import quickstart, recipe, runs
 
 TO = "demo/imdb-small-2k"
@@ -48,8 +48,7 @@ def main() -> None:
             "epochs=3",
             *arguments.set,
         ]
-        options = [part for setting in settings for part in ("--set", setting)]
-        train_command(client, "run", "imdb-small-plain", "--to", TO, *options)
+        train_command(client, "run", "imdb-small-plain", "--to", TO, *sets(settings))
         elsewhere = Path(scratch) / "quickstart.json"
         source = chosen.datasets[0].source
         train_command(

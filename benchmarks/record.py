@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import REPOSITORY, RESULTS
@@ -63,7 +64,7 @@ def main() -> None:
         for made, command in BEFORE.get(given.recipe, {}).items():
             if not (REPOSITORY / made).exists():
                 prepare(client, command, given.set)
-        options = [part for setting in given.set for part in ("--set", setting)]
+        options = sets(given.set)
         begun = folder.exists() or runs.adapted_folder(folder).exists()
         options += ["--resume"] * begun
         train_command(client, "run", given.recipe, "--to", f"demo/{chosen.name}", *options)
@@ -119,17 +120,24 @@ def prepare(client: dict[str, str], command: str, settings: list[str]) -> None:
     program, *arguments = shlex.split(command)
     if arguments[:2] == ["-m", "train"] and arguments[2] in {"adapt", "fit"}:
         ours = [setting for setting in settings if setting.startswith("datasets.0.")]
-        arguments += [part for setting in ours for part in ("--set", setting)]
+        arguments += sets(ours)
         folder = REPOSITORY / "runs" / arguments[3]
         begun = runs.adapted_folder(folder) if arguments[2] == "adapt" else folder
         arguments += ["--resume"] * begun.exists()
-    program = sys.executable if program == "python" else program
-    subprocess.run([program, *arguments], env={**os.environ, **client}, cwd=REPOSITORY, check=True)
+    _run(client, sys.executable if program == "python" else program, *arguments)
 
 
 def train_command(client: dict[str, str], *arguments: str) -> None:
     """Run `python -m train` in the environment of a client of some Hub."""
-    command = [sys.executable, "-m", "train", *arguments]
+    _run(client, sys.executable, "-m", "train", *arguments)
+
+
+def sets(settings: Sequence[str]) -> list[str]:
+    """The arguments that change these keys of a recipe."""
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+def _run(client: dict[str, str], *command: str) -> None:
     subprocess.run(command, env={**os.environ, **client}, cwd=REPOSITORY, check=True)
 
 

@@ -9,8 +9,6 @@ from typing import Any
 from benchmarks import RESULTS, ablations, export, serve, space, train
 
 TRAINING_REVIEWS, EPOCHS = 25_000, 2  # of the recipe imdb-small-plain
-# An hour of two cores like the measured ones, in dollars, as of November 2026: assumptions, to be
-# replaced by what you pay.
 RECORDS = {  # recipe -> what its training rows are
     "imdb-small-plain": "IMDb reviews",
     "imdb-small": "IMDb reviews, labelled and pseudo-labelled",
@@ -31,6 +29,8 @@ MEASURED = {  # what -> end of the names of its results files
     "the same, 1,000 real IMDb reviews": "-imdb",
     "two Xeon cores without fast bf16": "-xeon",
 }
+# An hour of two cores like the measured ones, in dollars, as of November 2026: assumptions, to be
+# replaced by what you pay.
 PRICES = {"a rented 2-core machine": 0.09, "the same, interruptible": 0.03}
 
 
@@ -172,11 +172,13 @@ def _on_imdb(run: dict[str, Any]) -> dict[str, Any]:
     return run.get("datasets", {}).get("0") or run["metrics"]["test"]
 
 
-def _row(name: str, run: dict[str, Any], data: str, test: dict[str, Any], test_data: str) -> str:
+def _row(
+    name: str, run: dict[str, Any], trained_on: str, test: dict[str, Any], tested_on: str
+) -> str:
     rows = run["data"]["splits"]["train"]["rows"]
     low, high = test["accuracy_ci95"]
     return (
-        f"| {name} | {rows:,} {data} | {test['n']:,} held-out {test_data} "
+        f"| {name} | {rows:,} {trained_on} | {test['n']:,} held-out {tested_on} "
         f"| {100 * test['accuracy']:.2f}% ({100 * low:.2f} to {100 * high:.2f}) "
         f"| {test['f1']:.4f} | {test['ece']:.3f} |"
     )

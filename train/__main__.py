@@ -202,9 +202,11 @@ def run(
     chosen = recipes.load(recipe, set_)
     _check_targets(to, private, space, space_hardware)
     folder = out or Path("runs") / chosen.name
-    if chosen.adaptation and not runs.is_adapted(runs.adapted_folder(folder)):
-        _adapt(chosen, folder, resume and runs.adapted_folder(folder).exists())
-    if chosen.adaptation:  # which may be all that there is to resume
+    if chosen.adaptation:
+        adapted = runs.adapted_folder(folder)
+        if not runs.is_adapted(adapted):
+            _adapt(chosen, folder, resume and adapted.exists())
+        # The adaptation may be all that there is to resume.
         resume = resume and (folder.exists() or checkpoints_to is not None)
     _fit(chosen, folder, resume, checkpoints_to)
     if not _is_first_process():

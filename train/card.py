@@ -69,19 +69,20 @@ def render(results: dict[str, Any], repo_id: str, template: Path = TEMPLATE) -> 
     from huggingface_hub import ModelCardData
 
     recipe = Recipe.model_validate(results["recipe"])
-    base, _, local = _base(results, recipe)
+    origin = _origin(results, recipe)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     body = environment.from_string(template.read_text(encoding="utf-8")).render(
         **_context(results, recipe, repo_id)
     )
+    own = [source for source, local in _sources(results) if not local]
     metadata = ModelCardData(
         language=recipe.language,
         license=recipe.licence,
         library_name="transformers",
         pipeline_tag="text-classification",
         tags=["sentiment-analysis", "movie-reviews"],
-        base_model=None if local else base,
-        datasets=_datasets(results) or None,
+        base_model=None if origin["base_is_local"] else origin["base_model"],
+        datasets=list(dict.fromkeys([*own, *origin["datasets"]])) or None,
         metrics=["accuracy", "f1", "roc_auc"],
         model_name=repo_id.split("/")[-1],
         eval_results=_eval_results(results, recipe),
@@ -92,7 +93,8 @@ def render(results: dict[str, Any], repo_id: str, template: Path = TEMPLATE) -> 
 def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str, Any]:
     binary = len(recipe.labels) == 2
     on_imdb = any(d.source == "stanfordnlp/imdb" for d in recipe.datasets)
-    base, base_revision, base_is_local = _base(results, recipe)
+    origin = _origin(results, recipe)
+    base = origin["base_model"]
     return {
         "repo_id": repo_id,
         "title": repo_id.split("/")[-1],
@@ -102,10 +104,10 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "grouped": any(d.group for d in recipe.datasets),
         "subject": "IMDb reviews" if on_imdb else "reviews",
         "base_link": f"`{Path(base).name}`"
-        if base_is_local
+        if origin["base_is_local"]
         else f"[{base}](https://huggingface.co/{base})",
-        "base_revision": base_revision,
-        "runs_before": (results["training"].get("origin") or {}).get("runs", []),
+        "base_revision": origin["base_revision"],
+        "runs_before": origin["runs"],
         "test": results["metrics"]["test"],
         "validation": results["metrics"]["validation"],
         "slices": results["slices"],
@@ -137,19 +139,16 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
     }
 
 
-def _base(results: dict[str, Any], recipe: Recipe) -> tuple[str, str | None, bool]:
-    """What all began with, through however many runs: name, revision, whether it was a folder."""
+def _origin(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """What all began with, and the runs and their datasets in between, if there were any."""
     training = results["training"]
-    if origin := training.get("origin"):
-        return origin["base_model"], origin["base_revision"], origin["base_is_local"]
-    return recipe.base_model, training["base_revision"], training["base_is_local"]
-
-
-def _datasets(results: dict[str, Any]) -> list[str]:
-    """The Hub's among the datasets of this run and of those before it."""
-    earlier = (results["training"].get("origin") or {}).get("datasets", [])
-    own = [source for source, local in _sources(results) if not local]
-    return list(dict.fromkeys([*own, *earlier]))
+    return training.get("origin") or {
+        "base_model": recipe.base_model,
+        "base_revision": training["base_revision"],
+        "base_is_local": training["base_is_local"],
+        "runs": [],
+        "datasets": [],
+    }
 
 
 def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:

@@ -90,8 +90,11 @@ def fit(
 
 def _check_unseen(recipe: Recipe, splits: "dict[str, Split]") -> None:
     """Raise `DataError` where the base model has trained on what is now validation or test."""
+    folders = runs.lineage(recipe)
+    if not folders:
+        return
     held = {key for name in ["validation", "test"] for key in splits[name].keys()}
-    for folder in runs.lineage(recipe):
+    for folder in folders:
         try:
             seen = reviews.load(runs.load_recipe(folder))["train"].keys()
         except DataError as error:
