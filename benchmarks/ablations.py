@@ -1,7 +1,7 @@
 """What of the fine-tuning pays? One option at a time, chosen on validation, never on test.
 
-In: a folder with IMDb as `train.parquet`, which this repository does not contain, and the adapted
-base of `imdb-small-plain` in `runs/` (`python -m benchmarks.record imdb-small` begins with it).
+In: a folder with IMDb as `benchmarks.record` takes it, which this repository does not contain, and
+the adapted base of `imdb-small-plain` in `runs/` (`benchmarks.record imdb-small` begins with it).
 Out: a table and `ablations.json`, after each run; what is there already is not run again, so that
 it goes on where it was stopped.
 
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import REPOSITORY, RESULTS, machine, save
-from benchmarks.record import sets, train_command
-from train import quickstart, runs
+from benchmarks.record import Client, hub_with, sets, train_command
+from train import quickstart, recipe, runs
 
+RECIPE = "imdb-small-plain"
 RUNS = REPOSITORY / "runs" / "ablations"
 PLAIN = "without adaptation"
 VARIANTS: dict[str, list[str]] = {
@@ -46,19 +47,20 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(VARIANTS), help="repeatable")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    adapted = runs.adapted_folder(REPOSITORY / "runs" / "imdb-small-plain")
+    adapted = runs.adapted_folder(REPOSITORY / "runs" / RECIPE)
     if not runs.is_adapted(adapted):
-        parser.error(f"no adapted base in {adapted} — `train adapt imdb-small-plain` makes it")
+        parser.error(f"no adapted base in {adapted} — `train adapt {RECIPE}` makes it")
     file = given.out / "ablations.json"
-    work = {"recipe": "imdb-small-plain", "reviews": given.reviews, "epochs": 1}
+    work = {"recipe": RECIPE, "reviews": given.reviews, "epochs": 1}
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     rows = before.get("rows", {}) if before.get("work") == work else {}
-    for name in given.only or VARIANTS:
-        if name in rows:
-            continue
-        base = quickstart.base_folder() if name == PLAIN else adapted
-        rows[name] = _run(name, base, given.imdb, given.reviews)
-        save(file, {"work": work, "machine": machine.describe(), "rows": rows})
+    with hub_with(recipe.load(RECIPE), given.imdb) as client:
+        for name in given.only or VARIANTS:
+            if name in rows:
+                continue
+            base = quickstart.base_folder() if name == PLAIN else adapted
+            rows[name] = _run(client, name, base, given.reviews)
+            save(file, {"work": work, "machine": machine.describe(), "rows": rows})
     print(table({"rows": rows}))
 
 
@@ -76,13 +78,10 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _run(name: str, base: Path, imdb: Path, reviews: int) -> dict[str, Any]:
+def _run(client: Client, name: str, base: Path, reviews: int) -> dict[str, Any]:
     folder = RUNS / name.replace(" ", "-").replace(",", "")
     settings = [
-        f"datasets.source={imdb.resolve() / 'train.parquet'}",
-        "datasets.revision=null",
-        "datasets.test=null",
-        "datasets.group=movie",
+        "datasets.0.group=movie",
         f"base_model={base}",
         "adaptation=null",
         f"max_train={reviews}",
@@ -91,7 +90,7 @@ def _run(name: str, base: Path, imdb: Path, reviews: int) -> dict[str, Any]:
         *VARIANTS[name],
     ]
     options = sets(settings) + ["--resume"] * (folder / "recipe.yaml").exists()
-    train_command({}, "fit", "imdb-small-plain", "--out", str(folder), *options)
+    train_command(client, "fit", RECIPE, "--out", str(folder), *options)
     results = runs.load_results(folder)
     validation = results["metrics"]["validation"]
     return {

@@ -17,7 +17,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import REPOSITORY, RESULTS
@@ -39,6 +40,7 @@ BEFORE = {
         "--most 6000 --out runs/sentences/train.jsonl",
     },
 }
+Client = dict[str, str]  # the environment of a client of some Hub
 SST5 = {"train": "train", "dev": "validation", "test": "test"}  # file -> split
 
 
@@ -52,16 +54,8 @@ def main() -> None:
     given = parser.parse_args()
     chosen = recipe.load(given.recipe, given.set)
     folder = REPOSITORY / "runs" / chosen.name
-    with quickstart.local_hub() as endpoint:
-        for dataset in chosen.datasets:
-            if dataset.source == "stanfordnlp/imdb":
-                seed(endpoint, dataset, given.imdb, ["train", "test", "unsupervised"])
-            elif dataset.source == "SetFit/sst5" and given.sst5:
-                seed(endpoint, dataset, given.sst5, list(SST5))
-        if not chosen.base_is_local:
-            quickstart.seed_base(endpoint, chosen)
-        client = quickstart.client_environment(endpoint)
-        for made, command in BEFORE.get(given.recipe, {}).items():
+    with hub_with(chosen, given.imdb, given.sst5) as client:
+        for made, command in BEFORE.get(Path(given.recipe).stem, {}).items():
             if not (REPOSITORY / made).exists():
                 prepare(client, command, given.set)
         options = sets(given.set)
@@ -73,6 +67,20 @@ def main() -> None:
         folder / "test-predictions.parquet", RESULTS / f"{chosen.name}-test-predictions.parquet"
     )
     print(f"wrote {RESULTS}/{chosen.name}.json")
+
+
+@contextmanager
+def hub_with(chosen: recipe.Recipe, imdb: Path, sst5: Path | None = None) -> Iterator[Client]:
+    """A local Hub that holds what the recipe names; the environment of its clients."""
+    with quickstart.local_hub() as endpoint:
+        for dataset in chosen.datasets:
+            if dataset.source == "stanfordnlp/imdb":
+                seed(endpoint, dataset, imdb, ["train", "test", "unsupervised"])
+            elif dataset.source == "SetFit/sst5" and sst5:
+                seed(endpoint, dataset, sst5, list(SST5))
+        if not chosen.base_is_local:
+            quickstart.seed_base(endpoint, chosen)
+        yield quickstart.client_environment(endpoint)
 
 
 def seed(endpoint: str, dataset: recipe.Dataset, folder: Path, files: list[str]) -> None:
@@ -112,7 +120,7 @@ def seed(endpoint: str, dataset: recipe.Dataset, folder: Path, files: list[str])
     api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision)
 
 
-def prepare(client: dict[str, str], command: str, settings: list[str]) -> None:
+def prepare(client: Client, command: str, settings: list[str]) -> None:
     """Run a command that comes before a recipe; what was interrupted goes on.
 
     A recipe that it names gets the settings of the first dataset, which the two have in common.
@@ -127,7 +135,7 @@ def prepare(client: dict[str, str], command: str, settings: list[str]) -> None:
     _run(client, sys.executable if program == "python" else program, *arguments)
 
 
-def train_command(client: dict[str, str], *arguments: str) -> None:
+def train_command(client: Client, *arguments: str) -> None:
     """Run `python -m train` in the environment of a client of some Hub."""
     _run(client, sys.executable, "-m", "train", *arguments)
 
@@ -137,7 +145,7 @@ def sets(settings: Sequence[str]) -> list[str]:
     return [part for setting in settings for part in ("--set", setting)]
 
 
-def _run(client: dict[str, str], *command: str) -> None:
+def _run(client: Client, *command: str) -> None:
     subprocess.run(command, env={**os.environ, **client}, cwd=REPOSITORY, check=True)
 
 
