@@ -1,8 +1,10 @@
 """Short opinions of films with negation, contrast and hedges, made from word lists and templates.
 
-In: the lists below, all written for this project, and a seed. Out: rows of text, label and kind;
-`python -m train.patterns --out FOLDER` writes them as `train.jsonl` and `validation.jsonl`. The
-two share no template and no opinion word, so the second measures the pattern and not the words.
+In: the lists below, all written for this project, and a seed. Out: rows of text, label, kind and
+words; `python -m train.patterns --out FOLDER` writes them as `train.jsonl` and `validation.jsonl`.
+The two share no template. Half of the second's rows (words: new) share no opinion word with the
+first either, the others (words: known) use its opinion words: what is hard shows, the pattern alone
+or new words as well.
 
 A template serves both labels; of its own words only those in square brackets give the verdict away:
 
@@ -10,6 +12,7 @@ A template serves both labels; of its own words only those in square brackets gi
     [fine|foul]        the first in a positive row, the second in a negative one
     <one|another>      either, at random
     {part} {was} ...   what carries no opinion; a verb agrees with the last part before it
+    {claim=}, {claim!} a whole clause with the row's verdict, and one with the opposite verdict
 """
 
 import argparse
@@ -20,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LABELS = ("POSITIVE", "NEGATIVE")
-ROWS = {"train": 15_000, "validation": 800}
+ROWS = {"train": 30_000, "validation": 1_600}
 Row = dict[str, str]
 Words = tuple[str, ...]
 
@@ -173,6 +176,8 @@ POOLS: dict[str, Words] = {
     "loved": ("like", "love"),
     "mild": ("mild",),
     "noun": ("mild", "grand"),
+    "grand": ("grand",),
+    "strong": ("strong",),
 }
 
 ONE_PART = _words(
@@ -215,6 +220,271 @@ NEUTRAL = {
     "yes": _words("Yes, Oh yes, Absolutely, Very much so, You bet, Of course, Definitely"),
     "no": _words("No, Not at all, Not for a second, Nope, Never, Not one bit, Not even once"),
 }
+
+# Clauses with a verdict of their own, of the words that are negated as well: said outright, said by
+# a negation, and said with all words, for the main clause beside them.
+CLAUSES: dict[str, tuple[str, ...]] = {
+    "claim": (
+        "the {part} {was} {soft=}",
+        "the {part} {is} {soft=}",
+        "the {part} {was} {soft=}",
+        "the {part} {is} {soft=}",
+        "the {part} felt {soft=}",
+        "the {part} seemed {soft=} enough",
+        "the {part} came across as {soft=}",
+        "the {part} {was} {soft=} and the {part} {was} {soft=}",
+        "the {part} {was} {soft=} all the way through",
+        "{film} is {filmsoft=}",
+        "{film} was {filmsoft=}",
+        "{film} is {filmsoft=}",
+        "{film} was {really} {filmsoft=}",
+        "{film} deserves to be called {filmsoft=}",
+        "it's {mild=}",
+        "it was {mild=} for all of us",
+        "it was a {filmsoft=} {movie}",
+        "this was a {filmsoft=} and {soft=} {movie}",
+        "it has a {soft=} {part}",
+        "there was something {soft=} about the {part}",
+        "people will {like=} it",
+        "the audience {liked=} it",
+        "most of us {liked=} the {part}",
+    ),
+    "denial": (
+        "the {part} {wasn't} {soft!}",
+        "the {part} {isn't} {soft!}",
+        "the {part} {wasn't} the least bit {soft!}",
+        "the {part} {wasn't} all that {soft!}",
+        "the {part} never felt {soft!}",
+        "the {part} hardly seemed {soft!}",
+        "there was nothing {soft!} about the {part}",
+        "{film} isn't {filmsoft!}",
+        "{film} wasn't {filmsoft!} at all",
+        "{film} was never {filmsoft!}",
+        "it wasn't a {filmsoft!} {movie}",
+        "it isn't {mild!}",
+        "it was no {filmsoft!} {movie}",
+        "nobody {liked!} it",
+        "no one will {like!} the {part}",
+        "people didn't {like!} it",
+    ),
+    "verdict": (
+        "{film} is {filmadj=}",
+        "the film as a whole is {filmadj=}",
+        "it's {noun=}",
+        "{film} was {noun=}",
+        "{we} {loved=} it",
+        "{we} {loved=} {film}",
+        "I {love=} it",
+        "it's a {filmadj=} {movie}",
+        "the rest of it is {adj=}",
+        "the {part} {was} {adj=}",
+    ),
+}
+
+# What turns the verdict of the clause after it, or of the clause in its place, and what keeps it.
+TURNING = (
+    "I don't think {}",
+    "I don't think that {}",
+    "I do not believe {}",
+    "I can't say {}",
+    "I couldn't say that {}",
+    "I wouldn't say {}",
+    "I wouldn't say that {}",
+    "I would never say that {}",
+    "I never said that {}",
+    "I can't claim that {}",
+    "I don't feel that {}",
+    "I didn't feel that {}",
+    "I never had the feeling that {}",
+    "I don't agree that {}",
+    "I disagree that {}",
+    "I'm not sure I'd say that {}",
+    "I'm not convinced that {}",
+    "I'm not going to say that {}",
+    "I have my doubts whether {}",
+    "I'd be lying if I said that {}",
+    "I wish I could say that {}",
+    "I'd love to tell you that {}, but I can't",
+    "I have never heard anybody say that {}",
+    "{we} don't think {}",
+    "{we} didn't think that {}",
+    "{we} were not of the opinion that {}",
+    "nobody would say that {}",
+    "nobody thinks that {}",
+    "nobody left thinking that {}",
+    "no one could claim that {}",
+    "no one can tell me that {}",
+    "not one of us said that {}",
+    "not a soul believed that {}",
+    "hardly anyone would say that {}",
+    "you can't say that {}",
+    "you can't convince me that {}",
+    "you won't hear me say that {}",
+    "you couldn't pay me to say that {}",
+    "don't let anybody tell you that {}",
+    "don't believe anyone who says that {}",
+    "never believe those who say that {}",
+    "whoever says that {} has it wrong",
+    "whoever thinks that {} saw another film",
+    "those who say that {} must be joking",
+    "anyone who thinks that {} hasn't seen it",
+    "it's not true that {}",
+    "it is simply false that {}",
+    "it's a myth that {}",
+    "it can't be said that {}",
+    "it isn't as if {}",
+    "it's not as though {}",
+    "it is wrong to say that {}",
+    "it would be a stretch to say that {}",
+    "it would be too much to say that {}",
+    "it would be dishonest to write that {}",
+    "there's no reason to think that {}",
+    "there is little to suggest that {}",
+    "there's not a shred of evidence that {}",
+    "under no circumstances would I say that {}",
+    "by no stretch of the imagination would I say that {}",
+    "only a fool would think that {}",
+    "only the director's mother would say that {}",
+    "who on earth would say that {}?",
+    "who thinks that {}? Not me",
+    "how can anybody think that {}?",
+    "if {}, I'm the king of France",
+    "if you think that {}, think again",
+    "as if {}",
+    "{}? I don't think so",
+    "{}? No",
+    "{}? Not for me",
+    "{}? You must be joking",
+    "{}? Says who",
+    "{}, they told me. They lied",
+    "{}: that's what they say, and it's not true",
+    "{}, I'm told. I don't see it",
+    "{}, or so I had hoped. It was not to be",
+    "the makers think that {}. I don't",
+    "the poster says that {}. It isn't so",
+    "somebody wrote that {}. Not in my book",
+    "I had been told that {}. That's not what I saw",
+    "I used to think that {}. I was wrong",
+    "I once believed that {}. No more",
+    "I'd have liked to think that {}",
+    "I wanted to believe that {}, but no",
+    "I fail to see how anyone could say that {}",
+    "I see no sign that {}",
+)
+KEEPING = (
+    "I think {}",
+    "I think that {}",
+    "I'd say that {}",
+    "I must say that {}",
+    "I have to say {}",
+    "I'm sure that {}",
+    "I won't hide that {}",
+    "I have no doubt that {}",
+    "I never doubted that {}",
+    "I don't mind saying that {}",
+    "I can't deny that {}",
+    "I wouldn't deny that {}",
+    "I don't deny that {}",
+    "I don't care what they say, {}",
+    "I can't stress enough that {}",
+    "I wasn't the only one to think that {}",
+    "I'm not alone in thinking that {}",
+    "I'm not ashamed to say that {}",
+    "{we} think that {}",
+    "{we} couldn't deny that {}",
+    "nobody can deny that {}",
+    "nobody would dispute that {}",
+    "nobody needs to tell me that {}",
+    "no one will argue with the view that {}",
+    "not a soul would deny that {}",
+    "everyone agrees that {}",
+    "everybody knows that {}",
+    "you can't deny that {}",
+    "you can't argue with the fact that {}",
+    "you don't need me to tell you that {}",
+    "don't forget that {}",
+    "don't tell me you didn't notice that {}",
+    "there's no doubt that {}",
+    "there is no question that {}",
+    "there's no arguing that {}",
+    "there's no way to hide that {}",
+    "there is not the slightest doubt that {}",
+    "it's true that {}",
+    "it's no secret that {}",
+    "it's no lie that {}",
+    "it isn't wrong to say that {}",
+    "it's not too much to say that {}",
+    "it is no exaggeration to say that {}",
+    "it can't be denied that {}",
+    "it would be a lie to deny that {}",
+    "it goes without saying that {}",
+    "it doesn't take a critic to see that {}",
+    "who could deny that {}?",
+    "who can say no to the fact that {}?",
+    "make no mistake: {}",
+    "no doubt about it, {}",
+    "no question, {}",
+    "no two ways about it: {}",
+    "believe me, {}",
+    "not to mince words, {}",
+    "not only that, {}",
+    "never did I doubt that {}",
+    "if anyone asks, {}",
+    "{}? I think so",
+    "{}? Yes",
+    "{}? No doubt",
+    "{}, and nobody can tell me otherwise",
+    "{}, and I won't hear a word against it",
+    "{}, no doubt about it",
+    "{}, and I'm not the only one who says so",
+    "{}, I can't put it any other way",
+    "they say that {}. They aren't wrong",
+    "somebody wrote that {}. I couldn't agree more",
+    "I used to think that {}. I wasn't wrong",
+    "I had been told that {}. That's what I saw",
+)
+# Two clauses: the first, {}, does not count beside the second.
+JOINING = (
+    "{claim!}, but {verdict=}",
+    "{denial!}, but {verdict=}",
+    "{claim!}, yet {verdict=}",
+    "{claim!}, though {verdict=}",
+    "{claim!} and still {verdict=}",
+    "{claim!}. But {verdict=}",
+    "{claim!}. However, {verdict=}",
+    "{claim!}. Still, {verdict=}",
+    "{claim!}. And yet {verdict=}",
+    "{claim!}. All the same, {verdict=}",
+    "{claim!}. That said, {verdict=}",
+    "{claim!}. No matter: {verdict=}",
+    "{claim!}, it's true. But {verdict=}",
+    "{claim!}, I'll give you that, but {verdict=}",
+    "I'll admit that {claim!}. {verdict=} anyway",
+    "I'll admit that {denial!}. But {verdict=}",
+    "I know that {claim!}. I don't care, {verdict=}",
+    "sure, {claim!}. Even so {verdict=}",
+    "maybe {claim!}, but {verdict=}",
+    "perhaps {denial!}, but {verdict=}",
+    "of course {claim!}. It takes nothing away from the fact that {verdict=}",
+    "although {claim!}, {verdict=}",
+    "although {denial!}, {verdict=}",
+    "even though {claim!}, {verdict=}",
+    "even if {claim!}, {verdict=}",
+    "though {denial!}, {verdict=}",
+    "{verdict=}, although {claim!}",
+    "{verdict=}, even if {denial!}",
+    "{verdict=}, even though {claim!}",
+    "{verdict=}. So what if {claim!}",
+    "{verdict=}. Who cares that {claim!}",
+    "{verdict=}. Forget that {claim!}",
+    "{claim!} at first. By the end {verdict=}",
+    "{claim!} for a while, and then {verdict=}",
+    "I expected that {claim!}. Instead {verdict=}",
+    "{claim!} in the trailer. In the film {denial=}",
+    "on the one hand {claim!}. On the other, and that's what counts, {verdict=}",
+    "{claim!} only on the surface: {verdict=}",
+    "{claim!} for some, perhaps. For me {verdict=}",
+)
 
 TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
     "train": {
@@ -554,6 +824,111 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
+# More of the other kinds, out of clauses.
+CLAUSAL: dict[str, tuple[str, ...]] = {
+    "plain": (
+        "{claim=}",
+        "{claim=}",
+        "{claim=}",
+        "{verdict=}",
+        "{verdict=}",
+        "{claim=} and {verdict=}",
+        "{verdict=}. {claim=}",
+    ),
+    "hedge": (
+        "I'd say that {claim=}, more or less",
+        "I suppose {claim=}",
+        "I guess {denial=}",
+        "overall {claim=}",
+        "if I had to choose, I'd say that {claim=}",
+        "perhaps it's my mood, but {claim=}",
+        "it's not {grand=}, but {claim=}",
+        "it may not be {grand=}, but {claim=}",
+        "it isn't {grand=}. Still, {claim=}",
+        "I wouldn't call it {strong=}, but {claim=}",
+        "not exactly {strong=}, but {soft=} <all the same|enough>",
+    ),
+    "used_to": (
+        "I used to think that {claim!}. Now I think that {claim=}",
+        "when it came out I thought that {claim!}. Not any more",
+        "I used to say that {claim!}. I take it back",
+        "I always thought that {claim=}, and I still do",
+        "I always said that {claim=}, and I haven't changed my mind",
+        "years ago I'd have said that {claim!}. Seen again, {verdict=}",
+        "before I saw it I thought that {claim!}. After it, {verdict=}",
+        "at first {claim!}. An hour later {verdict=}",
+        "for ten minutes {claim!}. For the other ninety {denial=}",
+        "in the first season {claim!}. In this one {denial=}",
+        "it used to be said that {claim!}. Nobody says so today",
+        "I was sure that {claim!}. It turns out that {verdict=}",
+    ),
+    "question": (
+        "do I think that {claim!}? {no}",
+        "do I think that {claim=}? {yes}",
+        "would I say that {claim!}? I wouldn't",
+        "would you say that {claim=}? I would",
+        "is it true that {claim!}? It isn't",
+        "is it true that {claim=}? It is",
+        "who says that {claim!}? Not {others}",
+        "how do I feel about it? {verdict=}",
+        "the big question: was it {filmsoft!}? {no}",
+        "the big question: was it {filmsoft=}? {yes}",
+        "{claim!}, right? Wrong",
+        "{claim=}, right? Right",
+        "what did I tell you? {verdict=}",
+        "was there ever a doubt? {verdict=}",
+    ),
+    "comparative": (
+        "{film} is [better|worse] than I expected: {claim=}",
+        "compared with the first one {claim=}",
+        "next to <its rivals|the original> {claim=}",
+        "the first one was {filmsoft!}, and this one isn't",
+        "the first one was {filmsoft=}, and so is this one",
+        "unlike the first one, {film} isn't {filmsoft!}",
+        "like the first one, {film} is {filmsoft=}",
+        "the {part} {was} never this {soft=}",
+        "it doesn't get more {long=} than this",
+        "it doesn't get any [better|worse] than this",
+        "the {part} couldn't be more {long=}",
+        "nothing could be more {long=} than the {part}",
+        "it's [no worse|no better] than the first one, and that was {noun=}",
+    ),
+    "others": (
+        "{others} say that {claim!}. I say that {verdict=}",
+        "{others} swear that {claim!}. Not so: {verdict=}",
+        "{others} will tell you that {claim!}. They're wrong",
+        "{others} will tell you that {claim=}. They're right",
+        "{others} didn't think that {claim!}, and neither did I",
+        "{others} said that {claim=}, and I can only agree",
+        "my {relative} says that {claim!}. I don't see it",
+        "my {relative} says that {denial!}. I don't agree",
+        "my {relative} says that {claim=}, and I think so too",
+        "unlike my {relative}, I don't think that {claim!}",
+        "like my {relative}, I think that {claim=}",
+        "{others} may say that {claim!}. I don't",
+        "I heard {others} say that {claim!}. Not true",
+    ),
+    "negated_bad": (
+        "never {soft!}, always {soft=}",
+        "not {soft!} but {soft=}, the {part}",
+        "no {soft!} scenes: {claim=}",
+        "anything {soft!} about it? I found nothing",
+        "zero {soft!} scenes",
+        "you'll find no {soft!} scene here",
+        "not for one minute is it {filmsoft!}",
+        "the {part}? Not {soft!} in the least",
+    ),
+}
+_train = TEMPLATES["train"]
+for _kind, _templates in CLAUSAL.items():
+    _train[_kind] += _templates
+_train["negation"] += ("{denial=}",) * 10
+_train["distant_negation"] += tuple(frame.replace("{}", "{claim!}") for frame in TURNING)
+_train["double_negation"] += tuple(frame.replace("{}", "{denial!}") for frame in TURNING)
+_train["double_negation"] += tuple(frame.replace("{}", "{claim=}") for frame in KEEPING)
+_train["negation"] += tuple(frame.replace("{}", "{denial=}") for frame in KEEPING)
+_train["contrast"] += JOINING
+
 # Parted by a bar; a sentence goes on after a comma or a colon, and begins after a full stop.
 OPENERS = {
     "train": (
@@ -589,26 +964,28 @@ def make(split: str, rows: int, seed: int = 0) -> list[Row]:
     made: list[Row] = []
     for i in range(rows):
         kind, label = turns[i // 2 % len(turns)], LABELS[i % 2]
+        words = "train" if i // (2 * len(turns)) % 2 else split
         for _ in range(200):
             template = chance.choice(TEMPLATES[split][kind])
-            text = _dress(fill(template, split, label, chance), split, label, chance)
+            text = _dress(fill(template, words, label, chance), split, label, chance)
             letters = re.sub("[^a-z]", "", text.lower())
             if letters not in seen:
                 break
         else:
             raise ValueError(f"rows must be fewer, got {rows} — {kind} has no more to give")
         seen.add(letters)
-        made.append({"text": text, "label": label, "kind": kind})
+        of_training = "known" if words == "train" else "new"
+        made.append({"text": text, "label": label, "kind": kind, "words": of_training})
     chance.shuffle(made)
     return made
 
 
-def fill(template: str, split: str, label: str, chance: random.Random) -> str:
+def fill(template: str, words: str, label: str, chance: random.Random) -> str:
     """A template's words in place, in lower case and without punctuation at the end.
 
     Args:
         template: One of `TEMPLATES`.
-        split: Whose opinion words.
+        words: The split whose opinion words it gets.
         label: `POSITIVE` or `NEGATIVE`, the verdict of the sentence.
         chance: Where the choices come from.
     """
@@ -622,7 +999,7 @@ def fill(template: str, split: str, label: str, chance: random.Random) -> str:
         if slot in PLURALS:
             return PLURALS[slot] if plural else slot
         if polarity:
-            choices = _pool(slot, WORDS[split][LABELS[side if polarity == "=" else 1 - side]])
+            choices = _pool(slot, WORDS[words][LABELS[side if polarity == "=" else 1 - side]])
         elif slot == "part":
             plural = chance.random() < 0.35
             choices = MORE_PARTS if plural else ONE_PART
@@ -632,7 +1009,12 @@ def fill(template: str, split: str, label: str, chance: random.Random) -> str:
         used.add(chosen)
         return chosen
 
-    text = re.sub(r"\[(.*?)\|(.*?)\]", lambda m: m[1 + side], template)
+    def clause(match: re.Match[str]) -> str:
+        chosen = chance.choice(CLAUSES[match[1]])
+        return chosen if match[2] == "=" else chosen.translate(str.maketrans("=!", "!="))
+
+    text = re.sub(r"\{(claim|denial|verdict)([=!])\}", clause, template)
+    text = re.sub(r"\[(.*?)\|(.*?)\]", lambda m: m[1 + side], text)
     text = re.sub(r"<(.*?)>", lambda m: chance.choice(m[1].split("|")), text)
     text = re.sub(r"\{([\w']+)([=!]?)\}", word, text)
     return re.sub(r"\ba (?=[aeiou])", "an ", text)
@@ -653,8 +1035,9 @@ def _dress(text: str, split: str, label: str, chance: random.Random) -> str:
     if chance.random() < 0.35:
         text = f"{chance.choice(OPENERS[split].split('|'))} {text}"
     end = chance.choices([".", "!", "...", ""], [75, 10, 5, 10])[0]
+    end = "" if text[-1] in ".?!" else end
     if chance.random() < 0.15:
-        text += f"{end or '.'} {chance.choice(WORDS[split][label]['closer'])}"
+        text += f"{end or '.' * (text[-1] not in '.?!')} {chance.choice(WORDS[split][label]['closer'])}"
     else:
         text += end
     text = re.sub(r"(^|[.?!] )([a-z])", lambda m: m[1] + m[2].upper(), text)
