@@ -98,7 +98,9 @@ def test_validation_has_known_and_new_words_alike() -> None:
     assert {row["words"] for row in ROWS["train"]} == {"known"}
     of_kind = Counter((row["kind"], row["words"]) for row in ROWS["validation"])
     for kind in patterns.TEMPLATES["validation"]:
-        assert 0.45 <= of_kind[kind, "new"] / (of_kind[kind, "new"] + of_kind[kind, "known"]) <= 0.55
+        assert (
+            0.45 <= of_kind[kind, "new"] / (of_kind[kind, "new"] + of_kind[kind, "known"]) <= 0.55
+        )
 
 
 def test_no_text_is_there_twice() -> None:

@@ -1037,7 +1037,9 @@ def _dress(text: str, split: str, label: str, chance: random.Random) -> str:
     end = chance.choices([".", "!", "...", ""], [75, 10, 5, 10])[0]
     end = "" if text[-1] in ".?!" else end
     if chance.random() < 0.15:
-        text += f"{end or '.' * (text[-1] not in '.?!')} {chance.choice(WORDS[split][label]['closer'])}"
+        text += (
+            f"{end or '.' * (text[-1] not in '.?!')} {chance.choice(WORDS[split][label]['closer'])}"
+        )
     else:
         text += end
     text = re.sub(r"(^|[.?!] )([a-z])", lambda m: m[1] + m[2].upper(), text)
