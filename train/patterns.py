@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LABELS = ("POSITIVE", "NEGATIVE")
-ROWS = {"train": 30_000, "validation": 1_600}
+ROWS = {"train": 50_000, "validation": 1_600}
 Row = dict[str, str]
 Words = tuple[str, ...]
 
@@ -51,57 +51,85 @@ WORDS = _lexicon(
     """
 train POSITIVE soft: good, strong, clever, fresh, inventive, convincing, memorable, effective,
     impressive, stylish, original, imaginative, believable, engaging, likeable, charming,
-    interesting, satisfying, pleasing, compelling, appealing, inspired, enjoyable, exciting,
-    lively, amusing, warm, tender, graceful, crisp, vivid, polished, refreshing, sharp, subtle,
-    sincere, powerful, solid, rich, quirky, playful, sweet, layered, atmospheric, suspenseful,
-    authentic, hypnotic, energetic, unpredictable
+    interesting, satisfying, pleasing, compelling, appealing, inspired, enjoyable, exciting, lively,
+    amusing, warm, tender, graceful, crisp, vivid, polished, refreshing, sharp, subtle, sincere,
+    powerful, solid, rich, quirky, playful, sweet, layered, atmospheric, suspenseful, authentic,
+    hypnotic, energetic, unpredictable, crafty, luminous, earnest, brisk, zesty, wise, humane,
+    honest, mature, focused, coherent, lovable, cute, adorable, beguiling, evocative, sumptuous,
+    lavish, handsome, sleek, snappy, punchy, tense, dynamic, colourful, bold, daring, ambitious,
+    innovative, insightful, perceptive, expressive, sophisticated, tasteful, competent, intriguing,
+    pleasant, cheerful, upbeat, soulful, lyrical, seamless, careful, balanced, textured, robust,
+    magnetic, addictive, resonant, timeless
 train POSITIVE film: great, funny, witty, gripping, entertaining, touching, absorbing, watchable,
-    heartfelt, intelligent, smart, rewarding, fun, worthwhile, thrilling, uplifting,
-    well-made, haunting, heart-warming, fast-paced, feel-good
+    heartfelt, intelligent, smart, rewarding, fun, worthwhile, thrilling, uplifting, well-made,
+    haunting, heart-warming, fast-paced, feel-good, fine, nice, decent, rousing, inspiring, unique,
+    ingenious, scary, romantic, sexy, cool, epic, meaningful, important, profound, quotable,
+    rewatchable, life-affirming, edge-of-your-seat, spellbinding
 train POSITIVE strong: excellent, fantastic, amazing, stunning, outstanding, terrific, awesome,
     superb, incredible, marvellous, sublime, dazzling, magnificent, extraordinary, first-rate,
-    top-notch, phenomenal, glorious, exquisite, breathtaking, spectacular, unforgettable,
-    hilarious, remarkable, irresistible, perfect, flawless, astonishing, electrifying, fabulous,
-    impeccable, masterful, unmissable, jaw-dropping, priceless, unbeatable, grand
+    top-notch, phenomenal, glorious, exquisite, breathtaking, spectacular, unforgettable, hilarious,
+    remarkable, irresistible, perfect, flawless, astonishing, electrifying, fabulous, impeccable,
+    masterful, unmissable, jaw-dropping, priceless, unbeatable, grand, genius, divine, heavenly,
+    wondrous, monumental, staggering, blistering, triumphant, best-in-class, out of this world,
+    second to none, matchless, gorgeous, supreme, transcendent, kick-ass, killer, stupendous,
+    ravishing, world-class
 train POSITIVE like: like/liked, enjoy/enjoyed, warm to/warmed to, fall for/fell for, connect
     with/connected with, have fun with/had fun with, buy into/bought into, laugh along with/laughed
     along with, take to/took to, get caught up in/got caught up in, click with/clicked with, get a
     kick out of/got a kick out of, grow fond of/grew fond of, have a good time with/had a good time
     with, feel good about/felt good about, get a lot out of/got a lot out of, get hooked on/got
     hooked on, root for/rooted for, sink into/sank into, find joy in/found joy in, smile
-    through/smiled through
-train POSITIVE love: love/loved, adore/adored, cherish/cherished, praise/praised,
-    applaud/applauded, marvel at/marvelled at, devour/devoured, rave about/raved about,
-    recommend/recommended, embrace/embraced, dote on/doted on, champion/championed, thank heaven
-    for/thanked heaven for, fall in love with/fell in love with, celebrate/celebrated, go crazy
-    for/went crazy for
+    through/smiled through, care about/cared about, go along with/went along with, laugh at every
+    joke of/laughed at every joke of, get into/got into, feel moved by/felt moved by, feel at home
+    in/felt at home in, believe in/believed in, look forward to more of/looked forward to more of,
+    get goosebumps from/got goosebumps from, have a ball with/had a ball with
+train POSITIVE love: love/loved, adore/adored, cherish/cherished, praise/praised, applaud/applauded,
+    marvel at/marvelled at, devour/devoured, rave about/raved about, recommend/recommended,
+    embrace/embraced, dote on/doted on, champion/championed, thank heaven for/thanked heaven for,
+    fall in love with/fell in love with, celebrate/celebrated, go crazy for/went crazy for,
+    salute/saluted, prize/prized, lap up/lapped up, cheer for/cheered for
 train POSITIVE mild: a treat, a pleasure, a joy, a success, a winner, a good time, a great night
     out, a must-see, a keeper, a gem, a thrill, a fine piece of work, a great watch, a real
     achievement, a film to remember, a hoot, a hit, a breath of fresh air, a crowd-pleaser, an
-    eye-opener, a nice surprise, time well spent
+    eye-opener, a nice surprise, time well spent, a pleasant evening, a good laugh, a decent film, a
+    step forward, a good idea, a worthy sequel, a safe bet, a bargain, a success story, a charmer, a
+    page-turner on screen, good fun, money well spent, a solid piece of cinema
 train POSITIVE grand: a masterpiece, a triumph, a classic, a knockout, a blast, a miracle, a jewel,
     a work of art, a stroke of genius, a home run, a feast, pure gold, pure joy, a total winner, a
-    work of genius, perfection, a tour de force, a towering achievement, cinema at
-    its best, the real thing
+    work of genius, perfection, a tour de force, a towering achievement, cinema at its best, the
+    real thing, a marvel, an all-time great, a showstopper, a giant of its genre, one for the ages,
+    a slam dunk, a bullseye, gold dust, film-making of the highest order
 train POSITIVE closer: I'd watch it again tomorrow., Go and see it!, Worth every penny., Four stars
     from me., I came out smiling., You won't regret it., I wouldn't have missed it., I wasn't bored
     for a second., Ten out of ten., I'm so glad I went., Don't miss it.
 train NEGATIVE soft: bad, weak, clumsy, dull, lazy, stale, sloppy, lame, flat, lifeless, stilted,
     unconvincing, forgettable, predictable, cheap, tacky, forced, contrived, shallow, messy,
-    irritating, annoying, silly, stupid, corny, disappointing, pointless, uninspired,
-    unimaginative, awkward, muddled, derivative, amateurish, generic, grating, bland, hollow,
-    cheesy, thin, tired, tame, vague, wooden, dated, clunky, tasteless, mindless, soulless,
-    repetitive, implausible, uneven, unoriginal, unremarkable, rushed, stiff, childish, empty,
-    flimsy, incompetent, heavy-handed, overdone, patchy, cringeworthy, cloying, ugly, murky,
-    unfocused, subpar
+    irritating, annoying, silly, stupid, corny, disappointing, pointless, uninspired, unimaginative,
+    awkward, muddled, derivative, amateurish, generic, grating, bland, hollow, cheesy, thin, tired,
+    tame, vague, wooden, dated, clunky, tasteless, mindless, soulless, repetitive, implausible,
+    uneven, unoriginal, unremarkable, rushed, stiff, childish, empty, flimsy, incompetent,
+    heavy-handed, overdone, patchy, cringeworthy, cloying, ugly, murky, unfocused, subpar, sappy,
+    soppy, syrupy, mawkish, gimmicky, gaudy, garish, goofy, dumb, brainless, moronic, sour, bitter,
+    cold, sterile, anaemic, limp, listless, leaden, ponderous, turgid, stodgy, soggy, robotic,
+    mechanical, formulaic, cliched, cartoonish, one-note, hokey, smug, cynical, manipulative,
+    tacked-on, choppy, jumbled, disjointed, chaotic, erratic, sketchy, threadbare, undercooked,
+    underwritten, overwritten, miscast, misguided, misjudged, superficial, trivial, jarring, shrill,
+    obnoxious, off-putting, creaky, cardboard, barren, colourless, faceless, unappealing,
+    unbelievable, unpleasant, unnecessary
 train NEGATIVE film: boring, slow, overlong, confusing, pretentious, preachy, unfunny, sluggish,
     rambling, joyless, bloated, tiring, incoherent, charmless, self-indulgent, aimless, senseless,
-    unwatchable, exhausting, frustrating, sleep-inducing, overrated, tone-deaf, overblown
+    unwatchable, exhausting, frustrating, sleep-inducing, overrated, tone-deaf, overblown, dry,
+    depressing, draining, numbing, mind-numbing, interminable, never-ending, inaccessible,
+    inconsequential, disposable, skippable, laughless, scareless, braindead, humourless,
+    passionless, heartless, incomprehensible, nonsensical, convoluted
 train NEGATIVE strong: terrible, awful, horrible, atrocious, pathetic, laughable, ridiculous,
     embarrassing, unbearable, abysmal, dire, painful, rotten, hideous, disgraceful, hopeless,
     insulting, idiotic, appalling, excruciating, lousy, ghastly, third-rate, worthless, horrendous,
     unforgivable, disastrous, vile, nasty, revolting, miserable, abhorrent, crummy, infuriating,
-    shameful, nauseating, disgusting, inexcusable, unspeakable
+    shameful, nauseating, disgusting, inexcusable, unspeakable, sickening, execrable, offensive,
+    indefensible, unredeemable, bottom-of-the-barrel, godawful, putrid, hellish, grotesque, ruinous,
+    pitiless, beneath contempt, beyond help, brutal to sit through, garbage-grade, contemptible,
+    horrid, trashy
 train NEGATIVE like: lose interest in/lost interest in, yawn through/yawned through, tire of/tired
     of, get bored with/got bored with, struggle with/struggled with, fidget through/fidgeted
     through, nod off during/nodded off during, groan at/groaned at, regret watching/regretted
@@ -109,18 +137,24 @@ train NEGATIVE like: lose interest in/lost interest in, yawn through/yawned thro
     for the end of/longed for the end of, drift off during/drifted off during, feel cheated by/felt
     cheated by, feel let down by/felt let down by, get sick of/got sick of, roll my eyes at/rolled
     my eyes at, get nothing out of/got nothing out of, sigh at/sighed at, feel nothing for/felt
-    nothing for
+    nothing for, check my watch during/checked my watch during, feel bored by/felt bored by, feel
+    insulted by/felt insulted by, get confused by/got confused by, shake my head at/shook my head
+    at, want to leave/wanted to leave, fast-forward through/fast-forwarded through
 train NEGATIVE love: hate/hated, dislike/disliked, despise/despised, resent/resented, mock/mocked,
     suffer through/suffered through, walk out of/walked out of, curse/cursed, sleep through/slept
     through, trash/trashed, ridicule/ridiculed, snore through/snored through, boo/booed,
-    abhor/abhorred, scoff at/scoffed at, sneer at/sneered at, flee from/fled from
+    abhor/abhorred, scoff at/scoffed at, sneer at/sneered at, flee from/fled from, rue/rued, demand
+    my money back for/demanded my money back for, trudge through/trudged through, hiss at/hissed at
 train NEGATIVE mild: a bore, a mess, a chore, a waste of time, a letdown, a disappointment, a slog,
-    a drag, a cash grab, a rip-off, a mistake, a snooze, a misfire, a headache, a dead loss, a
-    yawn, a muddle, a non-event, a time-waster, a failure, a write-off, a wasted evening, a missed
-    chance
+    a drag, a cash grab, a rip-off, a mistake, a snooze, a misfire, a headache, a dead loss, a yawn,
+    a muddle, a non-event, a time-waster, a failure, a write-off, a wasted evening, a missed chance,
+    a step back, a bad idea, an unworthy sequel, a cheat, a snore, a filler, a lost evening, money
+    down the drain, a tired rehash, a dead end, a struggle
 train NEGATIVE grand: a disaster, a train wreck, a flop, garbage, rubbish, trash, an insult, a
     disgrace, a bad joke, a fiasco, torture, an embarrassment, a stinker, junk, a crime against
-    cinema, a nightmare, a car crash, pure nonsense, a joke, hogwash, a turkey, a monstrosity
+    cinema, a nightmare, a car crash, pure nonsense, a joke, hogwash, a turkey, a monstrosity, a
+    humiliation, an outrage, a scandal, a mockery, a swindle, the pits, rock bottom, a low point in
+    cinema, a black hole, a trainwreck, an all-time low, bilge, film-making of the lowest order
 train NEGATIVE closer: Save your money., Avoid!, I want my two hours back., One star from me., I
     came out angry., You won't thank me for the tip., I wouldn't watch it again., It wasn't worth
     the ticket., I walked out., Give it a miss., One out of ten.
