@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ COMMON |= set("during get got fall feel felt give have real grow grew down find 
 TEMPLATES = [
     pytest.param(split, template, id=f"{split}: {template}")
     for split, kinds in patterns.TEMPLATES.items()
-    for template in chain.from_iterable(kinds.values())
+    for template in dict.fromkeys(chain.from_iterable(kinds.values()))
 ]
 NEGATORS = {
     "not": r"n['’]?t\b|\bcannot\b|\bnot\b",
@@ -45,10 +45,18 @@ def opinions(split: str) -> set[str]:
 
 
 def frames(split: str) -> set[str]:
-    return {
-        re.sub(r"\{.*?\}", "{}", template)
-        for template in chain.from_iterable(patterns.TEMPLATES[split].values())
-    }
+    """The templates with all clauses in place and no other words, without repeats."""
+    found = set()
+    for template in chain.from_iterable(patterns.TEMPLATES[split].values()):
+        clauses = [
+            patterns.CLAUSES.get(name, (whole,))
+            for whole, name in re.findall(r"(\{([\w']+)[=!]?\})", template)
+        ]
+        for chosen in product(*clauses) if clauses else [()]:
+            filled = iter(chosen)
+            whole = re.sub(r"\{.*?\}", lambda _, filled=filled: next(filled), template)
+            found.add(re.sub(r"\{.*?\}", "{}", whole))
+    return found
 
 
 def roots(split: str) -> set[str]:
@@ -72,8 +80,8 @@ def test_the_same_seed_gives_the_same_rows(split: str) -> None:
 
 
 @pytest.mark.parametrize("split", ROWS)
-def test_rows_have_text_label_and_kind(split: str) -> None:
-    assert {tuple(row) for row in ROWS[split]} == {("text", "label", "kind")}
+def test_rows_have_text_label_kind_and_words(split: str) -> None:
+    assert {tuple(row) for row in ROWS[split]} == {("text", "label", "kind", "words")}
     assert {row["label"] for row in ROWS[split]} == {"POSITIVE", "NEGATIVE"}
     assert {row["kind"] for row in ROWS[split]} == set(patterns.TEMPLATES[split])
     assert not [row for row in ROWS[split] if re.search(r"[\[\]{}<>|=_]|  ", row["text"])]
@@ -86,9 +94,18 @@ def test_labels_are_balanced_in_each_kind(split: str) -> None:
         assert 0.45 <= labels["POSITIVE"] / labels.total() <= 0.55, kind
 
 
+def test_validation_has_known_and_new_words_alike() -> None:
+    assert {row["words"] for row in ROWS["train"]} == {"known"}
+    of_kind = Counter((row["kind"], row["words"]) for row in ROWS["validation"])
+    for kind in patterns.TEMPLATES["validation"]:
+        assert (
+            0.45 <= of_kind[kind, "new"] / (of_kind[kind, "new"] + of_kind[kind, "known"]) <= 0.55
+        )
+
+
 def test_no_text_is_there_twice() -> None:
     texts = [re.sub("[^a-z]", "", row["text"].lower()) for rows in ROWS.values() for row in rows]
-    assert len(texts) == len(set(texts)) == 15_800
+    assert len(texts) == len(set(texts)) == 51_600
 
 
 def test_there_are_enough_words() -> None:
@@ -101,13 +118,12 @@ def test_there_are_enough_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("split", "in_all", "in_a_kind"), [("train", 90, 6), ("validation", 35, 3)]
+    ("split", "in_all", "in_a_kind"), [("train", 600, 20), ("validation", 40, 4)]
 )
 def test_there_are_enough_templates(split: str, in_all: int, in_a_kind: int) -> None:
     kinds = patterns.TEMPLATES[split]
-    templates = list(chain.from_iterable(kinds.values()))
-    assert len(templates) == len(set(templates)) >= in_all
-    assert min(map(len, kinds.values())) >= in_a_kind
+    assert len(set(chain.from_iterable(kinds.values()))) >= in_all
+    assert min(len(set(templates)) for templates in kinds.values()) >= in_a_kind
 
 
 def test_both_splits_have_the_same_kinds() -> None:
@@ -129,6 +145,7 @@ def test_no_opinion_word_is_in_the_texts_of_the_other_split(words: str, texts: s
     found = Counter(
         match
         for row in ROWS[texts]
+        if texts == "train" or row["words"] == "new"
         for match in re.findall(rf"\b(?:{phrases})\b", row["text"].lower())
     )
     assert not found

@@ -1,8 +1,10 @@
 """Short opinions of films with negation, contrast and hedges, made from word lists and templates.
 
-In: the lists below, all written for this project, and a seed. Out: rows of text, label and kind;
-`python -m train.patterns --out FOLDER` writes them as `train.jsonl` and `validation.jsonl`. The
-two share no template and no opinion word, so the second measures the pattern and not the words.
+In: the lists below, all written for this project, and a seed. Out: rows of text, label, kind and
+words; `python -m train.patterns --out FOLDER` writes them as `train.jsonl` and `validation.jsonl`.
+The two share no template. Half of the second's rows (words: new) share no opinion word with the
+first either, the others (words: known) use its opinion words: what is hard shows, the pattern alone
+or new words as well.
 
 A template serves both labels; of its own words only those in square brackets give the verdict away:
 
@@ -10,6 +12,7 @@ A template serves both labels; of its own words only those in square brackets gi
     [fine|foul]        the first in a positive row, the second in a negative one
     <one|another>      either, at random
     {part} {was} ...   what carries no opinion; a verb agrees with the last part before it
+    {claim=}, {claim!} a whole clause with the row's verdict, and one with the opposite verdict
 """
 
 import argparse
@@ -20,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LABELS = ("POSITIVE", "NEGATIVE")
-ROWS = {"train": 15_000, "validation": 800}
+ROWS = {"train": 50_000, "validation": 1_600}
 Row = dict[str, str]
 Words = tuple[str, ...]
 
@@ -48,57 +51,85 @@ WORDS = _lexicon(
     """
 train POSITIVE soft: good, strong, clever, fresh, inventive, convincing, memorable, effective,
     impressive, stylish, original, imaginative, believable, engaging, likeable, charming,
-    interesting, satisfying, pleasing, compelling, appealing, inspired, enjoyable, exciting,
-    lively, amusing, warm, tender, graceful, crisp, vivid, polished, refreshing, sharp, subtle,
-    sincere, powerful, solid, rich, quirky, playful, sweet, layered, atmospheric, suspenseful,
-    authentic, hypnotic, energetic, unpredictable
+    interesting, satisfying, pleasing, compelling, appealing, inspired, enjoyable, exciting, lively,
+    amusing, warm, tender, graceful, crisp, vivid, polished, refreshing, sharp, subtle, sincere,
+    powerful, solid, rich, quirky, playful, sweet, layered, atmospheric, suspenseful, authentic,
+    hypnotic, energetic, unpredictable, crafty, luminous, earnest, brisk, zesty, wise, humane,
+    honest, mature, focused, coherent, lovable, cute, adorable, beguiling, evocative, sumptuous,
+    lavish, handsome, sleek, snappy, punchy, tense, dynamic, colourful, bold, daring, ambitious,
+    innovative, insightful, perceptive, expressive, sophisticated, tasteful, competent, intriguing,
+    pleasant, cheerful, upbeat, soulful, lyrical, seamless, careful, balanced, textured, robust,
+    magnetic, addictive, resonant, timeless
 train POSITIVE film: great, funny, witty, gripping, entertaining, touching, absorbing, watchable,
-    heartfelt, intelligent, smart, rewarding, fun, worthwhile, thrilling, uplifting,
-    well-made, haunting, heart-warming, fast-paced, feel-good
+    heartfelt, intelligent, smart, rewarding, fun, worthwhile, thrilling, uplifting, well-made,
+    haunting, heart-warming, fast-paced, feel-good, fine, nice, decent, rousing, inspiring, unique,
+    ingenious, scary, romantic, sexy, cool, epic, meaningful, important, profound, quotable,
+    rewatchable, life-affirming, edge-of-your-seat, spellbinding
 train POSITIVE strong: excellent, fantastic, amazing, stunning, outstanding, terrific, awesome,
     superb, incredible, marvellous, sublime, dazzling, magnificent, extraordinary, first-rate,
-    top-notch, phenomenal, glorious, exquisite, breathtaking, spectacular, unforgettable,
-    hilarious, remarkable, irresistible, perfect, flawless, astonishing, electrifying, fabulous,
-    impeccable, masterful, unmissable, jaw-dropping, priceless, unbeatable, grand
+    top-notch, phenomenal, glorious, exquisite, breathtaking, spectacular, unforgettable, hilarious,
+    remarkable, irresistible, perfect, flawless, astonishing, electrifying, fabulous, impeccable,
+    masterful, unmissable, jaw-dropping, priceless, unbeatable, grand, genius, divine, heavenly,
+    wondrous, monumental, staggering, blistering, triumphant, best-in-class, out of this world,
+    second to none, matchless, gorgeous, supreme, transcendent, kick-ass, killer, stupendous,
+    ravishing, world-class
 train POSITIVE like: like/liked, enjoy/enjoyed, warm to/warmed to, fall for/fell for, connect
     with/connected with, have fun with/had fun with, buy into/bought into, laugh along with/laughed
     along with, take to/took to, get caught up in/got caught up in, click with/clicked with, get a
     kick out of/got a kick out of, grow fond of/grew fond of, have a good time with/had a good time
     with, feel good about/felt good about, get a lot out of/got a lot out of, get hooked on/got
     hooked on, root for/rooted for, sink into/sank into, find joy in/found joy in, smile
-    through/smiled through
-train POSITIVE love: love/loved, adore/adored, cherish/cherished, praise/praised,
-    applaud/applauded, marvel at/marvelled at, devour/devoured, rave about/raved about,
-    recommend/recommended, embrace/embraced, dote on/doted on, champion/championed, thank heaven
-    for/thanked heaven for, fall in love with/fell in love with, celebrate/celebrated, go crazy
-    for/went crazy for
+    through/smiled through, care about/cared about, go along with/went along with, laugh at every
+    joke of/laughed at every joke of, get into/got into, feel moved by/felt moved by, feel at home
+    in/felt at home in, believe in/believed in, look forward to more of/looked forward to more of,
+    get goosebumps from/got goosebumps from, have a ball with/had a ball with
+train POSITIVE love: love/loved, adore/adored, cherish/cherished, praise/praised, applaud/applauded,
+    marvel at/marvelled at, devour/devoured, rave about/raved about, recommend/recommended,
+    embrace/embraced, dote on/doted on, champion/championed, thank heaven for/thanked heaven for,
+    fall in love with/fell in love with, celebrate/celebrated, go crazy for/went crazy for,
+    salute/saluted, prize/prized, lap up/lapped up, cheer for/cheered for
 train POSITIVE mild: a treat, a pleasure, a joy, a success, a winner, a good time, a great night
     out, a must-see, a keeper, a gem, a thrill, a fine piece of work, a great watch, a real
     achievement, a film to remember, a hoot, a hit, a breath of fresh air, a crowd-pleaser, an
-    eye-opener, a nice surprise, time well spent
+    eye-opener, a nice surprise, time well spent, a pleasant evening, a good laugh, a decent film, a
+    step forward, a good idea, a worthy sequel, a safe bet, a bargain, a success story, a charmer, a
+    page-turner on screen, good fun, money well spent, a solid piece of cinema
 train POSITIVE grand: a masterpiece, a triumph, a classic, a knockout, a blast, a miracle, a jewel,
     a work of art, a stroke of genius, a home run, a feast, pure gold, pure joy, a total winner, a
-    work of genius, perfection, a tour de force, a towering achievement, cinema at
-    its best, the real thing
+    work of genius, perfection, a tour de force, a towering achievement, cinema at its best, the
+    real thing, a marvel, an all-time great, a showstopper, a giant of its genre, one for the ages,
+    a slam dunk, a bullseye, gold dust, film-making of the highest order
 train POSITIVE closer: I'd watch it again tomorrow., Go and see it!, Worth every penny., Four stars
     from me., I came out smiling., You won't regret it., I wouldn't have missed it., I wasn't bored
     for a second., Ten out of ten., I'm so glad I went., Don't miss it.
 train NEGATIVE soft: bad, weak, clumsy, dull, lazy, stale, sloppy, lame, flat, lifeless, stilted,
     unconvincing, forgettable, predictable, cheap, tacky, forced, contrived, shallow, messy,
-    irritating, annoying, silly, stupid, corny, disappointing, pointless, uninspired,
-    unimaginative, awkward, muddled, derivative, amateurish, generic, grating, bland, hollow,
-    cheesy, thin, tired, tame, vague, wooden, dated, clunky, tasteless, mindless, soulless,
-    repetitive, implausible, uneven, unoriginal, unremarkable, rushed, stiff, childish, empty,
-    flimsy, incompetent, heavy-handed, overdone, patchy, cringeworthy, cloying, ugly, murky,
-    unfocused, subpar
+    irritating, annoying, silly, stupid, corny, disappointing, pointless, uninspired, unimaginative,
+    awkward, muddled, derivative, amateurish, generic, grating, bland, hollow, cheesy, thin, tired,
+    tame, vague, wooden, dated, clunky, tasteless, mindless, soulless, repetitive, implausible,
+    uneven, unoriginal, unremarkable, rushed, stiff, childish, empty, flimsy, incompetent,
+    heavy-handed, overdone, patchy, cringeworthy, cloying, ugly, murky, unfocused, subpar, sappy,
+    soppy, syrupy, mawkish, gimmicky, gaudy, garish, goofy, dumb, brainless, moronic, sour, bitter,
+    cold, sterile, anaemic, limp, listless, leaden, ponderous, turgid, stodgy, soggy, robotic,
+    mechanical, formulaic, cliched, cartoonish, one-note, hokey, smug, cynical, manipulative,
+    tacked-on, choppy, jumbled, disjointed, chaotic, erratic, sketchy, threadbare, undercooked,
+    underwritten, overwritten, miscast, misguided, misjudged, superficial, trivial, jarring, shrill,
+    obnoxious, off-putting, creaky, cardboard, barren, colourless, faceless, unappealing,
+    unbelievable, unpleasant, unnecessary
 train NEGATIVE film: boring, slow, overlong, confusing, pretentious, preachy, unfunny, sluggish,
     rambling, joyless, bloated, tiring, incoherent, charmless, self-indulgent, aimless, senseless,
-    unwatchable, exhausting, frustrating, sleep-inducing, overrated, tone-deaf, overblown
+    unwatchable, exhausting, frustrating, sleep-inducing, overrated, tone-deaf, overblown, dry,
+    depressing, draining, numbing, mind-numbing, interminable, never-ending, inaccessible,
+    inconsequential, disposable, skippable, laughless, scareless, braindead, humourless,
+    passionless, heartless, incomprehensible, nonsensical, convoluted
 train NEGATIVE strong: terrible, awful, horrible, atrocious, pathetic, laughable, ridiculous,
     embarrassing, unbearable, abysmal, dire, painful, rotten, hideous, disgraceful, hopeless,
     insulting, idiotic, appalling, excruciating, lousy, ghastly, third-rate, worthless, horrendous,
     unforgivable, disastrous, vile, nasty, revolting, miserable, abhorrent, crummy, infuriating,
-    shameful, nauseating, disgusting, inexcusable, unspeakable
+    shameful, nauseating, disgusting, inexcusable, unspeakable, sickening, execrable, offensive,
+    indefensible, unredeemable, bottom-of-the-barrel, godawful, putrid, hellish, grotesque, ruinous,
+    pitiless, beneath contempt, beyond help, brutal to sit through, garbage-grade, contemptible,
+    horrid, trashy
 train NEGATIVE like: lose interest in/lost interest in, yawn through/yawned through, tire of/tired
     of, get bored with/got bored with, struggle with/struggled with, fidget through/fidgeted
     through, nod off during/nodded off during, groan at/groaned at, regret watching/regretted
@@ -106,18 +137,24 @@ train NEGATIVE like: lose interest in/lost interest in, yawn through/yawned thro
     for the end of/longed for the end of, drift off during/drifted off during, feel cheated by/felt
     cheated by, feel let down by/felt let down by, get sick of/got sick of, roll my eyes at/rolled
     my eyes at, get nothing out of/got nothing out of, sigh at/sighed at, feel nothing for/felt
-    nothing for
+    nothing for, check my watch during/checked my watch during, feel bored by/felt bored by, feel
+    insulted by/felt insulted by, get confused by/got confused by, shake my head at/shook my head
+    at, want to leave/wanted to leave, fast-forward through/fast-forwarded through
 train NEGATIVE love: hate/hated, dislike/disliked, despise/despised, resent/resented, mock/mocked,
     suffer through/suffered through, walk out of/walked out of, curse/cursed, sleep through/slept
     through, trash/trashed, ridicule/ridiculed, snore through/snored through, boo/booed,
-    abhor/abhorred, scoff at/scoffed at, sneer at/sneered at, flee from/fled from
+    abhor/abhorred, scoff at/scoffed at, sneer at/sneered at, flee from/fled from, rue/rued, demand
+    my money back for/demanded my money back for, trudge through/trudged through, hiss at/hissed at
 train NEGATIVE mild: a bore, a mess, a chore, a waste of time, a letdown, a disappointment, a slog,
-    a drag, a cash grab, a rip-off, a mistake, a snooze, a misfire, a headache, a dead loss, a
-    yawn, a muddle, a non-event, a time-waster, a failure, a write-off, a wasted evening, a missed
-    chance
+    a drag, a cash grab, a rip-off, a mistake, a snooze, a misfire, a headache, a dead loss, a yawn,
+    a muddle, a non-event, a time-waster, a failure, a write-off, a wasted evening, a missed chance,
+    a step back, a bad idea, an unworthy sequel, a cheat, a snore, a filler, a lost evening, money
+    down the drain, a tired rehash, a dead end, a struggle
 train NEGATIVE grand: a disaster, a train wreck, a flop, garbage, rubbish, trash, an insult, a
     disgrace, a bad joke, a fiasco, torture, an embarrassment, a stinker, junk, a crime against
-    cinema, a nightmare, a car crash, pure nonsense, a joke, hogwash, a turkey, a monstrosity
+    cinema, a nightmare, a car crash, pure nonsense, a joke, hogwash, a turkey, a monstrosity, a
+    humiliation, an outrage, a scandal, a mockery, a swindle, the pits, rock bottom, a low point in
+    cinema, a black hole, a trainwreck, an all-time low, bilge, film-making of the lowest order
 train NEGATIVE closer: Save your money., Avoid!, I want my two hours back., One star from me., I
     came out angry., You won't thank me for the tip., I wouldn't watch it again., It wasn't worth
     the ticket., I walked out., Give it a miss., One out of ten.
@@ -173,6 +210,8 @@ POOLS: dict[str, Words] = {
     "loved": ("like", "love"),
     "mild": ("mild",),
     "noun": ("mild", "grand"),
+    "grand": ("grand",),
+    "strong": ("strong",),
 }
 
 ONE_PART = _words(
@@ -215,6 +254,271 @@ NEUTRAL = {
     "yes": _words("Yes, Oh yes, Absolutely, Very much so, You bet, Of course, Definitely"),
     "no": _words("No, Not at all, Not for a second, Nope, Never, Not one bit, Not even once"),
 }
+
+# Clauses with a verdict of their own, of the words that are negated as well: said outright, said by
+# a negation, and said with all words, for the main clause beside them.
+CLAUSES: dict[str, tuple[str, ...]] = {
+    "claim": (
+        "the {part} {was} {soft=}",
+        "the {part} {is} {soft=}",
+        "the {part} {was} {soft=}",
+        "the {part} {is} {soft=}",
+        "the {part} felt {soft=}",
+        "the {part} seemed {soft=} enough",
+        "the {part} came across as {soft=}",
+        "the {part} {was} {soft=} and the {part} {was} {soft=}",
+        "the {part} {was} {soft=} all the way through",
+        "{film} is {filmsoft=}",
+        "{film} was {filmsoft=}",
+        "{film} is {filmsoft=}",
+        "{film} was {really} {filmsoft=}",
+        "{film} deserves to be called {filmsoft=}",
+        "it's {mild=}",
+        "it was {mild=} for all of us",
+        "it was a {filmsoft=} {movie}",
+        "this was a {filmsoft=} and {soft=} {movie}",
+        "it has a {soft=} {part}",
+        "there was something {soft=} about the {part}",
+        "people will {like=} it",
+        "the audience {liked=} it",
+        "most of us {liked=} the {part}",
+    ),
+    "denial": (
+        "the {part} {wasn't} {soft!}",
+        "the {part} {isn't} {soft!}",
+        "the {part} {wasn't} the least bit {soft!}",
+        "the {part} {wasn't} all that {soft!}",
+        "the {part} never felt {soft!}",
+        "the {part} hardly seemed {soft!}",
+        "there was nothing {soft!} about the {part}",
+        "{film} isn't {filmsoft!}",
+        "{film} wasn't {filmsoft!} at all",
+        "{film} was never {filmsoft!}",
+        "it wasn't a {filmsoft!} {movie}",
+        "it isn't {mild!}",
+        "it was no {filmsoft!} {movie}",
+        "nobody {liked!} it",
+        "no one will {like!} the {part}",
+        "people didn't {like!} it",
+    ),
+    "verdict": (
+        "{film} is {filmadj=}",
+        "the film as a whole is {filmadj=}",
+        "it's {noun=}",
+        "{film} was {noun=}",
+        "{we} {loved=} it",
+        "{we} {loved=} {film}",
+        "I {love=} it",
+        "it's a {filmadj=} {movie}",
+        "the rest of it is {adj=}",
+        "the {part} {was} {adj=}",
+    ),
+}
+
+# What turns the verdict of the clause after it, or of the clause in its place, and what keeps it.
+TURNING = (
+    "I don't think {}",
+    "I don't think that {}",
+    "I do not believe {}",
+    "I can't say {}",
+    "I couldn't say that {}",
+    "I wouldn't say {}",
+    "I wouldn't say that {}",
+    "I would never say that {}",
+    "I never said that {}",
+    "I can't claim that {}",
+    "I don't feel that {}",
+    "I didn't feel that {}",
+    "I never had the feeling that {}",
+    "I don't agree that {}",
+    "I disagree that {}",
+    "I'm not sure I'd say that {}",
+    "I'm not convinced that {}",
+    "I'm not going to say that {}",
+    "I have my doubts whether {}",
+    "I'd be lying if I said that {}",
+    "I wish I could say that {}",
+    "I'd love to tell you that {}, but I can't",
+    "I have never heard anybody say that {}",
+    "{we} don't think {}",
+    "{we} didn't think that {}",
+    "{we} were not of the opinion that {}",
+    "nobody would say that {}",
+    "nobody thinks that {}",
+    "nobody left thinking that {}",
+    "no one could claim that {}",
+    "no one can tell me that {}",
+    "not one of us said that {}",
+    "not a soul believed that {}",
+    "hardly anyone would say that {}",
+    "you can't say that {}",
+    "you can't convince me that {}",
+    "you won't hear me say that {}",
+    "you couldn't pay me to say that {}",
+    "don't let anybody tell you that {}",
+    "don't believe anyone who says that {}",
+    "never believe those who say that {}",
+    "whoever says that {} has it wrong",
+    "whoever thinks that {} saw another film",
+    "those who say that {} must be joking",
+    "anyone who thinks that {} hasn't seen it",
+    "it's not true that {}",
+    "it is simply false that {}",
+    "it's a myth that {}",
+    "it can't be said that {}",
+    "it isn't as if {}",
+    "it's not as though {}",
+    "it is wrong to say that {}",
+    "it would be a stretch to say that {}",
+    "it would be too much to say that {}",
+    "it would be dishonest to write that {}",
+    "there's no reason to think that {}",
+    "there is little to suggest that {}",
+    "there's not a shred of evidence that {}",
+    "under no circumstances would I say that {}",
+    "by no stretch of the imagination would I say that {}",
+    "only a fool would think that {}",
+    "only the director's mother would say that {}",
+    "who on earth would say that {}?",
+    "who thinks that {}? Not me",
+    "how can anybody think that {}?",
+    "if {}, I'm the king of France",
+    "if you think that {}, think again",
+    "as if {}",
+    "{}? I don't think so",
+    "{}? No",
+    "{}? Not for me",
+    "{}? You must be joking",
+    "{}? Says who",
+    "{}, they told me. They lied",
+    "{}: that's what they say, and it's not true",
+    "{}, I'm told. I don't see it",
+    "{}, or so I had hoped. It was not to be",
+    "the makers think that {}. I don't",
+    "the poster says that {}. It isn't so",
+    "somebody wrote that {}. Not in my book",
+    "I had been told that {}. That's not what I saw",
+    "I used to think that {}. I was wrong",
+    "I once believed that {}. No more",
+    "I'd have liked to think that {}",
+    "I wanted to believe that {}, but no",
+    "I fail to see how anyone could say that {}",
+    "I see no sign that {}",
+)
+KEEPING = (
+    "I think {}",
+    "I think that {}",
+    "I'd say that {}",
+    "I must say that {}",
+    "I have to say {}",
+    "I'm sure that {}",
+    "I won't hide that {}",
+    "I have no doubt that {}",
+    "I never doubted that {}",
+    "I don't mind saying that {}",
+    "I can't deny that {}",
+    "I wouldn't deny that {}",
+    "I don't deny that {}",
+    "I don't care what they say, {}",
+    "I can't stress enough that {}",
+    "I wasn't the only one to think that {}",
+    "I'm not alone in thinking that {}",
+    "I'm not ashamed to say that {}",
+    "{we} think that {}",
+    "{we} couldn't deny that {}",
+    "nobody can deny that {}",
+    "nobody would dispute that {}",
+    "nobody needs to tell me that {}",
+    "no one will argue with the view that {}",
+    "not a soul would deny that {}",
+    "everyone agrees that {}",
+    "everybody knows that {}",
+    "you can't deny that {}",
+    "you can't argue with the fact that {}",
+    "you don't need me to tell you that {}",
+    "don't forget that {}",
+    "don't tell me you didn't notice that {}",
+    "there's no doubt that {}",
+    "there is no question that {}",
+    "there's no arguing that {}",
+    "there's no way to hide that {}",
+    "there is not the slightest doubt that {}",
+    "it's true that {}",
+    "it's no secret that {}",
+    "it's no lie that {}",
+    "it isn't wrong to say that {}",
+    "it's not too much to say that {}",
+    "it is no exaggeration to say that {}",
+    "it can't be denied that {}",
+    "it would be a lie to deny that {}",
+    "it goes without saying that {}",
+    "it doesn't take a critic to see that {}",
+    "who could deny that {}?",
+    "who can say no to the fact that {}?",
+    "make no mistake: {}",
+    "no doubt about it, {}",
+    "no question, {}",
+    "no two ways about it: {}",
+    "believe me, {}",
+    "not to mince words, {}",
+    "not only that, {}",
+    "never did I doubt that {}",
+    "if anyone asks, {}",
+    "{}? I think so",
+    "{}? Yes",
+    "{}? No doubt",
+    "{}, and nobody can tell me otherwise",
+    "{}, and I won't hear a word against it",
+    "{}, no doubt about it",
+    "{}, and I'm not the only one who says so",
+    "{}, I can't put it any other way",
+    "they say that {}. They aren't wrong",
+    "somebody wrote that {}. I couldn't agree more",
+    "I used to think that {}. I wasn't wrong",
+    "I had been told that {}. That's what I saw",
+)
+# Two clauses: the first, {}, does not count beside the second.
+JOINING = (
+    "{claim!}, but {verdict=}",
+    "{denial!}, but {verdict=}",
+    "{claim!}, yet {verdict=}",
+    "{claim!}, though {verdict=}",
+    "{claim!} and still {verdict=}",
+    "{claim!}. But {verdict=}",
+    "{claim!}. However, {verdict=}",
+    "{claim!}. Still, {verdict=}",
+    "{claim!}. And yet {verdict=}",
+    "{claim!}. All the same, {verdict=}",
+    "{claim!}. That said, {verdict=}",
+    "{claim!}. No matter: {verdict=}",
+    "{claim!}, it's true. But {verdict=}",
+    "{claim!}, I'll give you that, but {verdict=}",
+    "I'll admit that {claim!}. {verdict=} anyway",
+    "I'll admit that {denial!}. But {verdict=}",
+    "I know that {claim!}. I don't care, {verdict=}",
+    "sure, {claim!}. Even so {verdict=}",
+    "maybe {claim!}, but {verdict=}",
+    "perhaps {denial!}, but {verdict=}",
+    "of course {claim!}. It takes nothing away from the fact that {verdict=}",
+    "although {claim!}, {verdict=}",
+    "although {denial!}, {verdict=}",
+    "even though {claim!}, {verdict=}",
+    "even if {claim!}, {verdict=}",
+    "though {denial!}, {verdict=}",
+    "{verdict=}, although {claim!}",
+    "{verdict=}, even if {denial!}",
+    "{verdict=}, even though {claim!}",
+    "{verdict=}. So what if {claim!}",
+    "{verdict=}. Who cares that {claim!}",
+    "{verdict=}. Forget that {claim!}",
+    "{claim!} at first. By the end {verdict=}",
+    "{claim!} for a while, and then {verdict=}",
+    "I expected that {claim!}. Instead {verdict=}",
+    "{claim!} in the trailer. In the film {denial=}",
+    "on the one hand {claim!}. On the other, and that's what counts, {verdict=}",
+    "{claim!} only on the surface: {verdict=}",
+    "{claim!} for some, perhaps. For me {verdict=}",
+)
 
 TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
     "train": {
@@ -554,6 +858,111 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
+# More of the other kinds, out of clauses.
+CLAUSAL: dict[str, tuple[str, ...]] = {
+    "plain": (
+        "{claim=}",
+        "{claim=}",
+        "{claim=}",
+        "{verdict=}",
+        "{verdict=}",
+        "{claim=} and {verdict=}",
+        "{verdict=}. {claim=}",
+    ),
+    "hedge": (
+        "I'd say that {claim=}, more or less",
+        "I suppose {claim=}",
+        "I guess {denial=}",
+        "overall {claim=}",
+        "if I had to choose, I'd say that {claim=}",
+        "perhaps it's my mood, but {claim=}",
+        "it's not {grand=}, but {claim=}",
+        "it may not be {grand=}, but {claim=}",
+        "it isn't {grand=}. Still, {claim=}",
+        "I wouldn't call it {strong=}, but {claim=}",
+        "not exactly {strong=}, but {soft=} <all the same|enough>",
+    ),
+    "used_to": (
+        "I used to think that {claim!}. Now I think that {claim=}",
+        "when it came out I thought that {claim!}. Not any more",
+        "I used to say that {claim!}. I take it back",
+        "I always thought that {claim=}, and I still do",
+        "I always said that {claim=}, and I haven't changed my mind",
+        "years ago I'd have said that {claim!}. Seen again, {verdict=}",
+        "before I saw it I thought that {claim!}. After it, {verdict=}",
+        "at first {claim!}. An hour later {verdict=}",
+        "for ten minutes {claim!}. For the other ninety {denial=}",
+        "in the first season {claim!}. In this one {denial=}",
+        "it used to be said that {claim!}. Nobody says so today",
+        "I was sure that {claim!}. It turns out that {verdict=}",
+    ),
+    "question": (
+        "do I think that {claim!}? {no}",
+        "do I think that {claim=}? {yes}",
+        "would I say that {claim!}? I wouldn't",
+        "would you say that {claim=}? I would",
+        "is it true that {claim!}? It isn't",
+        "is it true that {claim=}? It is",
+        "who says that {claim!}? Not {others}",
+        "how do I feel about it? {verdict=}",
+        "the big question: was it {filmsoft!}? {no}",
+        "the big question: was it {filmsoft=}? {yes}",
+        "{claim!}, right? Wrong",
+        "{claim=}, right? Right",
+        "what did I tell you? {verdict=}",
+        "was there ever a doubt? {verdict=}",
+    ),
+    "comparative": (
+        "{film} is [better|worse] than I expected: {claim=}",
+        "compared with the first one {claim=}",
+        "next to <its rivals|the original> {claim=}",
+        "the first one was {filmsoft!}, and this one isn't",
+        "the first one was {filmsoft=}, and so is this one",
+        "unlike the first one, {film} isn't {filmsoft!}",
+        "like the first one, {film} is {filmsoft=}",
+        "the {part} {was} never this {soft=}",
+        "it doesn't get more {long=} than this",
+        "it doesn't get any [better|worse] than this",
+        "the {part} couldn't be more {long=}",
+        "nothing could be more {long=} than the {part}",
+        "it's [no worse|no better] than the first one, and that was {noun=}",
+    ),
+    "others": (
+        "{others} say that {claim!}. I say that {verdict=}",
+        "{others} swear that {claim!}. Not so: {verdict=}",
+        "{others} will tell you that {claim!}. They're wrong",
+        "{others} will tell you that {claim=}. They're right",
+        "{others} didn't think that {claim!}, and neither did I",
+        "{others} said that {claim=}, and I can only agree",
+        "my {relative} says that {claim!}. I don't see it",
+        "my {relative} says that {denial!}. I don't agree",
+        "my {relative} says that {claim=}, and I think so too",
+        "unlike my {relative}, I don't think that {claim!}",
+        "like my {relative}, I think that {claim=}",
+        "{others} may say that {claim!}. I don't",
+        "I heard {others} say that {claim!}. Not true",
+    ),
+    "negated_bad": (
+        "never {soft!}, always {soft=}",
+        "not {soft!} but {soft=}, the {part}",
+        "no {soft!} scenes: {claim=}",
+        "anything {soft!} about it? I found nothing",
+        "zero {soft!} scenes",
+        "you'll find no {soft!} scene here",
+        "not for one minute is it {filmsoft!}",
+        "the {part}? Not {soft!} in the least",
+    ),
+}
+_train = TEMPLATES["train"]
+for _kind, _templates in CLAUSAL.items():
+    _train[_kind] += _templates
+_train["negation"] += ("{denial=}",) * 10
+_train["distant_negation"] += tuple(frame.replace("{}", "{claim!}") for frame in TURNING)
+_train["double_negation"] += tuple(frame.replace("{}", "{denial!}") for frame in TURNING)
+_train["double_negation"] += tuple(frame.replace("{}", "{claim=}") for frame in KEEPING)
+_train["negation"] += tuple(frame.replace("{}", "{denial=}") for frame in KEEPING)
+_train["contrast"] += JOINING
+
 # Parted by a bar; a sentence goes on after a comma or a colon, and begins after a full stop.
 OPENERS = {
     "train": (
@@ -589,26 +998,28 @@ def make(split: str, rows: int, seed: int = 0) -> list[Row]:
     made: list[Row] = []
     for i in range(rows):
         kind, label = turns[i // 2 % len(turns)], LABELS[i % 2]
+        words = "train" if i // (2 * len(turns)) % 2 else split
         for _ in range(200):
             template = chance.choice(TEMPLATES[split][kind])
-            text = _dress(fill(template, split, label, chance), split, label, chance)
+            text = _dress(fill(template, words, label, chance), split, label, chance)
             letters = re.sub("[^a-z]", "", text.lower())
             if letters not in seen:
                 break
         else:
             raise ValueError(f"rows must be fewer, got {rows} — {kind} has no more to give")
         seen.add(letters)
-        made.append({"text": text, "label": label, "kind": kind})
+        of_training = "known" if words == "train" else "new"
+        made.append({"text": text, "label": label, "kind": kind, "words": of_training})
     chance.shuffle(made)
     return made
 
 
-def fill(template: str, split: str, label: str, chance: random.Random) -> str:
+def fill(template: str, words: str, label: str, chance: random.Random) -> str:
     """A template's words in place, in lower case and without punctuation at the end.
 
     Args:
         template: One of `TEMPLATES`.
-        split: Whose opinion words.
+        words: The split whose opinion words it gets.
         label: `POSITIVE` or `NEGATIVE`, the verdict of the sentence.
         chance: Where the choices come from.
     """
@@ -622,7 +1033,7 @@ def fill(template: str, split: str, label: str, chance: random.Random) -> str:
         if slot in PLURALS:
             return PLURALS[slot] if plural else slot
         if polarity:
-            choices = _pool(slot, WORDS[split][LABELS[side if polarity == "=" else 1 - side]])
+            choices = _pool(slot, WORDS[words][LABELS[side if polarity == "=" else 1 - side]])
         elif slot == "part":
             plural = chance.random() < 0.35
             choices = MORE_PARTS if plural else ONE_PART
@@ -632,7 +1043,12 @@ def fill(template: str, split: str, label: str, chance: random.Random) -> str:
         used.add(chosen)
         return chosen
 
-    text = re.sub(r"\[(.*?)\|(.*?)\]", lambda m: m[1 + side], template)
+    def clause(match: re.Match[str]) -> str:
+        chosen = chance.choice(CLAUSES[match[1]])
+        return chosen if match[2] == "=" else chosen.translate(str.maketrans("=!", "!="))
+
+    text = re.sub(r"\{(claim|denial|verdict)([=!])\}", clause, template)
+    text = re.sub(r"\[(.*?)\|(.*?)\]", lambda m: m[1 + side], text)
     text = re.sub(r"<(.*?)>", lambda m: chance.choice(m[1].split("|")), text)
     text = re.sub(r"\{([\w']+)([=!]?)\}", word, text)
     return re.sub(r"\ba (?=[aeiou])", "an ", text)
@@ -653,8 +1069,11 @@ def _dress(text: str, split: str, label: str, chance: random.Random) -> str:
     if chance.random() < 0.35:
         text = f"{chance.choice(OPENERS[split].split('|'))} {text}"
     end = chance.choices([".", "!", "...", ""], [75, 10, 5, 10])[0]
+    end = "" if text[-1] in ".?!" else end
     if chance.random() < 0.15:
-        text += f"{end or '.'} {chance.choice(WORDS[split][label]['closer'])}"
+        text += (
+            f"{end or '.' * (text[-1] not in '.?!')} {chance.choice(WORDS[split][label]['closer'])}"
+        )
     else:
         text += end
     text = re.sub(r"(^|[.?!] )([a-z])", lambda m: m[1] + m[2].upper(), text)
