@@ -56,6 +56,13 @@ def peak_memory_mb() -> float:
     return runs.peak_memory_mb()
 
 
+def peak_gpu_memory_mb() -> float | None:
+    """Most memory that torch has held on the GPU, in MB (10^6 bytes); without one, None."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else None
+
+
 def memory_mb() -> float:
     """Memory that this process holds now, in MB (10^6 bytes); Linux only."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])

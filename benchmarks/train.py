@@ -51,14 +51,14 @@ def main() -> None:
     given = parser.parse_args()
     texts, labels = reviews.load(given.data, given.reviews + given.test)
     described = machine.describe()
-    job = _job(given, texts, labels, described["peak_gflops"])
+    job = {**job_for(texts, labels, described["peak_gflops"]), "epochs": given.epochs}
     if given.test:
         save(given.out / "train-quality.json", quality(job, given, described))
         return
     order = [OURS, BEST, DEFAULT] + [OURS, BEST] * (given.rounds - 1)
-    measured = [_measure(job, contestant) for contestant in order]
-    variants = {name: _measure(_third(job), OURS, **change) for name, change in VARIANTS.items()}
-    plain = _measure(_third(job), OURS)
+    measured = [measure(job, contestant) for contestant in order]
+    variants = {name: measure(_third(job), OURS, **change) for name, change in VARIANTS.items()}
+    plain = measure(_third(job), OURS)
     results = {
         **summary(measured, described),
         "machine": described,
@@ -115,7 +115,7 @@ def quality(job: dict[str, Any], given: Any, described: dict[str, Any]) -> dict[
     shared = {**job, "texts": job["texts"][train], "labels": job["labels"][train]}
     tested = {"test_texts": job["texts"][test], "test_labels": job["labels"][test]}
     runs = [
-        _measure({**shared, **tested, "seed": seed}, contestant)
+        measure({**shared, **tested, "seed": seed}, contestant)
         for seed in range(given.seeds)
         for contestant in [OURS, BEST]
     ]
@@ -136,16 +136,15 @@ def quality(job: dict[str, Any], given: Any, described: dict[str, Any]) -> dict[
     }
 
 
-def _job(
-    given: Any, texts: list[str], labels: list[int], peaks: dict[str, float]
-) -> dict[str, Any]:
+def job_for(texts: list[str], labels: list[int], peaks: dict[str, float]) -> dict[str, Any]:
+    """One epoch over these reviews, from MiniLM-L6, in updates of 16."""
     from train import cpu, quickstart
 
     return {
         "base": str(quickstart.base_folder()),
         "texts": texts,
         "labels": labels,
-        "epochs": given.epochs,
+        "epochs": 1,
         "reviews_per_update": 16,
         "max_tokens": 512,
         "learning_rate": 1e-4,
@@ -159,7 +158,7 @@ def _third(job: dict[str, Any]) -> dict[str, Any]:
     return {**job, "texts": job["texts"][:count], "labels": job["labels"][:count]}
 
 
-def _measure(job: dict[str, Any], contestant: str, **change: Any) -> dict[str, Any]:
+def measure(job: dict[str, Any], contestant: str, **change: Any) -> dict[str, Any]:
     """One run in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "job.json"
@@ -209,6 +208,7 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
         "tokens_per_second": read / seconds,
         "gflops": 1e-9 * job["epochs"] * _flops(classifier.config, tokens.lengths) / seconds,
         "peak_memory_mb": machine.peak_memory_mb(),
+        "peak_gpu_memory_mb": machine.peak_gpu_memory_mb(),
     }
     if "test_texts" in job:
         test = encode(tokenizer, Split(job["test_texts"], job["test_labels"])).cut(512, "head")
@@ -231,7 +231,7 @@ def _train_ours(
     for _ in range(5):  # so that an update has as many reviews as theirs, on average
         sized = chosen.model_copy(update={"batch_tokens": budget, "epochs": 1})
         budget = round(budget * len(loop.plan_updates(tokens.lengths, sized)[0]) / updates)
-    precision = "auto"
+    precision = job.get("precision", "auto")
     if job.get("other_precision"):
         auto = loop.choose_precision(chosen)
         precision = "bf16" if auto == "fp32" else "fp32"
@@ -269,7 +269,8 @@ def _as_published(classifier: Any) -> None:
 
 def _flops(config: Any, lengths: Any) -> float:
     """Operations of one epoch forward and back, without padding and with the short last layer."""
-    width, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    width, layers = config.hidden_size, config.num_hidden_layers
+    inner = config.hidden_dim if hasattr(config, "hidden_dim") else config.intermediate_size
     linear = 2 * (4 * width * width + 2 * width * inner)  # a token in a layer
     keys_and_values = 2 * 2 * width * width
     tokens, pairs = float(lengths.sum()), float((lengths.astype(float) ** 2).sum())
@@ -286,7 +287,7 @@ def _by_length(job: dict[str, Any]) -> dict[str, float]:
         count = max(16, 16384 // length)
         texts = [" ".join(words[i : i + length]) for i in range(0, count * 7, 7)]
         sized = {**job, "texts": texts, "labels": [i % 2 for i in range(count)]}
-        found[str(length)] = _measure({**sized, "max_tokens": length}, OURS)["tokens_per_second"]
+        found[str(length)] = measure({**sized, "max_tokens": length}, OURS)["tokens_per_second"]
     return found
 
 

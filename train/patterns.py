@@ -255,9 +255,9 @@ NEUTRAL = {
     "no": _words("No, Not at all, Not for a second, Nope, Never, Not one bit, Not even once"),
 }
 
-# Clauses with a verdict of their own, of the words that are negated as well: said outright, said by
-# a negation, and said with all words, for the main clause beside them.
-CLAUSES: dict[str, tuple[str, ...]] = {
+# Clauses with a verdict. Those that are negated or outweighed have words that can be: said outright
+# (claim) or by a negation (denial). What counts in the end may have all words (verdict).
+CLAUSES: dict[str, Words] = {
     "claim": (
         "the {part} {was} {soft=}",
         "the {part} {is} {soft=}",
@@ -315,7 +315,7 @@ CLAUSES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# What turns the verdict of the clause after it, or of the clause in its place, and what keeps it.
+# What turns the verdict of the clause in the place of {}, and what keeps it.
 TURNING = (
     "I don't think {}",
     "I don't think that {}",
@@ -477,7 +477,7 @@ KEEPING = (
     "I used to think that {}. I wasn't wrong",
     "I had been told that {}. That's what I saw",
 )
-# Two clauses: the first, {}, does not count beside the second.
+# Two clauses of opposite verdicts, of which one counts.
 JOINING = (
     "{claim!}, but {verdict=}",
     "{denial!}, but {verdict=}",
@@ -520,7 +520,7 @@ JOINING = (
     "{claim!} for some, perhaps. For me {verdict=}",
 )
 
-TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
+TEMPLATES: dict[str, dict[str, Words]] = {
     "train": {
         "plain": (
             "the {part} {was} {adj=}",
@@ -858,8 +858,18 @@ TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
-# More of the other kinds, out of clauses.
-CLAUSAL: dict[str, tuple[str, ...]] = {
+
+def _around(frames: Words, clause: str) -> Words:
+    """The frames with this clause in each."""
+    return tuple(frame.replace("{}", clause) for frame in frames)
+
+
+# More templates of each kind to train on, out of clauses.
+CLAUSAL: dict[str, Words] = {
+    "negation": ("{denial=}",) * 10 + _around(KEEPING, "{denial=}"),
+    "distant_negation": _around(TURNING, "{claim!}"),
+    "double_negation": _around(TURNING, "{denial!}") + _around(KEEPING, "{claim=}"),
+    "contrast": JOINING,
     "plain": (
         "{claim=}",
         "{claim=}",
@@ -953,15 +963,7 @@ CLAUSAL: dict[str, tuple[str, ...]] = {
         "the {part}? Not {soft!} in the least",
     ),
 }
-_train = TEMPLATES["train"]
-for _kind, _templates in CLAUSAL.items():
-    _train[_kind] += _templates
-_train["negation"] += ("{denial=}",) * 10
-_train["distant_negation"] += tuple(frame.replace("{}", "{claim!}") for frame in TURNING)
-_train["double_negation"] += tuple(frame.replace("{}", "{denial!}") for frame in TURNING)
-_train["double_negation"] += tuple(frame.replace("{}", "{claim=}") for frame in KEEPING)
-_train["negation"] += tuple(frame.replace("{}", "{denial=}") for frame in KEEPING)
-_train["contrast"] += JOINING
+TEMPLATES["train"] = {kind: fixed + CLAUSAL[kind] for kind, fixed in TEMPLATES["train"].items()}
 
 # Parted by a bar; a sentence goes on after a comma or a colon, and begins after a full stop.
 OPENERS = {

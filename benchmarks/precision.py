@@ -1,0 +1,101 @@
+"""What does half precision save? The same batches in fp32, bf16 and, where there is CUDA, fp16.
+
+Speed and memory on DistilBERT's architecture, for which random weights serve; with `--test`, the
+accuracy of MiniLM-L6 after the same work in each. Each run in a process of its own, several rounds
+in turn. In: nothing, or a file with `text` and `label`. Out: a table and `precision.json`.
+
+    python -m benchmarks.precision [--data FILE] [--test ROWS] [--out FOLDER]
+"""
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import REPOSITORY, machine, reviews, save, train
+
+
+def main() -> None:
+    """Run all precisions in turn, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", help="CSV, TSV, JSONL or Parquet with `text` and `label`")
+    parser.add_argument("--reviews", type=int, default=96, help="to train on, each once")
+    parser.add_argument("--rounds", type=int, default=3, help="of each precision")
+    parser.add_argument("--test", type=int, default=0, help="reviews to compare accuracy on")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
+    given = parser.parse_args()
+    texts, labels = reviews.load(given.data, given.reviews + given.test)
+    described = machine.describe()
+    peaks: dict[str, float] = described["peak_gflops"]  # type: ignore[assignment]
+    job = train.job_for(texts[: given.reviews], labels[: given.reviews], peaks)
+    with tempfile.TemporaryDirectory() as folder:
+        speed_job = {**job, "base": distilbert(Path(folder))}
+        rounds = [
+            {"precision": precision, **train.measure(speed_job, train.OURS, precision=precision)}
+            for _ in range(given.rounds)
+            for precision in peaks
+        ]
+    results = {
+        "precisions": {precision: summary(precision, rounds, peaks) for precision in peaks},
+        "machine": described,
+        "data": reviews.describe(given.data, texts),
+        "work": {"architecture": "DistilBERT, random weights", "reviews": given.reviews},
+        "rounds": rounds,
+    }
+    if given.test:
+        tested = {"test_texts": texts[given.reviews :], "test_labels": labels[given.reviews :]}
+        for precision, found in results["precisions"].items():
+            trained = train.measure({**job, **tested}, train.OURS, precision=precision)
+            found["minilm_accuracy"] = trained["accuracy"]
+    save(given.out / "precision.json", results)
+    print(table(results))
+
+
+def distilbert(folder: Path) -> str:
+    """A base of DistilBERT's shape with random weights; MiniLM's tokenizer is the same."""
+    from transformers import AutoTokenizer, DistilBertConfig, DistilBertForMaskedLM
+
+    from train import quickstart
+
+    DistilBertForMaskedLM(DistilBertConfig()).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(quickstart.base_folder()).save_pretrained(folder)
+    return str(folder)
+
+
+def summary(
+    precision: str, rounds: list[dict[str, Any]], peaks: dict[str, float]
+) -> dict[str, float | None]:
+    """Medians over the rounds, and the time saved against fp32, in percent."""
+
+    def median(key: str, of: str = precision) -> float:
+        return statistics.median(r[key] for r in rounds if r["precision"] == of)
+
+    on_gpu = rounds[0]["peak_gpu_memory_mb"] is not None
+    return {
+        "seconds": median("seconds"),
+        "saved_percent": 100 * (1 - median("seconds") / median("seconds", "fp32")),
+        "tokens_per_second": median("tokens_per_second"),
+        "fraction_of_peak": median("gflops") / peaks[precision],
+        "peak_memory_mb": median("peak_memory_mb"),
+        "peak_gpu_memory_mb": median("peak_gpu_memory_mb") if on_gpu else None,
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """The precisions side by side, in Markdown."""
+    rows = [
+        "| precision | tokens/s | time saved | memory (MB) | share of the peak |",
+        "|---|---|---|---|---|",
+    ]
+    for precision, found in results["precisions"].items():
+        memory = found["peak_gpu_memory_mb"] or found["peak_memory_mb"]
+        rows.append(
+            f"| {precision} | {found['tokens_per_second']:,.0f} | {found['saved_percent']:.0f}% "
+            f"| {memory:,.0f} | {100 * found['fraction_of_peak']:.0f}% |"
+        )
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Single sentences: runs of record on SST-5's test sentences and on patterns never trained on.
+
+In: names of runs in `runs/`, the patterns in `runs/patterns`, and SST-5 as `test.parquet`, which
+this repository does not contain. Out: `sst5-NAME.json` and `patterns-NAME.json` in `results/`.
+
+    python -m benchmarks.short imdb-small reviews-any-length --sst5 DIR
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks import RESULTS
+from benchmarks.record import SST5, seed, sets, train_command
+from train import quickstart, recipe
+
+
+def main() -> None:
+    """Seed SST-5, measure every run on both."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", nargs="+", metavar="NAME")
+    parser.add_argument("--sst5", type=Path, required=True, help="folder of the Parquet files")
+    given = parser.parse_args()
+    mixture = recipe.load("reviews-any-length").datasets
+    sst5 = next(dataset for dataset in mixture if dataset.source == "SetFit/sst5")
+    settings = sets([f"revision={sst5.revision}", f"label_map={json.dumps(sst5.label_map)}"])
+    with quickstart.local_hub() as endpoint:
+        seed(endpoint, sst5, given.sst5, list(SST5))
+        client = quickstart.client_environment(endpoint)
+        for name in given.runs:
+            command = ("evaluate", f"runs/{name}", "--dataset")
+            out = str(RESULTS / f"sst5-{name}.json")
+            train_command(client, *command, sst5.source, *settings, "--out", out)
+            out = str(RESULTS / f"patterns-{name}.json")
+            marked = ["--split", "validation", *sets(["slice_by=[kind, words]"])]
+            train_command(client, *command, "./runs/patterns", *marked, "--out", out)
+
+
+if __name__ == "__main__":
+    main()
