@@ -59,6 +59,25 @@ def test_a_run_that_is_not_exported_is_an_error(run: Path, tmp_path: Path) -> No
         pseudo_labels.write(run, unlabelled(tmp_path, ["new"]), tmp_path / "out.jsonl")
 
 
+@pytest.mark.parametrize("given", [None, "b" * 40])
+def test_a_corpus_of_the_run_is_read_at_the_runs_revision(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    splits, recipe = reviews.load(runs.load_recipe(run)), runs.load_recipe(run)
+    recipe.datasets[0] = recipe.datasets[0].model_copy(
+        update={"source": "demo/reviews", "revision": "a" * 40}
+    )
+    asked = []
+    monkeypatch.setattr(runs, "load_recipe", lambda _: recipe)
+    monkeypatch.setattr(runs, "check_exported", lambda _: None)
+    monkeypatch.setattr(reviews, "load", lambda _: splits)
+    monkeypatch.setattr(pseudo_labels.sources, "texts", lambda c: asked.append(c.revision) or [])
+    with pytest.raises(DataError, match="demo/reviews holds no text"):
+        corpus = Corpus(source="demo/reviews", revision=given)
+        pseudo_labels.write(run, corpus, tmp_path / "out.jsonl")
+    assert asked == [given or "a" * 40]
+
+
 def test_only_texts_the_run_does_not_have_are_labelled(run: Path, tmp_path: Path) -> None:
     export.export(run)
     splits = reviews.load(runs.load_recipe(run))

@@ -277,7 +277,9 @@ def pseudo_label(
         str, typer.Option(help="its split; a single file is `train`")
     ] = "unsupervised",
     text: Annotated[str, typer.Option(help="the column of the texts")] = "text",
-    revision: Annotated[str | None, typer.Option(help="of a Hub dataset")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="of a Hub dataset; else the run's, where it has the same")
+    ] = None,
 ) -> None:
     """Label texts by a run's model and a bag of n-grams, to train on; the same command resumes."""
     from train.pseudo_labels import write

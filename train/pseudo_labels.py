@@ -34,7 +34,8 @@ def write(run: Path, corpus: Corpus, out: Path) -> dict[str, Any]:
 
     Args:
         run: The run folder, with its ONNX files.
-        corpus: Where the texts come from.
+        corpus: Where the texts come from; from a Hub dataset of the run, at the run's revision
+            where it names none.
         out: The JSONL file.
 
     Returns:
@@ -51,6 +52,8 @@ def write(run: Path, corpus: Corpus, out: Path) -> dict[str, Any]:
     recipe = runs.load_recipe(run)
     splits = reviews.load(recipe)
     runs.check_split(run, "validation", splits["validation"].sha256())
+    pinned = {dataset.source: dataset.revision for dataset in recipe.datasets}
+    corpus = corpus.model_copy(update={"revision": corpus.revision or pinned.get(corpus.source)})
     held = {key for split in splits.values() for key, _ in split.keys()}
     texts, left_out = reviews.distinct(sources.texts(corpus), held)
     if not texts:
