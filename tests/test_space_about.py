@@ -195,8 +195,9 @@ def test_figures_come_from_the_results(repository: Path):
     assert facts.plots == {"Confusion matrix on test": PNG}
 
 
-def test_the_figures_of_a_run_of_record_are_found(tmp_path: Path):
-    recorded = REPOSITORY / "benchmarks/results/imdb-small-tenth.json"
+@pytest.mark.parametrize("name", ["imdb-small", "reviews-any-length"])
+def test_the_figures_of_a_run_of_record_are_found(tmp_path: Path, name: str):
+    recorded = REPOSITORY / f"benchmarks/results/{name}.json"
     shutil.copy(recorded, tmp_path / "results.json")
     facts = read(tmp_path)
     assert len(about.headline(facts)) == 3
