@@ -331,3 +331,18 @@ def test_validation_figures_are_those_of_a_caller_in_fp32(
     assert again["nll"] == pytest.approx(
         runs.load_results(run)["metrics"]["validation"]["nll"], abs=1e-6
     )
+
+
+def test_the_temperature_is_that_of_the_mixture_in_test() -> None:
+    splits = {
+        "validation": reviews.Split([""] * 4, [0] * 4, datasets=[0, 0, 1, 2]),
+        "test": reviews.Split([""] * 5, [0] * 5, datasets=[0, 0, 0, 0, 1]),
+    }
+    assert stages._as_in_test(splits).tolist() == [2, 2, 1, 0]
+    splits["test"] = reviews.Split([""], [0], datasets=[3])
+    assert stages._as_in_test(splits) is None
+    logits = np.array([[0, 2], [0, 2], [0, 1], [1, 0]], dtype=np.float32)
+    labels = np.array([1, 0, 1, 1])
+    twice = evaluation.fit_temperature(logits[[0, 0, 1, 2, 3]], labels[[0, 0, 1, 2, 3]])
+    weights = np.array([2, 1, 1, 1], dtype=np.float32)
+    assert evaluation.fit_temperature(logits, labels, weights) == pytest.approx(twice, rel=1e-3)

@@ -44,12 +44,18 @@ def predict(
     return logits
 
 
-def fit_temperature(logits: FloatArray, labels: Any) -> float:
-    """The temperature in [0.1, 10] with the lowest NLL (Guo et al. 2017, arXiv 1706.04599)."""
+def fit_temperature(logits: FloatArray, labels: Any, weights: FloatArray | None = None) -> float:
+    """The temperature in [0.1, 10] with the lowest NLL (Guo et al. 2017, arXiv 1706.04599).
+
+    Args:
+        logits: Of each review, (reviews, labels).
+        labels: The number of each review's label, (reviews,).
+        weights: How much each review counts, (reviews,); None: all the same.
+    """
 
     def nll(log_temperature: float) -> float:
         scores = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return float(-scores[np.arange(len(labels)), labels].mean())
+        return float(np.average(-scores[np.arange(len(labels)), labels], weights=weights))
 
     found = minimize_scalar(nll, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
     return float(np.exp(found.x))

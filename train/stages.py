@@ -67,7 +67,7 @@ def fit(
         pad_id = tokenizer.pad_token_id
         logits = evaluation.predict(classifier, whole["validation"], pad_id, name="validation")
         labels = whole["validation"].labels
-        temperature = evaluation.fit_temperature(logits, labels)
+        temperature = evaluation.fit_temperature(logits, labels, _as_in_test(splits))
         model.fold_temperature(classifier, temperature)
         unsure_below = weaknesses.unsure_below(logits / temperature, labels)
         classifier.config.unsure_below = unsure_below  # for whoever shows the answers
@@ -230,6 +230,17 @@ def _targets(recipe: Recipe, train: "Split") -> Any:
     targets = np.where(np.arange(labels) == numbers[:, None], sure, (1 - sure) / (labels - 1))
     smoothing = of_dataset[train.datasets or [0] * len(train)][:, None]
     return (targets * (1 - smoothing) + smoothing / labels).astype(np.float32)
+
+
+def _as_in_test(splits: "dict[str, Split]") -> Any:
+    """What each validation review counts, (rows,), that each dataset counts as it does in test."""
+    validation, test = splits["validation"].datasets, splits["test"].datasets
+    if validation is None or test is None:
+        return None
+    size = 1 + max(*validation, *test)
+    counts = [np.bincount(split, minlength=size) for split in (validation, test)]
+    found = (counts[1] / np.maximum(counts[0], 1))[validation]
+    return found if found.any() else None
 
 
 def _described(split: "Split") -> dict[str, Any]:
