@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -134,32 +133,12 @@ def test_a_corpus_of_known_texts_is_an_error(run: Path, tmp_path: Path) -> None:
         pseudo_labels.write(run, unlabelled(tmp_path, [*known]), tmp_path / "out.jsonl")
 
 
-def recipe_of(*datasets: dict[str, Any], **keys: Any) -> recipes.Recipe:
-    values = {"name": "soft", "base_model": "none", "labels": ["bad", "so so", "good"], **keys}
-    return recipes.parse({**values, "datasets": [{"source": "none"} | d for d in datasets]})
-
-
 def test_targets_are_the_probabilities_of_the_labels() -> None:
     hard = reviews.Split(["a", "b"], [1, 0])
-    assert stages._targets(recipe_of({}), hard).tolist() == [1, 0]
+    assert stages._targets(hard, 3).tolist() == [1, 0]
     soft = reviews.Split(["a", "b"], [1, 0], confidences=[0.75, 1.0])
-    assert stages._targets(recipe_of({}), soft).tolist() == [[0.125, 0.75, 0.125], [1, 0, 0]]
-    assert stages._targets(recipe_of({}), soft).dtype == np.float32
-
-
-def test_labels_are_smoothed_by_dataset() -> None:
-    train = reviews.Split(["a", "b"], [1, 0], datasets=[0, 1])
-    smooth = pytest.approx(np.array([[0.1, 0.8, 0.1], [0.6, 0.2, 0.2]]))
-    assert (
-        stages._targets(recipe_of({}, {"label_smoothing": 0.6}, label_smoothing=0.3), train)
-        == smooth
-    )
-    sharp = pytest.approx(np.array([[0, 1, 0], [0.8, 0.1, 0.1]]))
-    assert stages._targets(recipe_of({}, {"label_smoothing": 0.3}), train) == sharp
-    alone = reviews.Split(["a"], [1], confidences=[0.5])
-    assert stages._targets(recipe_of({"label_smoothing": 0.3}), alone) == pytest.approx(
-        np.array([[0.275, 0.45, 0.275]])
-    )
+    assert stages._targets(soft, 3).tolist() == [[0.125, 0.75, 0.125], [1, 0, 0]]
+    assert stages._targets(soft, 3).dtype == np.float32
 
 
 def test_a_recipe_trains_on_the_probabilities(tiny_base: Path, tmp_path: Path) -> None:

@@ -89,9 +89,6 @@ class Dataset(Source):
         description="column of the label's probability, where a model gave the label: it is "
         "trained on as such, the rest spread evenly over the other labels",
     )
-    label_smoothing: float | None = Field(
-        None, ge=0, lt=1, description="of its training labels; null: the recipe's"
-    )
     minimum: dict[str, float] = Field(
         {}, description="column -> least value; rows with less are left out"
     )

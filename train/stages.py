@@ -50,7 +50,7 @@ def fit(
     accelerator.wait_for_everyone()
     whole = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
     cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in whole.items()}
-    cut["train"] = replace(cut["train"], labels=_targets(recipe, splits["train"]))
+    cut["train"] = replace(cut["train"], labels=_targets(splits["train"], len(recipe.labels)))
     progress = loop.fit(
         classifier,
         recipe,
@@ -219,17 +219,13 @@ def _weights(recipe: Recipe, train: "Split") -> Any:
     return None if (found == 1).all() else found
 
 
-def _targets(recipe: Recipe, train: "Split") -> Any:
-    """Label numbers, (rows,); where some are unsure or smoothed, probabilities, (rows, labels)."""
-    numbers, labels = np.array(train.labels), len(recipe.labels)
-    given = [dataset.label_smoothing for dataset in recipe.datasets]
-    of_dataset = np.array([recipe.label_smoothing if s is None else s for s in given])
-    if train.confidences is None and not of_dataset.any():
+def _targets(train: "Split", labels: int) -> Any:
+    """Label numbers, (rows,); where a model gave some of them, probabilities, (rows, labels)."""
+    numbers = np.array(train.labels)
+    if train.confidences is None:
         return numbers
-    sure = np.array(train.confidences or 1.0).reshape(-1, 1)
-    targets = np.where(np.arange(labels) == numbers[:, None], sure, (1 - sure) / (labels - 1))
-    smoothing = of_dataset[train.datasets or [0] * len(train)][:, None]
-    return (targets * (1 - smoothing) + smoothing / labels).astype(np.float32)
+    sure = np.array(train.confidences, dtype=np.float32)[:, None]
+    return np.where(np.arange(labels) == numbers[:, None], sure, (1 - sure) / (labels - 1))
 
 
 def _as_in_test(splits: "dict[str, Split]") -> Any:
