@@ -6,7 +6,7 @@ A test compares README.md with what this prints, so that no figure there is type
 import json
 from typing import Any
 
-from benchmarks import RESULTS, ablations, export, serve, space, train
+from benchmarks import RESULTS, ablations, export, precision, serve, space, train
 
 TRAINING_REVIEWS, EPOCHS = 25_000, 2  # of the recipe imdb-small-plain
 RECORDS = {  # recipe -> what its training rows are
@@ -162,6 +162,7 @@ def speed_tables() -> dict[str, str]:
     return {
         "machines": machines_table(),
         "training": train.table(_load("train")),
+        "precision": precision.table(_load("precision")),
         "quality": quality_table(),
         "scoring": serve.table(_load("serve")),
         "forms": export.table(_load("export")),
