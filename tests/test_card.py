@@ -258,6 +258,29 @@ def test_model_index_names_task_dataset_revision_and_split() -> None:
         assert result.dataset_split == "test"
 
 
+def test_a_mixture_is_told_by_dataset() -> None:
+    results = results_of()
+    assert "| test reviews of |" not in render(results, REPO)
+    results["recipe"]["datasets"].append({"source": "user/sentences"})
+    for key, value in {"repo": "user/sentences", "local": False, "revision": "b" * 40}.items():
+        results["data"][key].append(value)
+    test = results["metrics"]["test"]
+    results["datasets"] = {"0": test | {"accuracy": 0.95}, "1": test | {"n": 100, "accuracy": 0.8}}
+    text = render(results, REPO)
+    assert "reviews, labelled" not in text
+    assert "IMDb reviews, " not in text
+    assert "\n\n| test reviews of | reviews | accuracy | F1 | ECE |\n" in text
+    assert "| stanfordnlp/imdb | 1,000 | 95.00% | 0.9131 | 0.0123 |\n" in text
+    assert "| user/sentences | 100 | 80.00% | 0.9131 | 0.0123 |\n\nThe test reviews were" in text
+    found = ModelCard(text).data.eval_results
+    accuracies = {
+        (result.dataset_type, result.dataset_revision): result.metric_value
+        for result in found
+        if result.metric_type == "accuracy"
+    }
+    assert accuracies == {("stanfordnlp/imdb", REVISION): 0.95, ("user/sentences", "b" * 40): 0.8}
+
+
 def test_model_index_is_what_huggingface_hub_would_write() -> None:
     text = render(results_of(), REPO)
     written = ModelCard(text).data.to_dict()["model-index"]

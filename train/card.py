@@ -92,7 +92,10 @@ def render(results: dict[str, Any], repo_id: str, template: Path = TEMPLATE) -> 
 
 def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str, Any]:
     binary = len(recipe.labels) == 2
-    on_imdb = any(d.source == "stanfordnlp/imdb" for d in recipe.datasets)
+    on_imdb = [d.source == "stanfordnlp/imdb" for d in recipe.datasets]
+    only_imdb = any(on_imdb) and all(
+        imdb or dataset.confidence for imdb, dataset in zip(on_imdb, recipe.datasets, strict=True)
+    )
     origin = _origin(results, recipe)
     base = origin["base_model"]
     return {
@@ -102,7 +105,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "labels": [label.replace("|", "\\|") for label in recipe.labels],
         "has_pairs": recipe.has_pairs,
         "grouped": any(d.group for d in recipe.datasets),
-        "subject": "IMDb reviews" if on_imdb else "reviews",
+        "subject": "IMDb reviews" if only_imdb else "reviews",
         "base_link": f"`{Path(base).name}`"
         if origin["base_is_local"]
         else f"[{base}](https://huggingface.co/{base})",
@@ -110,6 +113,9 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "runs_before": origin["runs"],
         "test": results["metrics"]["test"],
         "validation": results["metrics"]["validation"],
+        "tested": [
+            (shown(*_sources(results)[number]), found) for number, found in _tested(results)
+        ],
         "slices": results["slices"],
         "weaknesses": results.get("weaknesses"),
         "splits": results["data"]["splits"],
@@ -128,7 +134,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "f1_meaning": f"F1, precision and recall are those of `{recipe.labels[1]}`."
         if binary
         else "F1, precision and recall are means over the labels, weighted by their reviews.",
-        "citations": [IMDB_CITATION] if on_imdb else [],
+        "citations": [IMDB_CITATION] if any(on_imdb) else [],
         "percent": lambda share: f"{100 * share:.2f}%",
         "figure": _figure,
         "left_out": lambda reasons: (
@@ -152,26 +158,32 @@ def _origin(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 
 def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
-    """The model-index that the Hub shows; the first dataset names the whole test set."""
+    """The model-index that the Hub shows, of each dataset that the test reviews come from."""
     from huggingface_hub import EvalResult
 
-    test = results["metrics"]["test"]
-    source, local = _sources(results)[0]
+    names = [shown(source, local) for source, local in _sources(results)]
     return [
         EvalResult(
             task_type="text-classification",
             task_name="Sentiment analysis",
-            dataset_type=shown(source, local),
-            dataset_name=shown(source, local),
-            dataset_split=recipe.datasets[0].test or "test",
-            dataset_revision=results["data"]["revision"][0],
+            dataset_type=names[number],
+            dataset_name=names[number],
+            dataset_split=recipe.datasets[number].test or "test",
+            dataset_revision=results["data"]["revision"][number],
             metric_type=key,
             metric_name=METRIC_NAMES[key],
             metric_value=round(test[key], 6),
         )
+        for number, test in _tested(results)
         for key in ["accuracy", "f1", "precision", "recall", "roc_auc"]
         if test[key] is not None
     ]
+
+
+def _tested(results: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    """Each dataset with test reviews, by its number in the recipe, and its figures."""
+    by_dataset = results.get("datasets") or {"0": results["metrics"]["test"]}
+    return [(int(number), found) for number, found in by_dataset.items()]
 
 
 def _figure(key: str, value: Any) -> str:
