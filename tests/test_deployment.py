@@ -34,11 +34,13 @@ page.launch()
 SLEEPER = "import time\nprint('waking up', flush=True)\ntime.sleep(600)\n"
 # Deploys a folder and waits for it: FOLDER SPACE HARDWARE SECONDS [FAULTS.JSON FAULT].
 DEPLOY = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 from train import deployment, hub, visitor
 from train.errors import TrainError
 
+# As in a terminal, also where a shell has started the tests in the background, without Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder, space, hardware, seconds, *fault = sys.argv[1:]
 deployment.SPACE = Path(folder)
 visitor.CALL_ATTEMPTS = 1
