@@ -7,7 +7,6 @@ In: a run folder and nothing, or a file with `text` and `label`. Out: a table an
     python -m benchmarks.export [--model RUN] [--data FILE] [--out FOLDER]
 """
 
-import argparse
 import tempfile
 import time
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import REPOSITORY, machine, reviews, save
+from benchmarks import REPOSITORY, machine, parser_of, reviews, save
 
 # Name -> operators to quantize, and options of onnxruntime's quantize_dynamic.
 SCHEMES: dict[str, tuple[list[str], dict[str, Any]]] = {
@@ -32,11 +31,9 @@ CALIBRATION = 48  # reviews
 
 def main() -> None:
     """Make every form, run it, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
-    parser.add_argument("--data", help="CSV, TSV, JSONL or Parquet with `text` and `label`")
     parser.add_argument("--reviews", type=int, default=200)
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
     given = parser.parse_args()
     from train import model
     from train.reviews import Split

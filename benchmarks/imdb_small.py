@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import REPOSITORY, RESULTS
-from benchmarks.record import seed, sets, train_command
-from train import quickstart, recipe, runs
+from benchmarks.record import hub_with, sets, train_command
+from train import recipe, runs
 
 TO = "demo/imdb-small-2k"
 # A twelfth of the reviews wants smaller and gentler updates; what the recipe's own numbers gave
@@ -35,10 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = recipe.load("imdb-small-plain")
     most = str(arguments.reviews)
-    with quickstart.local_hub() as endpoint, tempfile.TemporaryDirectory() as scratch:
-        seed(endpoint, chosen.datasets[0], arguments.imdb, ["train", "test"])
-        quickstart.seed_base(endpoint, chosen)
-        client = quickstart.client_environment(endpoint)
+    with hub_with(chosen, arguments.imdb) as client, tempfile.TemporaryDirectory() as scratch:
         sizes = [f"max_train={most}", f"max_test={most}", f"max_validation={int(most) // 4}"]
         settings = [
             "name=imdb-small-2k",

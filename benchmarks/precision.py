@@ -7,23 +7,20 @@ in turn. In: nothing, or a file with `text` and `label`. Out: a table and `preci
     python -m benchmarks.precision [--data FILE] [--test ROWS] [--out FOLDER]
 """
 
-import argparse
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import REPOSITORY, machine, reviews, save, train
+from benchmarks import machine, parser_of, reviews, save, train
 
 
 def main() -> None:
     """Run all precisions in turn, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", help="CSV, TSV, JSONL or Parquet with `text` and `label`")
+    parser = parser_of(__doc__)
     parser.add_argument("--reviews", type=int, default=96, help="to train on, each once")
     parser.add_argument("--rounds", type=int, default=3, help="of each precision")
     parser.add_argument("--test", type=int, default=0, help="reviews to compare accuracy on")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
     given = parser.parse_args()
     texts, labels = reviews.load(given.data, given.reviews + given.test)
     described = machine.describe()

@@ -70,11 +70,13 @@ def main() -> None:
 
 
 @contextmanager
-def hub_with(chosen: recipe.Recipe, imdb: Path, sst5: Path | None = None) -> Iterator[Client]:
-    """A local Hub that holds what the recipe names; the environment of its clients."""
+def hub_with(
+    chosen: recipe.Recipe, imdb: Path | None = None, sst5: Path | None = None
+) -> Iterator[Client]:
+    """A local Hub that holds what of the recipe is at hand; the environment of its clients."""
     with quickstart.local_hub() as endpoint:
         for dataset in chosen.datasets:
-            if dataset.source == "stanfordnlp/imdb":
+            if dataset.source == "stanfordnlp/imdb" and imdb:
                 seed(endpoint, dataset, imdb, ["train", "test", "unsupervised"])
             elif dataset.source == "SetFit/sst5" and sst5:
                 seed(endpoint, dataset, sst5, list(SST5))

@@ -7,7 +7,6 @@ and a JSON file that begins with the ratios.
     python -m benchmarks.serve [--model RUN] [--data FILE] [--out FOLDER]
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import REPOSITORY, machine, plots, reviews, save
+from benchmarks import REPOSITORY, machine, parser_of, plots, reviews, save
 
 OURS = "ours, int8"
 PIPELINE_1, PIPELINE_32 = "pipeline(), batch 1", "pipeline(), batch 32"
@@ -40,12 +39,10 @@ AT_ONCE = [1, 2, 4, 8, 16, 32, 64]
 
 def main() -> None:
     """Run all contestants, print, draw, write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
-    parser.add_argument("--data", help="CSV, TSV, JSONL or Parquet with `text` and `label`")
     parser.add_argument("--reviews", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=4, help="parts that the reviews come in")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
     given = parser.parse_args()
     for name in ["model.onnx", "model_quantized.onnx"]:
         if not (given.model / "onnx" / name).is_file():

@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 
 from benchmarks import RESULTS
-from benchmarks.record import SST5, seed, sets, train_command
-from train import quickstart, recipe
+from benchmarks.record import hub_with, sets, train_command
+from train import recipe
 
 
 def main() -> None:
@@ -21,12 +21,10 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", metavar="NAME")
     parser.add_argument("--sst5", type=Path, required=True, help="folder of the Parquet files")
     given = parser.parse_args()
-    mixture = recipe.load("reviews-any-length").datasets
-    sst5 = next(dataset for dataset in mixture if dataset.source == "SetFit/sst5")
+    mixture = recipe.load("reviews-any-length")
+    sst5 = next(dataset for dataset in mixture.datasets if dataset.source == "SetFit/sst5")
     settings = sets([f"revision={sst5.revision}", f"label_map={json.dumps(sst5.label_map)}"])
-    with quickstart.local_hub() as endpoint:
-        seed(endpoint, sst5, given.sst5, list(SST5))
-        client = quickstart.client_environment(endpoint)
+    with hub_with(mixture, sst5=given.sst5) as client:
         for name in given.runs:
             command = ("evaluate", f"runs/{name}", "--dataset")
             out = str(RESULTS / f"sst5-{name}.json")

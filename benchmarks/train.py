@@ -7,7 +7,6 @@ table, a plot, and a JSON file that begins with the ratios.
     python -m benchmarks.train [--data FILE] [--out FOLDER]
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -18,7 +17,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from benchmarks import REPOSITORY, machine, plots, reviews, save
+from benchmarks import REPOSITORY, machine, parser_of, plots, reviews, save
 
 OURS, BEST, DEFAULT = "ours", "trainer best", "trainer default"
 # What is ours, switched off one at a time; and what was tried and not taken, switched on.
@@ -40,14 +39,12 @@ LENGTHS = [64, 128, 256, 512, 1024, 2048]
 
 def main() -> None:
     """Run all contestants, print, draw, write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", help="CSV, TSV, JSONL or Parquet with `text` and `label`")
+    parser = parser_of(__doc__)
     parser.add_argument("--reviews", type=int, default=192, help="to train on, each once")
     parser.add_argument("--rounds", type=int, default=3, help="of ours and of Trainer's best")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--test", type=int, default=0, help="reviews to compare accuracy on")
     parser.add_argument("--seeds", type=int, default=1, help="where accuracy is compared")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
     given = parser.parse_args()
     texts, labels = reviews.load(given.data, given.reviews + given.test)
     described = machine.describe()

@@ -98,6 +98,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
     )
     origin = _origin(results, recipe)
     base = origin["base_model"]
+    names = _names(results)
     return {
         "repo_id": repo_id,
         "title": repo_id.split("/")[-1],
@@ -113,16 +114,14 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "runs_before": origin["runs"],
         "test": results["metrics"]["test"],
         "validation": results["metrics"]["validation"],
-        "tested": [
-            (shown(*_sources(results)[number]), found) for number, found in _tested(results)
-        ],
+        "tested": [(names[number], found) for number, found in _tested(results)],
         "slices": results["slices"],
         "weaknesses": results.get("weaknesses"),
         "splits": results["data"]["splits"],
         "sources": [
-            (shown(source, local), revision, bool(dataset.confidence))
-            for (source, local), revision, dataset in zip(
-                _sources(results), results["data"]["revision"], recipe.datasets, strict=True
+            (name, revision, bool(dataset.confidence))
+            for name, revision, dataset in zip(
+                names, results["data"]["revision"], recipe.datasets, strict=True
             )
         ],
         "pseudo_labelled": any(dataset.confidence for dataset in recipe.datasets),
@@ -161,7 +160,7 @@ def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
     """The model-index that the Hub shows, of each dataset that the test reviews come from."""
     from huggingface_hub import EvalResult
 
-    names = [shown(source, local) for source, local in _sources(results)]
+    names = _names(results)
     return [
         EvalResult(
             task_type="text-classification",
@@ -202,6 +201,11 @@ def _duration(seconds: float) -> str:
 def _sources(results: dict[str, Any]) -> list[tuple[str, bool]]:
     """Each dataset, and whether it was a file or folder of the trainer's."""
     return list(zip(results["data"]["repo"], results["data"]["local"], strict=True))
+
+
+def _names(results: dict[str, Any]) -> list[str]:
+    """Each dataset, as the card shows it."""
+    return [shown(source, local) for source, local in _sources(results)]
 
 
 def _tidy(body: str) -> str:

@@ -1049,7 +1049,7 @@ def fill(template: str, words: str, label: str, chance: random.Random) -> str:
         chosen = chance.choice(CLAUSES[match[1]])
         return chosen if match[2] == "=" else chosen.translate(str.maketrans("=!", "!="))
 
-    text = re.sub(r"\{(claim|denial|verdict)([=!])\}", clause, template)
+    text = re.sub(rf"\{{({'|'.join(CLAUSES)})([=!])\}}", clause, template)
     text = re.sub(r"\[(.*?)\|(.*?)\]", lambda m: m[1 + side], text)
     text = re.sub(r"<(.*?)>", lambda m: chance.choice(m[1].split("|")), text)
     text = re.sub(r"\{([\w']+)([=!]?)\}", word, text)
@@ -1071,12 +1071,11 @@ def _dress(text: str, split: str, label: str, chance: random.Random) -> str:
     if chance.random() < 0.35:
         text = f"{chance.choice(OPENERS[split].split('|'))} {text}"
     end = chance.choices([".", "!", "...", ""], [75, 10, 5, 10])[0]
-    end = "" if text[-1] in ".?!" else end
+    ended = text[-1] in ".?!"
     if chance.random() < 0.15:
-        text += (
-            f"{end or '.' * (text[-1] not in '.?!')} {chance.choice(WORDS[split][label]['closer'])}"
-        )
-    else:
+        closer = chance.choice(WORDS[split][label]["closer"])
+        text += f" {closer}" if ended else f"{end or '.'} {closer}"
+    elif not ended:
         text += end
     text = re.sub(r"(^|[.?!] )([a-z])", lambda m: m[1] + m[2].upper(), text)
     style = chance.choices(["short", "long", "bare", "curly"], [50, 27, 13, 10])[0]
