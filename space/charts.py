@@ -12,7 +12,7 @@ from typing import Any
 import altair
 import numpy.typing as npt
 import pandas
-from figures import Period, Share
+from figures import Period
 
 FOR, AGAINST = "#2f7fc8", "#c8661c"
 # Told apart by colour-blind people, the first two as on the rest of the page. Source: M. Okabe and
@@ -81,7 +81,7 @@ def titles(rows: pandas.DataFrame, label: str = "positive", most: int = 20) -> a
         y=altair.Y(
             "title:N", title=None, sort=shown["title"].tolist(), axis=altair.Axis(labelLimit=130)
         ),
-        tooltip=[altair.Tooltip("title:N", title="Title"), *_share_tips("share"), _count()],
+        tooltip=[altair.Tooltip("title:N", title="Title"), *_share_tips(), _count()],
     )
     rules = base.mark_rule(strokeWidth=6, opacity=0.35, color=FOR).encode(
         x=_percent("low", f"{what}, with 95% interval"), x2="high:Q"
@@ -126,36 +126,6 @@ def confusion(matrix: npt.ArrayLike, labels: Sequence[str]) -> altair.LayerChart
     return _finished(altair.layer(tiles, numbers), "Labels given by verdicts", height={"step": 56})
 
 
-def shares(found: Mapping[str, Share]) -> altair.LayerChart:
-    """A bar for each label's share of the reviews, with its interval.
-
-    Args:
-        found: From `figures.shares`.
-    """
-    rows = [{"label": label, **share._asdict()} for label, share in found.items()]
-    colours = [AGAINST, FOR] if len(found) == 2 else PALETTE
-    base = altair.Chart(_data(pandas.DataFrame(rows))).encode(
-        y=altair.Y("label:N", title=None, sort=list(found)),
-        tooltip=[
-            altair.Tooltip("label:N", title="Verdict"),
-            *_share_tips("value"),
-            altair.Tooltip("n:Q", title="of reviews", format=","),
-        ],
-    )
-    bars = base.mark_bar().encode(
-        x=_percent("value", "Reviews with this verdict, with 95% interval"),
-        color=altair.Color(
-            "label:N", legend=None, scale=altair.Scale(domain=list(found), range=colours)
-        ),
-    )
-    # Dark within light, to be seen on the bar, on white and on black.
-    light, dark = (
-        base.mark_rule(strokeWidth=width, color=colour).encode(x="low:Q", x2="high:Q")
-        for width, colour in [(5, "white"), (2, INK)]
-    )
-    return _finished(altair.layer(bars, light, dark), "Share of each verdict", height={"step": 32})
-
-
 def save(charts: Mapping[str, altair.LayerChart], path: Path) -> None:
     """Write a zip with each chart as PNG, at twice its size, and as SVG, on white.
 
@@ -182,7 +152,7 @@ def _lines(spans: pandas.DataFrame, x: altair.X, what: str, period: Period) -> a
     base = altair.Chart(_data(spans)).encode(
         x=x,
         color=altair.Color("title:N", scale=scale, legend=legend if many else None),
-        tooltip=[*([title] if many else []), _when(period), *_share_tips("share"), _count()],
+        tooltip=[*([title] if many else []), _when(period), *_share_tips(), _count()],
     )
     y = altair.Y(
         "share:Q",
@@ -259,9 +229,9 @@ def _count() -> altair.Tooltip:
     return altair.Tooltip("n:Q", title="Reviews", format=",")
 
 
-def _share_tips(value: str) -> list[altair.Tooltip]:
+def _share_tips() -> list[altair.Tooltip]:
     return [
-        altair.Tooltip(f"{value}:Q", title="Share", format=".1%"),
+        altair.Tooltip("share:Q", title="Share", format=".1%"),
         altair.Tooltip("low:Q", title="at least (95%)", format=".1%"),
         altair.Tooltip("high:Q", title="at most (95%)", format=".1%"),
     ]

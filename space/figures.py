@@ -60,25 +60,10 @@ def share(positive: int, n: int) -> Share:
     return Share(positive / n if n else np.nan, float(low), float(high), n)
 
 
-def shares(verdicts: pandas.Series, labels: Sequence[str]) -> dict[str, Share]:
-    """The share of each label among the rows that have a verdict."""
-    counts = verdicts.value_counts()
-    n = int(sum(counts.get(label, 0) for label in labels))
-    return {label: share(int(counts.get(label, 0)), n) for label in labels}
-
-
 def positives(verdicts: pandas.Series, label: str) -> pandas.Series:
     """1.0 where a verdict is the label, 0.0 where it is another, NaN where there is none."""
     found = (verdicts == label).astype("float64")
     return found.where(verdicts.notna() & (verdicts != ""))
-
-
-def period_for(dates: pandas.Series) -> Period:
-    """The period that gives a chart neither three points nor three hundred."""
-    span = dates.max() - dates.min()
-    if pandas.isna(span) or span.days <= 60:
-        return "day"
-    return "week" if span.days <= 550 else "month"
 
 
 def over_time(

@@ -50,8 +50,6 @@ CHARTS = {
     "titles": charts.titles(ranking(30)),
     "confusion": charts.confusion([[40, 3], [7, 1250]], LABELS),
     "confusion_of_nothing": charts.confusion(np.zeros((3, 3), int), ["a.b", "c[0]", "d'e"]),
-    "shares": charts.shares({label: figures.share(5, 8) for label in LABELS}),
-    "shares_of_nothing": charts.shares({label: figures.share(0, 0) for label in LABELS}),
 }
 
 
@@ -120,12 +118,6 @@ def test_each_title_has_a_line_and_a_place_in_the_legend() -> None:
     assert "Salt" not in words(drawn(CHARTS["audience"], VERSIONS[0]))
     svg = drawn(CHARTS["audience_of_titles"], VERSIONS[0])
     assert "<script" not in svg and all(colour in svg for colour in charts.PALETTE[:3])
-
-
-def test_shares_of_nothing_are_null() -> None:
-    assert {row["value"] for row in data(CHARTS["shares_of_nothing"])} == {None}
-    text = words(drawn(CHARTS["shares"], VERSIONS[0]))
-    assert {"NEGATIVE", "POSITIVE", "Reviews with this verdict, with 95% interval"} <= set(text)
 
 
 def test_titles_stay_in_order_and_are_few() -> None:

@@ -43,13 +43,6 @@ def test_nothing_has_no_share() -> None:
             figures.share(positive, n)
 
 
-def test_shares_are_of_what_was_scored() -> None:
-    found = figures.shares(column("POSITIVE", "", "NEGATIVE", "POSITIVE", ""), LABELS)
-    assert list(found) == LABELS
-    assert found["POSITIVE"] == figures.share(2, 3) and found["NEGATIVE"] == figures.share(1, 3)
-    assert figures.shares(column("", ""), LABELS)["POSITIVE"].n == 0
-
-
 def test_rows_without_a_verdict_are_neither() -> None:
     found = figures.positives(column("POSITIVE", "", "NEGATIVE", None), "POSITIVE")
     assert found.tolist() == pytest.approx([1, np.nan, 0, np.nan], nan_ok=True)
@@ -95,15 +88,6 @@ def test_nothing_over_time_is_an_empty_frame() -> None:
         assert len(found) == 0 and "period_start" in found
     with pytest.raises(ValueError, match="period must be day, week or month, got 'year'"):
         figures.over_time(dated("2024-01-01"), column(True), "year")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("last", "period"),
-    [("2024-01-01", "day"), ("2024-02-20", "day"), ("2024-09-01", "week"), ("2026-01-01", "month")],
-)
-def test_picks_a_period_that_can_be_seen(last: str, period: str) -> None:
-    assert figures.period_for(dated("2024-01-01", None, last)) == period
-    assert figures.period_for(dated(None)) == "day"
 
 
 def test_one_lone_praise_leads_no_ranking() -> None:
