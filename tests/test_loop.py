@@ -162,7 +162,7 @@ def test_passes_change_nothing_but_memory(base: str, tmp_path: Path, pass_tokens
         torch.testing.assert_close(split[name], weights, rtol=0, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("options", [{}, {"average_decay": 0.9, "consistency": 1.0}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"consistency": 1.0}], ids=str)
 def test_resumed_run_ends_bit_for_bit_like_one_never_stopped(
     base: str, tmp_path: Path, options: dict[str, Any]
 ) -> None:
@@ -268,27 +268,6 @@ def test_rows_come_as_often_as_their_weights_say(base: str) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(plan, again, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert"])
-def test_layers_learn_the_slower_the_lower_they_are(kind: str) -> None:
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    config = AutoConfig.for_model(kind, vocab_size=20, max_position_embeddings=16)
-    config.update({"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2})
-    classifier = AutoModelForSequenceClassification.from_config(config)
-    recipe = recipe_for("none", learning_rate=1e-3, head_learning_rate=1e-2, layer_decay=0.5)
-    groups = loop.parameter_groups(classifier, recipe)
-    peaks = {id(p): group["peak"] for group in groups for p in group["params"]}
-    for name, parameter in classifier.named_parameters():
-        peak = peaks[id(parameter)]
-        if "embeddings" in name:
-            assert peak == pytest.approx(1e-3 / 8), name
-        elif ".layer." in name:
-            layer = int(name.split(".layer.")[1][0])
-            assert peak == pytest.approx(1e-3 / 2 ** (2 - layer)), name
-        else:
-            assert peak in {1e-3, 1e-2}, name
-
-
 def losses_of(recipe: Recipe, training: bool) -> list[float]:
     """What the objective says of two reviews whose logits depend on how often it asks."""
 
@@ -328,31 +307,6 @@ def test_consistency_and_smoothing_as_computed_by_hand() -> None:
     assert losses_of(smooth, True) == pytest.approx(expected)
     for recipe in (both, smooth):  # what validation says is comparable
         assert losses_of(recipe, False) == pytest.approx([entropy(1), entropy(-2)])
-
-
-def test_averaged_weights_are_validated_and_kept(base: str, tmp_path: Path) -> None:
-    recipe = recipe_for(base, average_decay=0.8, epochs=2)
-    averaged, progress = fit(recipe, tmp_path / "averaged")
-    plain, _ = fit(recipe_for(base, epochs=2), tmp_path / "plain")
-    assert not equal(averaged, plain)
-    logits = torch.from_numpy(evaluation.predict(averaged, VALIDATION, 0))
-    loss = nn.functional.cross_entropy(logits, torch.from_numpy(VALIDATION.labels))
-    assert float(loss) == pytest.approx(progress.best_loss, abs=1e-5)
-
-
-def test_an_average_follows_its_weights() -> None:
-    layer = nn.Linear(1, 1, bias=False)
-    nn.init.zeros_(layer.weight)
-    average = loop.Average(layer, 0.9)
-    expected = 0.0
-    for step in range(1, 40):
-        layer.weight.data.fill_(float(step))
-        average.update(step)
-        decay = min(0.9, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * step
-    with average.in_place():
-        assert float(layer.weight.detach()) == pytest.approx(expected, rel=1e-5)
-    assert float(layer.weight.detach()) == 39
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])

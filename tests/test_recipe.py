@@ -53,6 +53,13 @@ def test_unknown_key_suggests_the_nearest(changes: dict[str, Any], said: str) ->
     assert f"unknown key {said}" in str(caught.value)
 
 
+@pytest.mark.parametrize("key", sorted(recipes.RETIRED))
+def test_options_that_are_gone_are_known_still(key: str) -> None:
+    assert parse(**{key: recipes.RETIRED[key]}) == parse()  # a recipe saved when it was there
+    with pytest.raises(RecipeError, match=f"{key} is gone: it did not pay"):
+        parse(**{key: 0.5})
+
+
 def test_unknown_key_like_no_other_suggests_nothing() -> None:
     with pytest.raises(RecipeError) as caught:
         parse(zzz=1)

@@ -37,10 +37,8 @@ HYPERPARAMETERS = [
     "max_grad_norm",
     "dropout",
     "attention_dropout",
-    "layer_decay",
     "label_smoothing",
     "consistency",
-    "average_decay",
     "early_stopping_patience",
     "seed",
 ]

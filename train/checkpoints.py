@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from train.errors import RunError
 
-FOLDER, AVERAGE = "checkpoints", "average.safetensors"
+FOLDER = "checkpoints"
 
 
 @dataclass
@@ -35,15 +35,8 @@ class Progress:
     )
 
 
-def save(
-    folder: Path,
-    model: Any,
-    optimizer: Any,
-    scaler: Any,
-    progress: Progress,
-    means: dict[str, torch.Tensor] | None = None,
-) -> Path:
-    """Write `checkpoints/step-N`, then remove the ones before it; `means` are averaged weights."""
+def save(folder: Path, model: Any, optimizer: Any, scaler: Any, progress: Progress) -> Path:
+    """Write `checkpoints/step-N`, then remove the ones before it."""
     final = folder / FOLDER / f"step-{progress.step:08d}"
     draft = final.with_suffix(".part")
     shutil.rmtree(draft, ignore_errors=True)
@@ -53,8 +46,6 @@ def save(
         state = optimizer.state_dict()["state"]
         moments = {f"{i}.{k}": v.cpu() for i, entry in state.items() for k, v in entry.items()}
         save_file(moments, draft / "optimizer.safetensors")
-        if means:
-            save_file({k: v.cpu().contiguous() for k, v in means.items()}, draft / AVERAGE)
         scale = scaler.state_dict() if scaler is not None else {}
         text = json.dumps({"progress": asdict(progress), "scaler": scale})
         (draft / "progress.json").write_text(text, encoding="utf-8")
@@ -69,23 +60,14 @@ def save(
     return final
 
 
-def load(
-    checkpoint: Path,
-    model: Any,
-    optimizer: Any,
-    scaler: Any,
-    means: dict[str, torch.Tensor] | None = None,
-) -> Progress:
-    """Put a checkpoint's state into model, optimizer, loss scaler and averaged weights.
+def load(checkpoint: Path, model: Any, optimizer: Any, scaler: Any) -> Progress:
+    """Put a checkpoint's state into model, optimizer and loss scaler.
 
     Raises:
         RunError: A file is missing or damaged.
     """
     try:
         load_weights(checkpoint / "model.safetensors", model)
-        if means:
-            for name, mean in load_file(checkpoint / AVERAGE).items():
-                means[name].copy_(mean)
         moments = load_file(checkpoint / "optimizer.safetensors")
         kept = json.loads((checkpoint / "progress.json").read_text(encoding="utf-8"))
     except Exception as error:

@@ -5,10 +5,9 @@ checkpoints from which a stopped run goes on as if it had never stopped.
 """
 
 import math
-import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,7 +74,6 @@ class Run:
     objective: Objective
     plan: list[IntArray]  # rows of each update, over all epochs
     epoch_ends: list[int]  # updates done at the end of each epoch
-    average: "Average | None" = None
 
     @cached_property
     def pass_tokens(self) -> int:
@@ -84,48 +82,10 @@ class Run:
         usual = cpu.PASS_TOKENS if device == "cpu" else self.recipe.batch_tokens
         return self.recipe.pass_tokens or usual
 
-    @property
-    def means(self) -> dict[str, torch.Tensor]:
-        """The averaged weights; empty without an average."""
-        return self.average.means if self.average else {}
-
     @cached_property
     def reviews_per_update(self) -> float:
         """The mean, by which the losses of every update are divided."""
         return sum(len(rows) for rows in self.plan) / max(1, len(self.plan))
-
-
-class Average:
-    """A moving average of a model's weights, which are validated and kept in their place.
-
-    At the nth update the decay is at most (1 + n) / (10 + n), so that the start fades soon.
-    """
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.weights = dict(model.named_parameters())
-        self.means = {name: p.detach().clone() for name, p in self.weights.items()}
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take in the weights after update `step`."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        weights: Any = [self.weights[name] for name in self.means]
-        torch._foreach_lerp_(list(self.means.values()), weights, 1 - decay)
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """While entered, the model has the means as its weights."""
-        self._swap()
-        try:
-            yield
-        finally:
-            self._swap()
-
-    def _swap(self) -> None:
-        for name, mean in self.means.items():
-            weight = self.weights[name]
-            weight.data, self.means[name] = mean, weight.data
 
 
 def fit(
@@ -173,11 +133,9 @@ def fit(
         recipe, accelerator, prepared, optimizer, train, validation, pad_id,
         objective or classification(recipe), plan, epoch_ends,
     )  # fmt: skip
-    if recipe.average_decay:
-        run.average = Average(model, recipe.average_decay)
     progress = Progress()
     if resume and (last := checkpoints.newest(folder)):
-        progress = checkpoints.load(last, model, optimizer, accelerator.scaler, run.means)
+        progress = checkpoints.load(last, model, optimizer, accelerator.scaler)
         tqdm.write(f"resuming from update {progress.step} of {len(plan)} ({last})")
     save = _Saver(run, model, folder, progress, after_checkpoint)
     _train(run, progress, save)
@@ -208,29 +166,17 @@ def _drawn(weights: Any, seed: tuple[int, ...]) -> IntArray:
 
 
 def parameter_groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
-    """Parameters by peak learning rate (layer, head) and weight decay (none on biases, norms)."""
+    """Parameters by peak learning rate (body, head) and weight decay (none on biases, norms)."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    names = [name for name, _ in model.named_parameters()]
-    layers = 1 + max((layer for name in names if (layer := _layer(name)) is not None), default=-1)
     for name, parameter in model.named_parameters():
         body = name.startswith(f"{model.base_model_prefix}.")
         peak = recipe.learning_rate if body else recipe.head_learning_rate or recipe.learning_rate
-        layer = _layer(name)
-        if body and layer is not None:
-            peak *= recipe.layer_decay ** (layers - 1 - layer)
         decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((peak, decay), []).append(parameter)
     return [
         {"params": found, "lr": peak, "peak": peak, "weight_decay": decay}
         for (peak, decay), found in groups.items()
     ]
-
-
-def _layer(name: str) -> int | None:
-    """The number of a parameter's layer, -1 for embeddings, None for what is above all layers."""
-    if found := re.search(r"\.layer\.(\d+)\.", name):
-        return int(found[1])
-    return -1 if "embeddings." in name else None
 
 
 def learning_rate_factor(step: int, total: int, recipe: Recipe) -> float:
@@ -297,7 +243,6 @@ class _Saver:
                 self.run.optimizer,
                 self.run.accelerator.scaler,
                 self.progress,
-                self.run.means,
             )
             if self.after:
                 self.after(saved)
@@ -328,8 +273,6 @@ def _train(run: Run, progress: Progress, save: _Saver) -> None:
             loss_sum += _update(run, step)
             reviews += len(run.plan[step])
             progress.step += 1
-            if run.average:
-                run.average.update(progress.step)
             progress.tokens += int(run.train.lengths[run.plan[step]].sum())
             progress.seconds = seconds_before + time.perf_counter() - started
             bar.update()
@@ -341,8 +284,7 @@ def _train(run: Run, progress: Progress, save: _Saver) -> None:
                 loss_sum.zero_()
                 reviews = 0
             if evaluating:
-                with run.average.in_place() if run.average else nullcontext():
-                    _validate(run, progress, save, bar)
+                _validate(run, progress, save, bar)
             if saving or (evaluating and not progress.stopped):
                 save.checkpoint()
             if stopping and progress.step < total:

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from train.errors import RecipeError
 
 RECIPES = Path(__file__).parent / "recipes"
+# Options that did not pay (README, Results) and are gone -> the value that saved recipes may have.
+RETIRED = {"layer_decay": 1.0, "average_decay": 0.0}
 FILES = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".parquet": "parquet"}  # -> builder
 
 Count = Annotated[int, Field(ge=1)]
@@ -190,9 +192,6 @@ class Recipe(Section):
     head_learning_rate: LearningRate | None = Field(
         None, description="peak for the classifier, usually 1 to 10 times learning_rate"
     )
-    layer_decay: float = Field(
-        1.0, gt=0, le=1, description="learning rate of a layer as a share of that of the one above"
-    )
     weight_decay: float = Field(0.01, ge=0, lt=1, description="of AdamW; not on biases and norms")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="after warm-up")
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="share of updates that warm up")
@@ -202,15 +201,19 @@ class Recipe(Section):
     consistency: float = Field(
         0.0, ge=0, description="R-Drop: weight of the divergence of two passes of each review"
     )
-    average_decay: float = Field(
-        0.0, ge=0, lt=1, description="of a moving average of the weights over updates; 0: none"
-    )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     evaluations_per_epoch: Count = Field(1, description="validations, evenly spread over an epoch")
     early_stopping_patience: Count | None = Field(
         None, description="stop after so many validations without a lower loss"
     )
     checkpoint_every: Count = Field(200, description="updates between checkpoints")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {k: v for k, v in values.items() if k not in RETIRED or v != RETIRED[k]}
 
     @field_validator("labels")
     @classmethod
@@ -339,6 +342,8 @@ def _explain(detail: Any) -> str:
     inside = {"datasets": Dataset, "corpora": Corpus, "adaptation": Adaptation}
     section = next((kind for name, kind in inside.items() if name in sections), Recipe)
     where = ".".join(str(part) for part in detail["loc"]) or "recipe"
+    if detail["type"] == "extra_forbidden" and leaf in RETIRED:
+        return f"{where} is gone: it did not pay — leave it out, or set it to {RETIRED[leaf]}"
     if detail["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(leaf), section.model_fields, n=1)
         return f"unknown key {where!r}" + (f" — did you mean {close[0]!r}?" if close else "")
