@@ -60,6 +60,7 @@ def main() -> None:
                 continue
             base = quickstart.base_folder() if name == PLAIN else adapted
             rows[name] = _run(client, name, base, given.reviews)
+            rows = {name: rows[name] for name in [*VARIANTS, *rows] if name in rows}
             save(file, {"work": work, "machine": described, "rows": rows})
     print(table({"rows": rows}))
 
