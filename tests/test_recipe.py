@@ -58,6 +58,8 @@ def test_options_that_are_gone_are_known_still(key: str) -> None:
     assert parse(**{key: recipes.RETIRED[key]}) == parse()  # a recipe saved when it was there
     with pytest.raises(RecipeError, match=f"{key} is gone: it did not pay"):
         parse(**{key: 0.5})
+    with pytest.raises(RecipeError, match=f"unknown key 'datasets.0.{key}'"):  # never was there
+        parse(**dataset(**{key: recipes.RETIRED[key]}))
 
 
 def test_unknown_key_like_no_other_suggests_nothing() -> None:

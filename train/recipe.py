@@ -342,9 +342,9 @@ def _explain(detail: Any) -> str:
     inside = {"datasets": Dataset, "corpora": Corpus, "adaptation": Adaptation}
     section = next((kind for name, kind in inside.items() if name in sections), Recipe)
     where = ".".join(str(part) for part in detail["loc"]) or "recipe"
-    if detail["type"] == "extra_forbidden" and leaf in RETIRED:
-        return f"{where} is gone: it did not pay — leave it out, or set it to {RETIRED[leaf]}"
     if detail["type"] == "extra_forbidden":
+        if where in RETIRED:
+            return f"{where} is gone: it did not pay — leave it out, or set it to {RETIRED[where]}"
         close = difflib.get_close_matches(str(leaf), section.model_fields, n=1)
         return f"unknown key {where!r}" + (f" — did you mean {close[0]!r}?" if close else "")
     if detail["type"] == "missing":
