@@ -112,6 +112,23 @@ IMPOSSIBLE: list[tuple[dict[str, Any], list[str]]] = [
         ["label_map must lead to one of ['NEGATIVE', 'POSITIVE'] or null", "got ['BAD']"],
     ),
     (
+        dataset(label_map={"1": {"BAD": 0.9}}),
+        ["label_map must lead to one of ['NEGATIVE', 'POSITIVE'] or null", "got ['BAD']"],
+    ),
+    (
+        dataset(label_map={"1": {"POSITIVE": 1.5}}),
+        ["datasets.0.label_map must lead to a label's name", "got {'POSITIVE': 1.5}"],
+    ),
+    (
+        dataset(label_map={"1": {"POSITIVE": 0.9, "NEGATIVE": 0.1}}),
+        ["datasets.0.label_map must lead to a label's name", "'NEGATIVE': 0.1}"],
+    ),
+    (dataset(label_map={"1": 1}), ["datasets.0.label_map must lead to a label's name", "got 1"]),
+    (
+        dataset(label_map={"1": {"POSITIVE": 0.9}}, confidence="score"),
+        ["confidence must be null where label_map gives probabilities", "got 'score'"],
+    ),
+    (
         {"datasets": [{"source": "a.csv", "text_pair": "aspect"}, {"source": "b.csv"}]},
         ["text_pair must be set for all datasets or for none"],
     ),
@@ -287,7 +304,12 @@ label_names = st.lists(name, min_size=2, max_size=5, unique_by=str.casefold)
 @st.composite
 def any_recipe(draw: st.DrawFn) -> Recipe:
     labels = draw(label_names)
-    targets = st.none() | st.sampled_from(labels)
+    sure = st.floats(0, 1, exclude_min=True)
+    targets = (
+        st.none()
+        | st.sampled_from(labels)
+        | st.dictionaries(st.sampled_from(labels), sure, min_size=1, max_size=1)
+    )
     described = st.fixed_dictionaries(
         {"source": name},
         optional={

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from train import recipe as recipes
 from train import reviews
 from train.errors import DataError
-from train.recipe import Recipe
+from train.recipe import Dataset, Recipe
 from train.reviews import Split
 
 Write = Callable[..., Path]
@@ -436,6 +436,33 @@ def test_confidences_are_read_and_those_without_are_certain(write: Write) -> Non
     ):
         assert confidence == (0.5 + int(text.split()[-1]) / 100 if number else 1.0)
     assert reviews.load(recipe_for(plain))["train"].confidences is None
+
+
+STARS = {
+    1: "NEGATIVE",
+    2: {"NEGATIVE": 0.8},
+    3: {"POSITIVE": 0.5},
+    4: {"POSITIVE": 0.8},
+    5: "POSITIVE",
+}
+
+
+def test_label_map_says_how_sure_a_label_is(write: Write) -> None:
+    stars = write([{"text": f"review {i}", "label": 1 + i % 5} for i in range(100)])
+    splits = reviews.load(recipe_for({"source": str(stars), "label_map": STARS}))
+    train = splits["train"]
+    rows = zip(train.texts, train.labels, train.confidences or [], strict=True)
+    sure = {(int(text.split()[1]) % 5, number, p) for text, number, p in rows}
+    assert sure == {(0, 0, 1.0), (1, 0, 0.8), (2, 1, 0.5), (3, 1, 0.8), (4, 1, 1.0)}
+    # What has no verdict is learnt from, but nothing is measured on it.
+    for name in ["validation", "test"]:
+        assert {int(text.split()[1]) % 5 for text in splits[name].texts} == {0, 1, 3, 4}
+        assert splits[name].left_out["undecided"] > 0
+        assert splits[name].confidences is None
+    whole = reviews.read_split(
+        Dataset(source=str(stars), label_map=STARS), "train", ["NEGATIVE", "POSITIVE"]
+    )
+    assert (len(whole), whole.left_out) == (80, {"undecided": 20})
 
 
 @pytest.mark.parametrize("score", [0, -0.1, 1.5, None, "high"])

@@ -34,6 +34,10 @@ def label_key(value: Any) -> str:
     return str(int(value)) if whole else str(value).strip()
 
 
+def _is_probability(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value <= 1
+
+
 def is_local(source: str) -> bool:
     """Whether a string names a file or folder here rather than a repository on the Hub."""
     return source.startswith((".", "/", "~")) or os.path.exists(source)
@@ -71,8 +75,10 @@ class Dataset(Source):
     text: str = Field("text", description="column of the review")
     text_pair: str | None = Field(None, description="column of a second text, for text pairs")
     label: str = Field("label", description="column of the label")
-    label_map: dict[str, str | None] | None = Field(
-        None, description="value in the label column -> label name, or null to leave the row out"
+    label_map: dict[str, str | dict[str, float] | None] | None = Field(
+        None,
+        description="value in the label column -> label name, or {name: probability} to train on "
+        "that, the rest spread evenly over the other labels; null leaves the row out",
     )
     group: str | None = Field(
         None, description="column (a film's title or id) that splits must not share"
@@ -104,6 +110,36 @@ class Dataset(Source):
     def _text_keys(cls, value: Any) -> Any:
         # YAML reads `1:` as an integer; labels are compared as text.
         return {label_key(k): v for k, v in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _label_or_probability(cls, value: Any) -> Any:
+        for target in value.values() if isinstance(value, dict) else []:
+            sure = list(target.values()) if isinstance(target, dict) else [1.0]
+            known = target is None or isinstance(target, str | dict)
+            if not known or len(sure) != 1 or not _is_probability(sure[0]):
+                raise ValueError(
+                    "must lead to a label's name, to {name: probability} with a probability "
+                    f"above 0 and at most 1, or to null, got {target!r}"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _probabilities_once(self) -> Self:
+        if self.confidence and any(isinstance(v, dict) for v in (self.label_map or {}).values()):
+            raise ValueError(
+                f"confidence must be null where label_map gives probabilities, got "
+                f"{self.confidence!r}"
+            )
+        return self
+
+    def mapped(self) -> dict[str, tuple[str, float] | None]:
+        """`label_map` as key -> label name and its probability; None leaves the row out."""
+        found: dict[str, tuple[str, float] | None] = {}
+        for key, value in (self.label_map or {}).items():
+            given = {value: 1.0} if isinstance(value, str) else value
+            found[key] = next(iter(given.items())) if given else None
+        return found
 
 
 class Corpus(Source):
@@ -230,7 +266,7 @@ class Recipe(Section):
                 "the model can't train on more than it reads"
             )
         for dataset in self.datasets:
-            unknown = {v for v in (dataset.label_map or {}).values() if v} - set(self.labels)
+            unknown = {v[0] for v in dataset.mapped().values() if v} - set(self.labels)
             if unknown:
                 raise ValueError(
                     f"label_map must lead to one of {self.labels} or null, got {sorted(unknown)}"

@@ -109,7 +109,7 @@ def load(recipe: Recipe) -> dict[str, Split]:
 def read_split(dataset: Dataset, name: str, labels: list[str], most: int | None = None) -> Split:
     """One split of one dataset, cleaned, for evaluation; `most` rows chosen with a fixed seed."""
     found = sources.read(dataset.model_copy(update={"train": name}))
-    return sample(_clean(found[name], dataset, labels, name), most, seed=0)
+    return sample(_decided(_clean(found[name], dataset, labels, name), labels), most, seed=0)
 
 
 def sample(split: Split, most: int | None, seed: int) -> Split:
@@ -144,6 +144,7 @@ def _split(number: int, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set
         else:
             train, splits[name] = _carve(train, fraction, recipe.split_seed, name)
             carved[name] = set(splits[name].groups or [])
+    splits = {name: _decided(split, recipe.labels) for name, split in splits.items()}
     rows = np.arange(len(train) if "train" in dataset.splits else 0)
     splits["train"] = train.take(rows)
     numbered = {
@@ -184,7 +185,11 @@ def _clean(rows: Any, dataset: Dataset, labels: list[str], name: str) -> Split:
 def _confidences(rows: Any, dataset: Dataset, keep: list[int], where: str) -> list[float] | None:
     """Each row's probability of its label; those of rows that are not kept don't matter."""
     if dataset.confidence is None:
-        return None
+        sure = {key: value[1] for key, value in dataset.mapped().items() if value}
+        if all(probability == 1 for probability in sure.values()):
+            return None
+        keys = [label_key(value) for value in rows[dataset.label]]
+        return [sure.get(key, sure.get(key.casefold(), 1.0)) for key in keys]
     column = rows[dataset.confidence]
     if bad := [i for i in keep if not isinstance(column[i], int | float) or not 0 < column[i] <= 1]:
         raise DataError(
@@ -195,6 +200,14 @@ def _confidences(rows: Any, dataset: Dataset, keep: list[int], where: str) -> li
     return [float(value or 0) for value in column]
 
 
+def _decided(split: Split, labels: list[str]) -> Split:
+    """What has a right answer: a label that is no likelier than the others only trains."""
+    sure = split.confidences or [1.0] * len(split)
+    keep = [i for i, probability in enumerate(sure) if probability > 1 / len(labels)]
+    found = split.take(np.array(keep, dtype=np.int64), undecided=len(split) - len(keep))
+    return replace(found, confidences=None)
+
+
 def _label_numbers(rows: Any, dataset: Dataset, labels: list[str], where: str) -> list[int | None]:
     """Each row's label as an index into `labels`, or None where `label_map` leaves it out."""
     column = rows[dataset.label]
@@ -202,7 +215,7 @@ def _label_numbers(rows: Any, dataset: Dataset, labels: list[str], where: str) -
     names = {label.casefold(): i for i, label in enumerate(labels)}
     known: dict[str, int | None]
     if dataset.label_map is not None:
-        known = {k: None if v is None else labels.index(v) for k, v in dataset.label_map.items()}
+        known = {k: v and labels.index(v[0]) for k, v in dataset.mapped().items()}
     else:
         known = {**{str(i): i for i in range(len(labels))}, **names}
         # A ClassLabel's numbers follow the dataset's own order of names, not ours.
