@@ -34,7 +34,8 @@ def label_key(value: Any) -> str:
     return str(int(value)) if whole else str(value).strip()
 
 
-def _is_probability(value: Any) -> bool:
+def is_probability(value: Any) -> bool:
+    """Whether a label may have it: a number above 0 and at most 1."""
     return isinstance(value, int | float) and 0 < value <= 1
 
 
@@ -117,7 +118,7 @@ class Dataset(Source):
         for target in value.values() if isinstance(value, dict) else []:
             sure = list(target.values()) if isinstance(target, dict) else [1.0]
             known = target is None or isinstance(target, str | dict)
-            if not known or len(sure) != 1 or not _is_probability(sure[0]):
+            if not known or len(sure) != 1 or not is_probability(sure[0]):
                 raise ValueError(
                     "must lead to a label's name, to {name: probability} with a probability "
                     f"above 0 and at most 1, or to null, got {target!r}"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from train import sources
 from train.errors import DataError
-from train.recipe import Dataset, Recipe, label_key
+from train.recipe import Dataset, Recipe, is_probability, label_key
 
 IntArray = npt.NDArray[np.int64]
 SPLITS = ["train", "validation", "test"]
@@ -191,7 +191,7 @@ def _confidences(rows: Any, dataset: Dataset, keep: list[int], where: str) -> li
         keys = [label_key(value) for value in rows[dataset.label]]
         return [sure.get(key, sure.get(key.casefold(), 1.0)) for key in keys]
     column = rows[dataset.confidence]
-    if bad := [i for i in keep if not isinstance(column[i], int | float) or not 0 < column[i] <= 1]:
+    if bad := [i for i in keep if not is_probability(column[i])]:
         raise DataError(
             f"{where}: column {dataset.confidence!r} must hold probabilities of the label, above 0 "
             f"and at most 1, got {column[bad[0]]!r} in {_rows(bad)} — mend them, or leave the "
