@@ -7,7 +7,7 @@ and `NAME-test-predictions.parquet` in `results/`. The data and the base model a
 Hub under their own names; then what the recipe's header asks for is made, where it isn't there yet,
 and the recipe is run and published. What was interrupted goes on.
 
-    python -m benchmarks.record imdb-small --imdb DIR [--sst5 DIR] [--set KEY=VALUE …]
+    python -m benchmarks.record imdb-small --imdb DIR [--sst5 DIR] [--set KEY=VALUE …] [--out DIR]
 """
 
 import argparse
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--imdb", type=Path, required=True, help="folder of the Parquet files")
     parser.add_argument("--sst5", type=Path, help="folder of the Parquet files")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="elsewhere than the record")
     given = parser.parse_args()
     chosen = recipe.load(given.recipe, given.set)
     folder = REPOSITORY / "runs" / chosen.name
@@ -62,11 +63,12 @@ def main() -> None:
         begun = folder.exists() or runs.adapted_folder(folder).exists()
         options += ["--resume"] * begun
         train_command(client, "run", given.recipe, "--to", f"demo/{chosen.name}", *options)
-    shutil.copy(folder / "results.json", RESULTS / f"{chosen.name}.json")
+    given.out.mkdir(parents=True, exist_ok=True)
+    shutil.copy(folder / "results.json", given.out / f"{chosen.name}.json")
     shutil.copy(
-        folder / "test-predictions.parquet", RESULTS / f"{chosen.name}-test-predictions.parquet"
+        folder / "test-predictions.parquet", given.out / f"{chosen.name}-test-predictions.parquet"
     )
-    print(f"wrote {RESULTS}/{chosen.name}.json")
+    print(f"wrote {given.out}/{chosen.name}.json")
 
 
 @contextmanager
