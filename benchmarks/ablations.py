@@ -29,7 +29,6 @@ VARIANTS: dict[str, list[str]] = {
     "head and tail 256": ["max_tokens=256"],
     "head 512": ["truncation=head"],
     "whole reviews": ["max_tokens=4096"],
-    "label smoothing 0.05": ["label_smoothing=0.05"],
     "R-Drop, weight 1": ["consistency=1"],
     "attention dropout 0.1": ["attention_dropout=0.1"],
     "updates of 4,096 tokens": ["batch_tokens=4096"],

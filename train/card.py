@@ -37,7 +37,6 @@ HYPERPARAMETERS = [
     "max_grad_norm",
     "dropout",
     "attention_dropout",
-    "label_smoothing",
     "consistency",
     "early_stopping_patience",
     "seed",

@@ -200,11 +200,7 @@ def classification(recipe: Recipe) -> Objective:
     def losses(model: Any, batch: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         passes = 2 if model.training and recipe.consistency else 1
         logits = [model(**batch).logits.float() for _ in range(passes)]  # (reviews, labels) each
-        smoothing = recipe.label_smoothing if model.training else 0.0
-        found = [
-            functional.cross_entropy(row, labels, reduction="none", label_smoothing=smoothing)
-            for row in logits
-        ]
+        found = [functional.cross_entropy(row, labels, reduction="none") for row in logits]
         loss = torch.stack(found).mean(dim=0)
         if passes == 2:
             loss = loss + recipe.consistency * _divergence(*logits)

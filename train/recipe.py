@@ -17,7 +17,7 @@ from train.errors import RecipeError
 
 RECIPES = Path(__file__).parent / "recipes"
 # Options that did not pay (README, Results) and are gone -> the value that saved recipes may have.
-RETIRED = {"layer_decay": 1.0, "average_decay": 0.0}
+RETIRED = {"layer_decay": 1.0, "average_decay": 0.0, "label_smoothing": 0.0}
 FILES = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".parquet": "parquet"}  # -> builder
 
 Count = Annotated[int, Field(ge=1)]
@@ -232,9 +232,6 @@ class Recipe(Section):
     weight_decay: float = Field(0.01, ge=0, lt=1, description="of AdamW; not on biases and norms")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="after warm-up")
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="share of updates that warm up")
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of each label that is spread evenly over all"
-    )
     consistency: float = Field(
         0.0, ge=0, description="R-Drop: weight of the divergence of two passes of each review"
     )
