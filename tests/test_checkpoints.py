@@ -37,6 +37,19 @@ def save(folder: Path, step: int, seed: int = 0) -> Path:
     return checkpoints.save(folder, *trained(seed), None, Progress(step=step, history=HISTORY))
 
 
+def test_the_peak_of_memory_is_that_of_all_the_run_s_processes(tmp_path: Path) -> None:
+    model, optimizer = trained()
+    held = 1e6  # of a process before, more than this one holds
+    progress = Progress(step=1, history=HISTORY, peak_memory_mb=held)
+    saved = checkpoints.save(tmp_path, model, optimizer, None, progress)
+    resumed = checkpoints.load(saved, *trained(), None)
+    resumed.note_memory(torch.device("cpu"))
+    assert resumed.peak_memory_mb == held
+    fresh = Progress()
+    fresh.note_memory(torch.device("cpu"))
+    assert 20 < fresh.peak_memory_mb < held
+
+
 @contextmanager
 def no_file_beyond(most_bytes: int) -> Iterator[None]:
     """Writing more to any file fails, as on a full disk."""

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from train import runs
 from train.errors import RunError
 
 FOLDER = "checkpoints"
@@ -33,6 +34,13 @@ class Progress:
     history: dict[str, list[dict[str, float]]] = field(
         default_factory=lambda: {"train": [], "validation": []}
     )
+    peak_memory_mb: float = 0.0
+
+    def note_memory(self, device: torch.device) -> None:
+        """Keep the most that any process of the run has held: what was interrupted has several."""
+        cuda = device.type == "cuda"
+        held = torch.cuda.max_memory_allocated() / 1e6 if cuda else runs.peak_memory_mb()
+        self.peak_memory_mb = max(self.peak_memory_mb, held)
 
 
 def save(folder: Path, model: Any, optimizer: Any, scaler: Any, progress: Progress) -> Path:

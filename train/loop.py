@@ -232,6 +232,7 @@ class _Saver:
     def checkpoint(self) -> None:
         if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
             raise _diverged("weights became NaN or infinite", self.progress, self.folder)
+        self.progress.note_memory(self.run.accelerator.device)
         if self.run.accelerator.is_main_process:
             saved = checkpoints.save(
                 self.folder,

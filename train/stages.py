@@ -245,8 +245,7 @@ def _described(split: "Split") -> dict[str, Any]:
 
 def training_figures(progress: "Progress", accelerator: "Accelerator") -> dict[str, Any]:
     """What a training has to tell, of whatever it trained."""
-    cuda = accelerator.device.type == "cuda"
-    peak = torch.cuda.max_memory_allocated() / 1e6 if cuda else runs.peak_memory_mb()
+    progress.note_memory(accelerator.device)
     precision = accelerator.mixed_precision
     return {
         "history": progress.history,
@@ -254,7 +253,7 @@ def training_figures(progress: "Progress", accelerator: "Accelerator") -> dict[s
         "seconds": progress.seconds,
         "tokens_per_second": progress.tokens / progress.seconds,
         "precision": "fp32" if precision == "no" else precision,
-        "peak_memory_mb": peak,
+        "peak_memory_mb": progress.peak_memory_mb,
     }
 
 
