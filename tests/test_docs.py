@@ -70,6 +70,7 @@ def test_the_results_table_is_the_results() -> None:
 
     assert tables.accuracy_table() in README
     assert tables.short_table() in README
+    assert tables.mixtures_table() in README
     assert tables.published_table() in README
     assert tables.slices_table() in README
     assert tables.ablations_table() in README
