@@ -96,7 +96,7 @@ def seed(endpoint: str, dataset: recipe.Dataset, folder: Path, files: list[str])
     import yaml
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    api = HfApi(endpoint=endpoint, token=quickstart.ADMIN)
+    api = HfApi(endpoint=endpoint, token=quickstart.token("token-admin"))
     api.create_repo(dataset.source, repo_type="dataset", exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         operations, splits = [], []

@@ -68,7 +68,8 @@ except HubError as error:
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[RunningHub]:
-    with running_hub(arguments=["--run-spaces"]) as found:
+    spaces = [f"demo/{name}" for name in ["live", "ends", "slow", "left", "zero"]]
+    with running_hub(arguments=["--run-spaces", *spaces]) as found:
         yield found
 
 
@@ -219,8 +220,8 @@ def test_a_hub_that_is_away_for_a_moment_ends_no_wait(folder: Path) -> None:
         done = deploy(hub, folder, "demo/away", 30, "", *faults)
         assert done.returncode == 0, done.stderr
         assert "demo/away: out of reach after" in done.stdout
-        assert "demo/away: RUNNING after" in done.stdout
-        assert f"the Hub at {hub.endpoint} does not run Spaces" in done.stdout
+        assert "demo/away: PAUSED after" in done.stdout
+        assert "PAUSED and was not called; This hub does not run it: start localhub" in done.stdout
         (hub.root / "faults.json").unlink()
         done = deploy(hub, folder, "demo/away", 30, "", faults[0], faults[1].replace("503", "403"))
         assert done.returncode == 1

@@ -22,7 +22,7 @@ def test_the_base_model_and_the_samples_are_found_where_the_recipe_says(endpoint
     chosen = recipe.load("quickstart")
     for _ in range(2):  # the second time as well
         quickstart.seed(endpoint, chosen)
-    api = HfApi(endpoint=endpoint, token=quickstart.WRITER)
+    api = HfApi(endpoint=endpoint, token=quickstart.token())
     pinned = api.model_info(chosen.base_model, revision=chosen.base_revision)
     assert "model.safetensors" in {file.rfilename for file in pinned.siblings}
     files = api.list_repo_files(chosen.datasets[0].source, repo_type="dataset")
@@ -34,7 +34,7 @@ def test_the_published_model_is_called_by_a_fresh_process(
 ) -> None:
     chosen = recipe.load("quickstart", toy_settings("none.csv", tiny_base))
     model.save(*model.build(chosen), tmp_path / "model")
-    api = HfApi(endpoint=endpoint, token=quickstart.WRITER)
+    api = HfApi(endpoint=endpoint, token=quickstart.token())
     api.create_repo(quickstart.MODEL)
     api.upload_folder(repo_id=quickstart.MODEL, folder_path=tmp_path / "model")
     quickstart.call(quickstart.client_environment(endpoint))

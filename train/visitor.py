@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, SpaceRuntime, constants, get_token
+from huggingface_hub import HfApi, SpaceRuntime, get_token
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
     HfHubHTTPError,
     HTTPError,
@@ -60,7 +60,9 @@ def try_out(deployed: Deployed, labels: Sequence[str], seconds: float) -> str:
     try:
         stage = _wait(api, deployed, seconds)
         if stage == "PAUSED":
-            return f"{url} is PAUSED and was not called; restart it on its settings page"
+            runtime = _runtime(api, space)
+            why = runtime and runtime.raw.get("errorMessage")
+            return f"{url} is PAUSED and was not called; {why or 'restart it on its settings page'}"
         if stage != "RUNNING":
             return (
                 f"{url} was {stage} when its {seconds / 60:g} minutes were up, and was not called; "
@@ -68,8 +70,6 @@ def try_out(deployed: Deployed, labels: Sequence[str], seconds: float) -> str:
             )
         with hub.explained(f"asking where {space} answers"):
             host = api.space_info(space).host
-        if host is None:
-            return f"{url} was not called: the Hub at {constants.ENDPOINT} does not run Spaces"
         answer = _call(deployed, labels)
     except KeyboardInterrupt:
         raise Interrupted(
