@@ -17,6 +17,7 @@ of long lists, and the error codes clients choose their exceptions by. It needs 
     runner · launcher    Spaces as processes, where --run-spaces names them
     access · routes/     HTTP over all of it
     app · guard · faults the ASGI app; who may call it at all; errors put in on purpose
+    protocol             the HTTP of the server
 
 It serves this machine: it answers to no name but 127.0.0.1, localhost and [::1] (or its --host), so
 that no page of a stranger in your browser gets in by a name of its own, and lets no page of another

@@ -10,13 +10,13 @@ from typing import NoReturn
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .app import create_app
 from .faults import FREE_ACCOUNT
 from .guard import is_loopback
 from .hub import Hub
 from .names import is_repo_id
+from .protocol import Protocol
 from .runner import Runner
 
 EPILOG = """\
@@ -72,17 +72,6 @@ def fail(message: str) -> NoReturn:
     """End with a message and status 1."""
     sys.stderr.write(f"localhub: {message}\n")
     raise SystemExit(1)
-
-
-class _Protocol(H11Protocol):
-    """HTTP that answers a client which has closed its sending side after a whole request."""
-
-    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn says None: hang up
-        """Stay to send the answer, if one is due."""
-        is_due = bool(self.cycle and not self.cycle.more_body and not self.cycle.response_complete)
-        if is_due:
-            self.cycle.keep_alive = False
-        return is_due
 
 
 class Server(uvicorn.Server):
@@ -164,7 +153,7 @@ def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.soc
         timeout_keep_alive=75,
         lifespan="off",
         ws="none",
-        http=_Protocol,
+        http=Protocol,
         proxy_headers=False,
     )
     announcement = f"localhub: serving {args.root} at {url}\nexport HF_ENDPOINT={url}\n"

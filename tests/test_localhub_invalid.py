@@ -44,6 +44,16 @@ def test_a_client_that_says_it_has_sent_all_gets_an_answer(hub):
     assert answer(hub.endpoint, head.encode()[:-1], half_close=True)[0] == 0
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["Transfer-Encoding: gzip", "Content-Length: x", "Transfer-Encoding: chunked", "a\0: b"],
+)
+def test_what_is_not_http_gets_an_answer(hub, header):
+    data = b"x" * (8 << 20)
+    head = f"POST /api/validate-yaml HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"
+    assert answer(hub.endpoint, head.encode() + data) == (400, b"Invalid HTTP request received.")
+
+
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_a_refused_upload_on_a_connection_that_closes_gets_an_answer(hub, version):
     data = bytes(8 << 20)

@@ -68,6 +68,8 @@ def follow(request: Request, repo: Repo, restart: bool = False) -> None:
 def _state(request: Request, repo: Repo) -> State:
     """The state a Space is in."""
     settings, commit = repo.settings, repo.revision("main")
+    if "stage" in settings:
+        return State(settings["stage"])
     sdk, app_file = sdk_and_app_file(settings, hub_of(request).card(commit))
     if app_file not in commit.files:
         return State("NO_APP_FILE")
@@ -82,7 +84,7 @@ def _runtime(repo: Repo, state: State) -> dict[str, Any]:
     settings = repo.settings
     flavor = settings["hardware"]
     fields = {
-        "stage": settings.get("stage", state.stage),
+        "stage": state.stage,
         "hardware": {"current": flavor if state.stage == "RUNNING" else None, "requested": flavor},
         "gcTimeout": settings["sleep_seconds"],
         "storage": None,
