@@ -107,11 +107,14 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", API + "/xet-write-token/main", None),
     ("POST", "/demo/fuzz.git/info/lfs/objects/batch", {
         "operation": "upload", "transfers": ["basic"], "objects": [{"oid": SHA, "size": 3}]}),
+    ("POST", "/SITE/demo/fuzz.git/info/lfs/objects/batch", {
+        "operation": "upload", "objects": [{"oid": SHA, "size": 3}]}),
     ("PUT", f"/lfs/{SHA}?grant=GRANT", b"abc"),
     ("GET", "/demo/fuzz/resolve/main/a.txt", None),
     ("GET", "/SITE/demo/fuzz/raw/main/sub/b.txt", None),
     ("GET", "/demo/fuzz/tree/main", None),
     ("GET", "/SITE/demo/fuzz", None),
+    ("GET", "/demo/fuzz", None),
     ("GET", "/SITE/demo/fuzz/commit/main", None),
     ("GET", "/api/settings/repositories", None),
     ("GET", "/api/organizations/demo/settings/repositories", None),

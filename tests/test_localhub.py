@@ -175,6 +175,8 @@ def test_writes_need_the_write_role(hub, repo):
         ("/spaces/evaluate-metric/accuracy/resolve/main/accuracy.py", "RepoNotFound"),
         ("/api/models/demo/..%2f..%2fetc", "RepoNotFound"),
         ("/api/agent-harnesses", None),
+        ("/api", None),
+        ("/api/", None),
         ("/favicon.ico", None),
     ],
 )
@@ -634,6 +636,8 @@ def test_a_space_starts_anew_on_what_changes_it_and_on_nothing_else(running):
     repo = space(running, "anew")
     commit(running, repo, text_file("app.py", APP))
     before = visit(running, repo)
+    # Neither its owner's token nor the one of whoever started the hub: it has not asked for one.
+    assert not [name for name, value in before.items() if "hf_" in value or name == "HF_TOKEN"]
     home = Path(before["HF_HOME"])
 
     def starts_anew(*request: Any) -> dict[str, str]:

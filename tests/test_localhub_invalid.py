@@ -5,10 +5,15 @@ from urllib.parse import quote, unquote
 
 import pytest
 from hubserver import WRITE, running_hub
+from localhub_fuzz import ROUTES as FUZZED
 from localhub_fuzz import SHA, YAMLS, answer, odd_requests
 from localhub_wire import call, commit, text_file
 
+from localhub.routes import commits, files, info, pages, repos, spaces, xet
 from localhub.tokens import sign
+
+MODULES = (commits, files, info, pages, repos, spaces, xet)
+LFS = "/demo/m.git/info/lfs/objects/batch"
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +75,17 @@ def test_a_refused_upload_on_a_connection_that_closes_gets_an_answer(hub, versio
         ("repos/create", b"[" * 100_000, "recursion limit"),
         ("repos/create", b'{"x": ' + b"9" * 5000 + b"}", "number out of range"),
         ("REPO/preupload/main", {"files": [{"path": "a"}]}, "files.0.size: Field required"),
+        (LFS, {"operation": "upload", "objects": "x"}, "Input should be a valid array"),
+        (LFS, {"operation": "upload", "objects": [3]}, "objects.0: Input should be an object"),
+        (LFS, {"operation": ["upload"]}, "operation: Input should be a valid string"),
         ("REPO/lfs-verify", {"oid": "a" * 64, "size": "x"}, "Input should be a valid integer"),
         ("REPO/lfs-verify", {"oid": "a" * 64, "size": 10**30}, "size: Input should be less than"),
         ("REPO/commit/main", b'{"key": "header", "value": 3}', "value: Input should be an object"),
     ],
 )  # fmt: skip
 def test_an_invalid_body_is_refused_with_its_reason(hub, repo, path, body, reason):
-    refused = call(hub, "POST", f"/api/{path.replace('REPO', repo)}", body)
+    path = path if path.startswith("/") else f"/api/{path.replace('REPO', repo)}"
+    refused = call(hub, "POST", path, body)
     assert refused.status == 400 and reason in refused.json["error"], refused.json
 
 
@@ -98,6 +107,18 @@ def test_no_front_matter_is_an_error_of_the_server(hub, repo, front):
 def test_a_number_in_a_query_is_one_or_is_refused(hub, repo, path, number):
     refused = call(hub, "GET", path.replace("REPO", repo) + quote(number))
     assert refused.status == 400 and "must be a whole number" in refused.json["error"]
+
+
+def test_the_odd_requests_are_to_all_routes():
+    targets = [(method, path.partition("?")[0]) for method, path, _ in FUZZED]
+    targets = [(method, path.replace("SITE", "datasets")) for method, path in targets]
+    for route in [route for module in MODULES for route in module.ROUTES]:
+        kinds = ("models", "datasets", "spaces")
+        assert any(
+            route.path_regex.match(path.replace("KIND", kind)) and method in route.methods
+            for method, path in targets
+            for kind in kinds
+        ), route
 
 
 def test_odd_requests_get_well_formed_answers(tmp_path):

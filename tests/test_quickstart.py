@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 import typer
 from conftest import toy_settings
 from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
+from localhub.tokens import TOKEN_FILES
 from train import model, quickstart, recipe
 
 
@@ -43,6 +45,40 @@ def test_the_published_model_is_called_by_a_fresh_process(
     for line, review in zip(lines, quickstart.REVIEWS, strict=True):
         assert line.split()[0] in chosen.labels
         assert line.endswith(review)
+
+
+def test_its_tokens_are_random_and_in_no_command_line(endpoint: str) -> None:
+    client = quickstart.client_environment(endpoint)
+    assert client["HF_TOKEN"] == quickstart.token() != quickstart.token("token-admin")
+    assert HfApi(endpoint=endpoint, token=client["HF_TOKEN"]).whoami()["name"] == "demo"
+    served = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    assert any("-m localhub" in line for line in served)
+    assert not any(quickstart.token(name) in line for name in TOKEN_FILES for line in served)
+
+
+def test_it_runs_no_space_but_its_own_and_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = []
+    monkeypatch.setattr("os.execv", lambda program, command: commands.append(command))
+    monkeypatch.chdir(".")
+    for arguments in [["hub"], ["hub", "--run-space"]]:
+        assert CliRunner().invoke(quickstart.app, arguments).exit_code == 0
+    assert "--run-spaces" not in commands[0]
+    assert commands[1] == [*commands[0], "--run-spaces", quickstart.SPACE]
+
+
+def test_a_space_of_the_quick_start_runs_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quickstart, "HUB", tmp_path / "hub")
+    with quickstart.local_hub(run_spaces=[quickstart.SPACE]) as endpoint:
+        api = HfApi(endpoint=endpoint, token=quickstart.token())
+        stages = {}
+        for space in (quickstart.SPACE, "demo/other"):
+            api.create_repo(space, repo_type="space", space_sdk="gradio")
+            files = {"repo_id": space, "repo_type": "space", "path_in_repo": "app.py"}
+            api.upload_file(path_or_fileobj=b"import time\ntime.sleep(60)\n", **files)
+            stages[space] = api.get_space_runtime(space).stage
+    assert stages == {quickstart.SPACE: "BUILDING", "demo/other": "PAUSED"}
 
 
 def test_another_base_model_in_the_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
