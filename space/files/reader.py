@@ -58,7 +58,14 @@ def opened(path: Path, name: str) -> Iterator[Table]:
             stream.seek(0)
             yield _parquet(stream, name)
             return
-        encoding, escapes = encoding_of(stream, name)
+        try:
+            encoding, escapes = encoding_of(stream, name)
+        except Unusable as reason:
+            if path.suffix.lower() != ".parquet":
+                raise
+            raise Unusable(
+                f"{name} is a broken Parquet file: it doesn't begin with PAR1."
+            ) from reason
         stream.seek(0)
         with io.TextIOWrapper(stream, encoding, newline="") as text:
             yield _text(text, escapes, path, name)
