@@ -123,9 +123,10 @@ def test_columns_that_must_be_numbers_are_numbers(tmp_path: Path) -> None:
     source = Dataset(source=str(path), minimum={"stars": 3}, confidence="sure")
     found = sources.read(source)["train"]
     assert (found["stars"][:], found["sure"][:]) == ([4.0, None], [0.5, 0.01])
-    path.write_text("text,label,stars,sure\na,1,4,0.5\nb,0,many,1\n", encoding="utf-8")
-    with pytest.raises(DataError, match="'stars' must hold numbers, got 'many' in row 2"):
-        sources.read(source)
+    for cell in ("many", "nan"):
+        path.write_text(f"text,label,stars,sure\na,1,4,1\nb,0,{cell},1\n", encoding="utf-8")
+        with pytest.raises(DataError, match=f"'stars' must hold numbers, got '{cell}' in row 2"):
+            sources.read(source)
 
 
 def test_json_cells_of_any_mix_stay_what_they_are(tmp_path: Path) -> None:

@@ -462,6 +462,42 @@ def test_damaged_parquet_never_gets_through_as_an_error_of_ours(tmp_path: Path) 
             pass
 
 
+def test_parquet_of_odd_types_whole_and_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    strings = pyarrow.array(["fine", "weak", None])
+    table = pyarrow.table(
+        {
+            "text": strings,
+            "far": pyarrow.array([10**7, 0, None], pyarrow.date32()),
+            "nanos": pyarrow.array([1, 10**18, None], pyarrow.timestamp("ns", "Asia/Tokyo")),
+            "price": pyarrow.array(["1.50", "2", None]).cast(pyarrow.decimal128(9, 2)),
+            "long": pyarrow.array([1, 2, None], pyarrow.duration("ns")),
+            "half": pyarrow.array([1.5, float("nan"), None], pyarrow.float16()),
+            "view": strings.cast(pyarrow.string_view()),
+            "map": pyarrow.array(
+                [[("k", 1)], None, []], pyarrow.map_(pyarrow.string(), pyarrow.int64())
+            ),
+        }
+    )
+    parquet.write_table(table, path)
+    frame = read(tmp_path, "a.parquet", path.read_bytes()).frame
+    assert tables.texts(frame, "far") == ["29349-01-26", "1970-01-01", None]
+    assert tables.texts(frame, "price") == ["1.50", "2.00", None]
+    assert tables.texts(frame, "map") == ['[["k", 1]]', None, "[]"]
+    tables.write(frame, tmp_path / "b.csv")
+    whole = path.read_bytes()
+    chance = np.random.default_rng(0)
+    for number in range(100):
+        broken = bytearray(whole[: None if number % 2 else chance.integers(len(whole))])
+        for at in chance.integers(len(broken), size=3) if len(broken) else ():
+            broken[at] = chance.integers(256)
+        path.write_bytes(broken)
+        try:
+            tables.write(tables.read(path).frame, tmp_path / "b.csv")
+        except Unusable as reason:
+            assert str(reason).startswith("a.parquet")
+
+
 def test_ten_thousand_reviews_are_no_work(tmp_path: Path) -> None:
     reviews = [row["text"] for row in sample_rows("train")]
     rows = [reviews[i % len(reviews)] for i in range(10_000)]

@@ -3,6 +3,7 @@
 In: a recipe's `Dataset`. Out: the splits it has, as `datasets.Dataset`, with the columns checked.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,7 +123,7 @@ def _with_numbers(split: Any, columns: "set[Any]", source: Source) -> Any:
         numbers: list[float | None] = []
         for row, cell in enumerate(table[name].to_pylist(), start=1):
             try:
-                numbers.append(None if cell is None else float(cell))
+                numbers.append(None if cell is None else _finite(cell))
             except ValueError as error:
                 probability = isinstance(source, Dataset) and name == source.confidence
                 what = "probabilities of the label" if probability else "numbers"
@@ -133,6 +134,13 @@ def _with_numbers(split: Any, columns: "set[Any]", source: Source) -> Any:
         table = table.set_column(table.column_names.index(name), name, [numbers])
         split = datasets.Dataset(table)
     return split
+
+
+def _finite(cell: str) -> float:
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError(f"{cell} is no number")
+    return number
 
 
 def _layout(path: Path, config: str | None) -> "tuple[dict[str, list[Path]], Any]":

@@ -65,8 +65,10 @@ def survey(path: Path) -> Survey:
         columns |= dict.fromkeys(table.columns)
         for part in chunks(table.rows, CHUNK_ROWS):
             rows += len(part)
+            if table.kind != "json":
+                continue  # texts, in columns that are known
             columns |= dict.fromkeys(key for row in part for key in row)
-            for name in columns if table.kind == "json" else ():
+            for name in columns:
                 before = types.get(name, pyarrow.null())
                 types[name] = _wider(before, [row.get(name) for row in part])
                 widened |= types[name] != before != pyarrow.null()
