@@ -339,6 +339,19 @@ def test_an_output_stays_until_the_new_one_is_whole(
     assert len(read(out)) == 9 and not parts.folder_of(out).exists()
 
 
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text\nfine\n")
+    with pytest.raises(DataError, match="no file at x"):
+        score.score(f"{'x' * 5000}.csv", "m", tmp_path / "out.csv")
+    for out in (tmp_path / f"{'x' * 5000}.csv", source / "out.csv", tmp_path / "folder.csv"):
+        (tmp_path / "folder.csv").mkdir(exist_ok=True)
+        with pytest.raises(RunError, match="can't be written|is a folder"):
+            score.score(str(source), "m", out)
+    with pytest.raises(DataError, match="no file or folder at"):
+        sources.read(Dataset(source=f"{'x' * 5000}.csv"))
+
+
 def raises(error: Exception, after: int = 0) -> Callable[..., Any]:
     calls = iter(range(10**6))
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from train import parts, runs, tables
 from train.errors import DataError, Interrupted, ModelError, RunError
-from train.recipe import Source
+from train.recipe import FILES, is_local
 from train.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ def score(
         ModelError: The model can't be had.
         Interrupted: Ctrl-C or SIGTERM; the same command goes on.
     """
-    _check_out(out, [source, model], prefix, overwrite)
+    try:
+        _check_out(out, [source, model], prefix, overwrite)
+    except OSError as error:
+        raise _explained(out, error) from error
     if parts.is_joined(out) and not (parts.folder_of(out) / "job.json").exists():
         parts.remove(out)  # a kill has left the rest of it
         return
@@ -162,7 +165,7 @@ def _check_out(out: Path, needed: list[str], prefix: str, overwrite: bool) -> No
     if prefix.encode("utf-8", "replace").decode() != prefix:
         raise RunError(f"--prefix must be text in UTF-8, got {prefix!r}")
     for path in (Path(name).expanduser() for name in needed):
-        if path.exists() and (out.exists() and path.samefile(out) or _holds(folder, path)):
+        if os.path.exists(path) and (out.exists() and path.samefile(out) or _holds(folder, path)):
             raise RunError(f"{out} would take the place of {path}, which is read — choose another")
     if out.is_dir():
         raise RunError(f"{out} is a folder — name a file")
@@ -203,13 +206,13 @@ def _check_columns(given: Input, source: str, text: str, names: list[str]) -> No
 
 
 def _open(source: str, split: str, config: str | None) -> Input:
-    if not Source(source=source).is_local:
-        return _hub(source, split, config)
     path = Path(source).expanduser()
-    if not path.is_file():
+    if not is_local(source) and path.suffix.lower() not in FILES:
+        return _hub(source, split, config)
+    if not os.path.isfile(path):  # which raises nothing of a name that is too long
         raise DataError(
             f"{path} is a folder — name one of its files"
-            if path.is_dir()
+            if os.path.isdir(path)
             else f"no file at {path} — give its path from the current folder"
         )
     state = path.stat()

@@ -4,6 +4,7 @@ In: a recipe's `Dataset`. Out: the splits it has, as `datasets.Dataset`, with th
 """
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,7 @@ def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
     import pyarrow
 
     path = Path(source.source).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(
             f"no file or folder at {path} — give its path from the current folder, or make it as "
             "the header of the recipe says"
