@@ -13,8 +13,9 @@ from typing import Any
 import pandas
 from calendars import dates
 from classifier import Unreadable, Verdict
+from files.reader import Unusable
 from formats import free, load
-from uploads import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, Unusable
+from uploads import MAX_BYTES, MAX_COLUMNS, MAX_ROWS
 
 __all__ = [
     "MAX_BYTES", "MAX_COLUMNS", "MAX_ROWS", "Table", "Unusable", "add_scores", "dates", "names",

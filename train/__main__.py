@@ -224,7 +224,7 @@ def run(
 )
 def score(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="a CSV, TSV, JSONL, Parquet file, or a Hub id")
+        str, typer.Argument(metavar="INPUT", help="a CSV, TSV, JSON, Parquet file, or a Hub id")
     ],
     model: Annotated[str, typer.Option(metavar="USER/REPO", help="on the Hub, or a run folder")],
     out: Annotated[Path, typer.Option(help="the file to write: .csv, .jsonl or .parquet")],
@@ -270,7 +270,7 @@ def sentences(
 def pseudo_label(
     run: Annotated[Path, typer.Argument(help="a run folder, exported")],
     source: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSONL, Parquet file, or a Hub id")
+        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSON, Parquet file, or a Hub id")
     ],
     out: Annotated[Path, typer.Option(help="the JSONL file to write")],
     split: Annotated[

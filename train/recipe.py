@@ -18,7 +18,7 @@ from train.errors import RecipeError
 RECIPES = Path(__file__).parent / "recipes"
 # Options that did not pay (README, Results) and are gone -> the value that saved recipes may have.
 RETIRED = {"layer_decay": 1.0, "average_decay": 0.0, "label_smoothing": 0.0}
-FILES = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".parquet": "parquet"}  # -> builder
+FILES = [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".gz"]
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=0.5)]  # carved by folds, so at most one of two
@@ -67,7 +67,7 @@ class Source(Section):
     @property
     def is_local(self) -> bool:
         """Whether `source` names a file or folder rather than a Hub dataset."""
-        return is_local(self.source) or Path(self.source).suffix in FILES
+        return is_local(self.source) or Path(self.source).suffix.lower() in FILES
 
 
 class Dataset(Source):

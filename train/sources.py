@@ -3,12 +3,13 @@
 In: a recipe's `Dataset`. Out: the splits it has, as `datasets.Dataset`, with the columns checked.
 """
 
-import csv
-import io
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from train import tables
 from train.errors import DataError
 from train.recipe import FILES, Corpus, Dataset, Source
 
@@ -16,14 +17,11 @@ if TYPE_CHECKING:
     import datasets
 
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-
-
 def read(source: Dataset) -> "dict[str, datasets.Dataset]":
     """All splits of a source, by name.
 
     Raises:
-        DataError: The source is missing, unreadable, ragged, not UTF-8, or lacks a column.
+        DataError: The source is missing, unreadable, ragged, or lacks a column.
     """
     splits = _read(source, {source.train, source.validation, source.test} - {None})
     wanted = [source.text, source.label, source.text_pair, source.group, source.confidence]
@@ -35,7 +33,8 @@ def read(source: Dataset) -> "dict[str, datasets.Dataset]":
                 f"{source.source} has no column {column!r} — it has: {', '.join(columns)}; "
                 "name yours with --set datasets.text=… or datasets.label=…"
             )
-    return splits
+    numbers = {*source.minimum, source.confidence} - {None}
+    return {name: _with_numbers(split, numbers, source) for name, split in splits.items()}
 
 
 def texts(corpus: Corpus) -> list[Any]:
@@ -92,66 +91,97 @@ def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
 
 
 def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetGenerationError
+    import datasets
+    import pyarrow
 
     path = Path(source.source).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(
             f"no file or folder at {path} — give its path from the current folder, or make it as "
             "the header of the recipe says"
         )
-    if path.is_file() and path.suffix not in FILES:
-        raise DataError(
-            f"{path} must be one of {', '.join(FILES)}, got {path.suffix or 'no suffix'}"
-        )
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        _check_text(file)
+    splits, features = ({"train": [path]}, None) if path.is_file() else _layout(path, source.config)
+    found = {}
+    for split, files in splits.items():
+        read = [tables.read(file) for file in files]
+        try:
+            table = pyarrow.concat_tables(read, promote_options="default")
+            if features:
+                table = datasets.table.table_cast(table, features.arrow_schema)
+            found[split] = datasets.Dataset(table)
+        except (pyarrow.ArrowException, ValueError, NotImplementedError, KeyError) as error:
+            names = ", ".join(map(str, files[:3]))
+            raise DataError(f"{names} can't be read as one table: {_first_line(error)}") from error
+    return found
+
+
+def _with_numbers(split: Any, columns: "set[Any]", source: Source) -> Any:
+    """The columns as numbers, where they are texts, as all cells of CSV are."""
+    import datasets
+
+    table = split.data.table
+    for name in columns & {field.name for field in table.schema if field.type == "string"}:
+        numbers: list[float | None] = []
+        for row, cell in enumerate(table[name].to_pylist(), start=1):
+            try:
+                numbers.append(None if cell is None else _finite(cell))
+            except ValueError as error:
+                probability = isinstance(source, Dataset) and name == source.confidence
+                what = "probabilities of the label" if probability else "numbers"
+                raise DataError(
+                    f"{source.source}: column {name!r} must hold {what}, got {cell!r} in row "
+                    f"{row:,} — fill in a number, or leave the cell empty"
+                ) from error
+        table = table.set_column(table.column_names.index(name), name, [numbers])
+        split = datasets.Dataset(table)
+    return split
+
+
+def _finite(cell: str) -> float:
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError(f"{cell} is no number")
+    return number
+
+
+def _layout(path: Path, config: str | None) -> "tuple[dict[str, list[Path]], Any]":
+    """The files of each split of a folder, found as `datasets` finds them; its features, if told.
+
+    They go by their names, or by `configs` and `dataset_info` in the folder's README.md.
+    """
+    from datasets.data_files import (
+        DataFilesDict,
+        EmptyDatasetError,
+        get_data_patterns,
+        sanitize_patterns,
+    )
+    from datasets.info import DatasetInfosDict
+    from datasets.utils.metadata import MetadataConfigs
+    from huggingface_hub import DatasetCard, DatasetCardData
+
     try:
-        if path.is_dir():
-            return _by_name(load_dataset(str(path)))
-        separator = _SEPARATORS.get(path.suffix)
-        options: dict[str, Any] = {"sep": separator} if separator else {}
-        return _by_name(load_dataset(FILES[path.suffix], data_files=str(path), **options))
-    except (DatasetGenerationError, FileNotFoundError, ValueError) as error:
-        cause = error.__cause__ or error
-        raise DataError(f"{path} can't be read: {_first_line(cause)}") from error
+        readme = path / "README.md"
+        card = DatasetCard.load(readme).data if readme.is_file() else DatasetCardData()
+        configs = MetadataConfigs.from_dataset_card_data(card)
+        infos = DatasetInfosDict.from_dataset_card_data(card)
+        name = config or configs.get_default_config_name() or next(iter(configs or infos), None)
+        told = configs.get(name, {}).get("data_files")
+        patterns = sanitize_patterns(told) if told else get_data_patterns(str(path))
+        files = DataFilesDict.from_patterns(patterns, base_path=str(path))
+    except (EmptyDatasetError, OSError, ValueError) as error:
+        raise DataError(f"{path} can't be read: {_first_line(error)}") from error
+    splits = {
+        str(split): [Path(file) for file in names if Path(file).suffix.lower() in FILES]
+        for split, names in files.items()
+    }
+    splits = {split: names for split, names in splits.items() if names}
+    if not splits:
+        raise DataError(f"{path} can't be read: it has none of {', '.join(FILES)}")
+    return splits, infos[name].features if name in infos else None
 
 
 def _by_name(loaded: "Mapping[Any, datasets.Dataset]") -> "dict[str, datasets.Dataset]":
     return {str(name): split for name, split in loaded.items()}
-
-
-def _check_text(file: Path) -> None:
-    """UTF-8 throughout and, in a CSV, as many fields in each row as in the header.
-
-    The readers below would fill short rows with blanks, silently.
-    """
-    if file.suffix not in {".csv", ".tsv", ".jsonl"}:
-        return
-    try:
-        # In one piece: a stream would count the byte it stumbles over from its own buffer.
-        text = file.read_bytes().decode("utf-8-sig")
-        if file.suffix != ".jsonl":
-            _check_fields(file, text)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file} must be UTF-8, byte {error.start} is {error.object[error.start]:#04x} — "
-            f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {file.name} > utf8{file.suffix}"
-        ) from error
-    except csv.Error as error:
-        raise DataError(f"{file} is not a CSV that can be read: {error}") from error
-
-
-def _check_fields(file: Path, text: str) -> None:
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATORS[file.suffix])
-    header = next(rows, [])
-    for number, row in enumerate(rows, start=1):
-        if row and len(row) != len(header):
-            raise DataError(
-                f"{file} row {number} (line {rows.line_num}) has {len(row)} fields, the header "
-                f'has {len(header)} — put "quotes" around texts with commas'
-            )
 
 
 def _first_line(error: BaseException) -> str:
