@@ -269,16 +269,29 @@ class Reader:
         May be called by several threads at once. One text alone gets all cores; as soon as there
         are more, each gets one, which wastes less than sharing.
         """
-        # Half a surrogate pair can come by JSON.
-        clean = [text.encode("utf-8", "replace").decode() for text in texts]
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
+        ids = self.encode(texts)
         with self._counted() as alone:
             if self.threads == 1 or (len(ids) == 1 and alone):
-                return [self._judge(self._one, row) for row in ids]
+                return [self.judge(row, alone=True) for row in ids]
             order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
-            found = self._workers.map(lambda i: self._judge(self._many, ids[i]), order)
+            found = self._workers.map(lambda i: self.judge(ids[i], alone=False), order)
             answers = dict(zip(order, found, strict=True))
             return [answers[i] for i in range(len(ids))]
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text, with [CLS] and [SEP], none left out."""
+        # Half a surrogate pair can come by JSON.
+        clean = [text.encode("utf-8", "replace").decode() for text in texts]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
+
+    def judge(self, ids: list[int], alone: bool) -> Verdict | Unreadable:
+        """Judge the tokens of one text in the calling thread.
+
+        Args:
+            ids: As `encode` gives them.
+            alone: Whether nothing else is judged meanwhile: the text then gets all cores.
+        """
+        return self._judge(self._one if alone or self.threads == 1 else self._many, ids)
 
     @contextmanager
     def _counted(self) -> Iterator[bool]:

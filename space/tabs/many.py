@@ -1,6 +1,7 @@
 """The tab for a file of reviews: scored, drawn over time and by title, and given back.
 
-In: the classifier, and the tab in which a review is opened. Out: components on the page.
+In: the model behind its queue, and the tab in which a review is opened. Out: components on the
+page.
 """
 
 import tempfile
@@ -9,22 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import bulk
+import cancellation
 import charts
 import gradio
 import pandas
 import tables
 import views
-from classifier import Classifier, Unavailable, Unreadable, Verdict
+from classifier import Unavailable, Unreadable, Verdict
 from figures import Period
-from line import Busy, Line
+from line import Busy, Cancelled, Line
 from report import Columns, Report
+from serving import FILE, Service
 
 from tabs import events
 from tabs.events import HIDDEN, NONE, QUIET
 from tabs.review import Review
 
-AT_ONCE = 64  # reviews between two looks at the clock, and at Cancel
+AT_ONCE = 64  # reviews between two reports of progress
 KINDS = ["text", "date", "title", "label"]
 PERIODS = ["day", "week", "month"]
 INVITATION = (
@@ -81,7 +83,7 @@ class Outcome:
         }
 
 
-def build(classifier: Classifier, tabs: Any, review: Review) -> None:
+def build(service: Service, tabs: Any, review: Review) -> None:
     """Lay the tab out, and say what happens in it."""
     table = gradio.State(time_to_live=3600)
     report = gradio.State(time_to_live=3600)
@@ -96,7 +98,7 @@ def build(classifier: Classifier, tabs: Any, review: Review) -> None:
             cancel = gradio.Button("Cancel", variant="stop", visible=False)
     progress = gradio.HTML()
     outcome = Outcome()
-    score = _scorer(classifier)
+    score = _scorer(service)
 
     received = file.change(
         receive, file, [table, told, area, *columns, preview, report, progress], **QUIET
@@ -139,7 +141,7 @@ def receive(path: str | None) -> list[Any]:
     return [found, told, gradio.update(visible=True), *choices, first, None, ""]
 
 
-def _scorer(classifier: Classifier) -> Any:
+def _scorer(service: Service) -> Any:
     line = Line(places=1, most_waiting=8)
 
     def score(found: tables.Table, *chosen: str) -> Iterator[list[Any]]:
@@ -150,15 +152,15 @@ def _scorer(classifier: Classifier) -> Any:
         answers: list[Verdict | Unreadable] = []
         yield [None, views.sentence("Waiting for a place in the line …", "remark")]
         try:
-            with line.place():
-                began = time.monotonic()
+            with line.place(cancellation.watch()):
+                began, request = time.monotonic(), service.request(FILE)
                 for at in range(0, len(texts), AT_ONCE):
-                    answers += bulk.judge(classifier, texts[at : at + AT_ONCE])
+                    answers += request.many(texts[at : at + AT_ONCE])
                     seconds = time.monotonic() - began
                     told = f"{len(answers):,} of {len(texts):,} reviews"
                     yield [None, views.progress(told, len(answers), len(texts), seconds)]
-                labels = classifier.load().labels
-        except (Unavailable, Busy) as reason:
+                labels = service.classifier.load().labels
+        except (Unavailable, Busy, Cancelled) as reason:
             yield [None, views.sentence(reason)]
             return
         yield [Report(found.frame, answers, labels, columns), ""]

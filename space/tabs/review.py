@@ -1,19 +1,21 @@
 """The tab for one review: its verdict, what each sentence does to it, and a link to share it.
 
-In: the classifier, the lines before it, and where feedback goes. Out: components on the page.
+In: the model behind its queue, and where feedback goes. Out: components on the page.
 """
 
 from typing import Any
 
 import gradio
 import views
-from classifier import Classifier, Unavailable, Unreadable
+from classifier import Unavailable, Unreadable
 from explanation import explain
 from feedback import Feedback
-from line import Busy, Line
+from line import Busy, Cancelled
+from serving import EXPLANATION, VERDICT, Service
 
 from tabs.events import HIDDEN, QUIET
 
+REFUSALS = (Unreadable, Unavailable, Busy, Cancelled)
 # Written for this page.
 EXAMPLES = {
     "A clear one": "I laughed, I cried, and I rang my sister from the car park to tell her to go "
@@ -42,11 +44,8 @@ WRITE_LINK = """(text) => {
 class Review:
     """The tab, laid out inside the page's Blocks; other tabs fill `text` and let it be judged."""
 
-    def __init__(
-        self, page: Any, classifier: Classifier, line: Line, slow_line: Line, feedback: Feedback
-    ) -> None:
-        self.classifier, self.feedback = classifier, feedback
-        self.line, self.slow_line = line, slow_line
+    def __init__(self, page: Any, service: Service, feedback: Feedback) -> None:
+        self.service, self.feedback = service, feedback
         with gradio.Row(equal_height=False):
             with gradio.Column(scale=5):
                 self._lay_out_question()
@@ -113,11 +112,10 @@ class Review:
         """The card of a review, or a sentence in its place; fills `_outcome`."""
         hidden = gradio.update(visible=False)
         try:
-            with self.line.place():
-                verdict = self.classifier(text)
-        except (Unreadable, Unavailable, Busy) as reason:
+            verdict = self.service.request(VERDICT)(text)
+        except REFUSALS as reason:
             return views.sentence(reason), "", "", None, hidden
-        card = views.verdict_card(verdict, self.classifier.load().unsure_below)
+        card = views.verdict_card(verdict, self.service.classifier.load().unsure_below)
         return card, "", "", text, gradio.update(visible=self.feedback.enabled)
 
     def judge_shared(self, text: str) -> tuple[str, str, str, str | None, Any]:
@@ -131,9 +129,8 @@ class Review:
         if text is None:
             return ""  # the card has the reason
         try:
-            with self.slow_line.place():
-                return views.sentence_line(explain(self.classifier, text))
-        except (Unreadable, Unavailable, Busy) as reason:
+            return views.sentence_line(explain(self.service.request(EXPLANATION), text))
+        except REFUSALS as reason:
             return views.sentence(reason)
 
     def praise(self, text: str | None) -> str:
@@ -146,10 +143,10 @@ class Review:
 
     def _tell(self, text: str | None, right: bool) -> str:
         try:
-            verdict = self.classifier(text or "")
-        except (Unreadable, Unavailable) as reason:
+            verdict = self.service.request(VERDICT)(text or "")
+        except REFUSALS as reason:
             return views.sentence(reason)
-        model, commit = self.classifier.repo_id, self.classifier.commit
+        model, commit = self.service.classifier.repo_id, self.service.classifier.commit
         said = self.feedback.record(text or "", verdict, right, model, commit)
         return views.sentence(said, "remark")
 
