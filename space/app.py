@@ -16,7 +16,9 @@ import gradio
 import tables
 from classifier import Classifier, Unavailable
 from feedback import Feedback
+from guard import Guard, Page
 from line import Line
+from starlette.middleware import Middleware
 from tabs import about, compare, many
 from tabs.review import Review
 from theme import HEAD, STYLE, THEME
@@ -39,7 +41,7 @@ def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Bl
     """
     line = Line(places=8, most_waiting=64)  # verdicts: milliseconds each
     slow_line = Line(places=1, most_waiting=16)  # sentence lines and batches: seconds
-    with gradio.Blocks(title="Movie sentiment") as page:
+    with Page(title="Movie sentiment") as page:
         gradio.Markdown(INTRODUCTION, elem_classes="masthead")
         state = gradio.Markdown("Loading the model …", elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
@@ -102,6 +104,7 @@ if __name__ == "__main__":
     Thread(target=keep_loading, args=[classifier], daemon=True).start()
     build(classifier, Feedback.from_environment()).queue(max_size=256).launch(
         **LOOK,
+        app_kwargs={"middleware": [Middleware(Guard)]},
         max_threads=100,  # more than the lines hold: they say "busy", not the pool
         max_file_size=tables.MAX_BYTES,
         state_session_capacity=200,  # visitors whose scored files are kept

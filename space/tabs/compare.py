@@ -128,6 +128,8 @@ def _texts(
     if found is None:
         return [text] if text and text.strip() else [], None
     rows = found.frame.head(MAX_ROWS)
+    if text_column not in rows.columns:
+        return [], None
     labelled = label_column in rows.columns
     return tables.texts(rows, text_column), rows[label_column] if labelled else None
 

@@ -3,6 +3,7 @@
 In: the classifier, and the tab in which a review is opened. Out: components on the page.
 """
 
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ INVITATION = (
     f"to {tables.MAX_ROWS:,} reviews. With a date you see the audience over time, with a title a "
     "ranking, with labels how often the model agrees.</p>"
 )
+NUMBER = re.compile("[0-9]{1,6}")  # of a row
+NO_FILE = "Bring a file of reviews and choose its columns first."
 
 
 class Outcome:
@@ -142,8 +145,11 @@ def receive(path: str | None) -> list[Any]:
 def _scorer(classifier: Classifier) -> Any:
     line = Line(places=1, most_waiting=8)
 
-    def score(found: tables.Table, *chosen: str) -> Iterator[list[Any]]:
+    def score(found: tables.Table | None, *chosen: str) -> Iterator[list[Any]]:
         """Judge some rows at a time; tell how far it is, and end with the report."""
+        if found is None or not set(chosen) <= {NONE, *found.frame.columns}:
+            yield [None, views.sentence(NO_FILE)]
+            return
         text, *others = chosen
         columns = Columns(text, *(None if column == NONE else column for column in others))
         texts = tables.texts(found.frame, text)
@@ -166,10 +172,15 @@ def _scorer(classifier: Classifier) -> Any:
     return score
 
 
-def _opened(report: Report, chosen: gradio.SelectData) -> list[Any]:
+def _opened(report: Report | None, chosen: gradio.EventData) -> list[Any]:
     """The review of the chosen row, by the row's number, whatever the order on the page is."""
-    row = int(chosen.row_value[0]) - 1
-    text = report.frame[report.columns.text].iloc[row]
+    data = chosen._data  # what the page sends of a `gradio.SelectData`; programs send anything
+    cells = data.get("row_value") if isinstance(data, dict) else None
+    number = str(cells[0]) if isinstance(cells, list) and cells else ""
+    rows = len(report.frame) if report else 0
+    if report is None or not NUMBER.fullmatch(number) or not 0 < int(number) <= rows:
+        raise gradio.Error(f"Choose one of the {rows:,} rows.", print_exception=False)
+    text = report.frame[report.columns.text].iloc[int(number) - 1]
     return [gradio.Tabs(selected="review"), text if isinstance(text, str) else ""]
 
 
