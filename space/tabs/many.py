@@ -12,6 +12,7 @@ from typing import Any
 
 import bulk
 import charts
+import downloads
 import gradio
 import pandas
 import tables
@@ -56,6 +57,7 @@ class Outcome:
             self.refused = _frame("Not scored", max_height=320)
             with gradio.Row():
                 self.scored = gradio.DownloadButton("Download the scored file")
+                self.workbook = gradio.DownloadButton("Download it for Excel")
                 self.drawn = gradio.DownloadButton("Download the charts")
 
     def components(self) -> list[Any]:
@@ -67,7 +69,7 @@ class Outcome:
         if report is None:
             return {self.area: gradio.update(visible=False)}
         drawn = report.charts(period)
-        scored, zipped = _files(report, drawn, Path(name).stem)
+        scored, workbook, zipped = _files(report, drawn, Path(name).stem)
         return {
             self.area: gradio.update(visible=True),
             self.summary: report.summary(),
@@ -80,6 +82,7 @@ class Outcome:
             self.listing: report.listing(),
             self.refused: _shown(report.refused()),
             self.scored: str(scored),
+            self.workbook: str(workbook),
             self.drawn: gradio.update(value=str(zipped), visible=bool(drawn)),
         }
 
@@ -184,14 +187,17 @@ def _opened(report: Report | None, chosen: gradio.EventData) -> list[Any]:
     return [gradio.Tabs(selected="review"), text if isinstance(text, str) else ""]
 
 
-def _files(report: Report, drawn: dict[str, Any], name: str) -> tuple[Path, Path]:
+def _files(report: Report, drawn: dict[str, Any], name: str) -> list[Path]:
     """The scored rows and the charts, as files to download."""
     folder = Path(tempfile.mkdtemp(prefix="scored-"))
-    scored, zipped = folder / f"{name}-scored.csv", folder / f"{name}-charts.zip"
-    tables.write(report.scored, scored)
+    scored, workbook, zipped = (
+        folder / f"{name}-{rest}" for rest in ("scored.csv", "scored.xlsx", "charts.zip")
+    )
+    downloads.write(report.scored, scored)
+    downloads.write_workbook(report.scored, workbook)
     if drawn:
         charts.save(drawn, zipped)
-    return scored, zipped
+    return [scored, workbook, zipped]
 
 
 def _frame(label: str, visible: bool = False, max_height: int = 420, search: str = "none") -> Any:
