@@ -4,6 +4,7 @@ In: a repo id and a revision. Out: a classifier to use for a while, or a sentenc
 not.
 """
 
+import logging
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,8 @@ MAX_ONNX_BYTES = 600_000_000
 MAX_OTHER_BYTES = 50_000_000  # config, tokenizer: each
 MAX_CHARACTERS = 200  # of a repo id or a revision
 TIMEOUT_SECONDS = 10
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, str]  # repo id, commit
 
@@ -149,6 +152,9 @@ def _look(repo_id: str, revision: str | None) -> ModelInfo:
         raise Unavailable(f"{repo_id} has no revision {revision}.") from error
     except (HTTPError, OSError) as error:
         raise away(repo_id) from error
+    except Exception as error:  # the front matter of a stranger's README comes along
+        log.warning("what the Hub says of %s can't be read: %s", repo_id, error)
+        raise Unavailable(f"What the Hub says of {repo_id} can't be read.") from error
     if info.gated:
         raise Unavailable(f"{repo_id} is gated: only what anyone may read can be compared here.")
     return info

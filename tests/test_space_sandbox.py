@@ -36,7 +36,8 @@ shelf = Shelf(Classifier("demo/tiny"))
 answers = []
 for model in models:
     try:
-        *_, last = compare(shelf, [("demo/tiny", None), (model, None)], ["a wonderful film", "weak"])
+        pair = [("demo/tiny", None), (model, None)]
+        *_, last = compare(shelf, pair, ["a wonderful film", "weak"])
         answer = [dict(last.skipped), last.second.labels]
     except Unavailable as reason:
         answer = str(reason)
@@ -125,6 +126,16 @@ def large_output(path: Path):
     )
 
 
+def strange_card(onnx: Path):
+    """huggingface_hub takes this key for an argument of its own."""
+    card = "---\nignore_metadata_errors: true\nlicense: mit\n---\n"
+    (onnx.parent.parent / "README.md").write_text(card)
+
+
+def nest_config(onnx: Path):
+    (onnx.parent.parent / "config.json").write_text("[" * 100_000)
+
+
 def change(name: str, **values: Any) -> Callable[[Path], None]:
     """Set keys of a JSON file of the repository."""
 
@@ -149,15 +160,11 @@ NASTY: dict[str, tuple[Callable[[Path], None], str]] = {
     "abort": (change("tokenizer.json", normalizer=ABORT), " was stopped: its process broke down"),
     "nested": (lambda path: constant(path, [[[0.0], [1.0]]]), NO_CLASSIFIER),
     "words": (lambda path: constant(path, "none"), NO_CLASSIFIER),
-    "text": (lambda path: path.write_bytes(b"no model"), NO_CLASSIFIER),
     "labels": (change("config.json", id2label={"0": {"a": 1}, "1": 7}), NO_CLASSIFIER),
     "many-labels": (
         change("config.json", id2label={str(i): f"L{i}" for i in range(5_000)}), NO_CLASSIFIER,
     ),
-    "deep": (
-        lambda path: (path.parent.parent / "config.json").write_text("[" * 100_000) and None,
-        NO_CLASSIFIER,
-    ),
+    "deep": (nest_config, NO_CLASSIFIER),
 }  # fmt: skip
 
 
@@ -168,6 +175,7 @@ def hub(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "good": lambda path: None,
         "nan": lambda path: constant(path, [[float("nan"), 1.0]]),
         "endless": never_ending,
+        "card": strange_card,
         **{name: make for name, (make, _) in NASTY.items()},
     }
     with running_hub() as running:
@@ -211,8 +219,9 @@ def test_scores_that_are_not_numbers_are_none(hub: RunningHub, tmp_path: Path):
 
 
 def test_a_model_that_never_ends_is_killed(hub: RunningHub, tmp_path: Path):
-    [answer] = compared(hub, tmp_path, 3, "endless")
+    [answer, card] = compared(hub, tmp_path, 3, "endless", "card")
     assert answer == "demo/endless was stopped: it took more than 3 seconds to load."
+    assert card == "What the Hub says of demo/card can't be read."
 
 
 def test_an_answer_that_never_ends_closes_its_model_alone(hub: RunningHub, tmp_path: Path):
@@ -238,12 +247,19 @@ def test_an_answer_that_never_ends_closes_its_model_alone(hub: RunningHub, tmp_p
         "model._process.wait()\n"
         "with shelf.lend('demo/good') as again:\n"
         "    print(len(again.many(['fine'])))\n"
+        "sandbox.MAX_FILE_BYTES = 1000  # as if the Hub had not told the sizes as they are\n"
+        "try:\n"
+        "    with shelf.lend('demo/nan'):\n"
+        "        pass\n"
+        "except Unavailable as reason:\n"
+        "    print(reason)\n"
     )
     out = run_python(code, environment(hub, tmp_path)).stdout.splitlines()
     assert out[0] == "demo/good was stopped: it took more than 1 seconds for a text."
     assert "Unreadable('Write or paste a review first.')" in out[1]
     assert "Unreadable('A review is text, got int.')" in out[1]
     assert out[2] == "1"
+    assert "does not give demo/nan at this moment" in out[3]
 
 
 def test_a_bad_model_delays_nobody_else(hub: RunningHub, tmp_path: Path):
