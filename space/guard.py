@@ -15,7 +15,7 @@ import gradio
 
 INVALID = "The inputs of this request are not what it takes: check their number, order and kinds."
 FAILED = "This request failed; the app's log says where. Check its inputs, or load the page again."
-UNREADABLE = "This request can't be read: check its address and its JSON."
+UNREADABLE = "This request can't be read: check its address and its body."
 # Half a surrogate pair, as an escape of JSON or as bytes, is possible only where one of these is.
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 CHARACTERS = 300  # of an error in the log
