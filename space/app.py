@@ -22,7 +22,9 @@ import tables
 from classifier import Classifier, Unavailable
 from feedback import Feedback
 from gate import Gate
+from guard import Guard, Page
 from serving import Service
+from starlette.middleware import Middleware
 from tabs import about, compare, many
 from tabs.review import Review
 from theme import HEAD, STYLE, THEME
@@ -43,7 +45,7 @@ def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Bl
         feedback: Where "right" and "wrong" go; nowhere when left out.
     """
     service = Service(classifier)
-    with gradio.Blocks(title="Movie sentiment") as page:
+    with Page(title="Movie sentiment") as page:
         gradio.Markdown(INTRODUCTION, elem_classes="masthead")
         state = gradio.Markdown("Loading the model …", elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
@@ -100,6 +102,7 @@ if __name__ == "__main__":
     Gate(page)
     page.launch(
         **LOOK,
+        app_kwargs={"middleware": [Middleware(Guard)]},
         max_threads=500,  # more than the queue admits: it says "busy", not Gradio
         max_file_size=tables.MAX_BYTES,
         state_session_capacity=200,  # visitors whose scored files are kept

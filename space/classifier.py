@@ -109,6 +109,11 @@ class Classifier:
                 self.commit, self.trouble = folder.name, None
             return self._reader
 
+    @property
+    def labels(self) -> list[str]:
+        """The labels, in the model's order; see `load` for what can go wrong."""
+        return self.load().labels
+
     def __call__(self, text: str) -> Verdict:
         """Probabilities of a text; of one beyond the model's reach, beginning and end are read.
 
@@ -346,7 +351,12 @@ class Reader:
             "token_type_ids": np.zeros_like(row),
         }
         fed = {name: value for name, value in inputs.items() if name in self._fed}
-        logits = session.run(["logits"], fed)[0][0].astype(np.float64)  # (labels,)
+        found = session.run(["logits"], fed)[0]
+        if np.shape(found) != (1, len(self.labels)):
+            raise ValueError(f"{len(self.labels)} labels, but logits of shape {np.shape(found)}")
+        logits = found[0].astype(np.float64)  # (labels,)
+        if not np.isfinite(logits).all():
+            return Unreadable("The model gives no score for this text: it is not a number.")
         odds = np.exp(logits - logits.max())
         shares = dict(zip(self.labels, (odds / odds.sum()).tolist(), strict=True))
         unsure = max(shares.values()) < self.unsure_below
