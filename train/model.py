@@ -22,7 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from train import first_token
 from train.errors import ModelError, RunError
@@ -120,13 +120,16 @@ def revision(recipe: Recipe) -> str | None:
     if recipe.base_is_local or is_commit(recipe.base_revision):
         return recipe.base_revision
     try:
-        config = AutoConfig.from_pretrained(
-            recipe.base_model, revision=recipe.base_revision or "main"
-        )
+        return commit(recipe.base_model, recipe.base_revision)
     except (OSError, ValueError) as error:
         raise ModelError(_unavailable(recipe, error)) from error
-    commit: str | None = config._commit_hash
-    return commit or recipe.base_revision
+
+
+def commit(source: str, revision: str | None) -> str | None:
+    """The commit of a model on the Hub that a revision stands for; of a folder, none."""
+    # Files of the Hub lie in the cache in a folder named after their commit.
+    folder = Path(str(cached_file(source, "config.json", revision=revision))).parent
+    return folder.name if is_commit(folder.name) else revision
 
 
 def stretch_positions(model: PreTrainedModel, positions: int) -> None:

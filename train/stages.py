@@ -160,7 +160,7 @@ def evaluate_elsewhere(
     found = reviews.read_split(dataset, split, labels, most)
     scored = score(classifier, tokenizer, found)
     return {
-        "model": {"source": source, "revision": classifier.config._commit_hash or revision},
+        "model": {"source": source, "revision": model.commit(source, revision)},
         "environment": runs.environment(str(classifier.device)),
         "data": {"dataset": dataset.model_dump(), "split": split, **_described(found)},
         "metrics": {split: scored["metrics"]},
