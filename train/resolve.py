@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
 from train import checkpoints, loop, model, runs, sources
 from train.errors import RecipeError, RunError, TrainError
@@ -25,7 +25,8 @@ Result = TypeVar("Result")
 def once(call: Callable[[], Result]) -> Result:
     """The result, or the error, of a call that the main process alone makes; the others wait."""
     outcome: list[Any] = [None, None]
-    if PartialState().is_main_process:
+    # As AcceleratorState makes it; the first call in a process decides.
+    if PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).is_main_process:
         try:
             outcome[0] = call()
         except TrainError as error:
