@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from train import evaluation, loop, model, reviews, runs, sources, weaknesses
+from train import evaluation, examples, loop, model, reviews, runs, sources, weaknesses
 from train.errors import DataError
 from train.recipe import Dataset, Recipe, shown
 from train.resolve import resolve, store
@@ -129,8 +129,8 @@ def evaluate(folder: Path) -> dict[str, Any]:
     if len(recipe.datasets) > 1:
         results["datasets"] = _by_dataset(logits, labels, test.datasets or [])
 
-    def predict(texts: Sequence[str]) -> evaluation.FloatArray:
-        split = reviews.Split(list(texts), [0] * len(texts))
+    def predict(texts: Sequence[str], pairs: Sequence[str] | None = None) -> evaluation.FloatArray:
+        split = reviews.Split(list(texts), [0] * len(texts), list(pairs) if pairs else None)
         return _logits(
             classifier, encode(tokenizer, split, "texts"), tokenizer.pad_token_id, "texts"
         )
@@ -144,10 +144,17 @@ def evaluate(folder: Path) -> dict[str, Any]:
         else weaknesses.look_mislabelled(errors, test.texts, predict),
         "behaviour": {} if recipe.has_pairs else weaknesses.behaviour(predict, recipe.labels),
     }
+    results["examples"] = _examples(predict, recipe, results["training"]["unsure_below"])
     evaluation.save_predictions(folder / "test-predictions.parquet", logits, recipe.labels)
     evaluation.plot(folder / "plots", results, logits, labels)
     runs.save_results(folder / "results.json", results)
     return results
+
+
+def _examples(predict: examples.Predict, recipe: Recipe, unsure_below: float) -> list[Any]:
+    if recipe.language != examples.LANGUAGE:
+        return []
+    return examples.choose(predict, recipe.labels, recipe.has_pairs, unsure_below)
 
 
 def evaluate_elsewhere(
