@@ -103,12 +103,13 @@ def load_recipe(folder: Path) -> Recipe:
 def as_read(folder: Path) -> Recipe:
     """The recipe of a run that is finished, with the commits that it read from the Hub."""
     recipe, results = load_recipe(folder), load_results(folder)
-    revisions = results["data"].get("revision") or [d.revision for d in recipe.datasets]
+    # An adaptation of before the commits were on record has none.
+    revisions = results["data"].get("revision", [None] * len(recipe.datasets))
     datasets = [
-        dataset.model_copy(update={"revision": revision})
+        dataset.model_copy(update={"revision": revision or dataset.revision})
         for dataset, revision in zip(recipe.datasets, revisions, strict=True)
     ]
-    base_revision = results["training"].get("base_revision", recipe.base_revision)
+    base_revision = results["training"].get("base_revision") or recipe.base_revision
     return recipe.model_copy(update={"datasets": datasets, "base_revision": base_revision})
 
 
