@@ -9,7 +9,7 @@ TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests browser quickstart test check space hub bench bench-train bench-serve bench-space
+.PHONY: help setup setup-tests browser quickstart examples test check space hub bench bench-train bench-serve bench-space
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,10 @@ browser:  ## install Debian's Chromium where it is missing, for the tests of the
 
 quickstart: setup  ## the whole way in minutes: train, evaluate, publish to a local Hub, call
 	$(BIN)/python -m train.quickstart run
+
+# After the quick start, whose model they are shown with.
+examples: setup-tests  ## check the examples in the documents and on the page against the quick start's model
+	$(BIN)/python -m pytest tests/test_quickstart.py -k example
 
 space: setup  ## open the page in your browser, on the quick start's model (MODEL_ID=user/repo for another)
 	$(BIN)/python -m train.quickstart space

@@ -347,8 +347,25 @@ def test_no_path_of_the_machine_leaks() -> None:
     assert found.datasets is None
 
 
+def test_examples_are_those_of_the_results() -> None:
+    found = [{"text": 'He said "wow".', "label": "POSITIVE", "score": 0.98765}]
+    code = render({**VARIANTS["imdb"], "examples": found}, REPO)
+    assert (
+        "print(classify(\"He said \\\"wow\\\".\"))\n# [{'label': 'POSITIVE', 'score': 0.988}]"
+        in code
+    )
+    pair = [{"text": "A film.", "text_pair": "plot", "label": "BAD", "score": 0.9}]
+    code = render({**VARIANTS["text-pairs"], "examples": pair}, REPO)
+    assert '{"text": "A film.", "text_pair": "plot"}))\n# {\'label\': \'BAD\'' in code
+
+
+@pytest.mark.parametrize("found", [{}, {"examples": []}], ids=["before", "none right"])
+def test_a_model_that_gets_none_right_shows_none(found: dict[str, Any]) -> None:
+    assert "print(classify(review))" in render({**VARIANTS["imdb"], **found}, REPO)
+
+
 def test_pairs_are_called_as_pairs() -> None:
-    assert '"text_pair": "acting"' in render(VARIANTS["text-pairs"], REPO)
+    assert '"text_pair": part' in render(VARIANTS["text-pairs"], REPO)
     assert "text_pair" not in render(VARIANTS["imdb"], REPO)
 
 

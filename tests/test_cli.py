@@ -96,7 +96,7 @@ def test_run_resumes_what_there_is_to_resume(
     asked: list[bool] = []
     monkeypatch.setattr(command_line, "_check_targets", lambda *_: None)
     monkeypatch.setattr(command_line, "_fit", lambda *given: asked.append(given[2]))
-    monkeypatch.setattr(command_line, "_is_first_process", lambda: False)
+    monkeypatch.setattr(runs, "is_first_process", lambda: False)
     command_line.run("imdb-small-plain", "user/name", out=tmp_path / "mine", resume=True)
     assert asked == [expected]
 

@@ -1,16 +1,29 @@
 """The quick start's own steps; `make quickstart`, which CI runs as well, is the whole of it."""
 
+import json
+import re
 from pathlib import Path
 
 import psutil
 import pytest
 import typer
-from conftest import toy_settings
+from conftest import REPOSITORY, assert_card_tells_the_truth, toy_settings
 from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
 from localhub.tokens import TOKEN_FILES
 from train import model, quickstart, recipe
+
+RUN = REPOSITORY / "runs" / "quickstart"
+trained = pytest.mark.skipif(
+    not (RUN / "onnx/model.onnx").is_file(), reason="`make quickstart` trains the model"
+)
+# A text in a call, and the label in the answer below it.
+SHOWN = re.compile(
+    r"""\("([^"]+)"(?:, api_name="/classify")?\)+'?\n"""
+    r"""(?:```\n\n```json\n|# )\[?\{\s*["']label["']: ["'](\w+)"""
+)
+PAGE = {"A clear one": "POSITIVE", "A mixed one": "NEGATIVE", "A sarcastic one": "NEGATIVE"}
 
 
 @pytest.fixture
@@ -93,3 +106,64 @@ def test_the_page_needs_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     done = CliRunner().invoke(quickstart.app, ["space"])
     assert done.exit_code == 2
     assert "make quickstart" in done.output
+
+
+def shown(path: str) -> list[tuple[str, str]]:
+    """The examples of a document with their answers: text, label."""
+    return SHOWN.findall((REPOSITORY / path).read_text(encoding="utf-8"))
+
+
+def test_documents_show_examples_with_answers() -> None:
+    assert len(shown("README.md")) == 3
+    assert len(shown("space/README.md")) == 1
+
+
+@trained
+def test_examples_of_documents_and_page_get_the_answers_that_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By `pipeline()`, and by the Space, which reads the ONNX file."""
+    monkeypatch.syspath_prepend(REPOSITORY / "space")
+    from tabs.review import EXAMPLES
+    from transformers import pipeline
+    from usage import REVIEW
+
+    from space.classifier import Classifier
+
+    expected = dict([*shown("README.md"), *shown("space/README.md"), (REVIEW, "POSITIVE")])
+    expected |= {EXAMPLES[name]: label for name, label in PAGE.items()}
+    # The last is the one that the README says it stumbles over.
+    last = "as its own last line shows"
+    assert last in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    expected |= dict(zip(quickstart.REVIEWS, ["POSITIVE", "NEGATIVE", "NEGATIVE"], strict=True))
+    answers = pipeline("sentiment-analysis", model=str(RUN))(list(expected))
+    assert {t: a["label"] for t, a in zip(expected, answers, strict=True)} == expected
+    on_page = Classifier.from_folder(RUN)
+    assert {text: on_page(text).label for text in expected} == expected
+
+
+@trained
+def test_example_answer_of_the_endpoint_is_the_one_shown() -> None:
+    from space.classifier import Classifier
+
+    [(text, label)] = shown("space/README.md")
+    verdict = Classifier.from_folder(RUN)(text)
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    answer = f"'unsure': {verdict.unsure}, 'tokens_read': {verdict.tokens_read}, "
+    assert answer + f"'tokens': {verdict.tokens}}}" in readme
+    page = (REPOSITORY / "space/README.md").read_text(encoding="utf-8")
+    given = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    assert (given["label"], given["unsure"]) == (label, verdict.unsure)
+    assert (given["tokens_read"], given["tokens"]) == (verdict.tokens_read, verdict.tokens)
+
+
+@trained
+def test_examples_of_the_card_get_the_answers_that_are_shown() -> None:
+    assert assert_card_tells_the_truth((RUN / "README.md").read_text(encoding="utf-8"), RUN) == 2
+
+
+def test_notebook_shows_the_examples_of_the_quick_start() -> None:
+    notebook = (REPOSITORY / "train/colab.ipynb").read_text(encoding="utf-8")
+    assert all(
+        json.dumps(json.dumps(review))[1:-1] in notebook for review in quickstart.REVIEWS[:2]
+    )

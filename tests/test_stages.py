@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, toy_reviews, toy_settings, write_toy_csv
+from conftest import (
+    REPOSITORY,
+    assert_card_tells_the_truth,
+    toy_reviews,
+    toy_settings,
+    write_toy_csv,
+)
 
 from train import card, evaluation, model, reviews, runs, stages
 from train import recipe as recipes
@@ -106,6 +112,12 @@ def test_evaluate_adds_test_slices_and_plots(evaluated: Path, fit_results: dict[
     assert plots == {"confusion.png", "reliability.png", "training.png"}
     with pytest.raises(RunError, match="python -m train export"):  # all that is left to do
         runs.check_complete(evaluated)
+
+
+def test_card_shows_examples_that_the_model_gets_right(evaluated: Path) -> None:
+    results = runs.load_results(evaluated)
+    rendered = card.render(results, "user/toy")
+    assert assert_card_tells_the_truth(rendered, evaluated) == len(results["examples"])
 
 
 def test_figures_follow_from_the_predictions(evaluated: Path) -> None:
@@ -301,7 +313,9 @@ def test_pairs_and_three_labels_go_all_the_way(tiny_base: Path, tmp_path: Path) 
     stages.fit(recipes.load("quickstart", settings), tmp_path / "run")
     results = stages.evaluate(tmp_path / "run")
     assert len(results["metrics"]["test"]["confusion"]) == 3
-    assert '"text_pair"' in card.render(results, "user/aspects")
+    rendered = card.render(results, "user/aspects")
+    assert '"text_pair"' in rendered
+    assert assert_card_tells_the_truth(rendered, tmp_path / "run") == len(results["examples"])
     from transformers import pipeline
 
     classify = pipeline("sentiment-analysis", model=str(tmp_path / "run"))

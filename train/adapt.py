@@ -20,6 +20,7 @@ from torch.nn import functional
 from train import loop, model, reviews, runs, sources, stages
 from train.errors import DataError, ModelError, RecipeError
 from train.recipe import Adaptation, Recipe
+from train.resolve import resolve, store
 from train.reviews import Split
 from train.tokens import Tokens, batches, encode, tensors
 
@@ -50,16 +51,20 @@ def adapt(
             f"the recipe {recipe.name} has no `adaptation` — add one, for instance "
             "--set 'adaptation={corpora: [{source: unlabelled.csv, split: train}]}'"
         )
-    shaped = recipe.model_copy(update=recipe.adaptation.training())
-    accelerator = loop.accelerator_for(shaped)
     if resume:
         runs.check_resumable(folder, recipe)
+    resolved = resolve(recipe, folder, resume=resume)
+    assert resolved.adaptation is not None
+    shaped = resolved.model_copy(update=recipe.adaptation.training())
+    accelerator = loop.accelerator_for(shaped)
     with accelerator.main_process_first():
-        texts, left_out = corpus(recipe, recipe.adaptation)
-        masked, tokenizer = build(recipe)
+        texts, left_out = corpus(resolved, resolved.adaptation)
+        masked, tokenizer = build(resolved)
     runs.check_disk(folder, needed_bytes=8 * 4 * sum(p.numel() for p in masked.parameters()))
-    if accelerator.is_main_process and not resume:
-        runs.prepare(folder, recipe)
+    if accelerator.is_main_process:
+        if not resume:
+            runs.prepare(folder, recipe)
+        store(resolved, folder)
     accelerator.wait_for_everyone()
     reader = model.portable(copy.deepcopy(tokenizer), shaped.max_tokens)
     tokens = chunks(encode(reader, Split(texts, [0] * len(texts)), "texts"), shaped.max_tokens)
@@ -79,11 +84,14 @@ def adapt(
             "recipe": recipe.model_dump(),
             "environment": runs.environment(stages.device_name(accelerator)),
             "data": {
+                "revision": [dataset.revision for dataset in resolved.datasets],
+                "corpora_revision": [c.revision for c in resolved.adaptation.corpora],
                 "texts": len(texts),
                 "left_out": left_out,
                 "chunks": {"train": len(train.ids), "validation": len(validation.ids)},
             },
-            "training": stages.training_figures(progress, accelerator),
+            "training": stages.training_figures(progress, accelerator)
+            | {"base_revision": resolved.base_revision},
             "perplexity": {"before": before, "after": perplexity(masked, validation, objective)},
         }
         runs.save_results(folder / "results.json", results)

@@ -4,6 +4,7 @@ Pure: the same results and repo id give the same bytes. A value that is missing 
 `ModelCard.from_template` would leave a silent blank.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "labels": [label.replace("|", "\\|") for label in recipe.labels],
         "has_pairs": recipe.has_pairs,
         "grouped": any(d.group for d in recipe.datasets),
+        "examples": [_example(found) for found in results.get("examples", [])],
         "subject": "IMDb reviews" if only_imdb else "reviews",
         "base_link": f"`{Path(base).name}`"
         if origin["base_is_local"]
@@ -139,6 +141,14 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "duration": _duration,
         "megabytes": lambda size: f"{size / 1e6:.0f} MB",
     }
+
+
+def _example(found: dict[str, Any]) -> dict[str, str]:
+    """One of `examples` in the results as Python: what goes into `pipeline()` and comes out."""
+    asked = {key: found[key] for key in ["text", "text_pair"] if key in found}
+    answer = f"{{'label': {found['label']!r}, 'score': {found['score']:.3f}}}"
+    text = json.dumps(asked if "text_pair" in asked else asked["text"], ensure_ascii=False)
+    return {"input": text, "answer": answer if "text_pair" in asked else f"[{answer}]"}
 
 
 def _origin(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:

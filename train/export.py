@@ -43,7 +43,7 @@ def export(folder: Path) -> dict[str, Any]:
         RunError: The run is not finished, its validation reviews have changed, or the exported
             model answers otherwise than the original.
     """
-    recipe, results = runs.load_recipe(folder), runs.load_results(folder)
+    recipe, results = runs.as_read(folder), runs.load_results(folder)
     validation = reviews.load(recipe)["validation"]
     runs.check_split(folder, "validation", validation.sha256())
     classifier, tokenizer = model.load(str(folder))

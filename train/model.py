@@ -22,11 +22,11 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from train import first_token
 from train.errors import ModelError, RunError
-from train.recipe import Recipe
+from train.recipe import Recipe, is_commit
 from train.reviews import BREAK
 
 DROPOUTS = {  # of BERT's kind and of DistilBERT's -> of the recipe
@@ -112,12 +112,24 @@ def load(source: str, revision: str | None = None) -> tuple[Any, Any]:
 
 
 def revision(recipe: Recipe) -> str | None:
-    """The version of the base model: the pinned one, else the Hub's newest; None for a folder."""
-    if recipe.base_revision or recipe.base_is_local:
-        return recipe.base_revision
-    from huggingface_hub import HfApi
+    """The commit of the base model that the recipe's revision stands for; of a folder, none.
 
-    return HfApi().model_info(recipe.base_model).sha
+    Raises:
+        ModelError: As for `pretrained`.
+    """
+    if recipe.base_is_local or is_commit(recipe.base_revision):
+        return recipe.base_revision
+    try:
+        return commit(recipe.base_model, recipe.base_revision)
+    except (OSError, ValueError) as error:
+        raise ModelError(_unavailable(recipe, error)) from error
+
+
+def commit(source: str, revision: str | None) -> str | None:
+    """The commit of a model on the Hub that a revision stands for; of a folder, none."""
+    # Files of the Hub lie in the cache in a folder named after their commit.
+    folder = Path(str(cached_file(source, "config.json", revision=revision))).parent
+    return folder.name if is_commit(folder.name) else revision
 
 
 def stretch_positions(model: PreTrainedModel, positions: int) -> None:

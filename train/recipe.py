@@ -44,6 +44,11 @@ def is_local(source: str) -> bool:
     return source.startswith((".", "/", "~")) or os.path.exists(source)
 
 
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision names a commit, which never changes, rather than a tag or a branch."""
+    return re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
+
+
 def shown(source: str, local: bool) -> str:
     """A Hub id as it is; of a local path only the last part, for nobody needs to know the rest."""
     return Path(source).name if local else source

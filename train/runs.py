@@ -11,12 +11,15 @@ import resource
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from train import recipe as recipes
 from train.errors import RunError
@@ -28,6 +31,46 @@ PACKAGES = (
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
 
+def is_first_process() -> bool:
+    """Under `accelerate launch` one process does what is to be done once."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep a run folder, or a file that is written, from all other processes in the block.
+
+    The system releases the lock when the process ends, however it ends. The lock file lies beside
+    the path and stays there: to remove it would let two processes in. A block inside a block of
+    the same path goes through. Of several processes under `accelerate launch` the first holds it.
+
+    Raises:
+        RunError: Another process holds it.
+    """
+    if not is_first_process():
+        yield
+        return
+    path = path.resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Where nothing can be written beside the folder it can't be moved away either.
+        beside = path.parent if os.access(path.parent, os.W_OK) else path
+        lock = FileLock(beside / f".{path.name}.lock", is_singleton=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise RunError(
+            f"{path} is in use by another process — wait until that ends, or choose another place"
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"nothing can be written at {path} ({error}) — choose another place"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def check_resumable(folder: Path, recipe: Recipe) -> None:
     """Raise `RunError` unless the folder holds a run of this very recipe."""
     if not (folder / "recipe.yaml").exists():
@@ -37,7 +80,7 @@ def check_resumable(folder: Path, recipe: Recipe) -> None:
 
 def prepare(folder: Path, recipe: Recipe) -> None:
     """Make the folder ready for a new run; an earlier run in it is moved aside, not lost."""
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(not file.name.endswith(".lock") for file in folder.iterdir()):
         stamp = f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         extras = chain([""], map("-{}".format, count(2)))
         names = (folder.with_name(stamp + extra) for extra in extras)
@@ -55,6 +98,19 @@ def load_recipe(folder: Path) -> Recipe:
     except (OSError, yaml.YAMLError) as error:
         raise RunError(f"{folder} is not a run folder: recipe.yaml: {error}") from error
     return recipes.parse(values, str(folder / "recipe.yaml"))
+
+
+def as_read(folder: Path) -> Recipe:
+    """The recipe of a run that is finished, with the commits that it read from the Hub."""
+    recipe, results = load_recipe(folder), load_results(folder)
+    # An adaptation of before the commits were on record has none.
+    revisions = results["data"].get("revision", [None] * len(recipe.datasets))
+    datasets = [
+        dataset.model_copy(update={"revision": revision or dataset.revision})
+        for dataset, revision in zip(recipe.datasets, revisions, strict=True)
+    ]
+    base_revision = results["training"].get("base_revision") or recipe.base_revision
+    return recipe.model_copy(update={"datasets": datasets, "base_revision": base_revision})
 
 
 def adapted_folder(run: Path) -> Path:
@@ -87,7 +143,8 @@ def with_adapted_base(recipe: Recipe, run: Path) -> Recipe:
             f"{folder} was adapted with another {' and '.join(changed)} — adapt again, or choose "
             "another folder with --out"
         )
-    return recipe.model_copy(update={"base_model": str(folder), "base_revision": None})
+    adapted = {"base_model": str(folder), "base_revision": None, "adaptation": None}
+    return recipe.model_copy(update=adapted)
 
 
 def lineage(recipe: Recipe) -> list[Path]:

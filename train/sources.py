@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from train import tables
 from train.errors import DataError
-from train.recipe import FILES, Corpus, Dataset, Source
+from train.recipe import FILES, Corpus, Dataset, Source, is_commit
 
 if TYPE_CHECKING:
     import datasets
@@ -52,18 +52,20 @@ def texts(corpus: Corpus) -> list[Any]:
     return list(split[corpus.text])
 
 
-def revision(source: Dataset) -> str | None:
-    """The version that is read: the pinned one, else the Hub's newest commit; None if local."""
-    if source.is_local or source.revision:
-        return source.revision
-    from huggingface_hub import HfApi
+def revision(source: Source) -> str | None:
+    """The commit that the source's revision stands for, by reading it; of a local one, none.
 
-    return HfApi().dataset_info(source.source).sha
+    Raises:
+        DataError: It can't be read.
+    """
+    if source.is_local or is_commit(source.revision):
+        return source.revision
+    return _commit(_read_hub(source)) or source.revision
 
 
 def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
     """All splits, of which these must be there."""
-    splits = _read_local(source) if source.is_local else _read_hub(source)
+    splits = _read_local(source) if source.is_local else _cached(source) or _read_hub(source)
     for name in names:
         if name not in splits:
             raise DataError(
@@ -87,7 +89,45 @@ def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
         ) from error
     except ValueError as error:
         raise DataError(f"dataset {source.source!r} can't be loaded: {error}") from error
-    return _by_name(loaded)
+    splits = _by_name(loaded)
+    # Where the Hub can't be reached, `load_dataset` takes any commit that it has in its cache.
+    if is_commit(source.revision) and (read := _commit(splits)) not in {None, source.revision}:
+        raise DataError(
+            f"dataset {source.source!r} at {source.revision} can't be loaded from "
+            f"{constants.ENDPOINT}, and the cache holds only {read} — check the network and "
+            "HF_ENDPOINT"
+        )
+    return splits
+
+
+def _cached(source: Source) -> "dict[str, datasets.Dataset] | None":
+    """A Hub dataset at a commit that was read before, without a request; None where it wasn't."""
+    from datasets import config
+    from datasets.naming import camelcase_to_snakecase
+    from datasets.packaged_modules.cache.cache import Cache
+
+    owner, _, name = source.source.rpartition("/")
+    folder = "___".join([*[owner][: bool(owner)], camelcase_to_snakecase(name)])
+    pattern = f"{folder}/{source.config or '*'}/*/{source.revision}"
+    found = list(Path(config.HF_DATASETS_CACHE).glob(pattern))
+    if not is_commit(source.revision) or len(found) != 1:
+        return None
+    configuration, version, commit = found[0].parts[-3:]
+    builder = Cache(
+        repo_id=source.source,
+        dataset_name=name,
+        config_name=configuration,
+        version=version,
+        hash=commit,
+    )
+    return _by_name(builder.as_dataset())
+
+
+def _commit(splits: "dict[str, datasets.Dataset]") -> str | None:
+    """The commit of a Hub dataset, after which its folder in the cache is named."""
+    files = [file["filename"] for split in splits.values() for file in split.cache_files]
+    names = {Path(file).parent.name for file in files}
+    return names.pop() if len(names) == 1 and all(map(is_commit, names)) else None
 
 
 def _read_local(source: Source) -> "dict[str, datasets.Dataset]":

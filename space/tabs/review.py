@@ -16,16 +16,15 @@ from serving import EXPLANATION, VERDICT, Service
 from tabs.events import HIDDEN, QUIET
 
 REFUSALS = (Unreadable, Unavailable, Busy, Cancelled)
-# Written for this page.
+# Written for this page; tests/test_quickstart.py has what the quick start's model says of them.
 EXAMPLES = {
     "A clear one": "I laughed, I cried, and I rang my sister from the car park to tell her to go "
-    "tonight. The lead has never been better, and the last shot is the kindest ending I have seen "
-    "in years.",
+    "tonight. The lead is wonderful, and the last shot is the kindest ending I have seen in years.",
     "A mixed one": "The lead is superb and the score is lovely, which makes it all the sadder that "
-    "nobody bothered to write a second half. I would watch her read a menu. I would not watch this "
-    "again.",
+    "the script is dull, the second half is a mess, and the ending is a waste of her talent. I "
+    "would watch her read a menu. I would not watch this again.",
     "A sarcastic one": "Oh, wonderful, another two and a half hours of men explaining submarines "
-    "to each other. I particularly enjoyed the bit where the projector broke.",
+    "to each other. The script is a mess, and the only good bit was when the projector broke.",
 }
 EMPTY = (
     '<p class="empty">The verdict comes here: a word, how sure the model is, and what each '
