@@ -85,9 +85,9 @@ def test_a_form_whose_scores_depend_on_the_batch_is_not_published(
         return logits + np.array([0, 0.3]) * (batch.get("rows") == 8 and file.name == names[form])
 
     monkeypatch.setattr(export, "predict", shifted)
-    measured = r"probabilities shift by up to 0\.0\d+ and \d labels change when 12 reviews"
+    measured = r"probabilities shift by up to 0\.0\d+ and \d labels change when 16 reviews"
     if form == "fp32":
-        with pytest.raises(RunError, match=measured + r".* 2, 8, 32 or padded to 512 tokens"):
+        with pytest.raises(RunError, match=measured + r".* 2, 8, 32 or padded to 4,096 tokens"):
             export.export(run)
     else:
         found = export.export(run)
