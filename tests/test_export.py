@@ -1,13 +1,14 @@
 """Export: the ONNX files answer as the original does; int8 goes out where it is as good."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import fit_toy_run
+from conftest import REPOSITORY, fit_toy_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, DistilBertConfig, RobertaConfig
@@ -118,9 +119,12 @@ def int8(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("int8")
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(DISTILBERT).eval()
-    export.write(model, False, folder / "model.onnx")
-    export.quantize(folder / "model.onnx", folder / "int8.onnx", ["MatMul", "Gather"])
-    return folder / "int8.onnx"
+    model.config.save_pretrained(folder)
+    (folder / "onnx").mkdir()
+    full, file = folder / "onnx/model.onnx", folder / "onnx/model_quantized.onnx"
+    export.write(model, False, full)
+    export.quantize(full, file, ["MatMul", "Gather"])
+    return file
 
 
 SMALL: dict[str, Any] = {"vocab_size": 99, "max_position_embeddings": 96, "num_labels": 3}
@@ -184,6 +188,50 @@ def test_int8_gives_a_text_the_same_logits_in_any_company(
     (found,) = session.run(None, fed)
     np.testing.assert_array_equal(found[:-1], alone)
     assert np.isfinite(found[-1]).all()
+
+
+ONNXRUNTIME_1_18 = """
+import sys
+import numpy as np, onnxruntime
+assert onnxruntime.__version__ == "1.18.1"
+fed = dict(np.load(sys.argv[1] + "/fed.npz"))
+for name in ["model", "model_quantized"]:
+    file = f"{sys.argv[1]}/onnx/{name}.onnx"
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    np.save(f"{file}.npy", session.run(["logits"], fed)[0])
+"""
+OPTIMUM = """
+import sys
+import numpy as np, torch
+from optimum.onnxruntime import ORTModelForSequenceClassification
+fed = {name: torch.from_numpy(x) for name, x in np.load(sys.argv[1] + "/fed.npz").items()}
+for name, where in {
+    "model": {}, "model_quantized": {"subfolder": "onnx", "file_name": "model_quantized.onnx"}
+}.items():
+    model = ORTModelForSequenceClassification.from_pretrained(sys.argv[1], **where)
+    np.save(f"{sys.argv[1]}/onnx/{name}.onnx.npy", model(**fed).logits.numpy())
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "code"),
+    [(".venv-onnxruntime18", ONNXRUNTIME_1_18), (".venv-transformers4", OPTIMUM)],
+    ids=["ONNX Runtime 1.18", "optimum"],
+)
+def test_other_loaders_open_both_files_and_give_the_same_logits(
+    environment: str, code: str, int8: Path
+) -> None:
+    folder = int8.parent.parent
+    lengths = [60, 5, 31, 1]
+    mask = (np.arange(64) < np.array(lengths)[:, None]).astype(np.int64)
+    ids = np.random.default_rng(0).integers(3, 99, size=mask.shape) * mask
+    np.savez(folder / "fed.npz", input_ids=ids, attention_mask=mask)
+    python = REPOSITORY / environment / "bin" / "python"  # `make setup-tests` makes it
+    subprocess.run([python, "-c", code, folder], check=True)
+    texts = [row[:length] for row, length in zip(ids, lengths, strict=True)]
+    for file in [folder / "onnx/model.onnx", int8]:
+        expected = export.predict(file, Tokens(texts, np.zeros(len(texts))))
+        np.testing.assert_allclose(np.load(f"{file}.npy"), expected, atol=1e-3)
 
 
 def test_pairs_of_texts_keep_their_types(tmp_path: Path) -> None:
