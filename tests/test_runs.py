@@ -152,7 +152,9 @@ def test_results_that_cannot_be_read_are_named(tmp_path: Path, content: str | No
 
 
 def test_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=f"{tmp_path} is not a run folder: recipe.yaml"):
+    with pytest.raises(
+        RunError, match=f"{tmp_path} is not a run folder: .*recipe.yaml can.t be read"
+    ):
         runs.load_recipe(tmp_path)
 
 

@@ -16,10 +16,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from train import plain_yaml
 from train import recipe as recipes
-from train.errors import RunError
+from train.errors import RecipeError, RunError
 from train.recipe import Recipe, shown
 
 PACKAGES = (
@@ -51,9 +50,9 @@ def prepare(folder: Path, recipe: Recipe) -> None:
 def load_recipe(folder: Path) -> Recipe:
     """The recipe that a run folder was made with."""
     try:
-        values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise RunError(f"{folder} is not a run folder: recipe.yaml: {error}") from error
+        values = plain_yaml.read(folder / "recipe.yaml")
+    except RecipeError as error:
+        raise RunError(f"{folder} is not a run folder: {error}") from error
     return recipes.parse(values, str(folder / "recipe.yaml"))
 
 
