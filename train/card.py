@@ -55,7 +55,7 @@ def render(results: dict[str, Any], repo_id: str, template: Path = TEMPLATE) -> 
     """The card as Markdown with its YAML front matter.
 
     Args:
-        results: A run's results.json, evaluated on test.
+        results: A run's results.json, evaluated.
         repo_id: Where it will be published, `user/name`.
         template: The Jinja template.
 
@@ -96,6 +96,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
     origin = _origin(results, recipe)
     base = origin["base_model"]
     names = _names(results)
+    columns = dict.fromkeys(["validation", recipe.evaluation_split])
     return {
         "repo_id": repo_id,
         "title": repo_id.split("/")[-1],
@@ -109,9 +110,15 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         else f"[{base}](https://huggingface.co/{base})",
         "base_revision": origin["base_revision"],
         "runs_before": origin["runs"],
-        "test": results["metrics"]["test"],
-        "validation": results["metrics"]["validation"],
-        "tested": [(names[number], found) for number, found in _tested(results)],
+        "split": recipe.evaluation_split,
+        "measured": results["metrics"][recipe.evaluation_split],
+        "columns": {name: results["metrics"][name] for name in columns},
+        "named_tests": [
+            (names[number], dataset.test)
+            for number, dataset in enumerate(recipe.datasets)
+            if "test" in dataset.splits and dataset.test not in {None, "test", dataset.train}
+        ],
+        "tested": [(names[number], found) for number, found in _tested(results, recipe)],
         "slices": results["slices"],
         "weaknesses": results.get("weaknesses"),
         "splits": results["data"]["splits"],
@@ -154,31 +161,31 @@ def _origin(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 
 def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
-    """The model-index that the Hub shows, of each dataset that the test reviews come from."""
+    """The model-index that the Hub shows, of each dataset that the reviews measured on are of."""
     from huggingface_hub import EvalResult
 
-    names = _names(results)
+    names, split = _names(results), recipe.evaluation_split
     return [
         EvalResult(
             task_type="text-classification",
             task_name="Sentiment analysis",
             dataset_type=names[number],
             dataset_name=names[number],
-            dataset_split=recipe.datasets[number].test or "test",
+            dataset_split=getattr(recipe.datasets[number], split) or split,
             dataset_revision=results["data"]["revision"][number],
             metric_type=key,
             metric_name=METRIC_NAMES[key],
             metric_value=round(test[key], 6),
         )
-        for number, test in _tested(results)
+        for number, test in _tested(results, recipe)
         for key in ["accuracy", "f1", "precision", "recall", "roc_auc"]
         if test[key] is not None
     ]
 
 
-def _tested(results: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
-    """Each dataset with test reviews, by its number in the recipe, and its figures."""
-    by_dataset = results.get("datasets") or {"0": results["metrics"]["test"]}
+def _tested(results: dict[str, Any], recipe: Recipe) -> list[tuple[int, dict[str, Any]]]:
+    """Each dataset with reviews measured on, by its number in the recipe, and its figures."""
+    by_dataset = results.get("datasets") or {"0": results["metrics"][recipe.evaluation_split]}
     return [(int(number), found) for number, found in by_dataset.items()]
 
 

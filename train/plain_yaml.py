@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from train.errors import RecipeError
+from train.errors import RecipeError, shorten
 
 MAX_BYTES, MAX_DEPTH, MAX_ALIASES, MAX_DIGITS = 500_000, 16, 20, 100
 
@@ -98,6 +98,44 @@ def read(file: Path) -> Any:
         return parse(content.decode("utf-8-sig"))
     except (RecipeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{file} is not valid YAML: {error}") from error
+
+
+def override(values: dict[str, Any], assignment: str) -> None:
+    """Apply one `key=value` to the raw values of a recipe, in place.
+
+    The value is YAML, the key may reach into sections; see `recipe.load`.
+
+    Raises:
+        RecipeError: It is no such assignment, or the recipe has no such section.
+    """
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        got = shorten(repr(assignment))
+        raise RecipeError(f"--set takes key=value, got {got} — for example --set epochs=2")
+    try:
+        value = parse(text)
+    except RecipeError as error:
+        raise RecipeError(
+            f"--set {shorten(key)}: {shorten(repr(text))} is not a YAML value: {error}"
+        ) from error
+    *parents, leaf = key.split(".")
+    targets: list[Any] = [values]
+    for parent in parents:
+        targets = [child for target in targets for child in _children(target, parent, key)]
+    for target in targets:
+        for entry in target if isinstance(target, list) else [target]:
+            if not isinstance(entry, dict):
+                at = f"--set {shorten(key)}: {shorten(repr(leaf))}"
+                raise RecipeError(f"{at} is not inside a section of the recipe")
+            entry[leaf] = value
+
+
+def _children(target: Any, name: str, key: str) -> list[Any]:
+    if isinstance(target, list) and name in map(str, range(len(target))):
+        return [target[int(name)]]
+    if isinstance(target, dict) and name in target:
+        return [target[name]]
+    raise RecipeError(f"--set {shorten(key)}: the recipe has no {shorten(repr(name))} there")
 
 
 def _refuse(where: Any, rule: str) -> None:

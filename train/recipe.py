@@ -30,9 +30,10 @@ LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
 def label_key(value: Any) -> str:
-    """A label as text, as `label_map` has it: 4.0 and 4 are the same star."""
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if whole else str(value).strip()
+    """A label as text, as `label_map` has it: 4.0 and 4 are the same star, None and NaN empty."""
+    if value is None or value != value:  # NaN alone differs from itself
+        return ""
+    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", str(value).strip())
 
 
 def is_probability(value: Any) -> bool:
@@ -89,10 +90,15 @@ class Dataset(Source):
         [], description="columns by whose values the test accuracy is shown, where they are there"
     )
     train: str = Field("train", description="split to train on")
-    validation: str | None = Field(None, description="split to choose on; null: its own or carved")
-    test: str | None = Field(None, description="split to test on once; null: its own or carved")
+    validation: str | None = Field(
+        None, description="split to choose on; null: its own or carved; that of `train`: carved"
+    )
+    test: str | None = Field(
+        None, description="split to test on once; null: its own or carved; that of `train`: carved"
+    )
     splits: Annotated[list[SplitName], Field(min_length=1)] = Field(
-        ["train", "validation", "test"], description="what its rows may go into"
+        ["train", "validation", "test"],
+        description="what its rows may go into; with `test` in no dataset, nothing is tested on",
     )
     confidence: str | None = Field(
         None,
@@ -132,6 +138,16 @@ class Dataset(Source):
             raise ValueError(
                 f"confidence must be null where label_map gives probabilities, got "
                 f"{self.confidence!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _chosen_and_tested_apart(self) -> Self:
+        if self.test not in {None, self.train} and self.test == self.validation:
+            raise ValueError(
+                f"validation and test must be different splits, got {self.test!r} for both: leave "
+                "out validation to carve it from train, or set splits to [train, validation] to "
+                "have no test split"
             )
         return self
 
@@ -286,6 +302,11 @@ class Recipe(Section):
         return is_local(self.base_model)
 
     @property
+    def evaluation_split(self) -> str:
+        """What the final figures are of: `test` or, where no dataset has it, `validation`."""
+        return "test" if any("test" in d.splits for d in self.datasets) else "validation"
+
+    @property
     def has_pairs(self) -> bool:
         """Whether the model reads two texts at a time."""
         return self.datasets[0].text_pair is not None
@@ -307,7 +328,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     if not isinstance(values, dict):
         raise RecipeError(f"{file} must hold `key: value` lines, got {type(values).__name__}")
     for text in overrides or []:
-        override(values, text)
+        plain_yaml.override(values, text)
     return parse(values, str(file))
 
 
@@ -336,38 +357,6 @@ def parse(values: Any, origin: str = "recipe") -> Recipe:
 def dump(recipe: Recipe) -> str:
     """The recipe as YAML, every default spelled out."""
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
-
-
-def override(values: dict[str, Any], assignment: str) -> None:
-    """Apply one `key=value` to the raw values of a recipe, in place; see `load`."""
-    key, equals, text = assignment.partition("=")
-    if not equals or not key:
-        got = shorten(repr(assignment))
-        raise RecipeError(f"--set takes key=value, got {got} — for example --set epochs=2")
-    try:
-        value = plain_yaml.parse(text)
-    except RecipeError as error:
-        raise RecipeError(
-            f"--set {shorten(key)}: {shorten(repr(text))} is not a YAML value: {error}"
-        ) from error
-    *parents, leaf = key.split(".")
-    targets: list[Any] = [values]
-    for parent in parents:
-        targets = [child for target in targets for child in _children(target, parent, key)]
-    for target in targets:
-        for entry in target if isinstance(target, list) else [target]:
-            if not isinstance(entry, dict):
-                at = f"--set {shorten(key)}: {shorten(repr(leaf))}"
-                raise RecipeError(f"{at} is not inside a section of the recipe")
-            entry[leaf] = value
-
-
-def _children(target: Any, name: str, key: str) -> list[Any]:
-    if isinstance(target, list) and name in map(str, range(len(target))):
-        return [target[int(name)]]
-    if isinstance(target, dict) and name in target:
-        return [target[name]]
-    raise RecipeError(f"--set {shorten(key)}: the recipe has no {shorten(repr(name))} there")
 
 
 def _explain(detail: Any) -> str:

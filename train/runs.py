@@ -127,7 +127,10 @@ def check_complete(folder: Path) -> None:
             f"{folder} is incomplete, it lacks {', '.join(missing)} — finish it with "
             f"`python -m train fit RECIPE --out {folder} --resume`"
         )
-    if "test" not in load_results(folder).get("metrics", {}):
+    results = load_results(folder)
+    # Without a test split, what `evaluate` adds to the figures of validation is `weaknesses`.
+    adds = "test" if load_recipe(folder).evaluation_split == "test" else "weaknesses"
+    if adds not in {**results, **results.get("metrics", {})}:
         raise RunError(
             f"{folder} was never evaluated — `python -m train evaluate {folder}` comes first"
         )
