@@ -281,6 +281,35 @@ def test_a_mixture_is_told_by_dataset() -> None:
     assert accuracies == {("stanfordnlp/imdb", REVISION): 0.95, ("user/sentences", "b" * 40): 0.8}
 
 
+def test_without_a_test_split_no_figure_is_called_one_of_a_test() -> None:
+    dataset = {"source": "user/sst2", "revision": REVISION, "splits": ["train", "validation"]}
+    adapted = {"data": {"texts": 9}, "seconds": 9, "perplexity": {"before": 9.0, "after": 3.0}}
+    results = results_of({"datasets": [dataset]}, metrics={"validation": metrics_of(872)})
+    del results["data"]["splits"]["test"]
+    results["data"]["splits"]["train"]["left_out"] = {}
+    results["training"]["adaptation"] = adapted
+    text = render(results, REPO)
+    assert "On 872 validation reviews it reaches **91.25% accuracy**" in text
+    assert "It has no test split: the model was chosen and calibrated on these reviews" in text
+    assert "There are no test figures: all figures of this card are of the validation" in text
+    assert "| | validation |\n|---|---|\n| reviews | 872 |\n" in text
+    assert "![Confusion matrix on validation]" in text
+    told = re.sub(r"no test (split|figures)|^\| .* \| tests \|.*$|/tests/", "", text, flags=re.M)
+    assert not re.search(r"\btest", told)
+    assert "held-out" not in text
+    [*found] = ModelCard(text).data.eval_results
+    assert {result.dataset_split for result in found} == {"validation"}
+    assert {r.metric_type: r.metric_value for r in found}["accuracy"] == 0.9125
+
+
+def test_a_test_on_the_validation_split_is_told() -> None:
+    dataset = {"source": "user/sst2", "revision": REVISION, "test": "validation"}
+    text = render(results_of({"datasets": [dataset]}), REPO)
+    assert "made on validation. Those of user/sst2 are its split `validation`. F1" in text
+    splits = {result.dataset_split for result in ModelCard(text).data.eval_results}
+    assert splits == {"validation"}
+
+
 def test_model_index_is_what_huggingface_hub_would_write() -> None:
     text = render(results_of(), REPO)
     written = ModelCard(text).data.to_dict()["model-index"]

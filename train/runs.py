@@ -215,10 +215,11 @@ def peak_memory_mb() -> float:
 
 
 def print_line(text: str) -> None:
-    """A line for the person at the terminal, at once."""
+    """A line for the person at the terminal, at once; of several processes, from the first."""
     import typer
 
-    typer.echo(text)
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(text)
 
 
 def _stays_at_home(file: Path) -> bool:
