@@ -8,7 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from train import recipe as recipes
+from train.errors import RunError
 from train.recipe import Recipe, shown
+from train.results import REMEDY
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
 
@@ -60,12 +63,21 @@ def render(results: dict[str, Any], repo_id: str, template: Path = TEMPLATE) -> 
         template: The Jinja template.
 
     Raises:
-        jinja2.UndefinedError: The template names something that the results lack.
+        RunError: The results lack something that the template names, or it has another type.
     """
+    import jinja2
+
+    try:
+        return _render(results, repo_id, template)
+    except (jinja2.UndefinedError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"no card can be made of results.json: {error} — {REMEDY}") from error
+
+
+def _render(results: dict[str, Any], repo_id: str, template: Path) -> str:
     import jinja2
     from huggingface_hub import ModelCardData
 
-    recipe = Recipe.model_validate(results["recipe"])
+    recipe = recipes.parse(results["recipe"], "results.json: recipe")
     origin = _origin(results, recipe)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     body = environment.from_string(template.read_text(encoding="utf-8")).render(

@@ -18,6 +18,7 @@ from typing import Any
 
 from train import plain_yaml
 from train import recipe as recipes
+from train import results as results_file
 from train.errors import RecipeError, RunError
 from train.recipe import Recipe, shown
 
@@ -104,12 +105,13 @@ def lineage(recipe: Recipe) -> list[Path]:
 def load_results(folder: Path) -> dict[str, Any]:
     """The results of a run folder."""
     try:
-        results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return results_file.parse((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
         raise RunError(
             f"{folder} has no results that can be read — run `python -m train fit` first: {error}"
         ) from error
-    return results
+    except RunError as error:
+        raise RunError(f"{folder} has no results that can be read: {error}") from error
 
 
 def save_results(file: Path, results: dict[str, Any]) -> None:
@@ -165,7 +167,12 @@ def public_files(folder: Path) -> dict[str, Path | bytes]:
         if file.is_file() and not _stays_at_home(file.relative_to(folder))
     }
     results = load_results(folder)
-    recipe = _without_paths(load_recipe(folder), results)
+    try:
+        recipe = _without_paths(load_recipe(folder), results)
+    except (TypeError, ValueError) as error:  # of other datasets than the recipe's
+        raise RunError(
+            f"{folder}: results.json is of another recipe than recipe.yaml — {results_file.REMEDY}"
+        ) from error
     results["recipe"] = recipe.model_dump()
     results["data"]["repo"] = [dataset.source for dataset in recipe.datasets]
     files["recipe.yaml"] = recipes.dump(recipe).encode()
