@@ -81,6 +81,16 @@ def test_plain_words_are_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", [*TEXTS, "1.5e5", "+.5", ".5", "1_0", "~", "null", "true", "-", "é", "*a", "x" * 300]
+)
+def test_saved_text_is_the_same_text(tmp_path: Path, text: str) -> None:
+    dataset = {"source": "a.csv", "label_map": {text: "NEGATIVE"}}
+    recipe = recipes.parse({"name": "t", "base_model": text, "datasets": [dataset] * 3})
+    (tmp_path / "recipe.yaml").write_text(recipes.dump(recipe), encoding="utf-8")
+    assert runs.load_recipe(tmp_path) == recipe
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [("1_000", 1000), ("-7", -7), ("5.0e-5", 5e-5), ("5e-5", "5e-5"), ("true", True), ("", None)],
 )

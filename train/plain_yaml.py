@@ -53,6 +53,7 @@ class _Loader(yaml.SafeLoader):
         return int(node.value)
 
 
+# Each a part of what PyYAML reads so, that it puts all these texts in quotes where it writes them.
 _Loader.yaml_implicit_resolvers = {}
 for tag, pattern, first in [
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -60,7 +61,7 @@ for tag, pattern, first in [
     ("int", r"[-+]?(?:0|[1-9][0-9_]*)", list("-+0123456789")),
     (
         "float",
-        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?"
+        r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
         r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
         list("-+.0123456789"),
     ),
