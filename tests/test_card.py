@@ -302,12 +302,21 @@ def test_without_a_test_split_no_figure_is_called_one_of_a_test() -> None:
     assert {r.metric_type: r.metric_value for r in found}["accuracy"] == 0.9125
 
 
-def test_a_test_on_the_validation_split_is_told() -> None:
-    dataset = {"source": "user/sst2", "revision": REVISION, "test": "validation"}
+@pytest.mark.parametrize(
+    ("test", "told", "split"),
+    [
+        ("validation", " Those of user/sst2 are its split `validation`.", "validation"),
+        ("train", "", "test"),  # carved
+        ("test", "", "test"),
+        (None, "", "test"),
+    ],
+)
+def test_a_test_on_another_split_is_told(test: str | None, told: str, split: str) -> None:
+    dataset = {"source": "user/sst2", "revision": REVISION, "test": test}
     text = render(results_of({"datasets": [dataset]}), REPO)
-    assert "made on validation. Those of user/sst2 are its split `validation`. F1" in text
+    assert f"made on validation.{told} F1" in text
     splits = {result.dataset_split for result in ModelCard(text).data.eval_results}
-    assert splits == {"validation"}
+    assert splits == {split}
 
 
 def test_model_index_is_what_huggingface_hub_would_write() -> None:

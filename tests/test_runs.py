@@ -158,6 +158,11 @@ def test_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
         runs.load_recipe(tmp_path)
 
 
+@pytest.mark.parametrize("base", ["./" + "a" * 5000, "./a\0b", "/nowhere"])
+def test_base_that_cannot_be_there_has_no_lineage(base: str) -> None:
+    assert runs.lineage(recipe_for(base_model=base)) == []
+
+
 def test_disk_too_small_says_how_much_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,13 @@ def test_missing_file_is_named() -> None:
         sources.read(Dataset(source="nowhere/reviews.csv"))
 
 
+@pytest.mark.parametrize("source", ["./" + "a" * 5000, "~nobody-here/reviews.csv"])
+def test_path_that_cannot_be_is_named_in_short(source: str) -> None:
+    with pytest.raises(DataError, match="can't be read: ") as caught:
+        sources.read(Dataset(source=source))
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize("name", ["reviews.xlsx", "reviews"], ids=["xlsx", "no-suffix"])
 def test_wrong_suffix_lists_the_right_ones(tmp_path: Path, name: str) -> None:
     path = tmp_path / name

@@ -10,7 +10,7 @@ from typing import Any
 
 from train import recipe as recipes
 from train.errors import RunError
-from train.recipe import Recipe, shown
+from train.recipe import Dataset, Recipe, shown
 from train.results import REMEDY
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
@@ -126,9 +126,9 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "measured": results["metrics"][recipe.evaluation_split],
         "columns": {name: results["metrics"][name] for name in columns},
         "named_tests": [
-            (names[number], dataset.test)
-            for number, dataset in enumerate(recipe.datasets)
-            if "test" in dataset.splits and dataset.test not in {None, "test", dataset.train}
+            (name, own)
+            for name, dataset in zip(names, recipe.datasets, strict=True)
+            if (own := _own_split(dataset, "test")) and "test" in dataset.splits
         ],
         "tested": [(names[number], found) for number, found in _tested(results, recipe)],
         "slices": results["slices"],
@@ -183,7 +183,7 @@ def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
             task_name="Sentiment analysis",
             dataset_type=names[number],
             dataset_name=names[number],
-            dataset_split=getattr(recipe.datasets[number], split) or split,
+            dataset_split=_own_split(recipe.datasets[number], split) or split,
             dataset_revision=results["data"]["revision"][number],
             metric_type=key,
             metric_name=METRIC_NAMES[key],
@@ -193,6 +193,12 @@ def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
         for key in ["accuracy", "f1", "precision", "recall", "roc_auc"]
         if test[key] is not None
     ]
+
+
+def _own_split(dataset: Dataset, split: str) -> str | None:
+    """What the dataset calls its validation or test; None where it is carved, or of that name."""
+    name: str | None = getattr(dataset, split)
+    return None if name in {split, dataset.train} else name
 
 
 def _tested(results: dict[str, Any], recipe: Recipe) -> list[tuple[int, dict[str, Any]]]:

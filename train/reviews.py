@@ -203,11 +203,12 @@ def _below(rows: Any, minimum: dict[str, float], where: str) -> set[int]:
     """The rows that have less than the least value in a column, or none."""
     low: set[int] = set()
     for column, least in minimum.items():
-        values = [_number(value) for value in rows[column]]
-        if bad := [i for i, v in enumerate(values) if v is None and rows[i][column] is not None]:
+        cells = list(rows[column])
+        values = [_number(cell) for cell in cells]
+        if bad := [i for i, v in enumerate(values) if v is None and cells[i] is not None]:
             raise DataError(
                 f"{where}: column {column!r} has a minimum and must hold numbers, got "
-                f"{rows[bad[0]][column]!r} in {listed(bad)} — fix them, or leave the minimum out"
+                f"{cells[bad[0]]!r} in {listed(bad)} — fix them, or leave the minimum out"
             )
         low |= {i for i, value in enumerate(values) if value is None or not value >= least}
     return low

@@ -93,7 +93,7 @@ def with_adapted_base(recipe: Recipe, run: Path) -> Recipe:
 def lineage(recipe: Recipe) -> list[Path]:
     """The run folders that the base model has been through, the last first; of the Hub's, none."""
     folders: list[Path] = []
-    while recipe.base_is_local and (Path(recipe.base_model) / "recipe.yaml").is_file():
+    while recipe.base_is_local and os.path.isfile(Path(recipe.base_model) / "recipe.yaml"):
         folder = Path(recipe.base_model)
         if folder in folders:  # one that was trained on from itself
             break

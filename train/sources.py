@@ -4,6 +4,7 @@ In: a recipe's `Dataset`. Out: the splits it has, as `datasets.Dataset`, with th
 """
 
 import csv
+import errno
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,7 +90,12 @@ def revision(source: Dataset) -> str | None:
 
 def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
     """All splits, of which these must be there."""
-    splits = _read_local(source) if source.is_local else _read_hub(source)
+    try:
+        splits = _read_local(source) if source.is_local else _read_hub(source)
+    except (OSError, RuntimeError) as error:  # a name too long, the home of nobody, a script
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
+        raise DataError(f"{shorten(source.source)} can't be read: {shorten(error, 500)}") from error
     for name in names:
         if name not in splits:
             raise DataError(
