@@ -160,6 +160,9 @@ def test_an_alias_stands_for_what_was_said_before(recipe_file: Path) -> None:
     )
     first, second = recipes.load(recipe_file).datasets
     assert first.label_map == second.label_map == {"n": "NEGATIVE", "p": "POSITIVE"}
+    changed = recipes.load(recipe_file, ["datasets.1.label_map.x=null"]).datasets
+    assert changed[0] == first
+    assert changed[1].label_map == {"n": "NEGATIVE", "p": "POSITIVE", "x": None}
 
 
 FRAGMENTS = [

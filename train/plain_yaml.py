@@ -77,7 +77,7 @@ def parse(text: str) -> Any:
         RecipeError: It is not YAML, or more than a recipe needs.
     """
     try:
-        return _Loader(text).get_single_data()
+        return _unshared(_Loader(text).get_single_data())
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise RecipeError(str(error)) from error
 
@@ -137,6 +137,13 @@ def _children(target: Any, name: str, key: str) -> list[Any]:
     if isinstance(target, dict) and name in target:
         return [target[name]]
     raise RecipeError(f"--set {shorten(key)}: the recipe has no {shorten(repr(name))} there")
+
+
+def _unshared(value: Any) -> Any:
+    """A value of its own in each place of an alias, as `override` changes values in place."""
+    if isinstance(value, list):
+        return [_unshared(item) for item in value]
+    return {k: _unshared(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _refuse(where: Any, rule: str) -> None:
