@@ -45,6 +45,11 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("key", ["label", "datasets.label", "datasets.0.label"])
+def test_evaluate_takes_the_keys_that_messages_name(key: str) -> None:
+    assert command_line._dataset("reviews.csv", [f"{key}=stars"]).label == "stars"
+
+
 def test_card_and_hub_do_without_torch() -> None:
     code = "import sys, train.card, train.hub; print('torch' in sys.modules)"
     done = subprocess.run(

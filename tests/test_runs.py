@@ -240,8 +240,15 @@ def test_results_that_cannot_be_read_are_named(tmp_path: Path, content: str | No
 
 
 def test_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=f"{tmp_path} is not a run folder: recipe.yaml"):
+    with pytest.raises(
+        RunError, match=f"{tmp_path} is not a run folder: .*recipe.yaml can.t be read"
+    ):
         runs.load_recipe(tmp_path)
+
+
+@pytest.mark.parametrize("base", ["./" + "a" * 5000, "./a\0b", "/nowhere"])
+def test_base_that_cannot_be_there_has_no_lineage(base: str) -> None:
+    assert runs.lineage(recipe_for(base_model=base)) == []
 
 
 def test_disk_too_small_says_how_much_is_needed(

@@ -87,6 +87,13 @@ def test_missing_file_is_named() -> None:
         sources.read(Dataset(source="nowhere/reviews.csv"))
 
 
+@pytest.mark.parametrize("source", ["./" + "a" * 5000, "~nobody-here/reviews.csv"])
+def test_path_that_cannot_be_is_named_in_short(source: str) -> None:
+    with pytest.raises(DataError, match="can't be read: ") as caught:
+        sources.read(Dataset(source=source))
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize("name", ["IN.CSV", "a.csv.gz", "reviews", "a.parquet"])
 def test_the_content_decides_what_a_file_is(tmp_path: Path, name: str) -> None:
     content = b"text;label\ngood, truly;1\n"

@@ -154,6 +154,30 @@ def test_each_dataset_of_a_mixture_has_figures_of_its_own(
     assert parts[1] == 8
 
 
+def test_a_run_without_a_test_split_tells_of_validation_alone(
+    source: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    """As for data whose test labels are secret: no figure is one of a test."""
+    settings = [*toy_settings(source, tiny_base), "epochs=1"]
+    recipe = recipes.load("quickstart", [*settings, "datasets.splits=[train, validation]"])
+    run = tmp_path / "run"
+    stages.fit(recipe, run)
+    assert set(runs.load_results(run)["data"]["splits"]) == {"train", "validation"}
+    with pytest.raises(RunError, match="python -m train evaluate"):
+        runs.check_complete(run)
+    results = stages.evaluate(run)
+    assert set(results["metrics"]) == {"validation"}
+    rows = results["data"]["splits"]["validation"]["rows"]
+    assert sum(band["n"] for band in results["slices"]["length_tokens"].values()) == rows
+    assert (run / "validation-predictions.parquet").is_file()
+    assert not (run / "test-predictions.parquet").exists()
+    with pytest.raises(RunError, match="python -m train export"):  # all that is left to do
+        runs.check_complete(run)
+    text = card.render(results, "user/toy")
+    assert "There are no test figures" in text
+    assert "split: validation" in text
+
+
 def test_what_goes_on_from_a_run_names_where_that_began(
     fitted: Path, source: Path, tiny_base: Path, tmp_path: Path
 ) -> None:

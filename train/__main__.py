@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from train import plain_yaml
 from train import recipe as recipes
 from train.errors import HubError, RecipeError, TrainError
 from train.recipe import Dataset, Recipe
@@ -401,7 +402,8 @@ def _dataset(source: str, overrides: list[str]) -> Dataset:
     base: dict[str, Any] = {"name": "evaluate", "base_model": "none"}
     base["datasets"] = [{"source": source}]
     for override in overrides:
-        recipes.override(base, f"datasets.{override}")
+        # As messages have it, where they are about the datasets of a recipe.
+        plain_yaml.override(base, f"datasets.{override.removeprefix('datasets.')}")
     return recipes.parse(base, "--dataset").datasets[0]
 
 

@@ -60,15 +60,15 @@ def adapt(
     with accelerator.main_process_first():
         texts, left_out = corpus(resolved, resolved.adaptation)
         masked, tokenizer = build(resolved)
+    reader = model.portable(copy.deepcopy(tokenizer), shaped.max_tokens)
+    tokens = chunks(encode(reader, Split(texts, [0] * len(texts)), "texts"), shaped.max_tokens)
+    train, validation = _held_out(tokens, recipe.adaptation, recipe.split_seed)
     runs.check_disk(folder, needed_bytes=8 * 4 * sum(p.numel() for p in masked.parameters()))
     if accelerator.is_main_process:
         if not resume:
             runs.prepare(folder, recipe)
         store(resolved, folder)
     accelerator.wait_for_everyone()
-    reader = model.portable(copy.deepcopy(tokenizer), shaped.max_tokens)
-    tokens = chunks(encode(reader, Split(texts, [0] * len(texts)), "texts"), shaped.max_tokens)
-    train, validation = _held_out(tokens, recipe.adaptation.validation_texts, recipe.split_seed)
     objective = Objective(tokenizer, recipe.adaptation.mask_fraction, float(train.lengths.mean()))
     # A resumed run has the weights of the base model here still, so `before` is before.
     before = perplexity(masked.to(accelerator.device), validation, objective)
@@ -225,7 +225,15 @@ def chunks(tokens: Tokens, most: int) -> Tokens:
     return Tokens(parts, np.zeros(len(parts), dtype=np.int64))
 
 
-def _held_out(tokens: Tokens, texts: int, seed: int) -> tuple[Tokens, Tokens]:
+def _held_out(tokens: Tokens, adaptation: Adaptation, seed: int) -> tuple[Tokens, Tokens]:
     """Training chunks and, chosen at random, as many chunks to measure on as asked."""
+    texts = adaptation.validation_texts
+    if len(tokens.ids) <= texts:
+        raise DataError(
+            f"adaptation needs more parts of texts than validation_texts ({texts:,}), got "
+            f"{len(tokens.ids):,} with max_texts {adaptation.max_texts or 'null'} and max_tokens "
+            f"{adaptation.max_tokens} — raise adaptation.max_texts, or lower "
+            "adaptation.validation_texts"
+        )
     order = np.random.default_rng(seed).permutation(len(tokens.ids))
     return tokens.take(np.sort(order[texts:])), tokens.take(np.sort(order[:texts]))

@@ -18,11 +18,12 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
+from train import plain_yaml
 from train import recipe as recipes
-from train.errors import RunError
+from train import results as results_file
+from train.errors import RecipeError, RunError
 from train.recipe import Recipe, shown
 
 PACKAGES = (
@@ -94,9 +95,9 @@ def prepare(folder: Path, recipe: Recipe) -> None:
 def load_recipe(folder: Path) -> Recipe:
     """The recipe that a run folder was made with."""
     try:
-        values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise RunError(f"{folder} is not a run folder: recipe.yaml: {error}") from error
+        values = plain_yaml.read(folder / "recipe.yaml")
+    except RecipeError as error:
+        raise RunError(f"{folder} is not a run folder: {error}") from error
     return recipes.parse(values, str(folder / "recipe.yaml"))
 
 
@@ -150,7 +151,7 @@ def with_adapted_base(recipe: Recipe, run: Path) -> Recipe:
 def lineage(recipe: Recipe) -> list[Path]:
     """The run folders that the base model has been through, the last first; of the Hub's, none."""
     folders: list[Path] = []
-    while recipe.base_is_local and (Path(recipe.base_model) / "recipe.yaml").is_file():
+    while recipe.base_is_local and os.path.isfile(Path(recipe.base_model) / "recipe.yaml"):
         folder = Path(recipe.base_model)
         if folder in folders:  # one that was trained on from itself
             break
@@ -162,12 +163,13 @@ def lineage(recipe: Recipe) -> list[Path]:
 def load_results(folder: Path) -> dict[str, Any]:
     """The results of a run folder."""
     try:
-        results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return results_file.parse((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
         raise RunError(
             f"{folder} has no results that can be read — run `python -m train fit` first: {error}"
         ) from error
-    return results
+    except RunError as error:
+        raise RunError(f"{folder} has no results that can be read: {error}") from error
 
 
 def save_results(file: Path, results: dict[str, Any]) -> None:
@@ -185,7 +187,10 @@ def check_complete(folder: Path) -> None:
             f"{folder} is incomplete, it lacks {', '.join(missing)} — finish it with "
             f"`python -m train fit RECIPE --out {folder} --resume`"
         )
-    if "test" not in load_results(folder).get("metrics", {}):
+    results = load_results(folder)
+    # Without a test split, what `evaluate` adds to the figures of validation is `weaknesses`.
+    adds = "test" if load_recipe(folder).evaluation_split == "test" else "weaknesses"
+    if adds not in {**results, **results.get("metrics", {})}:
         raise RunError(
             f"{folder} was never evaluated — `python -m train evaluate {folder}` comes first"
         )
@@ -220,7 +225,12 @@ def public_files(folder: Path) -> dict[str, Path | bytes]:
         if file.is_file() and not _stays_at_home(file.relative_to(folder))
     }
     results = load_results(folder)
-    recipe = _without_paths(load_recipe(folder), results)
+    try:
+        recipe = _without_paths(load_recipe(folder), results)
+    except (TypeError, ValueError) as error:  # of other datasets than the recipe's
+        raise RunError(
+            f"{folder}: results.json is of another recipe than recipe.yaml — {results_file.REMEDY}"
+        ) from error
     results["recipe"] = recipe.model_dump()
     results["data"]["repo"] = [dataset.source for dataset in recipe.datasets]
     files["recipe.yaml"] = recipes.dump(recipe).encode()
@@ -270,10 +280,11 @@ def peak_memory_mb() -> float:
 
 
 def print_line(text: str) -> None:
-    """A line for the person at the terminal, at once."""
+    """A line for the person at the terminal, at once; of several processes, from the first."""
     import typer
 
-    typer.echo(text)
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(text)
 
 
 def _stays_at_home(file: Path) -> bool:

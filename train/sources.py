@@ -3,6 +3,7 @@
 In: a recipe's `Dataset`. Out: the splits it has, as `datasets.Dataset`, with the columns checked.
 """
 
+import errno
 import math
 import os
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train import tables
-from train.errors import DataError
+from train.errors import DataError, shorten
 from train.recipe import FILES, Corpus, Dataset, Source, is_commit
 
 if TYPE_CHECKING:
@@ -24,17 +25,25 @@ def read(source: Dataset) -> "dict[str, datasets.Dataset]":
         DataError: The source is missing, unreadable, ragged, or lacks a column.
     """
     splits = _read(source, {source.train, source.validation, source.test} - {None})
+    check_columns(splits[source.train], source, source.train)
+    numbers = {*source.minimum, source.confidence} - {None}
+    return {name: _with_numbers(split, numbers, source) for name, split in splits.items()}
+
+
+def check_columns(rows: "datasets.Dataset", source: Dataset, name: str) -> None:
+    """Raise `DataError` unless a split has all columns, and text in those of texts."""
+    where = f"{source.source} split {name!r}"
     wanted = [source.text, source.label, source.text_pair, source.group, source.confidence]
     wanted += source.minimum
     for column in filter(None, wanted):
-        columns = splits[source.train].column_names
-        if column not in columns:
+        if column not in rows.column_names:
             raise DataError(
-                f"{source.source} has no column {column!r} — it has: {', '.join(columns)}; "
+                f"{where} has no column {column!r} — it has: "
+                f"{', '.join(rows.column_names)}; "
                 "name yours with --set datasets.text=… or datasets.label=…"
             )
-    numbers = {*source.minimum, source.confidence} - {None}
-    return {name: _with_numbers(split, numbers, source) for name, split in splits.items()}
+    for column in filter(None, [source.text, source.text_pair]):
+        _check_is_text(rows, column, where, "--set datasets.text=… or datasets.text_pair=…")
 
 
 def texts(corpus: Corpus) -> list[Any]:
@@ -49,7 +58,24 @@ def texts(corpus: Corpus) -> list[Any]:
             f"{corpus.source} has no column {corpus.text!r} — it has: "
             f"{', '.join(split.column_names)}"
         )
+    _check_is_text(split, corpus.text, corpus.source, "`text` of the corpus")
     return list(split[corpus.text])
+
+
+def kind(feature: Any) -> str:
+    """The type of a column: `string` and so on, `list`, `struct`, or the name of a feature."""
+    if isinstance(feature, dict):
+        return "struct"
+    return str(getattr(feature, "dtype", None) or type(feature).__name__.lower())
+
+
+def _check_is_text(rows: "datasets.Dataset", column: str, where: str, remedy: str) -> None:
+    found = kind(rows.features[column])
+    if found not in {"string", "large_string", "null"}:
+        raise DataError(
+            f"{where}: column {column!r} must hold text, got the type {found} — name the column "
+            f"of the texts with {remedy}, or convert this one to text"
+        )
 
 
 def revision(source: Source) -> str | None:
@@ -65,7 +91,12 @@ def revision(source: Source) -> str | None:
 
 def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
     """All splits, of which these must be there."""
-    splits = _read_local(source) if source.is_local else _cached(source) or _read_hub(source)
+    try:
+        splits = _read_local(source) if source.is_local else _cached(source) or _read_hub(source)
+    except (OSError, RuntimeError) as error:  # a name too long, the home of nobody, a script
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
+        raise DataError(f"{shorten(source.source)} can't be read: {shorten(error, 500)}") from error
     for name in names:
         if name not in splits:
             raise DataError(
@@ -75,20 +106,27 @@ def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
 
 
 def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
-    from datasets import load_dataset
+    from datasets import load_dataset, load_dataset_builder
+    from datasets.exceptions import DatasetGenerationError
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        loaded = load_dataset(source.source, source.config, revision=source.revision)
+        what = {"path": source.source, "name": source.config, "revision": source.revision}
+        is_csv = hasattr(load_dataset_builder(**what).config, "keep_default_na")
+        # In a CSV "None", "nan" and "NULL" are texts; an empty cell alone is missing.
+        options: dict[str, Any] = {"keep_default_na": False, "na_values": [""]} if is_csv else {}
+        loaded = load_dataset(**what, **options)
     except (FileNotFoundError, HfHubHTTPError, ConnectionError) as error:
         raise DataError(
             f"dataset {source.source!r} (revision {source.revision or 'main'}) can't be loaded "
             f"from {constants.ENDPOINT} — check the id and the revision, log in with "
             f"`hf auth login` if it is private, or name a local file: {_first_line(error)}"
         ) from error
-    except ValueError as error:
-        raise DataError(f"dataset {source.source!r} can't be loaded: {error}") from error
+    except (ValueError, OverflowError, NotImplementedError, DatasetGenerationError) as error:
+        cause = error.__cause__ or error
+        why = shorten(" ".join(str(cause).split()), 500)
+        raise DataError(f"dataset {source.source!r} can't be loaded: {why}") from error
     splits = _by_name(loaded)
     # Where the Hub can't be reached, `load_dataset` takes any commit that it has in its cache.
     if is_commit(source.revision) and (read := _commit(splits)) not in {None, source.revision}:

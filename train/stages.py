@@ -116,15 +116,17 @@ def _check_unseen(recipe: Recipe, splits: "dict[str, Split]") -> None:
 def evaluate(folder: Path) -> dict[str, Any]:
     """Score the test split of a run; adds metrics, slices, weaknesses and plots to the folder.
 
-    `test-predictions.parquet` gets the probability of each label for each row of the split.
+    `test-predictions.parquet` gets the probability of each label for each row of the split. A
+    recipe without a test split has all this of validation, under that name.
     """
     recipe, results = runs.load_recipe(folder), runs.load_results(folder)
-    test = reviews.load(runs.as_read(folder))["test"]
-    runs.check_split(folder, "test", test.sha256())
+    name = recipe.evaluation_split
+    test = reviews.load(runs.as_read(folder))[name]
+    runs.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
-    scored = score(classifier, tokenizer, test)
+    scored = score(classifier, tokenizer, test, name)
     logits, labels = scored["logits"], scored["labels"]
-    results["metrics"]["test"] = scored["metrics"]
+    results["metrics"][name] = scored["metrics"]
     results["slices"] = scored["slices"]
     if len(recipe.datasets) > 1:
         results["datasets"] = _by_dataset(logits, labels, test.datasets or [])
@@ -145,8 +147,8 @@ def evaluate(folder: Path) -> dict[str, Any]:
         "behaviour": {} if recipe.has_pairs else weaknesses.behaviour(predict, recipe.labels),
     }
     results["examples"] = _examples(predict, recipe, results["training"]["unsure_below"])
-    evaluation.save_predictions(folder / "test-predictions.parquet", logits, recipe.labels)
-    evaluation.plot(folder / "plots", results, logits, labels)
+    evaluation.save_predictions(folder / f"{name}-predictions.parquet", logits, recipe.labels)
+    evaluation.plot(folder / "plots", results, logits, labels, name)
     runs.save_results(folder / "results.json", results)
     return results
 
@@ -165,7 +167,7 @@ def evaluate_elsewhere(
     classifier, tokenizer = model.load(source, revision)
     labels = [classifier.config.id2label[i] for i in range(classifier.config.num_labels)]
     found = reviews.read_split(dataset, split, labels, most)
-    scored = score(classifier, tokenizer, found)
+    scored = score(classifier, tokenizer, found, split)
     return {
         "model": {"source": source, "revision": model.commit(source, revision)},
         "environment": runs.environment(str(classifier.device)),
@@ -184,11 +186,11 @@ def device_name(accelerator: "Accelerator") -> str:
     return f"{accelerator.device.type}: {name}{processes}"
 
 
-def score(classifier: Any, tokenizer: Any, split: "Split") -> dict[str, Any]:
+def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -> dict[str, Any]:
     """A model's logits on a split, with metrics and slices."""
     classifier.to("cuda" if torch.cuda.is_available() else "cpu")
-    tokens = encode(tokenizer, split, "test")
-    logits = _logits(classifier, tokens, tokenizer.pad_token_id, "test")
+    tokens = encode(tokenizer, split, name)
+    logits = _logits(classifier, tokens, tokenizer.pad_token_id, name)
     right = logits.argmax(axis=1) == tokens.labels
     return {
         "logits": logits,
@@ -221,7 +223,7 @@ def _data(recipe: Recipe, splits: "dict[str, Split]") -> dict[str, Any]:
         "repo": [dataset.source for dataset in recipe.datasets],
         "local": [dataset.is_local for dataset in recipe.datasets],
         "revision": [dataset.revision for dataset in recipe.datasets],
-        "splits": {name: _described(split) for name, split in splits.items()},
+        "splits": {name: _described(split) for name, split in splits.items() if len(split)},
     }
 
 
