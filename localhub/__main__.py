@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
+from urllib.request import getproxies
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -159,6 +160,10 @@ def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.soc
         ws="none",
     )
     announcement = f"localhub: serving {args.root} at {url}\nexport HF_ENDPOINT={url}\n"
+    if getproxies() and not proxy_bypass(
+        args.host
+    ):  # whose proxy can't reach this machine's loopback
+        announcement += f"export NO_PROXY={args.host} no_proxy={args.host}\n"
     Server(config, announcement).run(sockets=[listener])
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from train import network
 from train import recipe as recipes
 from train.errors import HubError, RecipeError, TrainError
 from train.recipe import Dataset, Recipe
@@ -404,6 +405,7 @@ def _show(metrics: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line; what a user can mend is one plain sentence, not a stack trace."""
+    network.prepare()
     try:
         app(standalone_mode=True)
     except TrainError as error:

@@ -26,6 +26,7 @@ from transformers.utils import logging
 
 from train import first_token
 from train.errors import ModelError, RunError
+from train.hub_errors import explained
 from train.recipe import Recipe
 from train.reviews import BREAK
 
@@ -73,7 +74,14 @@ def pretrained(recipe: Recipe, kind: Any, **settings: Any) -> tuple[Any, Any]:
     where = {} if recipe.base_is_local else {"revision": recipe.base_revision or "main"}
     set_seed(recipe.seed)
     logging.set_verbosity_error()  # that the head is new is no news
-    try:
+    with explained(
+        f"base model {recipe.base_model!r} (revision {recipe.base_revision or 'main'}) can't be "
+        "loaded",
+        ModelError,
+        name=recipe.base_model,
+        expected=(OSError, ValueError, SafetensorError),
+        after="or name a local folder",
+    ):
         tokenizer = AutoTokenizer.from_pretrained(recipe.base_model, **where)
         config = AutoConfig.from_pretrained(recipe.base_model, **settings, **where)
         for name, key in DROPOUTS.items():
@@ -86,8 +94,6 @@ def pretrained(recipe: Recipe, kind: Any, **settings: Any) -> tuple[Any, Any]:
             use_safetensors=True,
             **where,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ModelError(_unavailable(recipe, error)) from error
     return model, tokenizer
 
 
@@ -97,16 +103,17 @@ def load(source: str, revision: str | None = None) -> tuple[Any, Any]:
     Raises:
         ModelError: It is missing, gated or not a classifier with named labels.
     """
-    try:
+    with explained(
+        f"no model at {source}",
+        ModelError,
+        name=source,
+        expected=(OSError, ValueError, SafetensorError),
+        after="give a run folder that `fit` has finished or a Hub id that you may read",
+    ):
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         model = AutoModelForSequenceClassification.from_pretrained(
             source, revision=revision, dtype=torch.float32, use_safetensors=True
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ModelError(
-            f"no model at {source} — give a run folder that `fit` has finished or a Hub id that "
-            f"you may read: {str(error).strip().partition(chr(10))[0]}"
-        ) from error
     first_token.shorten(model)
     return model.eval(), tokenizer
 
@@ -216,19 +223,3 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
     for key in ["is_local", "local_files_only", "backend"]:
         config.pop(key, None)
     file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _unavailable(recipe: Recipe, error: Exception) -> str:
-    from huggingface_hub import constants
-
-    reason = str(error).strip()
-    gated = "gated" in reason.casefold()
-    remedy = (
-        "ask for access on its page and log in with `hf auth login`"
-        if gated
-        else "check base_model and base_revision, log in if it is private, or name a local folder"
-    )
-    return (
-        f"base model {recipe.base_model!r} (revision {recipe.base_revision or 'main'}) can't be "
-        f"loaded from {constants.ENDPOINT} — {remedy}: {reason.partition(chr(10))[0]}"
-    )

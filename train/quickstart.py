@@ -23,6 +23,7 @@ from typing import Annotated
 
 import typer
 
+from train import network
 from train import recipe as recipes
 from train.recipe import Recipe
 
@@ -220,4 +221,5 @@ def _answers(address: str) -> bool:
 
 
 if __name__ == "__main__":
+    network.prepare()
     app()

@@ -262,40 +262,46 @@ def _parquet(path: Path, identity: dict[str, Any], files: ExitStack) -> Input:
 
 
 def _hub(source: str, split: str, config: str | None) -> Input:
-    from datasets import load_dataset
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from datasets import load_dataset_builder
 
-    try:
-        sha = HfApi().dataset_info(source).sha
-        data = load_dataset(source, config, split=split, revision=sha, streaming=True)
-    except (FileNotFoundError, HfHubHTTPError, ConnectionError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise DataError(
-            f"dataset {source!r}, split {split!r} can't be loaded — check the id, --split and "
-            f"--config, or name a local file: {reason}"
-        ) from error
-    tables = data.with_format("arrow").iter(PART_ROWS)
-    rows = (row for table in tables for row in table.to_pylist())
+    from train.hub_errors import explained
+
+    reading = partial(
+        explained,
+        f"dataset {source!r}, split {split!r} can't be loaded",
+        DataError,
+        name=source,
+        expected=(FileNotFoundError, ValueError),
+        after="check --split and --config, or name a local file",
+    )
+
+    def read() -> Iterator[Row]:
+        with reading():
+            for table in data.with_format("arrow").iter(PART_ROWS):
+                yield from table.to_pylist()
+
+    with reading():
+        builder = load_dataset_builder(source, config)
+        data = builder.as_streaming_dataset(split=split)
+        columns = list(data.features or next(iter(data.take(1)), {}))
     features = data.features
-    columns = list(features or next(iter(data.take(1)), {}))
     known = data.info.splits or {}
     total = known[split].num_examples if split in known else None
-    identity = {"dataset": source, "config": config, "split": split, "revision": sha}
+    identity = {"dataset": source, "config": config, "split": split, "revision": builder.hash}
     schema = features.arrow_schema if features else None
-    return Input(rows, columns, identity, total, "row", schema=schema)
+    return Input(read(), columns, identity, total, "row", schema=schema)
 
 
 def _classifier(model: str, revision: str | None) -> "Classifier":
     # The one exception to "nothing imports the Space": what scores in bulk is what scores there.
     from space.classifier import Classifier, Unavailable
+    from train.hub_errors import explained
 
-    try:
+    doing = f"model {model!r} can't be loaded"
+    with explained(doing, ModelError, name=model, expected=(Unavailable,)):
         if Path(model).is_dir():
             return Classifier.from_folder(Path(model))
         return Classifier.from_hub(model, revision)
-    except Unavailable as reason:
-        raise ModelError(str(reason)) from reason
 
 
 def _model_identity(model: str, classifier: "Classifier") -> dict[str, Any]:

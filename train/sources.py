@@ -75,19 +75,17 @@ def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
 
 def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
     from datasets import load_dataset
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError
 
-    try:
+    from train.hub_errors import explained
+
+    with explained(
+        f"dataset {source.source!r} (revision {source.revision or 'main'}) can't be loaded",
+        DataError,
+        name=source.source,
+        expected=(FileNotFoundError, ValueError),
+        after="or name a local file",
+    ):
         loaded = load_dataset(source.source, source.config, revision=source.revision)
-    except (FileNotFoundError, HfHubHTTPError, ConnectionError) as error:
-        raise DataError(
-            f"dataset {source.source!r} (revision {source.revision or 'main'}) can't be loaded "
-            f"from {constants.ENDPOINT} — check the id and the revision, log in with "
-            f"`hf auth login` if it is private, or name a local file: {_first_line(error)}"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"dataset {source.source!r} can't be loaded: {error}") from error
     return _by_name(loaded)
 
 
