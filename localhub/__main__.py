@@ -160,9 +160,7 @@ def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.soc
         ws="none",
     )
     announcement = f"localhub: serving {args.root} at {url}\nexport HF_ENDPOINT={url}\n"
-    if getproxies() and not proxy_bypass(
-        args.host
-    ):  # whose proxy can't reach this machine's loopback
+    if getproxies().keys() - {"no"}:  # clients would ask a proxy, which can't reach loopback
         announcement += f"export NO_PROXY={args.host} no_proxy={args.host}\n"
     Server(config, announcement).run(sockets=[listener])
 

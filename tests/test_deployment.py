@@ -16,6 +16,7 @@ from hubserver import WRITE, RunningHub, running_hub
 from huggingface_hub import HfApi
 
 from train import deployment, visitor
+from train import hub as hub_room
 
 # Answers as the real one does, in as far as the first visitor looks.
 APP = """
@@ -84,6 +85,10 @@ def folder(tmp_path: Path) -> Path:
         "tabs/__pycache__/review.pyc": "cache",
         ".gradio/certificate.pem": "of this machine",
         "feedback/feedback.jsonl": "what visitors said",
+        "reviews.csv": "of a visitor",
+        "uploads/visitor.parquet": "of a visitor",
+        "uploads/notes.py": "no part of a package",
+        ".env": "HF_TOKEN=secret",
     }
     for name, content in files.items():
         (tmp_path / "space" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +135,7 @@ def test_a_space_is_live_once_it_was_called(hub: RunningHub, folder: Path) -> No
     )
     pushed = set(api_of(hub).list_repo_files("demo/live", repo_type="space"))
     wanted = {"app.py", "tabs/__init__.py", "tabs/review.py", "README.md", "requirements.txt"}
+    wanted.add("published.json")
     assert pushed - {".gitattributes"} == wanted
 
     # The same again changes nothing; what answers with another model's label, or not at all, is
@@ -225,6 +231,41 @@ def test_a_hub_that_is_away_for_a_moment_ends_no_wait(folder: Path) -> None:
         done = deploy(hub, folder, "demo/away", 30, "", faults[0], faults[1].replace("503", "403"))
         assert done.returncode == 1
         assert "asking how the Space demo/away is: 403" in done.stderr
+
+
+def test_a_space_keeps_what_others_put_there_and_loses_what_was_ours(folder: Path) -> None:
+    with running_hub() as hub:
+        api_of(hub).create_repo("demo/shared", repo_type="space", space_sdk="gradio")
+        for name in ["assets/logo.png", "app.py"]:
+            api_of(hub).upload_file(
+                repo_id="demo/shared",
+                repo_type="space",
+                path_in_repo=name,
+                path_or_fileobj=b"theirs",
+            )
+        first = deploy(hub, folder, "demo/shared", 0)
+        assert first.returncode == 0, first.stderr
+        assert "in demo/shared this replaces 2 files: README.md, app.py\n" in first.stdout
+        assert "in demo/shared this keeps 1 file: assets/logo.png\n" in first.stdout
+        left_out = ".env, .gradio/certificate.pem, feedback/feedback.jsonl, reviews.csv, "
+        left_out += "uploads/notes.py, uploads/visitor.parquet, which are not published"
+        assert left_out in first.stdout
+        (folder / "tabs/review.py").unlink()
+        again = deploy(hub, folder, "demo/shared", 0)
+        assert "in demo/shared this removes 1 file: tabs/review.py\n" in again.stdout
+        pushed = set(api_of(hub).list_repo_files("demo/shared", repo_type="space"))
+        wanted = {"app.py", "tabs/__init__.py", "README.md", "requirements.txt", "published.json"}
+        assert pushed - {".gitattributes"} == {*wanted, "assets/logo.png"}
+        assert content(hub, "demo/shared", "app.py") == APP
+
+
+def test_all_files_of_the_real_space_are_published() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "space"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    tracked = {str(Path(name).relative_to("space")) for name in listed.stdout.split()}
+    files = deployment._files(hub_room.Published("a/b", "0" * 40, "", frozenset()), [], False)
+    assert tracked <= files.keys()
 
 
 def test_zero_gpu_gets_its_files_and_keeps_them(hub: RunningHub, folder: Path) -> None:

@@ -220,6 +220,11 @@ def _answers(address: str) -> bool:
         return False
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command line; the local Hub is reached without a proxy."""
     network.prepare()
     app()
+
+
+if __name__ == "__main__":
+    main()
