@@ -93,6 +93,8 @@ def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
     from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
 
+    from train.hub_errors import explained
+
     path = Path(source.source).expanduser()
     if not path.exists():
         raise DataError(
@@ -105,12 +107,13 @@ def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
         )
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         _check_text(file)
+    separator = _SEPARATORS.get(path.suffix)
+    options: dict[str, Any] = {"sep": separator} if separator else {}
     try:
-        if path.is_dir():
-            return _by_name(load_dataset(str(path)))
-        separator = _SEPARATORS.get(path.suffix)
-        options: dict[str, Any] = {"sep": separator} if separator else {}
-        return _by_name(load_dataset(FILES[path.suffix], data_files=str(path), **options))
+        with explained(f"{path} can't be read", DataError):
+            if path.is_dir():
+                return _by_name(load_dataset(str(path)))
+            return _by_name(load_dataset(FILES[path.suffix], data_files=str(path), **options))
     except (DatasetGenerationError, FileNotFoundError, ValueError) as error:
         cause = error.__cause__ or error
         raise DataError(f"{path} can't be read: {_first_line(cause)}") from error
