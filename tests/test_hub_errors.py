@@ -47,7 +47,8 @@ CACHED = {
     "--set datasets.source=demo/reviews --set datasets.revision={name} --set epochs=1 --out {out}",
     "cached evaluate": "evaluate demo/tiny --dataset demo/reviews --split train "
     "--set 'label_map={{neg: NEGATIVE, pos: POSITIVE}}'",
-    "cached score": "score demo/reviews --split train --model demo/tiny --prefix s_ --out {out}.csv",
+    "cached score": "score demo/reviews --split train --model demo/tiny --prefix s_ "
+    "--out {out}.csv",
 }
 WRITES = {"--checkpoints-to", "--to", "--space"}
 # Runs one command after the other in one process, as each pays seconds for its imports.
@@ -103,10 +104,8 @@ class Place:
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        ends = json.loads(done.stdout.splitlines()[-1])
-        return [
-            (line, status, said.strip()) for line, (status, said) in zip(lines, ends, strict=True)
-        ]
+        ends = zip(lines, json.loads(done.stdout.splitlines()[-1]), strict=True)
+        return [(line, status, said.strip()) for line, (status, said) in ends]
 
 
 @pytest.fixture(scope="module")

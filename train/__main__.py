@@ -360,6 +360,8 @@ def _check_targets(to: str, private: bool, space: str | None, hardware: _Hardwar
 
     if hardware and not space:
         raise HubError(f"--space-hardware {hardware} is a Space's — name it with --space as well")
+    for name in filter(None, [to, space]):
+        hub.check_named(name)
     hub.check_target(to, private)
     if space:
         deployment.check_target(space, private, hardware)
