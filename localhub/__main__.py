@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
+from urllib.request import getproxies
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -160,6 +161,8 @@ def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.soc
     if not (args.root / "tokens.json").exists():
         token = shlex.quote(str(args.root / "token"))
         announcement += f"export HF_TOKEN=$(cat {token})  # readable by you alone\n"
+    if getproxies().keys() - {"no"}:  # clients would ask a proxy, which can't reach loopback
+        announcement += f"export NO_PROXY={args.host} no_proxy={args.host}\n"
     Server(config, announcement).run(sockets=[listener])
 
 

@@ -4,6 +4,7 @@ In: a model on the Hub, or a folder, and texts. Out: `{label: probability}` for 
 of it was read, or a sentence for the page why there is none.
 """
 
+import errno
 import json
 import logging
 import math
@@ -33,6 +34,7 @@ CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenize
 NEEDED = [CONFIG, TOKENIZER, TOKENIZER_CONFIG]
 # int8 where it was good enough to be published, else fp32. Nothing else is ever pulled.
 MODELS = ["onnx/model_quantized.onnx", "onnx/model.onnx"]
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC}
 CGROUPS = Path("/sys/fs/cgroup")
 
 log = logging.getLogger(__name__)
@@ -212,6 +214,18 @@ class Classifier:
             return f"The Hub at {hub} has no model {model}, or this app's HF_TOKEN may not read it."
         if isinstance(error, RevisionNotFoundError):
             return f"{model} has no revision {self.revision}: check MODEL_REVISION."
+        if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+            return f"The Hub at {hub} does not give {model}: {error.response.status_code}."
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            return (
+                f"The cache can't be written, {error.filename}: {error.strerror}. HF_HOME must "
+                "name a folder that can be written and has room."
+            )
+        if constants.is_offline_mode():
+            return (
+                f"HF_HUB_OFFLINE is set, and {constants.HF_HOME} holds no whole copy of {model}. "
+                "Unset it, so that it can be fetched."
+            )
         return (
             f"The Hub at {hub} does not answer, and there is no copy of {model} here. "
             "The next question tries again."

@@ -26,6 +26,10 @@ os.environ |= {
 
 import pytest
 
+from train import network
+
+network.prepare()  # the Hubs of the tests are on loopback
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = REPOSITORY / "train" / "samples"
 

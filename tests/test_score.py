@@ -206,7 +206,13 @@ def test_bad_input_is_a_sentence_before_any_model_is_loaded(tmp_path: Path) -> N
         (str(source), tmp_path / "there.csv", {}, RunError, "is there already.* --overwrite"),
         (str(source), out, {"text": "review"}, DataError, "no column 'review' — it has: id, text"),
         (str(clash), out, {}, DataError, "has a column 'score' already.* --prefix"),
-        (str(source), out, {}, ModelError, "MODEL_ID|no model|does not answer|named"),
+        (
+            str(source),
+            out,
+            {},
+            ModelError,
+            "no file or folder demo/nothing here, and the connection to",
+        ),
     ]
     for given, target, options, kind, message in cases:
         with pytest.raises(kind, match=message):

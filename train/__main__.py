@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from train import plain_yaml
+from train import network, plain_yaml
 from train import recipe as recipes
 from train.errors import HubError, RecipeError, TrainError
 from train.recipe import Dataset, Recipe
@@ -372,6 +372,8 @@ def _check_targets(to: str, private: bool, space: str | None, hardware: _Hardwar
 
     if hardware and not space:
         raise HubError(f"--space-hardware {hardware} is a Space's — name it with --space as well")
+    for name in filter(None, [to, space]):
+        hub.check_named(name)
     hub.check_target(to, private)
     if space:
         deployment.check_target(space, private, hardware)
@@ -418,6 +420,7 @@ def _show(metrics: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line; what a user can mend is one plain sentence, not a stack trace."""
+    network.prepare()
     try:
         app(standalone_mode=True)
     except TrainError as error:

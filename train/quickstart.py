@@ -23,6 +23,7 @@ from typing import Annotated
 
 import typer
 
+from train import network
 from train import recipe as recipes
 from train.recipe import Recipe
 
@@ -228,5 +229,11 @@ def _answers(address: str) -> bool:
         return False
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command line; the local Hub is reached without a proxy."""
+    network.prepare()
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -43,7 +43,13 @@ def is_probability(value: Any) -> bool:
 
 def is_local(source: str) -> bool:
     """Whether a string names a file or folder here rather than a repository on the Hub."""
-    return source.startswith((".", "/", "~")) or os.path.exists(source)
+    return is_path(source) or os.path.exists(source)
+
+
+def is_path(source: str) -> bool:
+    """Whether a string can only be meant as a path, as no repository is named so."""
+    odd = source.startswith((".", "/", "~")) or source.endswith("/") or "\\" in source
+    return odd or source.count("/") > 1
 
 
 def is_commit(revision: str | None) -> bool:

@@ -4,6 +4,7 @@ In and out: `runs/NAME/` as DESIGN draws it; `results.json` in it is the one sou
 number in the card, the README and the plots.
 """
 
+import fnmatch
 import json
 import os
 import platform
@@ -11,7 +12,7 @@ import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, count
@@ -30,6 +31,17 @@ PACKAGES = (
     "torch transformers tokenizers datasets accelerate huggingface_hub onnx onnxruntime".split()
 )
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+PUBLIC = [  # patterns of what is published of a run folder
+    *MODEL_FILES,
+    *["special_tokens_map.json", "README.md", "recipe.yaml", "results.json"],
+    *[
+        "test-predictions.parquet",
+        "validation-predictions.parquet",
+        "plots/*.png",
+        "onnx/model*.onnx",
+    ],
+]
+LISTED = 20  # names of files in a line
 
 
 def is_first_process() -> bool:
@@ -214,15 +226,22 @@ def check_split(folder: Path, name: str, sha256: str) -> None:
         )
 
 
+def is_public(name: str) -> bool:
+    """Whether a path in a run folder is one of those that are published."""
+    parts = Path(name).parts
+    return any(
+        len(parts) == len(Path(pattern).parts) and fnmatch.fnmatchcase(name, pattern)
+        for pattern in PUBLIC
+    )
+
+
 def public_files(folder: Path) -> dict[str, Path | bytes]:
-    """What is published of a run: all but checkpoints and hidden files, by path in the folder.
+    """What is published of a run, by path in the folder: the files named in `PUBLIC`.
 
     Of paths on this machine, in the recipe and the results, only the last part goes out.
     """
     files: dict[str, Path | bytes] = {
-        file.relative_to(folder).as_posix(): file
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and not _stays_at_home(file.relative_to(folder))
+        name: file for name, file in _files_in(folder).items() if is_public(name)
     }
     results = load_results(folder)
     try:
@@ -236,6 +255,23 @@ def public_files(folder: Path) -> dict[str, Path | bytes]:
     files["recipe.yaml"] = recipes.dump(recipe).encode()
     files["results.json"] = json.dumps(results, indent=2, ensure_ascii=False).encode() + b"\n"
     return files
+
+
+def print_left_out(folder: Path, files: Collection[str]) -> None:
+    """Tell which files of a folder are not published; checkpoints and caches never are."""
+    left = {
+        name
+        for name in _files_in(folder).keys() - set(files)
+        if not name.startswith("checkpoints/") and "__pycache__" not in name
+    }
+    if left:
+        print_line(f"of {folder} this leaves out {listing(left)}, which are not published")
+
+
+def listing(names: Collection[str]) -> str:
+    """How many files there are, and the first of their names."""
+    shown = ", ".join(sorted(names)[:LISTED]) + ", …" * (len(names) > LISTED)
+    return f"{len(names):,} file{'s' * (len(names) != 1)}: {shown}"
 
 
 def check_disk(folder: Path, needed_bytes: int) -> None:
@@ -283,12 +319,16 @@ def print_line(text: str) -> None:
     """A line for the person at the terminal, at once; of several processes, from the first."""
     import typer
 
-    if os.environ.get("RANK", "0") == "0":
+    if is_first_process():
         typer.echo(text)
 
 
-def _stays_at_home(file: Path) -> bool:
-    return file.parts[0] == "checkpoints" or any(part.startswith(".") for part in file.parts)
+def _files_in(folder: Path) -> dict[str, Path]:
+    return {
+        file.relative_to(folder).as_posix(): file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
 
 
 def _without_paths(recipe: Recipe, results: dict[str, Any]) -> Recipe:

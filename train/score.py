@@ -223,26 +223,33 @@ def _open(source: str, split: str, config: str | None) -> Input:
 
 
 def _hub(source: str, split: str, config: str | None) -> Input:
-    from datasets import load_dataset
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from datasets import load_dataset_builder
 
-    try:
-        sha = HfApi().dataset_info(source).sha
-        data = load_dataset(source, config, split=split, revision=sha, streaming=True)
-        arrow = tables.regrouped(data.with_format("arrow").iter(PART_ROWS), PART_ROWS)
+    from train.hub_errors import explained
+
+    reading = partial(
+        explained,
+        f"dataset {source!r}, split {split!r} can't be loaded",
+        DataError,
+        name=source,
+        expected=(FileNotFoundError, ValueError),
+        after="check --split and --config, or name a local file",
+    )
+
+    def read(data: Any) -> Iterator[Any]:
+        with reading():
+            yield from data.with_format("arrow").iter(PART_ROWS)
+
+    with reading():
+        builder = load_dataset_builder(source, config)
+        data = builder.as_streaming_dataset(split=split)
+        arrow = tables.regrouped(read(data), PART_ROWS)
         # Without features the first rows say what columns there are.
         first = [] if data.features else list(islice(arrow, 1))
-    except (FileNotFoundError, HfHubHTTPError, ConnectionError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise DataError(
-            f"dataset {source!r}, split {split!r} can't be loaded — check the id, --split and "
-            f"--config, or name a local file: {reason}"
-        ) from error
     schema = data.features.arrow_schema if data.features else _schema_of(first)
     known = data.info.splits or {}
     total = known[split].num_examples if split in known else None
-    identity = {"dataset": source, "config": config, "split": split, "revision": sha}
+    identity = {"dataset": source, "config": config, "split": split, "revision": builder.hash}
     folder = _alike(chain(first, arrow), schema, source)
     return Input(schema.names, identity, total, folder, schema)
 
@@ -281,13 +288,13 @@ def _alike(arrow: Iterable[Any], schema: Any, source: str) -> Iterator[Any]:
 def _classifier(model: str, revision: str | None) -> "Classifier":
     # The one exception to "nothing imports the Space": what scores in bulk is what scores there.
     from space.classifier import Classifier, Unavailable
+    from train.hub_errors import explained
 
-    try:
+    doing = f"model {model!r} can't be loaded"
+    with explained(doing, ModelError, name=model, expected=(Unavailable,)):
         if Path(model).is_dir():
             return Classifier.from_folder(Path(model))
         return Classifier.from_hub(model, revision)
-    except Unavailable as reason:
-        raise ModelError(str(reason)) from reason
 
 
 def _model_identity(model: str, classifier: "Classifier") -> dict[str, Any]:

@@ -109,24 +109,25 @@ def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
     from datasets import load_dataset, load_dataset_builder
     from datasets.exceptions import DatasetGenerationError
     from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError
 
-    try:
+    from train.hub_errors import explained
+
+    with explained(
+        f"dataset {source.source!r} (revision {source.revision or 'main'}) can't be loaded",
+        DataError,
+        name=source.source,
+        expected=(FileNotFoundError, ValueError, OverflowError, NotImplementedError),
+        after="or name a local file",
+    ):
         what = {"path": source.source, "name": source.config, "revision": source.revision}
         is_csv = hasattr(load_dataset_builder(**what).config, "keep_default_na")
         # In a CSV "None", "nan" and "NULL" are texts; an empty cell alone is missing.
         options: dict[str, Any] = {"keep_default_na": False, "na_values": [""]} if is_csv else {}
-        loaded = load_dataset(**what, **options)
-    except (FileNotFoundError, HfHubHTTPError, ConnectionError) as error:
-        raise DataError(
-            f"dataset {source.source!r} (revision {source.revision or 'main'}) can't be loaded "
-            f"from {constants.ENDPOINT} — check the id and the revision, log in with "
-            f"`hf auth login` if it is private, or name a local file: {_first_line(error)}"
-        ) from error
-    except (ValueError, OverflowError, NotImplementedError, DatasetGenerationError) as error:
-        cause = error.__cause__ or error
-        why = shorten(" ".join(str(cause).split()), 500)
-        raise DataError(f"dataset {source.source!r} can't be loaded: {why}") from error
+        try:
+            loaded = load_dataset(**what, **options)
+        except DatasetGenerationError as error:  # which tells nothing itself
+            cause = " ".join(str(error.__cause__ or error).split())
+            raise ValueError(shorten(cause, 500)) from error
     splits = _by_name(loaded)
     # Where the Hub can't be reached, `load_dataset` takes any commit that it has in its cache.
     if is_commit(source.revision) and (read := _commit(splits)) not in {None, source.revision}:
