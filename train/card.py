@@ -127,11 +127,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "split": recipe.evaluation_split,
         "measured": results["metrics"][recipe.evaluation_split],
         "columns": {name: results["metrics"][name] for name in columns},
-        "named_tests": [
-            (name, own)
-            for name, dataset in zip(names, recipe.datasets, strict=True)
-            if (own := _own_split(dataset, "test")) and "test" in dataset.splits
-        ],
+        "named_tests": _named_tests(names, recipe),
         "tested": [(names[number], found) for number, found in _tested(results, recipe)],
         "slices": results["slices"],
         "weaknesses": results.get("weaknesses"),
@@ -202,6 +198,15 @@ def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
         for number, test in _tested(results, recipe)
         for key in ["accuracy", "f1", "precision", "recall", "roc_auc"]
         if test[key] is not None
+    ]
+
+
+def _named_tests(names: list[str], recipe: Recipe) -> list[tuple[str, str]]:
+    """Each dataset that is tested on a split of another name, and that name."""
+    return [
+        (name, own)
+        for name, dataset in zip(names, recipe.datasets, strict=True)
+        if "test" in dataset.splits and (own := _own_split(dataset, "test"))
     ]
 
 
