@@ -136,12 +136,13 @@ def write_toy_csv(path: Path) -> Path:
     return path
 
 
-def fit_toy_run(folder: Path, base: Path) -> Path:
-    """A run of the toy reviews in a folder, fitted."""
+def fit_toy_run(folder: Path, base: Path, *overrides: str) -> Path:
+    """A run of the toy reviews in a folder, fitted; overrides are those of `recipe.load`."""
     from train import recipe, stages
 
     source = write_toy_csv(folder / "reviews.csv")
-    stages.fit(recipe.load("quickstart", toy_settings(source, base)), folder / "tiny")
+    settings = [*toy_settings(source, base), *overrides]
+    stages.fit(recipe.load("quickstart", settings), folder / "tiny")
     return folder / "tiny"
 
 

@@ -17,16 +17,20 @@ from train import hub as room
 from train import runs
 
 
-@pytest.fixture(scope="module")
-def finished_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete run folder of the tiny model."""
+def finish(run: Path) -> Path:
+    """Do what comes after fitting, up to publishing."""
     from train import card, export, stages
 
-    run = fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base)
     results = stages.evaluate(run)
     (run / "README.md").write_text(card.render(results, "user/tiny"), encoding="utf-8")
     export.export(run)
     return run
+
+
+@pytest.fixture(scope="module")
+def finished_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run folder of the tiny model."""
+    return finish(fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base))
 
 
 @pytest.fixture
@@ -122,6 +126,18 @@ def test_publishing_again_replaces_and_removes_what_is_ours_and_keeps_the_rest(
     assert len(commits(hub, "demo/again")) == 4
     left = set(api.list_repo_files("demo/again")) - {".gitattributes"}
     assert left == {*fingerprint(run), "published.json", *foreign} - {"visitors.csv"}
+
+
+def test_a_run_without_a_test_split_is_published_with_its_validation_figures(
+    hub: RunningHub, tiny_base: Path, tmp_path: Path
+) -> None:
+    run = finish(fit_toy_run(tmp_path, tiny_base, "datasets.splits=[train, validation]"))
+    done = publish(hub, run, "--to", "demo/untested")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"accuracy 0\.\d{4} on validation$", commits(hub, "demo/untested")[0])
+    files = HfApi(endpoint=hub.endpoint).list_repo_files("demo/untested")
+    assert "validation-predictions.parquet" in files
+    assert "test-predictions.parquet" not in files
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_proxy_that_is_dead_breaks_neither_hub_nor_space_nor_client(
         "    time.sleep(0.2)\n"
         "assert stage == 'RUNNING', api.get_space_runtime('demo/s').raw\n"
     )
-    with running_hub(arguments=["--run-spaces"]) as hub:
+    with running_hub(arguments=["--run-spaces", "demo/s"]) as hub:
         environment = hub.env(tmp_path / "home")
         assert environment["HTTP_PROXY"] == DEAD and "NO_PROXY" not in environment
         for command in [["-c", code, app], ["-m", "train.visitor", "demo/s", "fine"]]:

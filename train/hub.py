@@ -291,7 +291,9 @@ def check_private(api: HfApi, repo_id: str, repo_type: str, private: bool) -> No
 
 
 def _accuracy(run: Path) -> str:
-    return f"{runs.load_results(run)['metrics']['test']['accuracy']:.4f}"
+    name = runs.load_recipe(run).evaluation_split
+    accuracy = runs.load_results(run)["metrics"][name]["accuracy"]
+    return f"{accuracy:.4f}" + ("" if name == "test" else f" on {name}")
 
 
 def _sha256(file: Path | bytes) -> str:
