@@ -19,6 +19,7 @@ from train.recipe import Dataset, Recipe, is_probability, label_key
 
 IntArray = npt.NDArray[np.int64]
 SPLITS = ["train", "validation", "test"]
+UNLABELLED = -1  # in the place of a label's number
 BREAK = re.compile(r"<br\s*/?>")  # as IMDb's reviews have line breaks
 
 
@@ -97,7 +98,8 @@ def load(recipe: Recipe) -> dict[str, Split]:
                 f"no review is left in {name} (left out: {why or 'none'}) — add reviews, or name "
                 "splits that share none"
             )
-    present = {recipe.labels[label] for label in splits["train"].labels}
+    numbers = set(splits["train"].labels) - {UNLABELLED}
+    present = {recipe.labels[label] for label in numbers}
     if missing := set(recipe.labels) - present:
         raise DataError(
             f"train must hold every label, got none of {sorted(missing)} — check `labels` and "
@@ -184,6 +186,8 @@ def _clean(rows: Any, dataset: Dataset, labels: list[str], name: str) -> Split:
 
 def _confidences(rows: Any, dataset: Dataset, keep: list[int], where: str) -> list[float] | None:
     """Each row's probability of its label; those of rows that are not kept don't matter."""
+    if dataset.label is None:
+        return None
     if dataset.confidence is None:
         sure = {key: value[1] for key, value in dataset.mapped().items() if value}
         if all(probability == 1 for probability in sure.values()):
@@ -210,6 +214,8 @@ def _decided(split: Split, labels: list[str]) -> Split:
 
 def _label_numbers(rows: Any, dataset: Dataset, labels: list[str], where: str) -> list[int | None]:
     """Each row's label as an index into `labels`, or None where `label_map` leaves it out."""
+    if dataset.label is None:
+        return [UNLABELLED] * len(rows)
     column = rows[dataset.label]
     feature = rows.features[dataset.label]
     names = {label.casefold(): i for i, label in enumerate(labels)}
