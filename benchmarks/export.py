@@ -92,9 +92,8 @@ def _forms(classifier: Any, calibration: Any, folder: Path) -> dict[str, Path]:
 
     from train import export
 
-    forms = {"fp32": folder / "fp32.onnx", "fp32, opset 18": folder / "18.onnx"}
+    forms = {"fp32": folder / "fp32.onnx"}
     export.write(classifier, False, forms["fp32"])
-    export.write(classifier, False, forms["fp32, opset 18"], opset=18)
     for name, (operators, options) in SCHEMES.items():
         settings = {**options}
         if "weight_type" in settings:

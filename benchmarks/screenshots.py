@@ -35,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         reviews = write_reviews(Path(scratch) / "reviews.csv")
         with quickstart.local_hub(Path(scratch) / "hub") as endpoint:
-            publish(endpoint, given.model)
+            publish(endpoint, quickstart.token(root=Path(scratch) / "hub"), given.model)
             env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": f"{scratch}/home"}
             with running({**env, "MODEL_ID": MODEL}) as (url, _, _):
                 take(url, reviews, given.out)

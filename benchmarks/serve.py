@@ -220,10 +220,11 @@ def _cold(model: Path) -> float:
 
     repo_id = f"{quickstart.MODEL.partition('/')[0]}/benchmark"
     with tempfile.TemporaryDirectory() as folder, quickstart.local_hub(Path(folder)) as endpoint:
-        api = HfApi(endpoint=endpoint, token=quickstart.WRITER)
+        environment = quickstart.client_environment(endpoint, Path(folder))
+        environment["HF_HOME"] = f"{folder}/cache"
+        api = HfApi(endpoint=endpoint, token=environment["HF_TOKEN"])
         api.create_repo(repo_id)
         api.upload_folder(repo_id=repo_id, folder_path=model, ignore_patterns="checkpoints/*")
-        environment = quickstart.client_environment(endpoint) | {"HF_HOME": f"{folder}/cache"}
         taken = []
         for _ in range(1 + COLD_STARTS):  # the first fills the cache
             started = time.perf_counter()

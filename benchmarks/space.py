@@ -43,7 +43,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         with quickstart.local_hub(Path(scratch) / "hub") as endpoint:
-            publish(endpoint, given.model)
+            publish(endpoint, quickstart.token(root=Path(scratch) / "hub"), given.model)
             env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": f"{scratch}/home"}
             env |= {"MODEL_ID": MODEL, "HF_HUB_DISABLE_TELEMETRY": "1"}
             with running(env) as (url, _, _):
@@ -84,11 +84,11 @@ def review(words: int) -> str:
     return (SENTENCE * whole + " ".join(SENTENCE.split()[:rest])).strip()
 
 
-def publish(endpoint: str, folder: Path) -> None:
+def publish(endpoint: str, token: str, folder: Path) -> None:
     """Put a run folder on the local Hub, as the model that the app shows."""
     from huggingface_hub import HfApi
 
-    api = HfApi(endpoint=endpoint, token=quickstart.ADMIN)
+    api = HfApi(endpoint=endpoint, token=token)
     api.create_repo(MODEL)
     api.upload_folder(repo_id=MODEL, folder_path=folder, ignore_patterns=["checkpoints/**"])
 

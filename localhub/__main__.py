@@ -1,37 +1,42 @@
 """Serve a folder as a Hub: `python -m localhub --root hub`."""
 
 import argparse
-import ipaddress
+import shlex
 import signal
 import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
+from urllib.request import getproxies
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from .app import create_app
 from .faults import FREE_ACCOUNT
+from .guard import is_loopback
+from .hub import Hub
+from .names import is_repo_id
+from .protocol import Protocol
 from .runner import Runner
-from .tokens import DEFAULT_TOKENS, load_tokens
 
 EPILOG = """\
 example:
   python -m localhub --root hub --port 8765
-  export HF_ENDPOINT=http://127.0.0.1:8765 HF_TOKEN=hf_localhub_write
+  export HF_ENDPOINT=http://127.0.0.1:8765 HF_TOKEN=$(cat hub/token)
   hf upload demo/my-model runs/my-model
 
-tokens, unless --token or hub/tokens.json names others:
-  hf_localhub_write   user demo, may change demo/*
-  hf_localhub_read    user demo, may only read
-  hf_localhub_admin   user admin, may change everything
+tokens, random ones in files that you alone can read, unless hub/tokens.json names others:
+  hub/token         user demo, may change demo/*
+  hub/token-read    user demo, may only read
+  hub/token-admin   user admin, may change everything
 
 faults:
   --fault 'POST /api/repos/create=402'     answer so, always
   --fault 'POST /api/.*/commit/=drop*2'    hang up, twice; see localhub/faults.py
 
-Spaces only say that they run, unless --run-spaces is given.
+Spaces are paused, but for those that --run-spaces names. The app.py of these is run as you, so
+whoever has a token that may change one of them can run any program as you.
 """
 
 
@@ -46,13 +51,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="the folder; made when absent")
     parser.add_argument("--port", type=int, default=8765, help="0 takes a free one (default: 8765)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument(
-        "--token",
-        action="append",
-        default=[],
-        metavar="NAME:ROLE:TOKEN[:ORG,ORG]",
-        help="a token instead of the default ones; role is read or write, ORG may be *; repeatable",
-    )
     parser.add_argument("--fault", action="append", default=[], help="a fault; repeatable")
     parser.add_argument(
         "--free-account",
@@ -61,9 +59,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--run-spaces",
-        action="store_true",
-        help="start the app.py of each Gradio Space that is pushed, as a process of this machine"
-        " under this Python; see localhub/runner.py",
+        nargs="+",
+        default=[],
+        metavar="USER/NAME",
+        help="start the app.py of these Gradio Spaces when they are pushed, as processes of this"
+        " machine under this Python; see localhub/runner.py",
     )
     parser.add_argument("--verbose", action="store_true", help="log every request to stderr")
     return parser.parse_args(arguments)
@@ -101,51 +101,48 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     args = parse_args(arguments)
     # uvicorn finishes its requests on these signals and then raises them again: for us, the end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    faults = [*args.fault, *([FREE_ACCOUNT] if args.free_account else [])]
-    try:
-        tokens = load_tokens(args.root, args.token)
-    except (OSError, ValueError) as error:
-        fail(str(error))
-    if tokens == DEFAULT_TOKENS and not is_loopback(args.host):
-        fail(
-            f"--host {args.host} is open to others, and everybody knows the default tokens."
-            " Name your own with --token or tokens.json."
-        )
-    if args.run_spaces and not is_loopback(args.host):
-        fail(
-            f"--run-spaces runs here whatever a token may push, and --host {args.host} is open to"
-            " others. Leave one of them out."
-        )
+    check(args)
     listener = listen(args.host, args.port)
     host = f"[{args.host}]" if ":" in args.host else args.host
     url = f"http://{host}:{listener.getsockname()[1]}"
-    runner = Runner(url) if args.run_spaces else None
+    faults = [*args.fault, *([FREE_ACCOUNT] if args.free_account else [])]
     try:
-        app = create_app(args.root, tokens, faults, runner)
+        hub = Hub(args.root)
+        runner = Runner(url, hub.temporary, args.run_spaces)
+        app = create_app(hub, runner, args.host, faults)
     except (OSError, ValueError) as error:
         fail(str(error))
     try:
         serve(app, args, url, listener)
     finally:
-        if runner:
-            # A second signal must not leave apps behind.
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_IGN)
-            runner.close()
+        # A second signal must not leave apps behind.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        runner.close()
+
+
+def check(args: argparse.Namespace) -> None:
+    """End with a message when the hub would be open to others without being told so."""
+    if wrong := [name for name in args.run_spaces if not is_repo_id(name)]:
+        fail(f"--run-spaces takes Spaces as user/name, got {wrong[0]!r}.")
+    if is_loopback(args.host):
+        return
+    if not (args.root / "tokens.json").exists():
+        fail(
+            f"--host {args.host} is open to others. Name who may call in"
+            f" {args.root / 'tokens.json'}; see localhub/tokens.py."
+        )
+    if args.run_spaces:
+        fail(
+            f"--run-spaces runs here whatever a token may push, and --host {args.host} is open to"
+            " others. Leave one of them out."
+        )
 
 
 def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.socket) -> None:
@@ -157,8 +154,15 @@ def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.soc
         timeout_keep_alive=75,
         lifespan="off",
         ws="none",
+        http=Protocol,
+        proxy_headers=False,
     )
     announcement = f"localhub: serving {args.root} at {url}\nexport HF_ENDPOINT={url}\n"
+    if not (args.root / "tokens.json").exists():
+        token = shlex.quote(str(args.root / "token"))
+        announcement += f"export HF_TOKEN=$(cat {token})  # readable by you alone\n"
+    if getproxies().keys() - {"no"}:  # clients would ask a proxy, which can't reach loopback
+        announcement += f"export NO_PROXY={args.host} no_proxy={args.host}\n"
     Server(config, announcement).run(sockets=[listener])
 
 

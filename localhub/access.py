@@ -4,14 +4,16 @@ Endpoints are plain functions: Starlette runs them in a thread, so they may bloc
 or on a lock, and read the body through `body` and `chunks`.
 """
 
-import json
+import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote
 
 from anyio import from_thread
 from starlette.requests import Request
 
+from . import bodies
+from .bodies import Body
 from .errors import HubError, missing_repo
 from .hub import Hub
 from .repos import Repo
@@ -27,9 +29,9 @@ def hub_of(request: Request) -> Hub:
     return hub
 
 
-def runner_of(request: Request) -> Runner | None:
-    """What runs the Spaces of this hub; None where they don't run."""
-    runner: Runner | None = request.app.state.runner
+def runner_of(request: Request) -> Runner:
+    """What runs the Spaces of this hub."""
+    runner: Runner = request.app.state.runner
     return runner
 
 
@@ -48,20 +50,27 @@ def repo_url(request: Request, repo: Repo) -> str:
     return f"{base_url(request)}/{repo.url_path}"
 
 
-def body(request: Request) -> Any:
-    """The JSON object in the body of a request; an empty body reads as an empty object.
+def body(request: Request, what: type[Body]) -> Body:
+    """The JSON body of a request; an empty one reads as an empty object.
 
     Raises:
-        HubError: 400 when it is anything else.
+        HubError: 400 when it is anything else than `what`, 413 when it is too large.
     """
-    raw = b"".join(chunks(request, MAX_JSON_BYTES))
-    try:
-        value = json.loads(raw or b"{}")
-    except ValueError as error:
-        raise HubError(400, f"The body must be JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise HubError(400, f"The body must be a JSON object, got {type(value).__name__}.")
-    return value
+    return bodies.parse(what, b"".join(chunks(request, MAX_JSON_BYTES)) or b"{}")
+
+
+def whole_number(request: Request, name: str, default: int) -> int:
+    """A number in the query of a request.
+
+    Raises:
+        HubError: 400 when it is no whole number of at most nine digits.
+    """
+    text = request.query_params.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise HubError(
+            400, f"{name} must be a whole number of at most nine digits, got {text[:80]!r}."
+        )
+    return int(text)
 
 
 def chunks(request: Request, limit: int | None = None) -> Iterator[bytes]:

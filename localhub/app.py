@@ -1,22 +1,24 @@
 """The hub as an ASGI app: its routes, and how refusals go out."""
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import HubError, missing_repo
 from .faults import Faults
+from .guard import Guard
 from .hub import Hub
 from .names import KINDS
 from .routes import commits, files, info, pages, repos, spaces, xet
 from .runner import Runner
-from .tokens import DEFAULT_TOKENS, Token
+
+# Pages of this machine's own servers, such as a Space's, may read what anybody may.
+_OWN_PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
 
 
 class _RawPath:
@@ -29,6 +31,36 @@ class _RawPath:
         if scope["type"] == "http":
             scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
         await self.app(scope, receive, send)
+
+
+class _WholeBody:
+    """Read a body to its end before the answer to a client that wants the connection closed.
+
+    A socket that is closed on unread data is reset, and the client never sees the answer.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        closes = headers.get(b"connection", b"").lower() == b"close" or (
+            scope["http_version"] == "1.0"
+        )
+        left = closes and b"expect" not in headers
+
+        async def receiving() -> Message:
+            nonlocal left
+            message = await receive()
+            left = left and message.get("more_body", False)
+            return message
+
+        async def sending(message: Message) -> None:
+            while left:
+                await receiving()
+            await send(message)
+
+        await self.app(scope, receiving, sending)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
@@ -46,35 +78,35 @@ def _unknown(request: Request, error: Exception) -> Response:
     method, path = request.method, request.url.path
     parts = path.split("/")[1:]
     in_api = parts[0] == "api"
-    if (in_api and parts[1] in KINDS and parts[3:4] in ([], ["revision"], ["tree"])) or (
-        parts[1:2] == ["resolve"]
-    ):
+    if (
+        in_api
+        and parts[1:2] in ([kind] for kind in KINDS)
+        and parts[3:4] in ([], ["revision"], ["tree"])
+    ) or (parts[1:2] == ["resolve"]):
         return _refuse(request, missing_repo("authorization" in request.headers))
     # xet clients take 404 as a sign to fall back to an older route.
     status = 501 if in_api and method not in ("GET", "HEAD") else 404
     return _refuse(request, HubError(status, f"localhub doesn't imitate {method} {path}"))
 
 
-def create_app(
-    root: Path,
-    tokens: Sequence[Token] = DEFAULT_TOKENS,
-    faults: Iterable[str] = (),
-    runner: Runner | None = None,
-) -> ASGIApp:
-    """The hub of a folder.
+def create_app(hub: Hub, runner: Runner, host: str, faults: Iterable[str] = ()) -> ASGIApp:
+    """A hub over HTTP.
 
     Args:
-        root: The folder; it is made when absent.
-        tokens: Who may call.
+        hub: What is served.
+        runner: Runs its Spaces.
+        host: The address that the server listens on.
         faults: See `localhub.faults`.
-        runner: Runs the Spaces; without one they only say that they run.
 
     Returns:
         An ASGI app, for a server that passes on `raw_path` as uvicorn does.
     """
-    # A page of another origin may read what anybody may: it can't send a token.
+    # They can't send a token.
     cors = Middleware(
-        CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "HEAD"], expose_headers=["*"]
+        CORSMiddleware,
+        allow_origin_regex=_OWN_PAGES,
+        allow_methods=["GET", "HEAD"],
+        expose_headers=["*"],
     )
     modules = (repos, info, spaces, files, commits, xet, pages)
     app = Starlette(
@@ -87,6 +119,6 @@ def create_app(
             405: _unknown,
         },
     )
-    app.state.hub = Hub(root, tokens)
+    app.state.hub = hub
     app.state.runner = runner
-    return Faults(_RawPath(app), root, faults)
+    return Guard(Faults(_WholeBody(_RawPath(app)), hub.root, faults), host)

@@ -8,16 +8,17 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from .errors import HubError
 
-ABANDONED_SECONDS = 24 * 3600
+_DRAFT = ".write-"
 
 
 def sync_folder(folder: Path) -> None:
@@ -32,7 +33,7 @@ def sync_folder(folder: Path) -> None:
 def write(path: Path, data: bytes) -> None:
     """Replace the content of `path` by `data`, at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".write-")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_DRAFT)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
@@ -59,6 +60,42 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_alone(folder: Path) -> bool:
+    """Whether no other server uses `folder`; from now on until its end, this process does.
+
+    Raises:
+        OSError: The lock can't be made.
+    """
+    # Never closed: the kernel releases it with the process, also after a kill.
+    server = os.open(folder / "servers", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(server, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        alone = False
+    else:
+        alone = True
+    fcntl.flock(server, fcntl.LOCK_SH)
+    return alone
+
+
+def sweep(root: Path, temporary: Path, folders: Iterable[Path]) -> None:
+    """Remove what killed servers have left half-written.
+
+    Args:
+        root: Where `write` may have left temporary files.
+        temporary: Holds nothing but drafts and a lock.
+        folders: Where `write` may have left temporary files at any depth.
+    """
+    for leftover in temporary.iterdir():
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        elif leftover.name != "lock":
+            leftover.unlink()
+    drafts = [folder.rglob(f"{_DRAFT}*") for folder in folders]
+    for draft in chain(root.glob(f"{_DRAFT}*"), *drafts):
+        draft.unlink(missing_ok=True)
+
+
 class Blobs:
     """Every content the hub holds, once, in files named by their sha256.
 
@@ -70,11 +107,6 @@ class Blobs:
     def __init__(self, folder: Path, temporary: Path) -> None:
         self.folder = folder
         self.temporary = temporary
-        temporary.mkdir(parents=True, exist_ok=True)
-        for leftover in temporary.iterdir():
-            # Younger ones may be growing under another server on the same folder.
-            if leftover.is_file() and time.time() - leftover.stat().st_mtime > ABANDONED_SECONDS:
-                leftover.unlink(missing_ok=True)
 
     def path(self, sha256: str) -> Path:
         """Where the content `sha256` lies, or would."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+HEADER_CHARS = 1000
+
 
 class HubError(Exception):
     """A refusal, on the wire.
@@ -25,11 +27,18 @@ class HubError(Exception):
         super().__init__(message)
         self.status = status
         self.body = {"error": message, **(body or {})}
-        # A header is one line of latin-1; the body carries the message as it is.
-        line = " ".join(message.split()).encode("latin-1", "replace").decode("latin-1")
-        self.headers = {"X-Error-Message": line, **(headers or {})}
+        self.headers = {"X-Error-Message": _header_value(message), **(headers or {})}
         if code:
             self.headers["X-Error-Code"] = code
+
+
+def _header_value(message: str) -> str:
+    """A message as a header: one short line of printable latin-1; the body carries all of it.
+
+    With a control character the server would send nothing, and clients stop reading at 64 KiB.
+    """
+    line = " ".join(message[:HEADER_CHARS].split()).encode("latin-1", "replace").decode("latin-1")
+    return "".join(char if char.isprintable() else "?" for char in line)
 
 
 def missing_repo(known_caller: bool) -> HubError:

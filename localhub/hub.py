@@ -1,26 +1,27 @@
 """The whole hub on disk: repositories of three kinds over one store of contents.
 
 ROOT/hub.json                          the hub's id and the key it signs grants with
+ROOT/token, token-read, token-admin    random secrets, see tokens.py
 ROOT/tokens.json, faults.json          optional, written by hand
 ROOT/models/USER/NAME/                 a repository, see repos.py; also datasets/ and spaces/
 ROOT/blobs/ab/abcd…                    every content once, named by its sha256
 ROOT/xet/xorbs/…, files/…, sha256/…    what xet clients sent, see xet.py
-ROOT/tmp/                              uploads under way
+ROOT/tmp/                              uploads under way, and the files of running Spaces
 """
 
 import os
 import secrets
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from . import disk
 from .commits import Commit, Edit, Entry, now
-from .names import check_repo_id, is_repo_id
+from .names import KINDS, check_repo_id, is_repo_id
 from .repos import Repo
-from .tokens import DEFAULT_TOKENS, Token
+from .tokens import load_tokens
 from .validate import card_of
 from .xet import XetStore
 
@@ -37,16 +38,22 @@ class Hub:
 
     Args:
         root: The folder; it is made when absent.
-        tokens: Who may call.
+
+    Raises:
+        ValueError: Its tokens.json is malformed, or others may read a secret.
     """
 
-    def __init__(self, root: Path, tokens: Sequence[Token] = DEFAULT_TOKENS) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.temporary = self.root / "tmp"
         self.blobs = disk.Blobs(self.root / "blobs", self.temporary)
         self.xet = XetStore(self.root / "xet", self.blobs)
-        self.tokens = {token.token: token for token in tokens}
+        self.temporary.mkdir(parents=True, exist_ok=True)
         with disk.locked(self.temporary):
+            if disk.is_alone(self.root):
+                written = [self.root / name for name in (*KINDS, "xet")]
+                disk.sweep(self.root, self.temporary, written)
+            self.tokens = {token.token: token for token in load_tokens(self.root)}
             if not (self.root / "hub.json").exists():
                 identity = {"id": secrets.token_hex(8), "secret": secrets.token_hex(32)}
                 disk.write_json(self.root / "hub.json", identity)

@@ -1,6 +1,7 @@
 """Names that come over the wire (repository ids, paths, branches) → the same names, checked."""
 
 import re
+from urllib.parse import quote
 
 from .errors import HubError
 
@@ -11,6 +12,7 @@ RESERVED = ("api", "lfs", "xet", *KINDS)
 _ID_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REF_REFUSED = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|//|@\{")
+PATH_BYTES, PART_BYTES = 2000, 255  # as file systems have it; clients write the files by name
 _PATH_REFUSED = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 
 
@@ -49,8 +51,8 @@ def check_path(path: object) -> str:
     """Return `path` when it is a relative POSIX path that stays inside its repository.
 
     Raises:
-        HubError: 400 when it is absolute, empty, or holds `..`, `.`, `.git`, a backslash or a
-            control character.
+        HubError: 400 when it is absolute, empty, too long, or holds `..`, `.`, `.git`, a backslash
+            or a control character.
     """
     if (
         not isinstance(path, str)
@@ -61,6 +63,14 @@ def check_path(path: object) -> str:
             400,
             f"A path must be relative, with '/' between its parts and none of them empty, '.',"
             f" '..' or '.git', got {path!r}.",
+        )
+    if len(path.encode()) > PATH_BYTES or any(
+        len(part.encode()) > PART_BYTES for part in path.split("/")
+    ):
+        raise HubError(
+            400,
+            f"A path must have at most {PATH_BYTES} bytes, and {PART_BYTES} between two '/',"
+            f" got {path!r}.",
         )
     return path
 
@@ -78,6 +88,7 @@ def check_ref(name: object) -> str:
         not isinstance(name, str)
         or not 0 < len(name) <= 200
         or _REF_REFUSED.search(name)
+        or len(quote(name, safe="")) > PART_BYTES  # the name of its file
         or name.startswith(("/", "-", ".", "refs/"))
         or name.endswith(("/", ".", ".lock"))
         or name == "HEAD"

@@ -1,25 +1,27 @@
 """Spaces as processes: the files and variables of a Space → `python app.py` on a free port.
 
-Only with `--run-spaces`, and only Gradio Spaces. A commit that has the app file, a changed
-variable or secret, and a restart start the process anew; a pause and the end of the hub end it.
-It runs under the interpreter that runs the hub, which must have what the app needs:
-requirements.txt is not installed, python_version and hardware are not looked at. Nothing keeps
-the app inside its folder, so this is for one's own Spaces. The page answers on 127.0.0.1 to
-whoever calls, also where the Space is private. A Space that is there when the hub starts sleeps
-until one of the above happens. The values of secrets are kept in memory alone, so after the hub
-has been started again they have to be set again.
+Only the Spaces that `--run-spaces` names, and only Gradio ones. Whoever has a token that may write
+to such a Space can run any program as the user who started the hub. A commit that has the app file,
+a changed variable or secret, and a restart start the process anew; a pause and the end of the hub
+end it. It runs under the interpreter that runs the hub, which must have what the app needs:
+requirements.txt is not installed, python_version and hardware are not looked at. Nothing keeps the
+app inside its folder, so this is for one's own Spaces. Its environment holds no token but one that
+is set as its own secret. The page answers on 127.0.0.1 to whoever calls, also where the Space is
+private. A Space that is there when the hub starts sleeps until one of the above happens. The values
+of secrets are kept in memory alone, so after the hub has been started again they have to be set
+again. An app ends with its hub, also with one that is killed; see launcher.py.
 """
 
 import http.client
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+import uuid
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +33,7 @@ from .repos import Repo
 
 ERROR_LINES = 20  # of the output of an app that ended, in its runtime
 LOG_BYTES = 100_000  # of the output of an app, at most, in its logs
-STOP_SECONDS = 5  # between the request to end and the end
+LAUNCHER = Path(__file__).with_name("launcher.py")
 # What a process needs here; whatever an app could take for a setting of its own stays out.
 _INHERITED = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "VIRTUAL_ENV"}
 _INHERITED_PREFIXES = ("COVERAGE_", "LC_", "OMP_", "PYTHON")
@@ -90,13 +92,13 @@ class _App:
             shutil.copyfile(content, files / name)
         with open(self.output, "wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, launch.app_file],
+                [sys.executable, "-I", str(LAUNCHER), launch.app_file],
                 cwd=files,
                 env=_environment(launch.variables, folder, port, endpoint),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C is for the hub, and a group can be ended whole
+                start_new_session=True,  # Ctrl-C is for the hub
             )
 
     def state(self) -> State:
@@ -118,12 +120,8 @@ class _App:
 
     def stop(self) -> None:
         """End it, with all that it has started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(STOP_SECONDS)
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        assert self.process.stdin is not None
+        self.process.stdin.close()  # its launcher does the rest
         self.process.wait()
 
 
@@ -132,12 +130,15 @@ class Runner:
 
     Args:
         endpoint: Where the apps find the hub.
+        temporary: Where their files lie while the hub runs.
+        allowed: The ids of the Spaces that may run.
     """
 
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
-        self._folder = Path(tempfile.mkdtemp(prefix="localhub-spaces-"))
+    def __init__(self, endpoint: str, temporary: Path, allowed: Collection[str]) -> None:
+        self.endpoint, self.allowed = endpoint, allowed
+        self._folder = temporary / f"spaces-{uuid.uuid4().hex}"
         self._apps: dict[str, _App] = {}
+        self._failed: dict[str, State] = {}
         self._secrets: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -152,45 +153,66 @@ class Runner:
             if before:
                 before.stop()
                 del self._apps[repo.id]
+            self._failed.pop(repo.id, None)
             if launch:
-                folder = self._folder / repo.id.replace("/", "--")  # no id has two hyphens
-                (folder / "home").mkdir(parents=True, exist_ok=True)
-                contents = {name: hub.content(entry) for name, entry in launch.commit.files.items()}
                 # Whoever has the page open finds it again at the same address.
                 port = _free_port(before.port if before else 0)
-                self._apps[repo.id] = _App(launch, folder, contents, port, self.endpoint)
+                try:
+                    self._apps[repo.id] = self._start(hub, repo, launch, port)
+                except OSError as error:  # such as variables that fill more than an environment
+                    self._failed[repo.id] = State(
+                        "RUNTIME_ERROR",
+                        sha=launch.commit.sha,
+                        error=f"It can't be started: {error}",
+                    )
+
+    def _start(self, hub: Hub, repo: Repo, launch: Launch, port: int) -> _App:
+        self._folder.mkdir(0o700, exist_ok=True)
+        folder = self._folder / repo.id.replace("/", "--")  # no id has two hyphens
+        (folder / "home").mkdir(parents=True, exist_ok=True)
+        contents = {name: hub.content(entry) for name, entry in launch.commit.files.items()}
+        return _App(launch, folder, contents, port, self.endpoint)
 
     def _launch(self, hub: Hub, repo: Repo) -> Launch | None:
         """What the Space should run from, or None when it should not run."""
+        if repo.id not in self.allowed:
+            return None
         settings, commit = repo.settings, repo.revision("main")
         sdk, app_file = sdk_and_app_file(settings, hub.card(commit))
         if sdk != "gradio" or settings["paused"] or app_file not in commit.files:
             return None
-        variables = {key: str(pair["value"]) for key, pair in settings["variables"].items()}
+        variables = {key: pair["value"] for key, pair in settings["variables"].items()}
         variables |= self._secrets.get(repo.id, {})
         return Launch(commit, app_file, {"SPACE_ID": repo.id, **variables})
 
     def state(self, space_id: str) -> State:
-        """How a Space is that should run."""
-        app = self._apps.get(space_id)
-        return app.state() if app else State("SLEEPING")
+        """How a Space is that nobody has paused."""
+        if space_id not in self.allowed:
+            why = f"This hub does not run it: start localhub with --run-spaces {space_id}"
+            return State("PAUSED", error=why)
+        if app := self._apps.get(space_id):
+            return app.state()
+        return self._failed.get(space_id, State("SLEEPING"))
 
     def log(self, space_id: str) -> tuple[float, str]:
         """When a Space was started, in seconds since 1970, and the end of what it has printed."""
         app = self._apps.get(space_id)
         return (app.started, app.log()) if app else (0.0, "")
 
-    def keep_secret(self, space_id: str, key: str, value: object) -> None:
-        """Remember the value of a secret, or forget it where it is None."""
+    def keep_secret(self, space_id: str, key: str, value: str | None) -> None:
+        """Remember the value of a secret of a Space that may run, or forget it where it is None."""
+        if space_id not in self.allowed:
+            return
         secrets = self._secrets.setdefault(space_id, {})
         secrets.pop(key, None)
         if value is not None:
-            secrets[key] = str(value)
+            secrets[key] = value
 
     def forget(self, space_id: str) -> None:
         """End the process of a Space that is no more, and drop what was kept for it."""
         with self._lock:
             self._secrets.pop(space_id, None)
+            self._failed.pop(space_id, None)
             if app := self._apps.pop(space_id, None):
                 app.stop()
         shutil.rmtree(self._folder / space_id.replace("/", "--"), ignore_errors=True)

@@ -6,16 +6,23 @@ hub signs what it allows and until when, and the storage checks the signature.
 
 import hashlib
 import hmac
+import os
+import secrets
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .disk import read_json
+from .disk import read_json, write
 from .names import is_repo_id
 
 GRANT_SECONDS = 3600
+# What a root without a tokens.json gets: file of the secret -> user, role, other namespaces.
+TOKEN_FILES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "token": ("demo", "write", ()),
+    "token-read": ("demo", "read", ()),
+    "token-admin": ("admin", "write", ("*",)),
+}
 
 
 @dataclass(frozen=True)
@@ -47,48 +54,47 @@ class Token:
         return namespace == self.name or namespace in self.orgs or "*" in self.orgs
 
 
-# They are no secret: they are for a server that only this machine can reach.
-DEFAULT_TOKENS = (
-    Token("hf_localhub_write", "demo", "write"),
-    Token("hf_localhub_read", "demo", "read"),
-    Token("hf_localhub_admin", "admin", "write", ("*",)),
-)
-
-
-def parse_token(text: str) -> Token:
-    """Read `NAME:ROLE:TOKEN` or `NAME:ROLE:TOKEN:ORG,ORG`, as `--token` takes it.
+def load_tokens(root: Path) -> tuple[Token, ...]:
+    """The tokens in `root/tokens.json`, or else those of `TOKEN_FILES`, made where they are absent.
 
     Raises:
-        ValueError: When it reads otherwise.
+        ValueError: One of them is malformed, or others may read its file.
     """
-    parts = text.split(":")
-    if len(parts) not in (3, 4):
-        # The text holds a secret, so it isn't repeated.
-        raise ValueError(
-            f"A token must read NAME:ROLE:TOKEN or NAME:ROLE:TOKEN:ORG,ORG, got {len(parts)} parts."
-        )
-    orgs = tuple(parts[3].split(",")) if len(parts) == 4 else ()
-    return Token(parts[2], parts[0], parts[1], orgs)
-
-
-def load_tokens(root: Path, given: Iterable[str] = ()) -> tuple[Token, ...]:
-    """The tokens on the command line and in `root/tokens.json`, or else the default ones.
-
-    Raises:
-        ValueError: When one of them is malformed.
-    """
-    tokens = [parse_token(text) for text in given]
     file = root / "tokens.json"
-    if file.exists():
-        try:
-            tokens += [
-                Token(**{**row, "orgs": tuple(row.get("orgs", ()))}) for row in read_json(file)
-            ]
-        except (TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{file} must be a list of objects with token, name, role and maybe orgs: {error}"
-            ) from error
-    return tuple(tokens) or DEFAULT_TOKENS
+    if not file.exists():
+        return tuple(Token(_secret(root / name), *whose) for name, whose in TOKEN_FILES.items())
+    _check_private(file)
+    try:
+        rows = [{**row, "orgs": tuple(row.get("orgs", ()))} for row in read_json(file)]
+        return tuple(Token(**row) for row in rows)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{file} must be a list of objects with token, name, role and maybe orgs: {error}"
+        ) from error
+
+
+def _secret(file: Path) -> str:
+    """The secret in a file; a random one where there is no such file."""
+    if not file.exists():
+        write(file, f"hf_{secrets.token_urlsafe(32)}\n".encode())
+    _check_private(file)
+    return file.read_text().strip()
+
+
+def _check_private(file: Path) -> None:
+    """Make sure that only the user of this process may read and change a file.
+
+    Raises:
+        ValueError: When others may.
+    """
+    about = file.stat()
+    if about.st_uid != os.getuid():
+        raise ValueError(f"{file} must belong to the user who starts the hub. Remove it.")
+    if about.st_mode & 0o077:
+        raise ValueError(
+            f"{file} must be readable by its owner alone, its mode is {about.st_mode & 0o777:o}."
+            f" Run: chmod 600 {file}"
+        )
 
 
 def whoami(token: Token) -> dict[str, Any]:

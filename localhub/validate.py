@@ -14,10 +14,13 @@ import yaml
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 SPACE_SDKS = ("gradio", "docker", "static")
 SHORT_DESCRIPTION_CHARS = 60
+FRONT_MATTER_CHARS = 200_000  # it takes seconds to read so many
+FRONT_MATTER_VALUES = 100_000  # with what aliases repeat
 
 _FRONT_MATTER = re.compile(
     r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)(?:\A|(?<=\n))---[ \t]*(?:\r?\n|\Z)", re.S
 )
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
@@ -88,29 +91,64 @@ _SPACE_SHAPES = {
 
 
 def _load(readme: str) -> Any:
-    """The value of the front matter, or None when there is none."""
+    """The value of the front matter, or None when there is none.
+
+    Raises:
+        ValueError: It can't be read.
+    """
     match = _FRONT_MATTER.match(readme)
-    return yaml.safe_load(match[1]) if match else None
+    if match is None:
+        return None
+    try:
+        if len(match[1]) > FRONT_MATTER_CHARS:
+            raise ValueError(f"at most {FRONT_MATTER_CHARS} characters, got {len(match[1])}")
+        loader = yaml.SafeLoader(match[1])
+        node = loader.get_single_node()
+        _check_nodes(node)
+        return loader.construct_document(node) if node else None
+    # PyYAML lets through what its constructors stumble over: `!!int x`, `2026-02-31`, `!!bool x`.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(f"Invalid YAML: {error}") from error
+    except RecursionError as error:
+        raise ValueError("Invalid YAML: it is nested too deeply") from error
+
+
+def _check_nodes(root: yaml.Node | None) -> None:
+    """Make sure that a document stays small when its aliases are followed, and can be sent.
+
+    Raises:
+        ValueError: It doesn't.
+    """
+    left, nodes = FRONT_MATTER_VALUES, [root]
+    while nodes:
+        node, left = nodes.pop(), left - 1
+        if left < 0:
+            raise ValueError(f"at most {FRONT_MATTER_VALUES} values, aliases included")
+        if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
+            raise ValueError(f"half of a surrogate pair in {node.value!r}")
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            nodes += [part for pair in node.value for part in pair]
 
 
 def card_of(readme: str) -> dict[str, Any]:
     """The metadata of a README.md as JSON values; empty when there is none that can be read."""
     try:
         value = _load(readme)
-    except yaml.YAMLError:
+    except ValueError:
         return {}
-    return (
-        {str(key): _plain(item) for key, item in value.items()} if isinstance(value, dict) else {}
-    )
+    card: dict[str, Any] = _plain(value) if isinstance(value, dict) else {}
+    return card
 
 
 def _plain(value: Any) -> Any:
-    """A YAML value as JSON has it: dates become text, not-a-number becomes null."""
+    """A YAML value as JSON has it: dates become text, numbers that are none there become null."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and not -1e308 <= value <= 1e308:
+    if isinstance(value, int | float) and not -1e308 <= value <= 1e308:
         return None
     return value if isinstance(value, (str, int, float, type(None))) else str(value)
 
@@ -164,8 +202,8 @@ def validate_card(readme: str, kind: str) -> tuple[list[str], list[str]]:
     """
     try:
         card = _load(readme)
-    except yaml.YAMLError as error:
-        return [f"Invalid YAML: {error}"], []
+    except ValueError as error:
+        return [str(error)], []
     if card is None:
         if kind == "spaces":
             return ["Missing configuration in README: a Space needs at least its sdk"], []

@@ -1,6 +1,5 @@
 """The page: a tab for one review, for many, for two models, and about the one that answers."""
 
-import ctypes
 import logging
 import os
 import signal
@@ -10,13 +9,22 @@ from threading import Thread
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+# Statistics of the last 10,000 events that nobody reads, computed anew after each of them.
+os.environ |= {
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1" + 12 * "0",
+}
 
 import endpoints
 import gradio
+import memory
 import tables
 from classifier import Classifier, Unavailable
 from feedback import Feedback
-from line import Line
+from gate import Gate
+from guard import Guard, Page
+from serving import Service
+from starlette.middleware import Middleware
 from tabs import about, compare, many
 from tabs.review import Review
 from theme import HEAD, STYLE, THEME
@@ -25,7 +33,6 @@ INTRODUCTION = """# Movie sentiment
 Paste a film review, or bring a file of them: praise or blame, how surely, and why?"""
 RETRY_SECONDS = 10
 LOOK: dict[str, Any] = {"theme": THEME, "css_paths": STYLE, "head_paths": HEAD}  # for `launch`
-M_ARENA_MAX = -8  # of glibc's malloc.h
 
 log = logging.getLogger("space")
 
@@ -37,21 +44,20 @@ def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Bl
         classifier: The model that answers.
         feedback: Where "right" and "wrong" go; nowhere when left out.
     """
-    line = Line(places=8, most_waiting=64)  # verdicts: milliseconds each
-    slow_line = Line(places=1, most_waiting=16)  # sentence lines and batches: seconds
-    with gradio.Blocks(title="Movie sentiment") as page:
+    service = Service(classifier)
+    with Page(title="Movie sentiment") as page:
         gradio.Markdown(INTRODUCTION, elem_classes="masthead")
         state = gradio.Markdown("Loading the model …", elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
             with gradio.Tab("Review", id="review"):
-                review = Review(page, classifier, line, slow_line, feedback or Feedback())
+                review = Review(page, service, feedback or Feedback())
             with gradio.Tab("Many", id="many"):
-                many.build(classifier, tabs, review)
+                many.build(service, tabs, review)
             with gradio.Tab("Compare", id="compare"):
                 compare.build(classifier)
             with gradio.Tab("About", id="about") as tab:
                 about.build(classifier, tab)
-        endpoints.build(classifier, line, slow_line)
+        endpoints.build(service)
 
         def describe() -> tuple[str, Any]:
             return status(classifier), gradio.Timer(active=classifier.commit is None)
@@ -86,23 +92,18 @@ def keep_loading(classifier: Classifier) -> None:
             time.sleep(RETRY_SECONDS)
 
 
-def share_memory() -> None:
-    """Let threads allocate from two arenas: glibc would keep what each of them once had."""
-    try:
-        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
-    except (OSError, AttributeError):
-        log.info("no glibc here, whose memory could be shared")
-
-
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    share_memory()
+    memory.share()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that feedback is committed first
     classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
     Thread(target=keep_loading, args=[classifier], daemon=True).start()
-    build(classifier, Feedback.from_environment()).queue(max_size=256).launch(
+    page = build(classifier, Feedback.from_environment()).queue(max_size=256)
+    Gate(page)
+    page.launch(
         **LOOK,
-        max_threads=100,  # more than the lines hold: they say "busy", not the pool
+        app_kwargs={"middleware": [Middleware(Guard)]},
+        max_threads=500,  # more than the queue admits: it says "busy", not Gradio
         max_file_size=tables.MAX_BYTES,
         state_session_capacity=200,  # visitors whose scored files are kept
         mcp_server=True,

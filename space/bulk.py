@@ -1,4 +1,4 @@
-"""Many texts at once: here, or on a ZeroGPU Space inside the call that such a Space must have.
+"""Many texts at once on a ZeroGPU Space, inside the call that such a Space must have.
 
 In: the classifier and texts. Out: a verdict for each, or why there is none.
 """
@@ -22,9 +22,12 @@ def judge(classifier: Classifier, texts: Sequence[Any]) -> list[Verdict | Unread
         Unavailable: As for `Classifier.load`.
     """
     folder = classifier.load().file.parent.parent
-    if os.environ.get("SPACES_ZERO_GPU"):
-        return _lent(str(folder), texts)
-    return classifier.many(texts)
+    return _lent(str(folder), texts)
+
+
+def on_lent_hardware() -> bool:
+    """Whether this is a ZeroGPU Space."""
+    return bool(os.environ.get("SPACES_ZERO_GPU"))
 
 
 def _alone(folder: str, texts: Sequence[Any]) -> list[Verdict | Unreadable]:

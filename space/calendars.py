@@ -6,6 +6,7 @@ In: a column of anything. Out: the days, where there is no doubt about them.
 import numpy as np
 import pandas
 
+YEARS = 1900, 2100  # others are taken for mistakes, and no chart can show the year 100,000
 TIME = r"(?:[T ,]+\d{1,2}:\d{2}.*)?"
 WEEKDAY = r"(?:[A-Za-z]{3,9},? )?"
 # 2024-05-01T10:00:00Z, 2024/5/1, 2024-05
@@ -35,13 +36,17 @@ def dates(column: pandas.Series) -> pandas.Series:
 
     Read are ISO dates and months, names of months in English, 20240501, seconds and milliseconds
     since 1970 (in UTC), and day, month and year in either order, if some cell of the column shows
-    in which: 31/12 does, 5/6 does not. Dots mean the day first.
+    in which: 31/12 does, 5/6 does not. Dots mean the day first. Years are those of `YEARS`.
 
     Returns:
         `datetime64` with the index of the column, NaT where there is no date.
     """
     if column.dtype.kind == "M":
         zoneless = column.dt.tz_localize(None) if getattr(column.dt, "tz", None) else column
+        first, end = (
+            pandas.Timestamp(year=year, month=1, day=1) for year in (YEARS[0], YEARS[1] + 1)
+        )
+        zoneless = zoneless.where(zoneless.between(first, end, "left"))
         return zoneless.astype("datetime64[us]").dt.normalize()
     if column.dtype.kind in "iuf":
         return _from_numbers(column.astype("float64"))
@@ -77,7 +82,7 @@ def _days(parts: pandas.DataFrame) -> pandas.Series:
             "day": pandas.to_numeric(parts["day"], errors="coerce").fillna(1),
         }
     )
-    numbers = numbers.where(numbers["year"].between(1900, 2100) & numbers["month"].between(1, 12))
+    numbers = numbers.where(numbers["year"].between(*YEARS) & numbers["month"].between(1, 12))
     return pandas.to_datetime(numbers, errors="coerce").astype("datetime64[us]")
 
 

@@ -4,6 +4,7 @@ In: a model on the Hub, or a folder, and texts. Out: `{label: probability}` for 
 of it was read, or a sentence for the page why there is none.
 """
 
+import errno
 import json
 import logging
 import math
@@ -33,6 +34,7 @@ CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenize
 NEEDED = [CONFIG, TOKENIZER, TOKENIZER_CONFIG]
 # int8 where it was good enough to be published, else fp32. Nothing else is ever pulled.
 MODELS = ["onnx/model_quantized.onnx", "onnx/model.onnx"]
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC}
 CGROUPS = Path("/sys/fs/cgroup")
 
 log = logging.getLogger(__name__)
@@ -108,6 +110,11 @@ class Classifier:
                     raise
                 self.commit, self.trouble = folder.name, None
             return self._reader
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels, in the model's order; see `load` for what can go wrong."""
+        return self.load().labels
 
     def __call__(self, text: str) -> Verdict:
         """Probabilities of a text; of one beyond the model's reach, beginning and end are read.
@@ -207,6 +214,18 @@ class Classifier:
             return f"The Hub at {hub} has no model {model}, or this app's HF_TOKEN may not read it."
         if isinstance(error, RevisionNotFoundError):
             return f"{model} has no revision {self.revision}: check MODEL_REVISION."
+        if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+            return f"The Hub at {hub} does not give {model}: {error.response.status_code}."
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            return (
+                f"The cache can't be written, {error.filename}: {error.strerror}. HF_HOME must "
+                "name a folder that can be written and has room."
+            )
+        if constants.is_offline_mode():
+            return (
+                f"HF_HUB_OFFLINE is set, and {constants.HF_HOME} holds no whole copy of {model}. "
+                "Unset it, so that it can be fetched."
+            )
         return (
             f"The Hub at {hub} does not answer, and there is no copy of {model} here. "
             "The next question tries again."
@@ -269,16 +288,29 @@ class Reader:
         May be called by several threads at once. One text alone gets all cores; as soon as there
         are more, each gets one, which wastes less than sharing.
         """
-        # Half a surrogate pair can come by JSON.
-        clean = [text.encode("utf-8", "replace").decode() for text in texts]
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
+        ids = self.encode(texts)
         with self._counted() as alone:
             if self.threads == 1 or (len(ids) == 1 and alone):
-                return [self._judge(self._one, row) for row in ids]
+                return [self.judge(row, alone=True) for row in ids]
             order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
-            found = self._workers.map(lambda i: self._judge(self._many, ids[i]), order)
+            found = self._workers.map(lambda i: self.judge(ids[i], alone=False), order)
             answers = dict(zip(order, found, strict=True))
             return [answers[i] for i in range(len(ids))]
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text, with [CLS] and [SEP], none left out."""
+        # Half a surrogate pair can come by JSON.
+        clean = [text.encode("utf-8", "replace").decode() for text in texts]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
+
+    def judge(self, ids: list[int], alone: bool) -> Verdict | Unreadable:
+        """Judge the tokens of one text in the calling thread.
+
+        Args:
+            ids: As `encode` gives them.
+            alone: Whether nothing else is judged meanwhile: the text then gets all cores.
+        """
+        return self._judge(self._one if alone or self.threads == 1 else self._many, ids)
 
     @contextmanager
     def _counted(self) -> Iterator[bool]:
@@ -333,7 +365,12 @@ class Reader:
             "token_type_ids": np.zeros_like(row),
         }
         fed = {name: value for name, value in inputs.items() if name in self._fed}
-        logits = session.run(["logits"], fed)[0][0].astype(np.float64)  # (labels,)
+        found = session.run(["logits"], fed)[0]
+        if np.shape(found) != (1, len(self.labels)):
+            raise ValueError(f"{len(self.labels)} labels, but logits of shape {np.shape(found)}")
+        logits = found[0].astype(np.float64)  # (labels,)
+        if not np.isfinite(logits).all():
+            return Unreadable("The model gives no score for this text: it is not a number.")
         odds = np.exp(logits - logits.max())
         shares = dict(zip(self.labels, (odds / odds.sum()).tolist(), strict=True))
         unsure = max(shares.values()) < self.unsure_below

@@ -9,18 +9,20 @@ import math
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import figures
 import numpy as np
 import pandas
-from classifier import Classifier, Unavailable, Unreadable, Verdict
-from shelf import Shelf
+from classifier import Unavailable, Unreadable, Verdict
+from shelf import Model, Shelf
 from views import name, percent
 
 MAX_ROWS = 2_000
 AT_ONCE = 32  # texts between two looks at Cancel
+MAX_SECONDS = 1_800  # of a comparison
 CHANCE = 0.05  # a difference that chance makes less often than this is not put down to it
 CHARACTERS = 300  # of a text in a table
 
@@ -94,30 +96,37 @@ def compare(
         given: Their labels, where there are any.
 
     Raises:
-        Unavailable: A model can't be had, or fails on one of the texts.
+        Unavailable: A model can't be had, or fails on one of the texts, or both together take
+            more than `MAX_SECONDS`.
         ValueError: There are more texts.
     """
     if len(texts) > MAX_ROWS:
         raise ValueError(f"texts must be at most {MAX_ROWS:,}, got {len(texts):,}")
-    total = 2 * len(texts)
-    classifiers = []
-    for repo_id, revision in names:
-        yield Step(f"Getting {repo_id}", 0, total)
-        classifiers.append(shelf.get(repo_id, revision))
-    sides: list[Side] = []
-    for classifier in classifiers:
-        judging = judge(classifier, texts)
-        try:
-            while True:
-                done = next(judging) + len(sides) * len(texts)
-                yield Step(f"Asking {classifier.repo_id}", done, total)
-        except StopIteration as end:
-            sides.append(end.value)
+    total, ends = 2 * len(texts), time.monotonic() + MAX_SECONDS
+    with ExitStack() as lent:
+        models: list[Model] = []
+        for repo_id, revision in names:
+            yield Step(f"Getting {repo_id}", 0, total)
+            models.append(lent.enter_context(shelf.lend(repo_id, revision)))
+        sides: list[Side] = []
+        for model in models:
+            judging = judge(model, texts)
+            try:
+                while True:
+                    done = next(judging) + len(sides) * len(texts)
+                    if time.monotonic() > ends:
+                        raise Unavailable(
+                            f"The comparison was stopped after {MAX_SECONDS // 60} minutes: "
+                            f"{done:,} of {total:,} verdicts were given. Compare fewer texts."
+                        )
+                    yield Step(f"Asking {model.repo_id}", done, total)
+            except StopIteration as end:
+                sides.append(end.value)
     first, second = sides
     yield weigh(first, second, texts, given)
 
 
-def judge(classifier: Classifier, texts: Sequence[Any]) -> Generator[int, None, Side]:
+def judge(classifier: Model, texts: Sequence[Any]) -> Generator[int, None, Side]:
     """Judge texts, yielding how many are done; returns the `Side`.
 
     The first two are read once before, so that no clock runs while the model warms up.
@@ -128,7 +137,7 @@ def judge(classifier: Classifier, texts: Sequence[Any]) -> Generator[int, None, 
     answers: list[Verdict | Unreadable] = []
     seconds = 0.0
     try:
-        labels = classifier.load().labels
+        labels = classifier.labels
         classifier.many(texts[:2])
         for at in range(0, len(texts), AT_ONCE):
             yield len(answers)

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import bulk
 import explanation
 import gradio
-from classifier import Classifier, Unavailable, Unreadable, Verdict
+from classifier import Unavailable, Unreadable, Verdict
 from explanation import Part
-from line import Busy, Line
+from line import Busy, Cancelled
+from serving import BATCH, EXPLANATION, VERDICT, Service
 
 TEXTS_AT_MOST = 1_000  # of one call
 
 
-def build(classifier: Classifier, line: Line, slow_line: Line) -> None:
+def build(service: Service) -> None:
     """Name the endpoints; called inside the page's Blocks."""
 
     def classify(text: str) -> dict[str, Any]:
@@ -30,8 +30,8 @@ def build(classifier: Classifier, line: Line, slow_line: Line) -> None:
             The label, its probability, the probability of each label, whether the model counts as
             unsure, and how many of the review's tokens were read.
         """
-        with _reasons(), line.place():
-            return answer(classifier(text))
+        with _reasons():
+            return answer(service.request(VERDICT)(text))
 
     def classify_batch(texts: list[str]) -> list[dict[str, Any]]:
         """Judge up to 1,000 film reviews in one call.
@@ -40,14 +40,14 @@ def build(classifier: Classifier, line: Line, slow_line: Line) -> None:
             texts: The reviews, each of at most 100,000 characters.
 
         Returns:
-            For each review, in order, what `classify` answers, or `{"error": reason}`.
+            For each review, in order, what `classify` answers, or `{"error": reason}`; so too for
+            those that are left out because the call has reached its limit of tokens or seconds.
         """
         with _reasons():
             if not isinstance(texts, list) or not 0 < len(texts) <= TEXTS_AT_MOST:
                 found = f"{len(texts):,}" if isinstance(texts, list) else type(texts).__name__
                 raise Unreadable(f"texts must be a list of 1 to {TEXTS_AT_MOST:,}, got {found}.")
-            with slow_line.place():
-                found_answers = bulk.judge(classifier, texts)
+            found_answers = service.request(BATCH).many(texts)
         return [
             {"error": str(found)} if isinstance(found, Unreadable) else answer(found)
             for found in found_answers
@@ -62,12 +62,14 @@ def build(classifier: Classifier, line: Line, slow_line: Line) -> None:
         Returns:
             What `classify` answers, and `sentences` and `words` (of the strongest sentences): for
             each its place in the text, `pull` (log-odds of the label with it less those without)
-            and the label's probability without it.
+            and the label's probability without it. `left_out` counts those that are not weighed,
+            with a `pull` of null, because the call has reached its limit of tokens or seconds.
         """
-        with _reasons(), slow_line.place():
-            found = explanation.explain(classifier, text)
+        with _reasons():
+            found = explanation.explain(service.request(EXPLANATION), text)
         return {
             **answer(found.verdict),
+            "left_out": found.left_out,
             "sentences": [_part(text, part) for part in found.sentences],
             "words": [_part(text, part) for part in found.words],
         }
@@ -95,7 +97,7 @@ def _part(text: str, part: Part) -> dict[str, Any]:
         "text": text[part.start : part.end],
         "start": part.start,
         "end": part.end,
-        "pull": part.pull,
+        "pull": part.pull if part.weighed else None,
         "without": part.without,
     }
 
@@ -105,5 +107,5 @@ def _reasons() -> Iterator[None]:
     """Turns our refusals into gradio's errors, which reach the caller as JSON."""
     try:
         yield
-    except (Unreadable, Unavailable, Busy) as reason:
+    except (Unreadable, Unavailable, Busy, Cancelled) as reason:
         raise gradio.Error(str(reason), print_exception=False) from reason

@@ -1,7 +1,7 @@
 """Why this verdict: what each sentence of a review, and each word of the strongest, does to it.
 
-In: a classifier and a review. Out: an `Explanation`, by leaving one part out at a time (occlusion:
-Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901; on words Li et al. 2016,
+In: a request to the model and a review. Out: an `Explanation`, by leaving one part out at a time
+(occlusion: Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901; on words Li et al. 2016,
 https://arxiv.org/abs/1612.08220).
 """
 
@@ -11,16 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from classifier import Classifier, Unreadable, Verdict
+from classifier import Unreadable, Verdict, check
 from sentencex import segment
+from serving import LeftOut, Request
 
-TOKENS_AT_MOST = 12_000  # in all passes of a review, each without one of its sentences
+WHOLE_CHARACTERS = 50_000  # in all passes of a review, each without one of its sentences
 WINDOW_CHARACTERS = 1_000  # about 250 tokens: what stands around a sentence of a longer review
+PART_CHARACTERS = 500  # a longer sentence, or a text without a full stop, is cut
 PARTS_AT_MOST = 250
+WORD_TOKENS = 12_000  # of the request's limit, which the sentences leave for the words
 STRONGEST = 2  # sentences whose words are weighed
 WORDS_AT_MOST = 40  # of such a sentence
 Span = tuple[int, int]  # of characters, the second not included
 _BREAK = re.compile(r"<br\s*/?>|[\r\n]+", re.IGNORECASE)
+_PIECE = re.compile(
+    rf"\S(?:.{{0,{PART_CHARACTERS - 2}}}\S)?(?!\S)|\S{{1,{PART_CHARACTERS}}}", re.DOTALL
+)
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 
 
@@ -30,13 +36,15 @@ class Part:
 
     `pull` is the log-odds of the verdict's label with it less those without it: above 0 it speaks
     for the verdict, below 0 against it. `without` is the label's probability without it, None
-    where nothing is left to judge then.
+    where nothing is left to judge then. `weighed` is false, and both are without meaning, where a
+    limit of the request left the part out.
     """
 
     start: int
     end: int
     pull: float
     without: float | None
+    weighed: bool = True
 
 
 class Window(NamedTuple):
@@ -66,34 +74,48 @@ class Explanation:
         """The sentence that does most, for the verdict or against it; None where there is one."""
         return max(self.sentences, key=lambda part: abs(part.pull), default=None)
 
+    @property
+    def left_out(self) -> int:
+        """How many sentences and words a limit left out."""
+        return sum(not part.weighed for part in self.sentences + self.words)
 
-def explain(classifier: Classifier, text: str) -> Explanation:
-    """Judge a review and weigh its parts.
+
+def explain(request: Request, text: str) -> Explanation:
+    """Judge a review and weigh its parts, as far as the request's limits allow.
 
     Raises:
         Unreadable: As for `Classifier.__call__`.
-        Unavailable: As for `Classifier.load`.
+        Unavailable, Busy, Cancelled: As for `serving.Request.many`.
     """
-    verdict = classifier(text)
+    check(text)
     spans = sentences(text)
-    whole = len(spans) * verdict.tokens <= TOKENS_AT_MOST
+    whole = len(spans) * len(text) <= WHOLE_CHARACTERS
     windows = [Window(0, len(text), spans)] if whole else _windows(spans)
-    parts = _weigh(classifier, text, verdict.label, windows) if len(spans) > 1 else []
+    # The model reads the beginning and the end of a text that is too long for it.
+    windows.sort(key=lambda window: min(window.start, len(text) - window.end))
+    asked = _passes(text, windows) if len(spans) > 1 else []
+    verdict, *answers = request.many([text, *asked], WORD_TOKENS)
+    if isinstance(verdict, Unreadable):
+        raise verdict
+    parts = _weigh(verdict.label, windows, answers) if asked else []
     strongest = sorted(parts, key=lambda part: -abs(part.pull))[:STRONGEST]
     chosen = sorted((part.start, part.end) for part in strongest) or spans
-    alone = [Window(*span, _words(text, *span)) for span in chosen]
-    return Explanation(text, verdict, parts, _weigh(classifier, text, verdict.label, alone), whole)
+    alone = [_words(text, *span) for span in chosen]
+    words = _weigh(verdict.label, alone, request.many(_passes(text, alone), 0))
+    return Explanation(text, verdict, parts, words, whole)
 
 
 def sentences(text: str) -> list[Span]:
-    """Where the sentences of a review begin and end; of very many, neighbours are put together."""
+    """Where the sentences of a review begin and end.
+
+    Of very many, neighbours are put together; those of more than `PART_CHARACTERS` are cut between
+    words.
+    """
     found, start = [], 0
     for gap in [*_BREAK.finditer(text), None]:
         end = gap.start() if gap else len(text)
         for sentence in segment("en", text[start:end]):
-            if bare := sentence.strip():
-                first = start + sentence.index(bare)
-                found.append((first, first + len(bare)))
+            found += [piece.span() for piece in _PIECE.finditer(text, start, start + len(sentence))]
             start += len(sentence)
         start = gap.end() if gap else end
     together = math.ceil(len(found) / PARTS_AT_MOST) or 1
@@ -101,8 +123,11 @@ def sentences(text: str) -> list[Span]:
     return [(group[0][0], group[-1][1]) for group in groups]
 
 
-def _words(text: str, start: int, end: int) -> list[Span]:
-    return [match.span() for match in _WORD.finditer(text, start, end)][:WORDS_AT_MOST]
+def _words(text: str, start: int, end: int) -> Window:
+    """The words of a sentence, to be left out of it; only its first where it is long."""
+    end = min(end, start + WINDOW_CHARACTERS)
+    words = [match.span() for match in _WORD.finditer(text, start, end)]
+    return Window(start, end, words[:WORDS_AT_MOST])
 
 
 def _windows(spans: list[Span]) -> list[Window]:
@@ -118,25 +143,33 @@ def _windows(spans: list[Span]) -> list[Window]:
     return [Window(group[0][0], group[-1][1], group) for group in groups]
 
 
-def _weigh(classifier: Classifier, text: str, label: str, windows: Sequence[Window]) -> list[Part]:
-    """Each span of each window, left out of its window; all of them in one call."""
+def _passes(text: str, windows: Sequence[Window]) -> list[str]:
+    """Each window, followed by what is left of it without each of its spans."""
     asked: list[str] = []
     for window in windows:
         asked.append(text[window.start : window.end])
         asked += [text[window.start : a] + text[b : window.end] for a, b in window.spans]
-    answers = iter(classifier.many(asked))
+    return asked
+
+
+def _weigh(
+    label: str, windows: Sequence[Window], judged: Sequence[Verdict | Unreadable]
+) -> list[Part]:
+    """The parts in the order of the text, from the answers to `_passes`."""
+    answers = iter(judged)
     parts = []
     for window in windows:
         before = next(answers)
         for start, end in window.spans:
             after = next(answers)
             if isinstance(before, Unreadable) or isinstance(after, Unreadable):
-                parts.append(Part(start, end, 0.0, None))
+                weighed = not any(isinstance(answer, LeftOut) for answer in (before, after))
+                parts.append(Part(start, end, 0.0, None, weighed))
                 continue
             without = after.probabilities[label]
             pull = _log_odds(before.probabilities[label]) - _log_odds(without)
             parts.append(Part(start, end, pull, without))
-    return parts
+    return sorted(parts, key=lambda part: part.start)
 
 
 def _log_odds(probability: float) -> float:

@@ -7,9 +7,9 @@ every few minutes, in a dataset on the Hub where one is named.
 import json
 import logging
 import os
-import tempfile
 import time
 import uuid
+from concurrent.futures import TimeoutError as Late
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,13 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 MAX_BYTES = 50 * 2**20  # of all feedback in the folder
 EVERY_MINUTES = 5
 FILES = "feedback-*.jsonl"
+PERSISTENT = Path("/data")  # where a Space has its persistent storage, if it has any
+COMMIT_SECONDS = 20  # that a visitor waits for a commit, where there is none
+STORED = "Thank you, your answer is stored."
+WAITING = (
+    "Thank you. Your answer waits in this app until the Hub takes it; a restart before that loses "
+    "it."
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +41,19 @@ class Feedback:
     """Where feedback goes; nowhere, unless a folder or a dataset is named.
 
     Each process writes a file of its own, so that none overwrites another's, on disk or on the
-    Hub.
+    Hub. What an earlier process left in the folder is committed at the start. Where the folder
+    does not outlast the process, an answer is committed before it is said to be stored.
 
     Args:
-        folder: Where the lines are kept; a temporary folder when only a dataset is named.
+        folder: Where the lines are kept; see `waiting_room` when only a dataset is named.
         dataset: `user/name` of a dataset on the Hub; made, as a private one, when absent. The
             token that `huggingface_hub` finds needs the right to write it.
     """
 
     def __init__(self, folder: Path | None = None, dataset: str | None = None) -> None:
+        self._lasts = True  # whether the next start finds the folder
         if dataset and folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="feedback-"))
+            folder, self._lasts = waiting_room(dataset)
         self.folder, self.dataset = folder, dataset or None
         self._name = FILES.replace("*", uuid.uuid4().hex)
         self._writing, self._connecting = Lock(), Lock()
@@ -107,13 +116,16 @@ class Feedback:
         except OSError as error:
             log.warning("feedback can't be stored in %s: %s", self.folder, error)
             return "Not stored: this server's disk does not take it. Its log says why."
-        return "Thank you, your answer is stored."
+        return STORED if self._lasts or self.commit_now() else WAITING
 
-    def commit_now(self) -> None:
-        """Commit what is stored, without waiting for the next turn; a failure is logged."""
+    def commit_now(self) -> bool:
+        """Commit what is stored, without waiting for the next turn; a failure is logged.
+
+        Returns:
+            Whether all that was stored before is in the dataset.
+        """
         commits = self._connect()
-        if commits:
-            commits.trigger().result()
+        return commits is not None and commits.commit()
 
     def _between_commits(self) -> AbstractContextManager[object]:
         """A commit must not see half a line."""
@@ -144,18 +156,41 @@ class Feedback:
             return self._commits
 
 
+def waiting_room(dataset: str) -> tuple[Path, bool]:
+    """The folder of lines for a dataset, the same at every start, and whether it lasts till then.
+
+    A Space's disk is emptied when it starts again, but for its persistent storage.
+    """
+    on_space = "SPACE_ID" in os.environ
+    persistent = on_space and PERSISTENT.is_dir() and os.access(PERSISTENT, os.W_OK)
+    root = PERSISTENT if persistent else Path(constants.HF_HOME)
+    return root / "feedback" / dataset.replace("/", "--"), persistent or not on_space
+
+
 class _Commits(CommitScheduler):
     """A scheduler whose failures are a warning: the lines are on disk, the next turn takes them."""
 
-    def push_to_hub(self) -> CommitInfo | None:
+    def commit(self) -> bool:
+        """Commit in turn with the scheduled commits; says whether it was done."""
         try:
-            return super().push_to_hub()
+            return bool(self.api.run_as_future(self._push).result(COMMIT_SECONDS))
+        except Late:
+            return False
+
+    def push_to_hub(self) -> CommitInfo | None:
+        self._push()
+        return None
+
+    def _push(self) -> bool:
+        try:
+            super().push_to_hub()
         except (HTTPError, OSError, RuntimeError) as error:
             log.warning(
                 "feedback stays in %s for now: the commit to %s failed: %s",
                 *(self.folder_path, self.repo_id, error),
             )
-            return None
+            return False
+        return True
 
 
 def _line(text: str, verdict: Verdict, right: bool, model: str | None, commit: str | None) -> bytes:
@@ -182,3 +217,6 @@ def _append(path: Path, line: bytes) -> None:
         except OSError:
             file.truncate(end)
             raise
+    # By its time a commit sees that a file has changed; a file system's own clock ticks slowly.
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))

@@ -1,50 +1,70 @@
 """The models that visitors name, beside the Space's own: never more than a few, none too large.
 
-In: a repo id and a revision. Out: a classifier in memory, or a sentence for the page why not.
+In: a repo id and a revision. Out: a classifier to use for a while, or a sentence for the page why
+not.
 """
 
 import logging
 import math
 from collections import OrderedDict
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
+from typing import Any, Protocol
 
 from classifier import (
-    CONFIG,
     MODELS,
     NEEDED,
-    TOKENIZER,
     Classifier,
     Unavailable,
+    Unreadable,
+    Verdict,
     without_onnx,
 )
-from huggingface_hub import HfApi, ModelInfo, constants, snapshot_download
+from huggingface_hub import HfApi, ModelInfo, constants
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
     HFValidationError,
     HTTPError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from sandbox import Sandboxed, away
 
 PLACES = 2
 MAX_ONNX_BYTES = 600_000_000
 MAX_OTHER_BYTES = 50_000_000  # config, tokenizer: each
-MAX_TOKENS = 4096  # of a text: memory grows with the square of it
 MAX_CHARACTERS = 200  # of a repo id or a revision
 TIMEOUT_SECONDS = 10
-SAMPLE = ["A film.", "Another film, and not a short one."]  # that it runs at all
 
 log = logging.getLogger(__name__)
 
+Key = tuple[str, str]  # repo id, commit
+
+
+class Model(Protocol):
+    """What a comparison needs of a classifier."""
+
+    repo_id: Any  # str; mypy takes an attribute of a protocol for one that may be set
+    commit: Any
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels, in the model's order."""
+
+    def many(self, texts: Sequence[Any]) -> list[Verdict | Unreadable]:
+        """For each text a verdict, or the reason why it has none."""
+
 
 class Shelf:
-    """Up to `PLACES` models; the one that was not asked for longest makes room for the next.
+    """Foreign models, each in a worker process that serves one comparison at a time.
+
+    Up to `PLACES` of them are kept running while nobody uses them; the one that was not asked for
+    longest makes room for the next. Several comparisons may borrow models at once, and none waits
+    for another: a second copy of a model that is in use is pulled anew.
 
     Each lies in a temporary folder, not in the Hub's cache: what visitors name must not fill the
     disk. Only what is public can be named, for this app's token may read what its visitors may
-    not. Whoever uses what `get` gave does so before others ask for more than `PLACES`: let one
-    comparison run at a time.
+    not.
 
     Args:
         own: The Space's own classifier, which is used where it is named.
@@ -52,48 +72,61 @@ class Shelf:
 
     def __init__(self, own: Classifier) -> None:
         self.own = own
-        self._held: OrderedDict[tuple[str, str], tuple[Classifier, TemporaryDirectory[str]]]
-        self._held = OrderedDict()
-        self._pulling = Lock()
+        self._idle: OrderedDict[Key, Sandboxed] = OrderedDict()
+        self._lent = 0
+        self._changing = Lock()
 
     @property
-    def held(self) -> list[str]:
-        """What is in memory besides the Space's own, the next to go first."""
-        return [repo_id for repo_id, _ in self._held]
+    def idle(self) -> list[str]:
+        """What runs besides the Space's own without being used, the next to go first."""
+        return [repo_id for repo_id, _ in self._idle]
 
-    def get(self, repo_id: str, revision: str | None = None) -> Classifier:
-        """The classifier of a repository, pulled unless it is here; one pull at a time.
+    @contextmanager
+    def lend(self, repo_id: str, revision: str | None = None) -> Iterator[Model]:
+        """The classifier of a repository until the block ends, pulled unless it is here.
 
         Args:
             repo_id: `user/name` on the Hub that `HF_ENDPOINT` names.
             revision: Commit, tag or branch; the newest of `main` when left out.
 
         Raises:
-            Unavailable: It is not public, not there, too large or no classifier, or the Hub is
-                away.
+            Unavailable: It is not public, not there, too large or no classifier, goes beyond a
+                limit of `sandbox`, or the Hub is away.
         """
-        repo_id, revision = repo_id.strip(), (revision or "").strip() or None
+        repo_id, revision = (repo_id or "").strip(), (revision or "").strip() or None
         if not repo_id:
             raise Unavailable("Name both models, as user/name on the Hub.")
         if max(len(repo_id), len(revision or "")) > MAX_CHARACTERS:
             raise Unavailable(f"A name has at most {MAX_CHARACTERS} characters.")
-        with self._pulling:
-            if self._is_own(repo_id, revision):
-                self.own.load()
-                return self.own
-            info = _look(repo_id, revision)
-            assert info.sha is not None
-            if self._is_own(repo_id, info.sha):
-                return self.own
-            key = (repo_id, info.sha)
-            if key not in self._held:
-                file = _suitable(info, repo_id)
-                while len(self._held) >= PLACES:
-                    _, (_, folder) = self._held.popitem(last=False)
-                    folder.cleanup()
-                self._held[key] = _pull(repo_id, info.sha, file)
-            self._held.move_to_end(key)
-            return self._held[key][0]
+        info = None if self._is_own(repo_id, revision) else _look(repo_id, revision)
+        if info is None or self._is_own(repo_id, info.sha):
+            self.own.load()
+            yield self.own
+            return
+        assert info.sha is not None
+        key, file = (repo_id, info.sha), _suitable(info, repo_id)
+        with self._changing:
+            model = self._idle.pop(key, None)
+            if model and not model.alive:
+                model.close()
+                model = None
+            self._lent += 1
+            self._make_room()
+        try:
+            model = model or Sandboxed(repo_id, info.sha, file)
+            yield model
+        finally:
+            with self._changing:
+                self._lent -= 1
+                if model and model.alive and key not in self._idle:
+                    self._idle[key] = model
+                elif model:
+                    model.close()
+                self._make_room()
+
+    def _make_room(self) -> None:
+        while self._idle and len(self._idle) + self._lent > PLACES:
+            self._idle.popitem(last=False)[1].close()
 
     def _is_own(self, repo_id: str, revision: str | None) -> bool:
         own = self.own
@@ -118,7 +151,10 @@ def _look(repo_id: str, revision: str | None) -> ModelInfo:
     except RevisionNotFoundError as error:
         raise Unavailable(f"{repo_id} has no revision {revision}.") from error
     except (HTTPError, OSError) as error:
-        raise _away(repo_id) from error
+        raise away(repo_id) from error
+    except Exception as error:  # the front matter of a stranger's README comes along
+        log.warning("what the Hub says of %s can't be read: %s", repo_id, error)
+        raise Unavailable(f"What the Hub says of {repo_id} can't be read.") from error
     if info.gated:
         raise Unavailable(f"{repo_id} is gated: only what anyone may read can be compared here.")
     return info
@@ -141,38 +177,3 @@ def _suitable(info: ModelInfo, repo_id: str) -> str:
                 f"{limit / 1e6:,.0f} MB, and has {size / 1e6:,.0f}."
             )
     return file
-
-
-def _pull(repo_id: str, commit: str, file: str) -> tuple[Classifier, TemporaryDirectory[str]]:
-    folder = TemporaryDirectory(prefix="compared-", ignore_cleanup_errors=True)
-    try:
-        snapshot_download(
-            repo_id,
-            revision=commit,
-            allow_patterns=[*NEEDED, file],
-            local_dir=folder.name,
-            token=False,
-        )
-        classifier = Classifier.from_folder(Path(folder.name))
-        reader = classifier.load()
-        reader.limit = min(reader.limit, MAX_TOKENS)
-        classifier.many(SAMPLE)
-    except (HTTPError, OSError) as error:
-        folder.cleanup()
-        log.warning("%s can't be pulled: %s", repo_id, error)
-        raise _away(repo_id) from error
-    except Exception as error:  # whatever is on the Hub can be named: anything can go wrong
-        folder.cleanup()
-        log.warning("%s can't be used: %s", repo_id, error)
-        raise Unavailable(
-            f"{repo_id} is not a text classifier that this app can load: it needs a {CONFIG} with "
-            f"named labels, a {TOKENIZER}, and ONNX files that give logits."
-        ) from error
-    classifier.repo_id, classifier.revision, classifier.commit = repo_id, commit, commit
-    return classifier, folder
-
-
-def _away(repo_id: str) -> Unavailable:
-    return Unavailable(
-        f"The Hub at {constants.ENDPOINT} does not give {repo_id} at this moment. Try again later."
-    )

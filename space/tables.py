@@ -1,7 +1,7 @@
 """Tables of reviews: from a visitor's file to rows, and from scored rows to a file.
 
 In: a path, whose columns are guessed; or rows and their verdicts. Out: a `Table`; or a frame that
-keeps all columns and adds the verdicts, written so that Excel reads it and runs nothing in it.
+keeps all columns and adds the verdicts.
 """
 
 import re
@@ -13,12 +13,13 @@ from typing import Any
 import pandas
 from calendars import dates
 from classifier import Unreadable, Verdict
+from files.reader import Unusable
 from formats import free, load
-from uploads import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, Unusable
+from uploads import MAX_BYTES, MAX_COLUMNS, MAX_ROWS
 
 __all__ = [
     "MAX_BYTES", "MAX_COLUMNS", "MAX_ROWS", "Table", "Unusable", "add_scores", "dates", "names",
-    "read", "texts", "write",
+    "read", "texts",
 ]  # fmt: skip
 
 LOOKED_AT = 1000  # rows on which a guess is based
@@ -36,9 +37,6 @@ TITLES = (
 )
 LABELS, FEW = "label labels sentiment polarity class target gold goldlabel", 10
 STARS = "rating ratings stars score"  # a label only where there are no more than two
-# What a spreadsheet takes for a formula at the beginning of a cell, full-width forms included.
-FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?\s?%?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,29 +121,6 @@ def add_scores(
     added["not scored"] = pandas.Series(reasons, frame.index, "str")
     called = names(frame.columns, labels)
     return frame.assign(**{name: added[kind] for kind, name in called.items()})
-
-
-def write(frame: pandas.DataFrame, path: Path) -> None:
-    """Write CSV that Excel reads as UTF-8, and in which no cell is a formula.
-
-    A cell or name that a spreadsheet would run gets an apostrophe in front:
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    safe = frame.copy(deep=False)
-    for name in frame.columns:
-        if frame[name].dtype.kind not in "biufM":
-            cells = [_harmless(cell) for cell in frame[name].tolist()]
-            safe[name] = pandas.Series(cells, frame.index, dtype="object")
-    safe.columns = pandas.Index([_harmless(name) for name in frame.columns])
-    safe.to_csv(path, index=False, encoding="utf-8-sig", errors="replace", lineterminator="\r\n")
-
-
-def _harmless(cell: Any) -> Any:
-    if not isinstance(cell, str):
-        return cell
-    if cell.startswith(FORMULA) and not NUMBER.fullmatch(cell):
-        cell = f"'{cell}"
-    return cell.replace("\0", "\ufffd")  # which no program reads on behind
 
 
 def _named(frame: pandas.DataFrame, wanted: str) -> list[str]:

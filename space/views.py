@@ -156,12 +156,17 @@ def _tip(explanation: Explanation, part: Part) -> str:
 
 
 def _reach(explanation: Explanation) -> str:
-    if explanation.whole:
-        return ""
-    return (
-        '<p class="small">In a review of this length each sentence is weighed against the '
-        "thousand characters around it, not against the whole.</p>"
-    )
+    told = []
+    if not explanation.whole:
+        told.append(
+            "In a review of this length each sentence is weighed against the thousand characters "
+            "around it, not against the whole."
+        )
+    if count := explanation.left_out:
+        told.append(
+            f"{count:,} sentences and words were left out: the limit of one request was reached."
+        )
+    return "".join(f'<p class="small">{sentence}</p>' for sentence in told)
 
 
 def _table(explanation: Explanation) -> str:
@@ -169,7 +174,8 @@ def _table(explanation: Explanation) -> str:
     parts = explanation.sentences or explanation.words
     kind = "Sentence" if explanation.sentences else "Word"
     rows = "".join(
-        f"<tr><td>{escape(explanation.text[part.start : part.end])}</td><td>{part.pull:+.2f}</td>"
+        f"<tr><td>{escape(explanation.text[part.start : part.end])}</td>"
+        f"<td>{f'{part.pull:+.2f}' if part.weighed else 'left out'}</td>"
         f"<td>{'' if part.without is None else percent(part.without)}</td></tr>"
         for part in parts
     )

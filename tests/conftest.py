@@ -26,6 +26,10 @@ os.environ |= {
 
 import pytest
 
+from train import network
+
+network.prepare()  # the Hubs of the tests are on loopback
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = REPOSITORY / "train" / "samples"
 
@@ -89,6 +93,28 @@ def tiny_classifier(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -
     (folder / "onnx").mkdir()
     export.write(built, False, folder / "onnx/model.onnx")
     return folder
+
+
+def assert_card_tells_the_truth(card: str, model: Path) -> int:
+    """Run the Python of a card on its model: each answer is the one shown; returns how many."""
+    import contextlib
+    import io
+    import re
+
+    import transformers
+
+    code = card.partition("```python\n")[2].partition("```")[0]
+    code = re.sub(r'model="[^"]*"', f"model={str(model)!r}", code)
+    shown = [line[2:] for line in code.splitlines() if line.startswith("# ")]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {"pipeline": transformers.pipeline, "review": "A film.", "part": "film"})
+    answers = printed.getvalue().splitlines()
+    for example, line in zip(shown, answers if shown else [], strict=True):
+        ours, theirs = re.split(r"(?<='score': )", example), re.split(r"(?<='score': )", line)
+        assert ours[0] == theirs[0]
+        assert abs(float(ours[1].strip("]}")) - float(theirs[1].strip("]}"))) < 0.001
+    return len(shown)
 
 
 def toy_reviews(count: int = 80) -> list[dict]:

@@ -1,5 +1,6 @@
 """A running localhub for the tests: a real server, in a subprocess, on a free port."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,9 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-WRITE, READ, ADMIN = "hf_localhub_write", "hf_localhub_read", "hf_localhub_admin"
+WRITE, READ, ADMIN = "hf_test_write", "hf_test_read", "hf_test_admin"
+TOKENS = [
+    {"token": WRITE, "name": "demo", "role": "write"},
+    {"token": READ, "name": "demo", "role": "read"},
+    {"token": ADMIN, "name": "admin", "role": "write", "orgs": ["*"]},
+]
 
 
 @dataclass(frozen=True)
@@ -46,15 +53,26 @@ def run_python(
 
 
 @contextmanager
-def running_hub(root: Path | None = None, arguments: Sequence[str] = ()) -> Iterator[RunningHub]:
+def running_hub(
+    root: Path | None = None,
+    arguments: Sequence[str] = (),
+    tokens: object = TOKENS,
+    stderr: IO[str] | None = None,
+) -> Iterator[RunningHub]:
     """Serve `root` (a new folder when left out) until the block ends.
 
     Args:
         root: The folder of the hub.
         arguments: More of the command line, such as `["--fault", "POST /api/repos/create=402"]`.
+        tokens: What its tokens.json holds; with None it has none, and makes random tokens.
+        stderr: Where its warnings go.
     """
     with tempfile.TemporaryDirectory(prefix="localhub-") as folder:
         root = root or Path(folder) / "hub"
+        if tokens is not None:
+            root.mkdir(parents=True, exist_ok=True)
+            (root / "tokens.json").touch(0o600)
+            (root / "tokens.json").write_text(json.dumps(tokens))
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -70,6 +88,7 @@ def running_hub(root: Path | None = None, arguments: Sequence[str] = ()) -> Iter
             ],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         assert process.stdout is not None

@@ -131,6 +131,30 @@ def test_too_few_texts_are_an_error(recipe: Recipe, tmp_path: Path) -> None:
         adapt.adapt(recipe.model_copy(update={"adaptation": many}), tmp_path / "adapted")
 
 
+@pytest.mark.parametrize("most", [19, 20])
+def test_max_texts_that_leave_nothing_to_train_on_are_an_error(
+    recipe: Recipe, tmp_path: Path, most: int
+) -> None:
+    assert recipe.adaptation is not None
+    few = recipe.adaptation.model_copy(update={"max_texts": most})
+    said = (
+        rf"than validation_texts \(20\), got {most} with max_texts {most} .* — raise adaptation.max"
+    )
+    with pytest.raises(DataError, match=said):
+        adapt.adapt(recipe.model_copy(update={"adaptation": few}), tmp_path / "adapted")
+    assert not (tmp_path / "adapted").exists()
+
+
+def test_a_corpus_of_lists_is_an_error(tmp_path: Path) -> None:
+    from train import sources
+    from train.recipe import Corpus
+
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"text": ["a", "b"]}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="'text' must hold text, got the type list"):
+        sources.texts(Corpus(source=str(path), split="train"))
+
+
 def test_a_split_that_is_missing_is_named(tmp_path: Path) -> None:
     from train import sources
     from train.recipe import Corpus

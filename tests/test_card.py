@@ -5,13 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 from huggingface_hub import ModelCard, metadata_eval_result
 
 from train import card
 from train import recipe as recipes
 from train.card import render
+from train.errors import RunError
 
 REVISION = "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
 REPO = "user/movie-sentiment"
@@ -281,6 +281,44 @@ def test_a_mixture_is_told_by_dataset() -> None:
     assert accuracies == {("stanfordnlp/imdb", REVISION): 0.95, ("user/sentences", "b" * 40): 0.8}
 
 
+def test_without_a_test_split_no_figure_is_called_one_of_a_test() -> None:
+    dataset = {"source": "user/sst2", "revision": REVISION, "splits": ["train", "validation"]}
+    adapted = {"data": {"texts": 9}, "seconds": 9, "perplexity": {"before": 9.0, "after": 3.0}}
+    results = results_of({"datasets": [dataset]}, metrics={"validation": metrics_of(872)})
+    del results["data"]["splits"]["test"]
+    results["data"]["splits"]["train"]["left_out"] = {}
+    results["training"]["adaptation"] = adapted
+    text = render(results, REPO)
+    assert "On 872 validation reviews it reaches **91.25% accuracy**" in text
+    assert "It has no test split: the model was chosen and calibrated on these reviews" in text
+    assert "There are no test figures: all figures of this card are of the validation" in text
+    assert "| | validation |\n|---|---|\n| reviews | 872 |\n" in text
+    assert "![Confusion matrix on validation]" in text
+    told = re.sub(r"no test (split|figures)|^\| .* \| tests \|.*$|/tests/", "", text, flags=re.M)
+    assert not re.search(r"\btest", told)
+    assert "held-out" not in text
+    [*found] = ModelCard(text).data.eval_results
+    assert {result.dataset_split for result in found} == {"validation"}
+    assert {r.metric_type: r.metric_value for r in found}["accuracy"] == 0.9125
+
+
+@pytest.mark.parametrize(
+    ("test", "told", "split"),
+    [
+        ("validation", " Those of user/sst2 are its split `validation`.", "validation"),
+        ("train", "", "test"),  # carved
+        ("test", "", "test"),
+        (None, "", "test"),
+    ],
+)
+def test_a_test_on_another_split_is_told(test: str | None, told: str, split: str) -> None:
+    dataset = {"source": "user/sst2", "revision": REVISION, "test": test}
+    text = render(results_of({"datasets": [dataset]}), REPO)
+    assert f"made on validation.{told} F1" in text
+    splits = {result.dataset_split for result in ModelCard(text).data.eval_results}
+    assert splits == {split}
+
+
 def test_model_index_is_what_huggingface_hub_would_write() -> None:
     text = render(results_of(), REPO)
     written = ModelCard(text).data.to_dict()["model-index"]
@@ -347,8 +385,25 @@ def test_no_path_of_the_machine_leaks() -> None:
     assert found.datasets is None
 
 
+def test_examples_are_those_of_the_results() -> None:
+    found = [{"text": 'He said "wow".', "label": "POSITIVE", "score": 0.98765}]
+    code = render({**VARIANTS["imdb"], "examples": found}, REPO)
+    assert (
+        "print(classify(\"He said \\\"wow\\\".\"))\n# [{'label': 'POSITIVE', 'score': 0.988}]"
+        in code
+    )
+    pair = [{"text": "A film.", "text_pair": "plot", "label": "BAD", "score": 0.9}]
+    code = render({**VARIANTS["text-pairs"], "examples": pair}, REPO)
+    assert '{"text": "A film.", "text_pair": "plot"}))\n# {\'label\': \'BAD\'' in code
+
+
+@pytest.mark.parametrize("found", [{}, {"examples": []}], ids=["before", "none right"])
+def test_a_model_that_gets_none_right_shows_none(found: dict[str, Any]) -> None:
+    assert "print(classify(review))" in render({**VARIANTS["imdb"], **found}, REPO)
+
+
 def test_pairs_are_called_as_pairs() -> None:
-    assert '"text_pair": "acting"' in render(VARIANTS["text-pairs"], REPO)
+    assert '"text_pair": part' in render(VARIANTS["text-pairs"], REPO)
     assert "text_pair" not in render(VARIANTS["imdb"], REPO)
 
 
@@ -383,7 +438,7 @@ def test_missing_value_is_an_error(path: list[str]) -> None:
     for key in path[:-1]:
         inside = inside[key]
     del inside[path[-1]]
-    with pytest.raises((jinja2.UndefinedError, KeyError, TypeError)):
+    with pytest.raises(RunError, match="no card can be made of results.json"):
         render(results, REPO)
 
 
@@ -468,7 +523,7 @@ def test_a_run_without_weaknesses_has_no_empty_section() -> None:
 def test_template_that_asks_for_more_is_an_error(tmp_path: Path) -> None:
     template = tmp_path / "card.md"
     template.write_text("# {{ title }} {{ licence_note }}\n", encoding="utf-8")
-    with pytest.raises(jinja2.UndefinedError, match="licence_note"):
+    with pytest.raises(RunError, match="licence_note"):
         render(results_of(), REPO, template)
 
 

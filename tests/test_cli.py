@@ -45,6 +45,11 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("key", ["label", "datasets.label", "datasets.0.label"])
+def test_evaluate_takes_the_keys_that_messages_name(key: str) -> None:
+    assert command_line._dataset("reviews.csv", [f"{key}=stars"]).label == "stars"
+
+
 def test_card_and_hub_do_without_torch() -> None:
     code = "import sys, train.card, train.hub; print('torch' in sys.modules)"
     done = subprocess.run(
@@ -96,7 +101,7 @@ def test_run_resumes_what_there_is_to_resume(
     asked: list[bool] = []
     monkeypatch.setattr(command_line, "_check_targets", lambda *_: None)
     monkeypatch.setattr(command_line, "_fit", lambda *given: asked.append(given[2]))
-    monkeypatch.setattr(command_line, "_is_first_process", lambda: False)
+    monkeypatch.setattr(runs, "is_first_process", lambda: False)
     command_line.run("imdb-small-plain", "user/name", out=tmp_path / "mine", resume=True)
     assert asked == [expected]
 

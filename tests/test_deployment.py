@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hubserver import WRITE, RunningHub, running_hub
 from huggingface_hub import HfApi
 
 from train import deployment, visitor
+from train import hub as hub_room
 
 # Answers as the real one does, in as far as the first visitor looks.
 APP = """
@@ -68,7 +70,8 @@ except HubError as error:
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[RunningHub]:
-    with running_hub(arguments=["--run-spaces"]) as found:
+    spaces = [f"demo/{name}" for name in ["live", "ends", "slow", "left", "zero"]]
+    with running_hub(arguments=["--run-spaces", *spaces]) as found:
         yield found
 
 
@@ -84,6 +87,10 @@ def folder(tmp_path: Path) -> Path:
         "tabs/__pycache__/review.pyc": "cache",
         ".gradio/certificate.pem": "of this machine",
         "feedback/feedback.jsonl": "what visitors said",
+        "reviews.csv": "of a visitor",
+        "uploads/visitor.parquet": "of a visitor",
+        "uploads/notes.py": "no part of a package",
+        ".env": "HF_TOKEN=secret",
     }
     for name, content in files.items():
         (tmp_path / "space" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -118,18 +125,24 @@ def deploy(hub: RunningHub, folder: Path, space: str, seconds: int, hardware: st
     return python(hub, folder, DEPLOY, str(folder), space, hardware, str(seconds), *fault)
 
 
+def stages_told(output: str) -> list[str]:
+    """The stages in lines such as `demo/live: RUNNING after 3 s`."""
+    return re.findall(r"^\S+: ([A-Z]+) after ", output, re.MULTILINE)
+
+
 def test_a_space_is_live_once_it_was_called(hub: RunningHub, folder: Path) -> None:
     done = deploy(hub, folder, "demo/live", 120)
     assert done.returncode == 0, done.stderr
     host = api_of(hub).space_info("demo/live").host
-    *stages, last = done.stdout.splitlines()
-    assert [line.split()[1] for line in stages] == ["BUILDING", "RUNNING"]
+    *_, last = done.stdout.splitlines()
+    assert stages_told(done.stdout) == ["BUILDING", "RUNNING"]
     assert last == (
         f"live at {hub.endpoint}/spaces/demo/live and {host}: "
         f'/classify says POSITIVE (0.970) to "{visitor.REVIEW}"'
     )
     pushed = set(api_of(hub).list_repo_files("demo/live", repo_type="space"))
     wanted = {"app.py", "tabs/__init__.py", "tabs/review.py", "README.md", "requirements.txt"}
+    wanted.add("published.json")
     assert pushed - {".gitattributes"} == wanted
 
     # The same again changes nothing; what answers with another model's label, or not at all, is
@@ -137,7 +150,7 @@ def test_a_space_is_live_once_it_was_called(hub: RunningHub, folder: Path) -> No
     commit = api_of(hub).space_info("demo/live").sha
     done = deploy(hub, folder, "demo/live", 120)
     assert done.returncode == 0, done.stderr
-    assert [line.split()[1] for line in done.stdout.splitlines()[:-1]] == ["RUNNING"]
+    assert stages_told(done.stdout) == ["RUNNING"]
     assert api_of(hub).space_info("demo/live").sha == commit
     (folder / "tabs/review.py").write_text("LABEL = 'LABEL_1'\n")
     done = deploy(hub, folder, "demo/live", 120)
@@ -205,7 +218,7 @@ def test_ctrl_c_while_waiting_leaves_everything_pushed(hub: RunningHub, folder: 
         text=True,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
-        assert "BUILDING" in process.stdout.readline()
+        assert any("BUILDING" in line for line in iter(process.stdout.readline, ""))
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
         assert process.wait(timeout=60) == 130, said
@@ -219,12 +232,47 @@ def test_a_hub_that_is_away_for_a_moment_ends_no_wait(folder: Path) -> None:
         done = deploy(hub, folder, "demo/away", 30, "", *faults)
         assert done.returncode == 0, done.stderr
         assert "demo/away: out of reach after" in done.stdout
-        assert "demo/away: RUNNING after" in done.stdout
-        assert f"the Hub at {hub.endpoint} does not run Spaces" in done.stdout
+        assert "demo/away: PAUSED after" in done.stdout
+        assert "PAUSED and was not called; This hub does not run it: start localhub" in done.stdout
         (hub.root / "faults.json").unlink()
         done = deploy(hub, folder, "demo/away", 30, "", faults[0], faults[1].replace("503", "403"))
         assert done.returncode == 1
         assert "asking how the Space demo/away is: 403" in done.stderr
+
+
+def test_a_space_keeps_what_others_put_there_and_loses_what_was_ours(folder: Path) -> None:
+    with running_hub() as hub:
+        api_of(hub).create_repo("demo/shared", repo_type="space", space_sdk="gradio")
+        for name in ["assets/logo.png", "app.py"]:
+            api_of(hub).upload_file(
+                repo_id="demo/shared",
+                repo_type="space",
+                path_in_repo=name,
+                path_or_fileobj=b"theirs",
+            )
+        first = deploy(hub, folder, "demo/shared", 0)
+        assert first.returncode == 0, first.stderr
+        assert "in demo/shared this replaces 2 files: README.md, app.py\n" in first.stdout
+        assert "in demo/shared this keeps 1 file: assets/logo.png\n" in first.stdout
+        left_out = ".env, .gradio/certificate.pem, feedback/feedback.jsonl, reviews.csv, "
+        left_out += "uploads/notes.py, uploads/visitor.parquet, which are not published"
+        assert left_out in first.stdout
+        (folder / "tabs/review.py").unlink()
+        again = deploy(hub, folder, "demo/shared", 0)
+        assert "in demo/shared this removes 1 file: tabs/review.py\n" in again.stdout
+        pushed = set(api_of(hub).list_repo_files("demo/shared", repo_type="space"))
+        wanted = {"app.py", "tabs/__init__.py", "README.md", "requirements.txt", "published.json"}
+        assert pushed - {".gitattributes"} == {*wanted, "assets/logo.png"}
+        assert content(hub, "demo/shared", "app.py") == APP
+
+
+def test_all_files_of_the_real_space_are_published() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "space"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    tracked = {str(Path(name).relative_to("space")) for name in listed.stdout.split()}
+    files = deployment._files(hub_room.Published("a/b", "0" * 40, "", frozenset()), [], False)
+    assert tracked <= files.keys()
 
 
 def test_zero_gpu_gets_its_files_and_keeps_them(hub: RunningHub, folder: Path) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, fit_toy_run
-from hubserver import READ, WRITE, RunningHub, running_hub
-from huggingface_hub import HfApi
+from hubserver import READ, WRITE, RunningHub, run_python, running_hub
+from huggingface_hub import CommitOperationAdd, HfApi
+
+from train import hub as room
+from train import runs
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +70,13 @@ def test_a_run_folder_becomes_one_commit_and_a_space(hub: RunningHub, run: Path)
     done = publish(hub, run, "--to", "demo/whole", "--space", "demo/page")
     assert done.returncode == 0, done.stderr
     assert "files came back equal, and pipeline() answers" in done.stdout
-    assert f"the Hub at {hub.endpoint} does not run Spaces" in done.stdout
+    assert "was not called; This hub does not run it: start localhub with" in done.stdout
     assert len(commits(hub, "demo/whole")) == 2  # the Hub's own first one, and ours
 
     api = HfApi(endpoint=hub.endpoint, token=WRITE)
     info = api.model_info("demo/whole", files_metadata=True)
     pushed = {s.rfilename for s in info.siblings} - {".gitattributes"}
-    assert pushed == set(fingerprint(run))
+    assert pushed == {*fingerprint(run), "published.json"}
     assert not any(name.startswith("checkpoints") for name in pushed)
     assert info.pipeline_tag == "text-classification"
     assert info.card_data.eval_results[0].metric_type == "accuracy"
@@ -92,13 +95,96 @@ def test_a_run_folder_becomes_one_commit_and_a_space(hub: RunningHub, run: Path)
     assert "app.py" in {s.rfilename for s in page.siblings}
 
 
-def test_publishing_again_leaves_exactly_the_folder(hub: RunningHub, run: Path) -> None:
-    assert publish(hub, run, "--to", "demo/again").returncode == 0
+def test_publishing_again_replaces_and_removes_what_is_ours_and_keeps_the_rest(
+    hub: RunningHub, run: Path
+) -> None:
     api = HfApi(endpoint=hub.endpoint, token=WRITE)
-    api.upload_file(path_or_fileobj=b"old", path_in_repo="onnx/old.bin", repo_id="demo/again")
-    assert publish(hub, run, "--to", "demo/again").returncode == 0
+    foreign = {"pytorch_model.bin", "data/train.csv", "onnx/model_fp16.onnx", "config.json"}
+    api.create_repo("demo/again")
+    operations = [CommitOperationAdd(name, b"foreign") for name in foreign]
+    api.create_commit("demo/again", operations, commit_message="Foreign")
+
+    (run / "visitors.csv").write_text("private")
+    done = publish(hub, run, "--to", "demo/again")
+    assert done.returncode == 0, done.stderr
+    assert "leaves out 1 file: visitors.csv" in done.stdout
+    assert "in demo/again this replaces 1 file: config.json\n" in done.stdout
+    assert (
+        "this keeps 3 files: data/train.csv, onnx/model_fp16.onnx, pytorch_model.bin" in done.stdout
+    )
+    assert "this removes" not in done.stdout
+    (run / "plots/training.png").unlink()
+    done = publish(hub, run, "--to", "demo/again")
+    assert done.returncode == 0, done.stderr
+    assert "in demo/again this removes 1 file: plots/training.png\n" in done.stdout
+    listed, pushed = done.stdout.index("this removes"), done.stdout.index("pushed ")
+    assert listed < pushed
+    assert len(commits(hub, "demo/again")) == 4
     left = set(api.list_repo_files("demo/again")) - {".gitattributes"}
-    assert left == set(fingerprint(run))
+    assert left == {*fingerprint(run), "published.json", *foreign} - {"visitors.csv"}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        pytest.param(None, id="published before there were manifests"),
+        pytest.param(b"{", id="broken"),
+        pytest.param(b'{"files": [".gitattributes", "a.bin", 1, "../up", "gone"]}', id="odd"),
+    ],
+)
+def test_what_is_ours_is_told_soundly(hub: RunningHub, manifest: bytes | None) -> None:
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    repo = api.create_repo("demo/told", exist_ok=True).repo_id
+    there = {"recipe.yaml", "results.json", "onnx/model_quantized.onnx", "a.bin", "sub/config.json"}
+    operations = [CommitOperationAdd(name, name.encode()) for name in there]
+    if manifest is not None:
+        operations.append(CommitOperationAdd(room.MANIFEST, manifest))
+    api.create_commit(repo, operations, commit_message="Before")
+    room.commit(api, repo, "model", room.with_manifest({"new.txt": b"new"}), "After")
+    left = set(api.list_repo_files(repo)) - {".gitattributes", "new.txt", room.MANIFEST}
+    api.delete_repo(repo)
+    if manifest is None:
+        assert left == {"a.bin", "sub/config.json"}
+    else:
+        assert left == there - ({"a.bin"} if b"a.bin" in manifest else set())
+
+
+def test_a_new_checkpoint_removes_the_last_one_and_nothing_else(
+    hub: RunningHub, tmp_path: Path
+) -> None:
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    code = (
+        "import sys; from pathlib import Path; from train import hub\n"
+        "hub.push_checkpoint(Path(sys.argv[1]), 'demo/kept')"
+    )
+    (tmp_path / "recipe.yaml").write_text("name: x")
+    for number in (1, 2):
+        checkpoint = tmp_path / f"checkpoints/step-{number}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "model.safetensors").write_bytes(b"x" * number)
+        run_python(code, hub.env(tmp_path / "home"), str(checkpoint))
+        api.upload_file(
+            repo_id="demo/kept", path_in_repo="notes.md", path_or_fileobj=f"{number}".encode()
+        )
+        shutil.rmtree(checkpoint)
+    left = set(api.list_repo_files("demo/kept")) - {".gitattributes"}
+    assert left == {"recipe.yaml", "notes.md", "checkpoints/step-2/model.safetensors"}
+
+
+def test_only_what_belongs_to_a_run_is_published(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = set(fingerprint(run))
+    strays = ["visitors.csv", "notes/reviews.parquet", ".env", "plots/plots/a.png", "onnx/x.txt"]
+    for name in [*strays, "__pycache__/x.pyc", "sub/config.json"]:
+        (run / name).parent.mkdir(exist_ok=True, parents=True)
+        (run / name).write_text("private")
+    files = runs.public_files(run)
+    assert set(files) == whole
+    runs.print_left_out(run, files)
+    left_out = ", ".join(sorted([*strays, "sub/config.json"]))
+    said = f"of {run} this leaves out 6 files: {left_out}, which are not published\n"
+    assert capsys.readouterr().out == said
 
 
 def test_a_release_may_not_fall_behind_the_last_one(hub: RunningHub, run: Path) -> None:
@@ -146,6 +232,8 @@ def test_private_is_not_pushed_to_a_public_repository(hub: RunningHub, run: Path
             ["--to", "other/x"], WRITE, "namespace that is yours", id="403 not my namespace"
         ),
         pytest.param(["--to", "nonsense"], WRITE, "user/name", id="no repo id"),
+        pytest.param(["--to", "demo/été"], WRITE, "without accents", id="other letters"),
+        pytest.param(["--to", "demo/x", "--space", "demo/é"], WRITE, "without accents", id="Space"),
     ],
 )
 def test_refused(
@@ -183,6 +271,43 @@ def test_a_fault_loses_nothing_and_can_be_tried_again(run: Path, fault: str, sai
             faults.unlink()
             done = publish(hub, run, "--to", "demo/faulty")
             assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "lost"),
+    [
+        ("GET /api/.*/xet-write-token/.*=503", "503"),
+        ("GET /api/.*/xet-write-token/.*=drop", "the connection to"),
+    ],
+)
+def test_an_upload_is_retried_visibly_and_ends(tmp_path: Path, fault: str, lost: str) -> None:
+    code = (
+        "import os, sys\n"
+        "from train import hub, network\n"
+        "network.prepare()\n"
+        "from train.errors import HubError\n"
+        "from huggingface_hub import HfApi\n"
+        "hub.UPLOAD_SECONDS = float(sys.argv[1])\n"
+        "api = HfApi()\n"
+        "api.create_repo('demo/x')\n"
+        "try:\n"
+        "    with hub.explained('publishing', after=hub.UNCHANGED):\n"
+        "        hub.commit(api, 'demo/x', 'model', {'a.safetensors': os.urandom(99)}, 'Add')\n"
+        "except HubError as error:\n"
+        "    print(error)\n"
+    )
+    with running_hub() as hub:
+        faults = hub.root / "faults.json"
+        hub.root.mkdir(exist_ok=True)
+        faults.write_text(json.dumps([fault]))
+        environment = hub.env(home=tmp_path / "home")
+        environment["HF_XET_CLIENT_RETRY_MAX_ATTEMPTS"] = "0"  # it waits for seconds between two
+        *retries, end = run_python(code, environment, "2").stdout.splitlines()
+        assert retries
+        for line in retries:
+            assert "the upload to demo/x failed" in line and lost in line
+            assert "Trying again in 1 s, for 2.0 s in all" in line
+        assert lost in end and "can be run later" in end
 
 
 def test_a_space_that_costs_money_is_said_before_training(tmp_path: Path, toy_csv: Path) -> None:
@@ -233,7 +358,7 @@ def test_a_run_that_was_never_evaluated_is_refused(hub: RunningHub, run: Path) -
 
 def test_the_page_is_called_before_it_is_said_to_be_live(run: Path) -> None:
     """The real `space/`, on a Hub that runs it."""
-    with running_hub(arguments=["--run-spaces"]) as hub:
+    with running_hub(arguments=["--run-spaces", "demo/s"]) as hub:
         done = publish(hub, run, "--to", "demo/m", "--space", "demo/s", "--space-wait", "3")
         assert done.returncode == 0, done.stdout + done.stderr
         host = HfApi(endpoint=hub.endpoint, token=WRITE).space_info("demo/s").host

@@ -7,82 +7,34 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import lz4.frame
-import psutil
 import pytest
-from hubserver import ADMIN, READ, REPOSITORY, WRITE, RunningHub, running_hub
+from hubserver import ADMIN, READ, WRITE, RunningHub, running_hub
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from localhub_wire import (
+    APP,
+    Answer,
+    at_rest,
+    call,
+    commit,
+    is_alive,
+    localhub,
+    ndjson,
+    space,
+    text_file,
+    visit,
+)
 
 from localhub.errors import HubError
 from localhub.names import check_path, is_repo_id
-from localhub.tokens import parse_token
 from localhub.validate import card_of, validate_card
-
-
-@dataclass
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str | None:
-        return self.headers["X-Error-Code"]
-
-
-def call(
-    hub: RunningHub,
-    method: str,
-    path: str,
-    body: object = None,
-    token: str | None = WRITE,
-    **headers: str,
-) -> Answer:
-    """Send one request; a body that isn't bytes goes as JSON."""
-    url = urlsplit(hub.endpoint)
-    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    try:
-        connection.request(method, path.removeprefix(hub.endpoint), data, headers)
-        response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
-    finally:
-        connection.close()
-
-
-Operation = tuple[str, dict[str, Any]]
-
-
-def ndjson(*operations: Operation, summary: str = "a change", **header: str) -> bytes:
-    lines = [("header", {"summary": summary, **header}), *operations]
-    return "".join(json.dumps({"key": key, "value": value}) + "\n" for key, value in lines).encode()
-
-
-def text_file(path: str, content: str) -> Operation:
-    encoded = base64.b64encode(content.encode()).decode()
-    return "file", {"path": path, "content": encoded, "encoding": "base64"}
-
-
-def commit(hub: RunningHub, repo: str, *operations: Operation, **header: str) -> Answer:
-    return call(hub, "POST", f"/api/{repo}/commit/main", ndjson(*operations, **header))
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +51,6 @@ def repo(hub, request):
     call(hub, "DELETE", "/api/repos/delete", {"name": name})
     assert call(hub, "POST", "/api/repos/create", {"name": name}).status == 200
     return f"models/demo/{name}"
-
-
-def space(hub: RunningHub, name: str, **fields: object) -> str:
-    body = {"name": name, "type": "space", "sdk": "gradio", **fields}
-    assert call(hub, "POST", "/api/repos/create", body).status == 200
-    return f"spaces/demo/{name}"
 
 
 # Who may do what
@@ -229,6 +175,8 @@ def test_writes_need_the_write_role(hub, repo):
         ("/spaces/evaluate-metric/accuracy/resolve/main/accuracy.py", "RepoNotFound"),
         ("/api/models/demo/..%2f..%2fetc", "RepoNotFound"),
         ("/api/agent-harnesses", None),
+        ("/api", None),
+        ("/api/", None),
         ("/favicon.ico", None),
     ],
 )
@@ -488,8 +436,8 @@ def test_an_interrupted_upload_leaves_nothing(hub, repo):
     body = {"operation": "upload", "objects": [{"oid": oid, "size": 1000}]}
     href = urlsplit(call(hub, "POST", batch, body).json["objects"][0]["actions"]["upload"]["href"])
     with socket.create_connection((href.hostname, href.port)) as client:
-        head = f"PUT {href.path}?{href.query} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
-        client.sendall(head.encode() + b"x" * 500)
+        head = f"PUT {href.path}?{href.query} HTTP/1.1\r\nHost: localhost\r\n"
+        client.sendall(f"{head}Content-Length: 1000\r\n\r\n".encode() + b"x" * 500)
     deadline = time.time() + 10
     while left := [file for file in (hub.root / "tmp").iterdir() if file.name != "lock"]:
         assert time.time() < deadline, left
@@ -552,10 +500,13 @@ def test_pages_for_people(hub, repo):
         assert sha in page.body.decode() and "# Hello" in page.body.decode()
 
 
-def test_another_origin_may_read_but_not_send_a_token(hub):
-    answer = call(hub, "GET", "/api/models", token=None, Origin="http://localhost:7860")
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    ask = {"Origin": "http://evil.test", "Access-Control-Request-Method": "GET"}
+def test_a_page_of_this_machine_may_read_but_not_send_a_token(hub):
+    origin = "http://localhost:7860"
+    answer = call(hub, "GET", "/api/models", token=None, Origin=origin)
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    stranger = call(hub, "GET", "/api/models", token=None, Origin="http://localhost.evil.test")
+    assert stranger.headers["Access-Control-Allow-Origin"] is None
+    ask = {"Origin": origin, "Access-Control-Request-Method": "GET"}
     ask["Access-Control-Request-Headers"] = "Authorization"
     assert call(hub, "OPTIONS", "/api/models", token=None, **ask).status == 400
 
@@ -621,10 +572,11 @@ def test_spaces(hub):
 
     assert runtime()["stage"] == "NO_APP_FILE"
     commit(hub, repo, text_file("app.py", "print()"))
-    assert runtime()["stage"] == "RUNNING"
-    assert runtime()["hardware"] == {"current": "zero-a10g", "requested": "zero-a10g"}
-    assert call(hub, "POST", f"/api/{repo}/pause").json["stage"] == "PAUSED"
-    assert call(hub, "POST", f"/api/{repo}/restart?factory=true").json["stage"] == "RUNNING"
+    why = "This hub does not run it: start localhub with --run-spaces demo/rooms"
+    assert (runtime()["stage"], runtime()["errorMessage"]) == ("PAUSED", why)
+    assert runtime()["hardware"] == {"current": None, "requested": "zero-a10g"}
+    assert "errorMessage" not in call(hub, "POST", f"/api/{repo}/pause").json
+    assert call(hub, "POST", f"/api/{repo}/restart?factory=true").json["errorMessage"] == why
     body = {"flavor": "t4-small", "sleepTimeSeconds": 600}
     assert call(hub, "POST", f"/api/{repo}/hardware", body).json["gcTimeout"] == 600
     assert call(hub, "POST", f"/api/{repo}/sleeptime", {"seconds": 60}).json["gcTimeout"] == 60
@@ -636,29 +588,14 @@ def test_spaces(hub):
     assert call(hub, "GET", "/api/models/demo/rooms/runtime").status == 404
     docker = space(hub, "boxed", sdk="docker")
     commit(hub, docker, text_file("Dockerfile", "FROM scratch"))
-    assert call(hub, "GET", f"/api/{docker}/runtime").json["stage"] == "RUNNING"
+    state = call(hub, "GET", f"/api/{docker}/runtime").json
+    assert (state["stage"], state["errorMessage"]) == (
+        "PAUSED",
+        "localhub runs Gradio Spaces alone, this one is docker.",
+    )
 
 
 # Spaces as processes
-
-# Answers with its environment, as one line a variable, and a few facts more.
-APP = """
-import glob, os, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
-class Page(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        files = ",".join(sorted(glob.glob("**/*.py", recursive=True)))
-        facts = {**os.environ, "PID": os.getpid(), "FILES": files}
-        lines = [f"{name}={value}" for name, value in facts.items()]
-        self.wfile.write("\\n".join(lines).encode())
-
-address = os.environ["GRADIO_SERVER_NAME"], int(os.environ["GRADIO_SERVER_PORT"])
-print("listening at", *address, file=sys.stderr)
-HTTPServer(address, Page).serve_forever()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -666,38 +603,9 @@ def running():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_TOKEN", "hf_of_whoever_started_the_hub")
         patch.setenv("MODEL_ID", "of/whoever-started-the-hub")
-        with running_hub(arguments=["--run-spaces"]) as hub:
+        spaces = [f"demo/{name}" for name in ("runs", "anew", "ends", "stops", "page", "full")]
+        with running_hub(arguments=["--run-spaces", *spaces]) as hub:
             yield hub
-
-
-def at_rest(hub: RunningHub, repo: str) -> Any:
-    """The runtime of a Space once it no longer builds."""
-    deadline = time.monotonic() + 60
-    while (state := call(hub, "GET", f"/api/{repo}/runtime").json)["stage"] == "BUILDING":
-        assert time.monotonic() < deadline, state
-        time.sleep(0.05)
-    return state
-
-
-def visit(hub: RunningHub, repo: str) -> dict[str, str]:
-    """The environment of a Space that should run."""
-    assert at_rest(hub, repo)["stage"] == "RUNNING"
-    host = urlsplit(call(hub, "GET", f"/api/{repo}").json["host"])
-    connection = http.client.HTTPConnection(host.hostname, host.port, timeout=30)
-    try:
-        connection.request("GET", "/")
-        lines = connection.getresponse().read().decode().splitlines()
-    finally:
-        connection.close()
-    return dict(line.partition("=")[::2] for line in lines if "=" in line)
-
-
-def is_alive(pid: str) -> bool:
-    """Whether a process runs; one that has ended and that nobody asked for does not."""
-    try:
-        return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_pushed_space_runs_with_what_was_set_for_it(running):
@@ -728,6 +636,8 @@ def test_a_space_starts_anew_on_what_changes_it_and_on_nothing_else(running):
     repo = space(running, "anew")
     commit(running, repo, text_file("app.py", APP))
     before = visit(running, repo)
+    # Neither its owner's token nor the one of whoever started the hub: it has not asked for one.
+    assert not [name for name, value in before.items() if "hf_" in value or name == "HF_TOKEN"]
     home = Path(before["HF_HOME"])
 
     def starts_anew(*request: Any) -> dict[str, str]:
@@ -784,8 +694,27 @@ def test_a_space_stops_on_pause_and_with_its_repository(running):
 def test_spaces_that_are_not_gradio_are_not_run(running):
     repo = space(running, "page", sdk="static")
     commit(running, repo, text_file("index.html", "<p>"))
-    assert call(running, "GET", f"/api/{repo}/runtime").json["stage"] == "RUNNING"
+    assert call(running, "GET", f"/api/{repo}/runtime").json["stage"] == "PAUSED"
     assert call(running, "GET", f"/api/{repo}").json["host"] is None
+
+
+def test_only_the_spaces_that_are_named_run(running):
+    repo = space(running, "other")
+    commit(running, repo, text_file("app.py", "open('ran', 'w')"))
+    state = call(running, "POST", f"/api/{repo}/restart").json
+    assert (state["stage"], state["errorMessage"]) == (
+        "PAUSED",
+        "This hub does not run it: start localhub with --run-spaces demo/other",
+    )
+    assert call(running, "GET", f"/api/{repo}/logs/run").body == b""
+
+
+def test_a_space_that_cant_be_started_says_why(running):
+    rows = [{"key": f"V{number}", "value": "x" * 30_000} for number in range(300)]
+    repo = space(running, "full", variables=rows)
+    assert commit(running, repo, text_file("app.py", APP)).status == 200
+    state = call(running, "GET", f"/api/{repo}/runtime").json
+    assert state["stage"] == "RUNTIME_ERROR" and "It can't be started" in state["errorMessage"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -793,7 +722,8 @@ def test_no_space_outlives_its_hub(tmp_path, number):
     parent = "import os, subprocess\nsleeper = subprocess.Popen(['sleep', '600'])\n"
     parent += "os.environ['CHILD'] = str(sleeper.pid)\n"
     deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    with running_hub(tmp_path, ["--run-spaces"]) as hub:
+    spaces = ["--run-spaces", "demo/parent", "demo/deaf"]
+    with running_hub(tmp_path, spaces) as hub:
         repos = [space(hub, name) for name in ("parent", "deaf")]
         for repo, extra in zip(repos, [parent, deaf], strict=True):
             commit(hub, repo, text_file("app.py", extra + APP))
@@ -804,7 +734,7 @@ def test_no_space_outlives_its_hub(tmp_path, number):
     for environment in found:
         assert not is_alive(environment["PID"])
         assert not Path(environment["HF_HOME"]).exists()
-    with running_hub(tmp_path, ["--run-spaces"]) as hub:
+    with running_hub(tmp_path, spaces) as hub:
         assert call(hub, "GET", f"/api/{repos[0]}/runtime").json["stage"] == "SLEEPING"
         assert call(hub, "POST", f"/api/{repos[0]}/restart").json["stage"] == "BUILDING"
         assert visit(hub, repos[0])
@@ -1013,11 +943,6 @@ def test_no_path_is_an_error_of_the_server(hub, path):
 # The command
 
 
-def localhub(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "localhub", *arguments]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30)
-
-
 def test_help_has_an_example():
     assert "python -m localhub --root hub" in localhub("--help").stdout
 
@@ -1026,17 +951,11 @@ def test_help_has_an_example():
     ("arguments", "problem"),
     [
         (["--port", "99999"], "Choose another --port"),
-        (["--host", "0.0.0.0"], "Name your own with --token"),
-        (
-            ["--host", "0.0.0.0", "--token", "a:write:hf_a", "--run-spaces"],
-            "--run-spaces runs here whatever a token may push",
-        ),
-        (["--host", "example.invalid"], "Name your own with --token"),
+        (["--host", "0.0.0.0"], "Name who may call"),
+        (["--host", "example.invalid"], "Name who may call"),
+        (["--run-spaces", "page"], "user/name, got 'page'"),
         (["--fault", "nonsense"], "METHOD PATH"),
         (["--fault", "GET [=500"], "regular expression"),
-        (["--token", "x"], "NAME:ROLE:TOKEN"),
-        (["--token", "x:owner:t"], "'read' or 'write'"),
-        (["--token", "a/b:read:t"], "user name"),
     ],
 )
 def test_the_command_refuses(tmp_path, arguments, problem):
@@ -1059,21 +978,88 @@ def test_the_command_ends_cleanly(number, tmp_path):
 
 
 def test_own_tokens(tmp_path):
-    row = {"token": "t2", "name": "ben", "role": "read"}
-    (tmp_path / "tokens.json").write_text(json.dumps([row]))
-    with running_hub(tmp_path, ["--token", "ann:write:t1:films,books"]) as hub:
+    rows = [
+        {"token": "t1", "name": "ann", "role": "write", "orgs": ["films", "books"]},
+        {"token": "t2", "name": "ben", "role": "read"},
+    ]
+    with running_hub(tmp_path, tokens=rows) as hub:
         ann = call(hub, "GET", "/api/whoami-v2", token="t1").json
         assert (ann["name"], [org["name"] for org in ann["orgs"]]) == ("ann", ["films", "books"])
         assert call(hub, "GET", "/api/whoami-v2", token="t2").json["name"] == "ben"
         assert call(hub, "GET", "/api/whoami-v2").status == 401
         body = {"name": "x", "organization": "films"}
         assert call(hub, "POST", "/api/repos/create", body, "t1").status == 200
-    (tmp_path / "tokens.json").write_text('["t2"]')
-    assert "must be a list of objects" in localhub("--root", str(tmp_path)).stderr
-    (tmp_path / "tokens.json").unlink()
+        assert not (tmp_path / "token").exists()
+        assert "HF_TOKEN" not in hub.process.stdout.readline()
+    run_spaces = ["--run-spaces", "demo/page", "--host", "0.0.0.0"]
+    ended = localhub("--root", str(tmp_path), *run_spaces)
+    assert "--run-spaces runs here whatever a token may push" in ended.stderr
     (tmp_path / "faults.json").write_text('["GET"]')
     assert "A fault must read" in localhub("--root", str(tmp_path)).stderr
-    assert "t1" not in repr(parse_token("ann:write:t1"))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (["t2"], "must be a list of objects"),
+        ([{"token": "t", "name": "x", "role": "owner"}], "'read' or 'write'"),
+        ([{"token": "t", "name": "a/b", "role": "read"}], "user name"),
+        ([{"token": "", "name": "a", "role": "read"}], "ASCII secret"),
+    ],
+)
+def test_malformed_tokens_are_refused(tmp_path, content, problem):
+    file = tmp_path / "tokens.json"
+    file.touch(0o600)
+    file.write_text(json.dumps(content))
+    ended = localhub("--root", str(tmp_path))
+    assert ended.returncode == 1 and problem in ended.stderr and "Traceback" not in ended.stderr
+
+
+# Kills
+
+
+def test_what_killed_servers_left_half_written_is_swept(tmp_path):
+    root = tmp_path / "hub"
+    with running_hub(root) as hub:
+        call(hub, "POST", "/api/repos/create", {"name": "m"})
+        hub.process.kill()
+        hub.process.wait()
+    repo = root / "models/demo/m"
+    drafts = [
+        *(root / name for name in ("tmp/upload", "tmp/draft/settings.json", "tmp/spaces-x/home/y")),
+        *(folder / ".write-x" for folder in (root, repo, repo / "commits", repo / "refs/heads")),
+        root / "xet/files/.write-y",
+    ]
+    with running_hub(root) as first:
+        for draft in drafts:
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text("half")
+        with running_hub(root):  # beside another server they may be its own
+            assert all(draft.exists() for draft in drafts)
+        first.process.kill()
+        first.process.wait()
+    with running_hub(root) as hub:
+        assert not any(draft.exists() for draft in drafts)
+        assert [file.name for file in (root / "tmp").iterdir() if file.is_file()] == ["lock"]
+        assert call(hub, "GET", "/demo/m/resolve/main/.gitattributes").status == 200
+
+
+def test_no_space_outlives_a_killed_hub(tmp_path):
+    parent = "import os, subprocess\nsleeper = subprocess.Popen(['sleep', '600'])\n"
+    parent += "os.environ['CHILD'] = str(sleeper.pid)\n"
+    deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    with running_hub(tmp_path, ["--run-spaces", "demo/parent", "demo/deaf"]) as hub:
+        repos = [space(hub, name) for name in ("parent", "deaf")]
+        for repo, extra in zip(repos, [parent, deaf], strict=True):
+            commit(hub, repo, text_file("app.py", extra + APP))
+        found = [visit(hub, repo) for repo in repos]
+        hub.process.kill()
+        hub.process.wait()
+    pids = [found[0]["CHILD"], *(environment["PID"] for environment in found)]
+    deadline = time.monotonic() + 30
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline, [pid for pid in pids if is_alive(pid)]
+        time.sleep(0.05)
 
 
 def test_what_is_stored_outlives_the_server(tmp_path):

@@ -104,6 +104,7 @@ def client_files() -> None:
 
 def client_api() -> None:
     """Everything that is not the bytes of files."""
+    from hubserver import ADMIN, READ
     from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, RepoCard, hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -113,8 +114,8 @@ def client_api() -> None:
         RevisionNotFoundError,
     )
 
-    api, reader = HfApi(), HfApi(token="hf_localhub_read")
-    anyone, admin = HfApi(token=False), HfApi(token="hf_localhub_admin")
+    api, reader = HfApi(), HfApi(token=READ)
+    anyone, admin = HfApi(token=False), HfApi(token=ADMIN)
     assert api.whoami()["auth"]["accessToken"]["role"] == "write"
 
     repo = "demo/api"
@@ -192,10 +193,12 @@ def client_api() -> None:
     assert api.get_space_secrets(room)["KEY"].description == "a key"
     api.delete_space_secret(room, "KEY")
     assert api.delete_space_variable(room, "MODEL") == api.get_space_variables(room) == {}
-    assert api.get_space_runtime(room).hardware == "zero-a10g"
+    assert api.get_space_runtime(room).requested_hardware == "zero-a10g"
     assert api.request_space_hardware(room, "t4-small").requested_hardware == "t4-small"
     assert api.set_space_sleep_time(room, 300).sleep_time == 300
-    assert api.pause_space(room).stage == "PAUSED" and api.restart_space(room).stage == "RUNNING"
+    assert api.pause_space(room).stage == "PAUSED"
+    restarted = api.restart_space(room)
+    assert restarted.stage == "PAUSED" and "--run-spaces demo/room" in restarted.raw["errorMessage"]
     assert "cpu-basic" in [row.name for row in api.list_spaces_hardware()]
     assert api.space_info(room).sdk == "gradio"
 
@@ -330,7 +333,7 @@ def test_hf_command(hub, tmp_path, xet):
 def test_gradio_client_calls_a_space_that_the_hub_runs(tmp_path):
     from hubserver import running_hub
 
-    with running_hub(arguments=["--run-spaces"]) as hub:
+    with running_hub(arguments=["--run-spaces", "demo/page"]) as hub:
         run_client("client_space", hub, tmp_path)
 
 

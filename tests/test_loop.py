@@ -16,6 +16,8 @@ import psutil
 import pytest
 import torch
 from conftest import REPOSITORY, toy_settings
+from hubserver import WRITE, running_hub
+from huggingface_hub import HfApi
 from torch import nn
 
 from train import checkpoints, evaluation, loop, model, stages
@@ -459,17 +461,18 @@ def test_stopped_run_goes_on_as_if_it_had_never_stopped(
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_two_processes_learn_what_one_does(base: str, toy_csv: Path, tmp_path: Path) -> None:
-    """`accelerate launch`; on a CPU it needs --multi_gpu and ACCELERATE_USE_CPU to start two."""
-    run_here(fit_arguments(toy_csv, base, tmp_path / "one", "dropout=0"))
+def launched(log: Path, arguments: list[str], **more: str) -> str:
+    """`accelerate launch` of two processes of the command line; gives what they said.
+
+    On a CPU it needs --multi_gpu and ACCELERATE_USE_CPU to start two.
+    """
     launch = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    log = tmp_path / "log"
     with log.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *launch]
-            + ["-m", "train", *fit_arguments(toy_csv, base, tmp_path / "two", "dropout=0")],
-            env=environment(ACCELERATE_USE_CPU="1"),
+            + ["-m", "train", *arguments],
+            env=environment(ACCELERATE_USE_CPU="1", **more),
             cwd=REPOSITORY,
             stdout=stream,
             stderr=stream,
@@ -482,7 +485,14 @@ def test_two_processes_learn_what_one_does(base: str, toy_csv: Path, tmp_path: P
             worker.kill()
         process.wait()
         pytest.fail(f"the processes wait for each other: {log.read_text(encoding='utf-8')[-2000:]}")
-    assert status == 0, log.read_text(encoding="utf-8")[-2000:]
+    said = log.read_text(encoding="utf-8")
+    assert status == 0, said[-2000:]
+    return said
+
+
+def test_two_processes_learn_what_one_does(base: str, toy_csv: Path, tmp_path: Path) -> None:
+    run_here(fit_arguments(toy_csv, base, tmp_path / "one", "dropout=0"))
+    launched(tmp_path / "log", fit_arguments(toy_csv, base, tmp_path / "two", "dropout=0"))
     one, two = (results_of(tmp_path / name) for name in ("one", "two"))
     assert two["environment"]["device"].endswith("2 processes")
     assert two["training"]["updates"] == one["training"]["updates"]
@@ -493,3 +503,35 @@ def test_two_processes_learn_what_one_does(base: str, toy_csv: Path, tmp_path: P
         [point["loss"] for point in r["training"]["history"]["validation"]] for r in (one, two)
     ]
     assert losses[1] == pytest.approx(losses[0], abs=1e-3)
+
+
+def test_one_of_two_processes_pulls_the_checkpoint_and_both_go_on_from_it(
+    base: str, toy_csv: Path, tmp_path: Path
+) -> None:
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    settings = ["epochs=2", "checkpoint_every=4", "precision=auto"]
+
+    def power_cut(checkpoint: Path) -> None:
+        raise ConnectionAbortedError
+
+    recipe = recipes.load("quickstart", [*toy_settings(toy_csv, base), *settings])
+    with pytest.raises(ConnectionAbortedError):
+        stages.fit(recipe, whole, after_checkpoint=power_cut)
+    stopped_at = int(checkpoints.newest(whole).name[-8:])  # type: ignore[union-attr]
+    with running_hub(arguments=["--verbose"]) as hub:
+        api = HfApi(endpoint=hub.endpoint, token=WRITE)
+        api.create_repo("demo/kept", private=True)
+        api.upload_folder(repo_id="demo/kept", folder_path=whole)
+        arguments = [*fit_arguments(toy_csv, base, run, *settings), "--resume"]
+        said = launched(
+            tmp_path / "log",
+            [*arguments, "--checkpoints-to", "demo/kept"],
+            **{k: v for k, v in hub.env(tmp_path / "home").items() if k.startswith("HF_")},
+        )
+        hub.process.terminate()
+        assert hub.process.stdout is not None
+        requests = hub.process.stdout.read()
+    assert requests.count("GET /api/models/demo/kept/auth-check/write") == 1
+    assert len(re.findall("GET /demo/kept/resolve/.*/progress.json", requests)) == 1
+    assert said.count("going on from the checkpoint on demo/kept") == 1
+    assert said.count(f"resuming from update {stopped_at} of ") == 2

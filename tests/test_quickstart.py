@@ -1,14 +1,29 @@
 """The quick start's own steps; `make quickstart`, which CI runs as well, is the whole of it."""
 
+import json
+import re
 from pathlib import Path
 
+import psutil
 import pytest
 import typer
-from conftest import toy_settings
+from conftest import REPOSITORY, assert_card_tells_the_truth, toy_settings
 from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
+from localhub.tokens import TOKEN_FILES
 from train import model, quickstart, recipe
+
+RUN = REPOSITORY / "runs" / "quickstart"
+trained = pytest.mark.skipif(
+    not (RUN / "onnx/model.onnx").is_file(), reason="`make quickstart` trains the model"
+)
+# A text in a call, and the label in the answer below it.
+SHOWN = re.compile(
+    r"""\("([^"]+)"(?:, api_name="/classify")?\)+'?\n"""
+    r"""(?:```\n\n```json\n|# )\[?\{\s*["']label["']: ["'](\w+)"""
+)
+PAGE = {"A clear one": "POSITIVE", "A mixed one": "NEGATIVE", "A sarcastic one": "NEGATIVE"}
 
 
 @pytest.fixture
@@ -22,7 +37,7 @@ def test_the_base_model_and_the_samples_are_found_where_the_recipe_says(endpoint
     chosen = recipe.load("quickstart")
     for _ in range(2):  # the second time as well
         quickstart.seed(endpoint, chosen)
-    api = HfApi(endpoint=endpoint, token=quickstart.WRITER)
+    api = HfApi(endpoint=endpoint, token=quickstart.token())
     pinned = api.model_info(chosen.base_model, revision=chosen.base_revision)
     assert "model.safetensors" in {file.rfilename for file in pinned.siblings}
     files = api.list_repo_files(chosen.datasets[0].source, repo_type="dataset")
@@ -34,7 +49,7 @@ def test_the_published_model_is_called_by_a_fresh_process(
 ) -> None:
     chosen = recipe.load("quickstart", toy_settings("none.csv", tiny_base))
     model.save(*model.build(chosen), tmp_path / "model")
-    api = HfApi(endpoint=endpoint, token=quickstart.WRITER)
+    api = HfApi(endpoint=endpoint, token=quickstart.token())
     api.create_repo(quickstart.MODEL)
     api.upload_folder(repo_id=quickstart.MODEL, folder_path=tmp_path / "model")
     quickstart.call(quickstart.client_environment(endpoint))
@@ -43,6 +58,40 @@ def test_the_published_model_is_called_by_a_fresh_process(
     for line, review in zip(lines, quickstart.REVIEWS, strict=True):
         assert line.split()[0] in chosen.labels
         assert line.endswith(review)
+
+
+def test_its_tokens_are_random_and_in_no_command_line(endpoint: str) -> None:
+    client = quickstart.client_environment(endpoint)
+    assert client["HF_TOKEN"] == quickstart.token() != quickstart.token("token-admin")
+    assert HfApi(endpoint=endpoint, token=client["HF_TOKEN"]).whoami()["name"] == "demo"
+    served = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    assert any("-m localhub" in line for line in served)
+    assert not any(quickstart.token(name) in line for name in TOKEN_FILES for line in served)
+
+
+def test_it_runs_no_space_but_its_own_and_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = []
+    monkeypatch.setattr("os.execv", lambda program, command: commands.append(command))
+    monkeypatch.chdir(".")
+    for arguments in [["hub"], ["hub", "--run-space"]]:
+        assert CliRunner().invoke(quickstart.app, arguments).exit_code == 0
+    assert "--run-spaces" not in commands[0]
+    assert commands[1] == [*commands[0], "--run-spaces", quickstart.SPACE]
+
+
+def test_a_space_of_the_quick_start_runs_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quickstart, "HUB", tmp_path / "hub")
+    with quickstart.local_hub(run_spaces=[quickstart.SPACE]) as endpoint:
+        api = HfApi(endpoint=endpoint, token=quickstart.token())
+        stages = {}
+        for space in (quickstart.SPACE, "demo/other"):
+            api.create_repo(space, repo_type="space", space_sdk="gradio")
+            files = {"repo_id": space, "repo_type": "space", "path_in_repo": "app.py"}
+            api.upload_file(path_or_fileobj=b"import time\ntime.sleep(60)\n", **files)
+            stages[space] = api.get_space_runtime(space).stage
+    assert stages == {quickstart.SPACE: "BUILDING", "demo/other": "PAUSED"}
 
 
 def test_another_base_model_in_the_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,3 +106,64 @@ def test_the_page_needs_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     done = CliRunner().invoke(quickstart.app, ["space"])
     assert done.exit_code == 2
     assert "make quickstart" in done.output
+
+
+def shown(path: str) -> list[tuple[str, str]]:
+    """The examples of a document with their answers: text, label."""
+    return SHOWN.findall((REPOSITORY / path).read_text(encoding="utf-8"))
+
+
+def test_documents_show_examples_with_answers() -> None:
+    assert len(shown("README.md")) == 3
+    assert len(shown("space/README.md")) == 1
+
+
+@trained
+def test_examples_of_documents_and_page_get_the_answers_that_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By `pipeline()`, and by the Space, which reads the ONNX file."""
+    monkeypatch.syspath_prepend(REPOSITORY / "space")
+    from tabs.review import EXAMPLES
+    from transformers import pipeline
+    from usage import REVIEW
+
+    from space.classifier import Classifier
+
+    expected = dict([*shown("README.md"), *shown("space/README.md"), (REVIEW, "POSITIVE")])
+    expected |= {EXAMPLES[name]: label for name, label in PAGE.items()}
+    # The last is the one that the README says it stumbles over.
+    last = "as its own last line shows"
+    assert last in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    expected |= dict(zip(quickstart.REVIEWS, ["POSITIVE", "NEGATIVE", "NEGATIVE"], strict=True))
+    answers = pipeline("sentiment-analysis", model=str(RUN))(list(expected))
+    assert {t: a["label"] for t, a in zip(expected, answers, strict=True)} == expected
+    on_page = Classifier.from_folder(RUN)
+    assert {text: on_page(text).label for text in expected} == expected
+
+
+@trained
+def test_example_answer_of_the_endpoint_is_the_one_shown() -> None:
+    from space.classifier import Classifier
+
+    [(text, label)] = shown("space/README.md")
+    verdict = Classifier.from_folder(RUN)(text)
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    answer = f"'unsure': {verdict.unsure}, 'tokens_read': {verdict.tokens_read}, "
+    assert answer + f"'tokens': {verdict.tokens}}}" in readme
+    page = (REPOSITORY / "space/README.md").read_text(encoding="utf-8")
+    given = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    assert (given["label"], given["unsure"]) == (label, verdict.unsure)
+    assert (given["tokens_read"], given["tokens"]) == (verdict.tokens_read, verdict.tokens)
+
+
+@trained
+def test_examples_of_the_card_get_the_answers_that_are_shown() -> None:
+    assert assert_card_tells_the_truth((RUN / "README.md").read_text(encoding="utf-8"), RUN) == 2
+
+
+def test_notebook_shows_the_examples_of_the_quick_start() -> None:
+    notebook = (REPOSITORY / "train/colab.ipynb").read_text(encoding="utf-8")
+    assert all(
+        json.dumps(json.dumps(review))[1:-1] in notebook for review in quickstart.REVIEWS[:2]
+    )

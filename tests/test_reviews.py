@@ -129,12 +129,17 @@ def test_label_map_to_null_leaves_rows_out(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad_label", "seen"),
-    [(2, "2"), ("meh", "meh"), (None, "None")],
-    ids=["number", "name", "none"],
+    ("bad_label", "seen", "proposed"),
+    [
+        (2, "2", "{0: NEGATIVE, 1: null, 2: POSITIVE}"),
+        ("meh", "meh", "{NEGATIVE: NEGATIVE, POSITIVE: POSITIVE, meh: null}"),
+        (None, "an empty cell", '{"": null, 0: NEGATIVE, 1: POSITIVE}'),
+        (-1, "-1", "{-1: null, 0: NEGATIVE, 1: POSITIVE}"),
+    ],
+    ids=["number", "name", "none", "minus-one"],
 )
 def test_label_outside_the_set_is_named_with_its_row(
-    write: Write, bad_label: object, seen: str
+    write: Write, bad_label: object, seen: str, proposed: str
 ) -> None:
     labels = [0, 1, bad_label, 0]
     if isinstance(bad_label, str):
@@ -143,8 +148,8 @@ def test_label_outside_the_set_is_named_with_its_row(
     with pytest.raises(DataError) as caught:
         numbers_of(path)
     assert f"got ['{seen}'] in row 3 —" in str(caught.value)
-    assert "must hold one of ['0', '1', 'negative', 'positive']" in str(caught.value)
-    assert f"datasets.label_map={{{seen}: NEGATIVE" in str(caught.value)
+    assert "must hold one of ['0', '1', 'false', 'neg', 'negative', 'pos'" in str(caught.value)
+    assert f"datasets.label_map={proposed}'" in str(caught.value)
 
 
 def test_many_bad_labels_are_cut_short(write: Write) -> None:

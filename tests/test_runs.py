@@ -1,14 +1,18 @@
 """The run folder: an earlier run is never lost, and nothing in it is half written."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import REPOSITORY
 
 from train import recipe as recipes
 from train import runs
@@ -39,6 +43,90 @@ def complete(tmp_path: Path) -> Path:
 def contents(folder: Path) -> dict[str, bytes]:
     files = (file for file in folder.rglob("*") if file.is_file())
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+@contextmanager
+def held(path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds the lock of a path."""
+    code = (
+        "import sys, time; from pathlib import Path; from train import runs\n"
+        "with runs.locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+VERBS = {
+    "fit": "fit imdb-small --out RUN",
+    "fit-resume": "fit imdb-small --out RUN --resume",
+    "run": "run imdb-small --to user/model --out RUN",
+    "adapt": "adapt imdb-small --out TO-BE",
+    "evaluate": "evaluate RUN",
+    "export": "export RUN",
+    "publish": "publish RUN --to user/model",
+    "sentences": "sentences SOME --out RUN",
+    "pseudo-label": "pseudo-label SOME corpus.csv --out RUN",
+}
+
+
+def test_second_process_is_refused_until_the_first_is_killed(complete: Path) -> None:
+    """By every command that writes there, before it reads or asks for anything."""
+    from train.__main__ import app
+
+    adapted = complete.with_name("to-be-adapted")
+    before = contents(complete)
+    with held(complete) as first, held(adapted):
+        for words in VERBS.values():
+            names = {"RUN": str(complete), "TO-BE": str(complete.with_name("to-be"))}
+            arguments = [names.get(word, word) for word in words.split()]
+            with pytest.raises(RunError, match="is in use by another process — wait until"):
+                app(arguments, standalone_mode=False)
+        first.kill()  # kill -9
+        first.wait()
+        with runs.locked(complete), runs.locked(complete):  # once more inside
+            assert contents(complete) == before
+
+
+def test_lock_is_that_of_the_folder_and_not_of_its_name(complete: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(complete)
+    with held(tmp_path / "link"), pytest.raises(RunError, match=f"{complete} is in use"):
+        with runs.locked(complete):
+            pass
+    with held(tmp_path / "other"), runs.locked(complete):
+        pass
+
+
+def test_other_processes_of_a_launch_take_no_lock(
+    complete: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of them holds it for all."""
+    monkeypatch.setenv("RANK", "1")
+    with held(complete), runs.locked(complete):
+        pass
+
+
+def test_lock_where_nothing_can_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="nothing can be written at .* choose another place"):
+        with runs.locked(tmp_path / "file" / "run"):
+            pass
+
+
+def test_lock_of_a_folder_whose_parent_is_closed_lies_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose volume is the run folder."""
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path.parent)
+    with runs.locked(tmp_path):
+        runs.prepare(tmp_path, recipe_for())
+        files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"recipe.yaml", f".{tmp_path.name}.lock"}
 
 
 def test_prepare_makes_a_folder_with_the_recipe(tmp_path: Path) -> None:
@@ -152,8 +240,15 @@ def test_results_that_cannot_be_read_are_named(tmp_path: Path, content: str | No
 
 
 def test_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=f"{tmp_path} is not a run folder: recipe.yaml"):
+    with pytest.raises(
+        RunError, match=f"{tmp_path} is not a run folder: .*recipe.yaml can.t be read"
+    ):
         runs.load_recipe(tmp_path)
+
+
+@pytest.mark.parametrize("base", ["./" + "a" * 5000, "./a\0b", "/nowhere"])
+def test_base_that_cannot_be_there_has_no_lineage(base: str) -> None:
+    assert runs.lineage(recipe_for(base_model=base)) == []
 
 
 def test_disk_too_small_says_how_much_is_needed(

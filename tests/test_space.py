@@ -294,6 +294,26 @@ def test_says_why_there_is_no_model(hub: RunningHub, tmp_path: Path):
     assert re.fullmatch("[0-9a-f]{40}", pinned[0])
 
 
+def test_says_why_the_cache_has_no_model(hub: RunningHub, tmp_path: Path):
+    env = hub.env(tmp_path / "home", token=None)
+    [offline] = ask_classifier(env | {"HF_HUB_OFFLINE": "1"}, "demo/nothing")
+    assert offline == (
+        f"HF_HUB_OFFLINE is set, and {tmp_path / 'home'} holds no whole copy of demo/nothing. "
+        "Unset it, so that it can be fetched."
+    )
+    (tmp_path / "file").write_text("")
+    [unwritable, letters] = ask_classifier(
+        env | {"HF_HOME": str(tmp_path / "file/home")}, MODEL, "demo/été"
+    )
+    assert unwritable.startswith(f"The cache can't be written, {tmp_path}/file")
+    assert "HF_HOME must name a folder that can be written" in unwritable
+    assert letters == "MODEL_ID must be user/name, as the Hub writes it, got 'demo/été'."
+    # What is in the cache needs no Hub.
+    ask_classifier(env, MODEL)
+    [[commit, *_]] = ask_classifier(env | {"HF_HUB_OFFLINE": "1"}, MODEL)
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+
+
 def test_importing_the_app_launches_nothing_and_needs_no_training_code(tmp_path: Path):
     code = (
         "import sys, socket\n"

@@ -16,6 +16,7 @@ from conftest import REPOSITORY
 from PIL import Image
 
 sys.path.insert(0, str(REPOSITORY / "space"))
+import calendars
 import charts
 import figures
 
@@ -185,3 +186,14 @@ def test_saves_each_chart_twice_on_white(tmp_path: Path) -> None:
             assert image.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
         assert "Reviews a month" in words(archive.read("audience.svg").decode())
     assert CHARTS["audience"].to_dict()["width"] == "container"
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("number", [-(2**62), -(10**11), 3093527980800, 10**12, 10**15, 2**62])
+def test_dates_of_any_year_are_drawn_or_left_out(unit: str, number: int) -> None:
+    dates = pandas.Series(np.array([number, 0], dtype="int64").astype(f"datetime64[{unit}]"))
+    days = calendars.dates(dates)
+    assert days.notna()[1] and (days.isna()[0] or 1900 <= days.dt.year[0] <= 2100)
+    for period in ("day", "week", "month"):
+        rows = figures.over_time(days, pandas.Series([1.0, 0.0]), period)
+        charts.audience(rows, period).to_dict()

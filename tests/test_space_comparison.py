@@ -35,13 +35,14 @@ answers = []
 for argument in sys.argv[1:]:
     repo_id, _, revision = argument.partition("@")
     try:
-        found = shelf.get(repo_id, revision)
-        answer = ["own" if found is shelf.own else "named", found("a wonderful film").tokens]
+        with shelf.lend(repo_id, revision) as found:
+            (verdict,) = found.many(["a wonderful film"])
+        answer = ["own" if found is shelf.own else "named", verdict.tokens]
     except Unavailable as reason:
         answer = str(reason)
-    folders = [Path(folder.name) for _, folder in shelf._held.values()]
+    folders = [Path(model.folder.name) for model in shelf._idle.values()]
     assert all(folder.is_dir() for folder in folders)
-    answers.append([answer, shelf.held, list(map(str, folders))])
+    answers.append([answer, shelf.idle, list(map(str, folders))])
 print(json.dumps(answers))
 """
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import random
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,13 @@ LONE = REPOSITORY / ".venv-space" / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
-def space(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("space")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the app's log is."""
+    return tmp_path_factory.mktemp("space")
+
+
+@pytest.fixture(scope="module")
+def space(tiny_classifier: Path, folder: Path) -> Iterator[str]:
     with running_hub() as hub:
         push(hub, tiny_classifier)
         env = {**hub.env(folder / "home", token=None), "MODEL_ID": MODEL}
@@ -116,6 +124,116 @@ def test_an_agent_finds_them_as_tools(space: str, client: Any):
     assert not answer.isError
     label = client.predict(TEXTS[1], api_name="/classify")["label"]
     assert label in answer.content[0].text
+
+
+def post(url: str, body: Any, kind: str = "application/json") -> tuple[int, Any]:
+    """The status and the JSON of an answer; bytes are sent as they are."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read() or b"null")
+
+
+def told(status: int, answer: Any) -> None:
+    """It is an answer, or an error that says something."""
+    assert status < 500 or (isinstance(answer["error"], str) and len(answer["error"]) > 10), answer
+
+
+def odd(chance: random.Random, depth: int = 0) -> Any:
+    """A value that no page sends."""
+    file = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+    if depth < 3 and chance.random() < 0.3:
+        parts = [odd(chance, depth + 1) for _ in range(chance.randrange(3))]
+        return parts if chance.random() < 0.5 else {f"{part}"[:9]: part for part in parts}
+    return chance.choice(
+        [None, True, -1, 10**9, 10**30, 0.5, float("nan"), float("inf"), "", "x", "\ud83d", "\0",
+         "day", "(none)", "../../etc/passwd", file, {**file, "path": "a\0b"}, {"path": None},
+         {"path": 7, "meta": {"_type": "gradio.FileData"}}, "2" * 5000, [], {}]
+    )  # fmt: skip
+
+
+BODIES = [
+    b"", b"[", b"null", b"7", b"\xff\xfe", b"[" * 100_000, b'{"data":[' + b"9" * 5000 + b"]}",
+    b'{"data":["\\ud83d"]}', b'{"data":["\xed\xa0\xbd"]}', b'{"data":["\\ud83d\\ude00 \\\\ud83d"]}',
+    b'{"data":[NaN]}', b'{"data":[1e999]}', b'{"data":"x"}', b'{"data":[]}', b'{"data":["a","b"]}',
+    b'{"data":["x"],"event_data":7}', b'{"data":["x"],"session_hash":"\\ud83d"}',
+    b'{"data":["x"],"fn_index":99999}', b'{"data":["x"],"trigger_id":99999}', b'{"text":"\\ud83d"}',
+]  # fmt: skip
+PATHS = ["run/classify", "call/classify", "call/explain", "call/v2/classify", "run/nope",
+         "queue/join", "reset", "cancel", "component_server", "stream/x", "mcp/"]  # fmt: skip
+
+
+def test_no_request_leaves_a_stack_trace(space: str, folder: Path):
+    for body in BODIES:
+        for path in PATHS:
+            told(*post(f"{space}/gradio_api/{path}", body))
+    chance = random.Random(18)
+    with urllib.request.urlopen(f"{space}/config", timeout=60) as answer:
+        events = [event for event in json.load(answer)["dependencies"] if event["backend_fn"]]
+    for event in events:
+        for _ in range(8):
+            count = chance.choice([max(1, len(event["inputs"])), chance.randrange(4)])
+            body = {
+                "data": [odd(chance) for _ in range(count)],
+                "fn_index": event["id"],
+                "event_data": odd(chance),
+                "session_hash": chance.choice(["odd", None, "\ud83d"]),
+            }
+            told(*post(f"{space}/gradio_api/run/x", body))
+    assert ask(space, TEXTS[0])["label"] in LABELS  # the queue goes on
+    assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("endpoint", ["classify", "explain"])
+def test_half_a_surrogate_pair_is_read_as_a_question_mark(client: Any, space: str, endpoint: str):
+    status, answer = post(f"{space}/gradio_api/run/{endpoint}", {"data": ["Good \ud83d. Bad!"]})
+    assert status == 200
+    assert answer["data"][0] == client.predict("Good ?. Bad!", api_name=f"/{endpoint}")
+
+
+def upload(space: str, name: str, content: str) -> tuple[int, Any]:
+    body = (
+        f'--part\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+        f"Content-Type: text/csv\r\n\r\n{content}\r\n--part--\r\n"
+    )
+    kind = "multipart/form-data; boundary=part"
+    return post(f"{space}/gradio_api/upload", body.encode("utf-8"), kind)
+
+
+ROWS = [None, [], {}, "1", [[]], [None], [10**9], [-1], [0], [1.5], ["²"], ["9" * 5000], [True]]
+
+
+@pytest.mark.parametrize(
+    "name", [".csv", r"..\..\evil.csv", "../../evil.csv", "é?*.csv", "a" * 300]
+)
+def test_a_file_of_any_name_is_scored_and_its_rows_are_opened(space: str, folder: Path, name: str):
+    status, answer = upload(space, name, "text,date\nA joy.,2024-05-01\nA bore.,2024-05-02")
+    told(status, answer)
+    with urllib.request.urlopen(f"{space}/config", timeout=60) as config:
+        ids = {event["api_name"]: event["id"] for event in json.load(config)["dependencies"]}
+    session = f"of-{len(name)}"
+
+    def run(event: str, *data: Any, path: str = "run/x", event_data: Any = None) -> tuple[int, Any]:
+        body = {"data": data, "fn_index": ids[event], "session_hash": session}
+        return post(f"{space}/gradio_api/{path}", {**body, "event_data": event_data})
+
+    if status == 200:
+        file = {"path": answer[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+        told(*run("receive", file))
+        run("score", None, "text", "date", "(none)", "(none)", path="queue/join")
+        with urllib.request.urlopen(f"{space}/gradio_api/queue/data?session_hash={session}") as sse:
+            assert any(b'"process_completed"' in line for line in sse)
+        told(*run("lambda_5", None, None, "week"))
+        row = ["2", "Positive"]
+        found = run("_opened", None, event_data={"index": [1, 0], "value": "2", "row_value": row})
+        assert found[0] == 200 and found[1]["data"][1] == "A bore."
+    for event_data in [None, [], 7, "x", {}, *({"row_value": value} for value in ROWS)]:
+        told(*run("_opened", None, event_data=event_data))
+    assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8")
 
 
 def test_on_zerogpu_many_texts_go_through_a_function_that_it_knows(tiny_classifier: Path):

@@ -2,16 +2,21 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import REPOSITORY
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(REPOSITORY / "space"))
 
+import endpoints
 import explanation
 import views
 from classifier import Classifier, Unreadable, Verdict
-from explanation import Explanation, Part, explain, sentences
+from explanation import Explanation, Part, sentences
+from serving import EXPLANATION, Limits, Request, Service
 
 MIXED = "The songs were wonderful. The end was dreadful!<br /><br />Still, I would go again."
 
@@ -19,6 +24,10 @@ MIXED = "The songs were wonderful. The end was dreadful!<br /><br />Still, I wou
 @pytest.fixture(scope="module")
 def classifier(tiny_classifier: Path) -> Classifier:
     return Classifier.from_folder(tiny_classifier)
+
+
+def explain(classifier: Classifier, text: str, limits: Limits = EXPLANATION) -> Explanation:
+    return explanation.explain(Request(Service(classifier), limits), text)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +97,69 @@ def test_a_long_review_is_weighed_by_its_surroundings(classifier: Classifier):
     windows = explanation._windows(sentences(text))
     assert sum(len(window.spans) for window in windows) == 200
     assert all(len(window.spans) > 1 for window in windows)
+
+
+class Counting:
+    """Judges every text alike; counts the tokens that it is asked for, one a character."""
+
+    limit, labels = 4096, ["NEGATIVE", "POSITIVE"]
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+
+    def load(self) -> "Counting":
+        return self
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        return [[0] * len(text) for text in texts]
+
+    def judge(self, ids: list[int], alone: bool) -> Verdict:
+        self.tokens.append(min(len(ids), self.limit))
+        return Verdict({"NEGATIVE": 0.4, "POSITIVE": 0.6}, self.tokens[-1], len(ids))
+
+
+@settings(derandomize=True, max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["film ", "a. ", "!", "x", "Good. "]), st.integers(1, 30_000))
+    )
+)
+def test_a_review_of_any_form_is_explained_within_the_limit_of_tokens(
+    pieces: list[tuple[str, int]],
+):
+    text = "A film" + "".join(piece * count for piece, count in pieces)[:99_000]
+    counting: Any = Counting()
+    found = explain(counting, text)
+    assert sum(counting.tokens) <= EXPLANATION.tokens
+    weighed = [part for part in found.sentences + found.words if part.weighed]
+    assert found.left_out == len(found.sentences + found.words) - len(weighed)
+    assert len(weighed) or not found.left_out
+    assert all(span[1] - span[0] <= explanation.PART_CHARACTERS for span in sentences(text)) or (
+        len(sentences(text)) > explanation.PARTS_AT_MOST // 2
+    )
+
+
+@pytest.mark.parametrize("stops", [0, 1])
+def test_a_text_without_full_stops_is_weighed_in_pieces(stops: int):
+    half = "word " * 9_999
+    text = half + ". " * stops + half
+    counting: Any = Counting()
+    found = explain(counting, text)
+    assert len(found.sentences) >= 200
+    first = found.sentences[0]
+    assert (first.start, first.end) == (0, 499)  # a hundred whole words
+    assert max(counting.tokens[1:]) < 2 * explanation.WINDOW_CHARACTERS
+
+
+def test_what_the_limit_left_out_is_said_on_the_page_and_by_the_endpoint(classifier: Classifier):
+    found = explain(classifier, "Good songs. A bad end! " * 3, Limits(tokens=12_130, seconds=60))
+    assert any(part.weighed for part in found.sentences)
+    left = [part for part in found.sentences if not part.weighed]
+    assert found.left_out >= len(left) > 0
+    shown = views.sentence_line(found)
+    assert f"{found.left_out} sentences and words were left out: the limit of one request" in shown
+    assert shown.count("<td>left out</td>") == len(left)
+    assert endpoints._part(found.text, left[0])["pull"] is None
 
 
 def test_what_cannot_be_judged_cannot_be_explained(classifier: Classifier):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -34,6 +36,21 @@ print(feedback.explains, file=sys.stderr)
 for text in sys.argv[1:]:
     print(feedback.record(text, verdict, True, "demo/tiny", "c0ffee"))
     feedback.commit_now()
+"""
+
+# Records one answer, and is killed at once: no commit is due for minutes.
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, "space")
+from pathlib import Path
+import feedback
+from classifier import Verdict
+feedback.PERSISTENT = Path(os.environ["PERSISTENT"])
+kept = feedback.Feedback.from_environment()
+kept.commit_now()
+verdict = Verdict({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
+print(kept.record(sys.argv[1], verdict, True, "demo/tiny", "c0ffee"), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -221,3 +238,50 @@ def test_without_a_hub_the_visitor_is_thanked_all_the_same(tmp_path: Path):
     assert [row["text"] for row in lines(tmp_path)] == ["A joy."]
     (file,) = tmp_path.glob("feedback-*.jsonl")
     assert stat.S_ISREG(file.stat().st_mode)
+
+
+def killed(env: dict[str, str], text: str) -> str:
+    """What the visitor is told by an app that is killed thereafter."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", KILLED, text],
+        cwd=REPOSITORY,
+        env={"PERSISTENT": "/nowhere", **env},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("place", ["at home", "on a Space with storage", "in a folder"])
+def test_the_next_start_sends_what_a_killed_app_has_stored(tmp_path: Path, place: str):
+    (tmp_path / "data").mkdir()
+    with running_hub() as hub:
+        env = environment(hub, tmp_path)
+        if place == "on a Space with storage":
+            env |= {"SPACE_ID": "demo/space", "PERSISTENT": str(tmp_path / "data")}
+        elif place == "in a folder":
+            env |= {"SPACE_ID": "demo/space", "FEEDBACK_DIR": str(tmp_path / "kept")}
+        assert killed(env, "A joy.") == "Thank you, your answer is stored."
+        assert fetch_dataset(hub, tmp_path / "before") == []
+        assert killed(env, "A bore.") == "Thank you, your answer is stored."
+        assert [row["text"] for row in fetch_dataset(hub, tmp_path / "after")] == ["A joy."]
+
+
+def test_without_storage_an_answer_is_committed_before_it_is_said_to_be_stored(tmp_path: Path):
+    with running_hub(arguments=["--fault", "POST /api/datasets/.*/commit/=500*1"]) as hub:
+        env = {**environment(hub, tmp_path), "SPACE_ID": "demo/space"}
+        assert killed(env, "A joy.").startswith("Thank you. Your answer waits in this app until")
+        shutil.rmtree(tmp_path / "home")  # a Space starts with an empty disk
+        assert killed(env, "A bore.") == "Thank you, your answer is stored."
+        assert [row["text"] for row in fetch_dataset(hub, tmp_path / "found")] == ["A bore."]
+    assert killed(env, "No Hub.").startswith("Thank you. Your answer waits in this app until")
+
+
+def test_two_answers_at_the_same_moment_are_two_changes(tmp_path: Path):
+    feedback, times = Feedback(tmp_path), set()
+    for _ in range(20):
+        feedback.record("A joy.", VERDICT, True, "demo/tiny", None)
+        (file,) = tmp_path.iterdir()
+        times.add(file.stat().st_mtime)
+    assert len(times) == 20

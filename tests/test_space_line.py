@@ -8,7 +8,7 @@ from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "space"))
 
-from line import Busy, Line
+from line import Busy, Cancelled, Line
 
 
 def occupy(line: Line, inside: Event, leave: Event) -> Thread:
@@ -54,5 +54,18 @@ def test_an_error_inside_frees_the_place():
     line = Line(places=1, most_waiting=0)
     with pytest.raises(ValueError, match="inside"), line.place():
         raise ValueError("inside")
+    with line.place():
+        pass
+
+
+def test_who_has_gone_does_not_wait_for_a_place():
+    line = Line(places=1, most_waiting=1)
+    inside, leave = Event(), Event()
+    thread = occupy(line, inside, leave)
+    assert inside.wait(20)
+    with pytest.raises(Cancelled), line.place(lambda: True):
+        pass
+    leave.set()
+    thread.join(20)
     with line.place():
         pass

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, toy_reviews, toy_settings, write_toy_csv
+from conftest import (
+    REPOSITORY,
+    assert_card_tells_the_truth,
+    toy_reviews,
+    toy_settings,
+    write_toy_csv,
+)
 
 from train import card, evaluation, model, reviews, runs, stages
 from train import recipe as recipes
@@ -108,6 +114,12 @@ def test_evaluate_adds_test_slices_and_plots(evaluated: Path, fit_results: dict[
         runs.check_complete(evaluated)
 
 
+def test_card_shows_examples_that_the_model_gets_right(evaluated: Path) -> None:
+    results = runs.load_results(evaluated)
+    rendered = card.render(results, "user/toy")
+    assert assert_card_tells_the_truth(rendered, evaluated) == len(results["examples"])
+
+
 def test_figures_follow_from_the_predictions(evaluated: Path) -> None:
     from pyarrow import parquet
 
@@ -140,6 +152,30 @@ def test_each_dataset_of_a_mixture_has_figures_of_its_own(
     parts = [results["datasets"][number]["n"] for number in "01"]
     assert sum(parts) == results["metrics"]["test"]["n"]
     assert parts[1] == 8
+
+
+def test_a_run_without_a_test_split_tells_of_validation_alone(
+    source: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    """As for data whose test labels are secret: no figure is one of a test."""
+    settings = [*toy_settings(source, tiny_base), "epochs=1"]
+    recipe = recipes.load("quickstart", [*settings, "datasets.splits=[train, validation]"])
+    run = tmp_path / "run"
+    stages.fit(recipe, run)
+    assert set(runs.load_results(run)["data"]["splits"]) == {"train", "validation"}
+    with pytest.raises(RunError, match="python -m train evaluate"):
+        runs.check_complete(run)
+    results = stages.evaluate(run)
+    assert set(results["metrics"]) == {"validation"}
+    rows = results["data"]["splits"]["validation"]["rows"]
+    assert sum(band["n"] for band in results["slices"]["length_tokens"].values()) == rows
+    assert (run / "validation-predictions.parquet").is_file()
+    assert not (run / "test-predictions.parquet").exists()
+    with pytest.raises(RunError, match="python -m train export"):  # all that is left to do
+        runs.check_complete(run)
+    text = card.render(results, "user/toy")
+    assert "There are no test figures" in text
+    assert "split: validation" in text
 
 
 def test_what_goes_on_from_a_run_names_where_that_began(
@@ -301,7 +337,9 @@ def test_pairs_and_three_labels_go_all_the_way(tiny_base: Path, tmp_path: Path) 
     stages.fit(recipes.load("quickstart", settings), tmp_path / "run")
     results = stages.evaluate(tmp_path / "run")
     assert len(results["metrics"]["test"]["confusion"]) == 3
-    assert '"text_pair"' in card.render(results, "user/aspects")
+    rendered = card.render(results, "user/aspects")
+    assert '"text_pair"' in rendered
+    assert assert_card_tells_the_truth(rendered, tmp_path / "run") == len(results["examples"])
     from transformers import pipeline
 
     classify = pipeline("sentiment-analysis", model=str(tmp_path / "run"))

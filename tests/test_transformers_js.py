@@ -13,6 +13,7 @@ from conftest import REPOSITORY, sample_rows
 from hubserver import WRITE, RunningHub, running_hub
 
 JS = REPOSITORY / "tests" / "js"
+LIBRARIES = ["transformers-3", "@huggingface/transformers"]  # 3.8 and 4.3, see package.json
 MODEL = "demo/for-javascript"
 TEXTS = [
     *(" ".join(row["text"].split()[:15]) for row in sample_rows("test")[:47]),
@@ -56,9 +57,13 @@ def install(package: str) -> None:
         subprocess.run(command, cwd=JS, check=True, timeout=300)
 
 
-def in_javascript(hub: RunningHub, tmp_path: Path, dtype: str) -> list[float]:
-    install("@huggingface/transformers")
-    job = {"model": MODEL, "dtype": dtype, "texts": TEXTS, "cache": str(tmp_path)}
+def in_javascript(
+    library: str, hub: RunningHub, tmp_path: Path, dtype: str
+) -> dict[str, list[float]]:
+    """Probabilities of POSITIVE, of the texts alone and in batches of 8."""
+    install(library)
+    job = {"model": MODEL, "dtype": dtype, "texts": TEXTS, "rows": 8, "cache": str(tmp_path)}
+    job["library"] = library
     done = subprocess.run(
         ["node", "transformers.mjs"],
         cwd=JS,
@@ -69,11 +74,14 @@ def in_javascript(hub: RunningHub, tmp_path: Path, dtype: str) -> list[float]:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    found: list[float] = json.loads(done.stdout)
+    found: dict[str, list[float]] = json.loads(done.stdout)
     return found
 
 
-def test_fp32_gives_the_scores_of_pipeline(hub: RunningHub, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_fp32_gives_the_scores_of_pipeline(
+    library: str, hub: RunningHub, folder: Path, tmp_path: Path
+) -> None:
     from transformers import pipeline
 
     classify: Any = pipeline("sentiment-analysis", model=str(folder))
@@ -81,14 +89,20 @@ def test_fp32_gives_the_scores_of_pipeline(hub: RunningHub, folder: Path, tmp_pa
         next(answer["score"] for answer in answers if answer["label"] == "POSITIVE")
         for answers in classify(TEXTS, top_k=None)
     ]
-    assert in_javascript(hub, tmp_path, "fp32") == pytest.approx(expected, abs=1e-4)
+    found = in_javascript(library, hub, tmp_path, "fp32")
+    assert found["alone"] == pytest.approx(expected, abs=1e-4)
+    assert found["together"] == pytest.approx(expected, abs=1e-4)
     assert min(expected) < 0.4 < 0.6 < max(expected)
 
 
-def test_int8_gives_the_labels_of_the_space(hub: RunningHub, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_int8_gives_the_labels_of_the_space_alone_and_in_batches(
+    library: str, hub: RunningHub, folder: Path, tmp_path: Path
+) -> None:
     from space.classifier import Classifier
 
     classifier = Classifier.from_folder(folder)
     expected = [classifier(text).label for text in TEXTS]
-    found = in_javascript(hub, tmp_path, "q8")
-    assert ["POSITIVE" if p > 0.5 else "NEGATIVE" for p in found] == expected
+    found = in_javascript(library, hub, tmp_path, "q8")
+    assert ["POSITIVE" if p > 0.5 else "NEGATIVE" for p in found["alone"]] == expected
+    assert found["together"] == found["alone"]

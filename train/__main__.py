@@ -4,7 +4,6 @@ The rooms are imported inside the verbs, so that `--help` answers at once.
 """
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from train import network, plain_yaml
 from train import recipe as recipes
 from train.errors import HubError, RecipeError, TrainError
 from train.recipe import Dataset, Recipe
@@ -146,9 +146,11 @@ def export(
     run: Annotated[Path, typer.Argument(help="a run folder that fit has finished")],
 ) -> None:
     """Write the ONNX files, fp32 and int8, that the Space and transformers.js load."""
-    from train import export
+    from train import export, runs
 
-    export.export(run)
+    runs.load_results(run)
+    with runs.locked(run):
+        export.export(run)
 
 
 @app.command(
@@ -171,8 +173,9 @@ def publish(
     from train import runs
 
     runs.check_complete(run)
-    _check_targets(to, private, space, space_hardware)
-    _publish(run, to, private, allow_worse, space, space_hardware, space_wait)
+    with runs.locked(run):
+        _check_targets(to, private, space, space_hardware)
+        _publish(run, to, private, allow_worse, space, space_hardware, space_wait)
 
 
 @app.command(
@@ -200,20 +203,21 @@ def run(
     from train import runs
 
     chosen = recipes.load(recipe, set_)
-    _check_targets(to, private, space, space_hardware)
     folder = out or Path("runs") / chosen.name
-    if chosen.adaptation:
-        adapted = runs.adapted_folder(folder)
-        if not runs.is_adapted(adapted):
-            _adapt(chosen, folder, resume and adapted.exists())
-        # The adaptation may be all that there is to resume.
-        resume = resume and (folder.exists() or checkpoints_to is not None)
-    _fit(chosen, folder, resume, checkpoints_to)
-    if not _is_first_process():
-        return
-    _evaluate(folder)
-    export(folder)
-    _publish(folder, to, private, allow_worse, space, space_hardware, space_wait)
+    with runs.locked(folder):
+        if runs.is_first_process():
+            _check_targets(to, private, space, space_hardware)
+        if chosen.adaptation:
+            adapted = runs.adapted_folder(folder)
+            if not runs.is_adapted(adapted):
+                _adapt(chosen, folder, resume and adapted.exists())
+            # The adaptation may be all that there is to resume.
+            resume = resume and (folder.exists() or checkpoints_to is not None)
+        _fit(chosen, folder, resume, checkpoints_to)
+        if runs.is_first_process():
+            _evaluate(folder)
+            export(folder)
+            _publish(folder, to, private, allow_worse, space, space_hardware, space_wait)
 
 
 @app.command(
@@ -224,7 +228,7 @@ def run(
 )
 def score(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="a CSV, TSV, JSONL, Parquet file, or a Hub id")
+        str, typer.Argument(metavar="INPUT", help="a CSV, TSV, JSON, Parquet file, or a Hub id")
     ],
     model: Annotated[str, typer.Option(metavar="USER/REPO", help="on the Hub, or a run folder")],
     out: Annotated[Path, typer.Option(help="the file to write: .csv, .jsonl or .parquet")],
@@ -255,9 +259,11 @@ def sentences(
     most: Annotated[int, typer.Option(min=2, help="sentences in all, at most")] = 20_000,
 ) -> None:
     """Cut labelled sentences from a run's training reviews, to train on short input."""
+    from train.runs import locked
     from train.sentences import write
 
-    count = write(run, out, least=least, each=each, most=most)
+    with locked(out):
+        count = write(run, out, least=least, each=each, most=most)
     typer.echo(f"wrote {out}: {count:,} sentences")
 
 
@@ -270,7 +276,7 @@ def sentences(
 def pseudo_label(
     run: Annotated[Path, typer.Argument(help="a run folder, exported")],
     source: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSONL, Parquet file, or a Hub id")
+        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSON, Parquet file, or a Hub id")
     ],
     out: Annotated[Path, typer.Option(help="the JSONL file to write")],
     split: Annotated[
@@ -284,9 +290,11 @@ def pseudo_label(
     """Label texts by a run's model and a bag of n-grams, to train on; the same command resumes."""
     from train.pseudo_labels import write
     from train.recipe import Corpus
+    from train.runs import locked
 
     corpus = Corpus(source=source, split=split, text=text, revision=revision)
-    done = write(run, corpus, out)
+    with locked(out):
+        done = write(run, corpus, out)
     typer.echo(f"wrote {out}: {done['texts']:,} texts")
     for name, found in done["validation"].items():
         typer.echo(f"validation, {name}: {found['accuracy']:.4f}, loss {found['nll']:.4f}")
@@ -340,33 +348,37 @@ def _adapt(recipe: Recipe, folder: Path, resume: bool) -> None:
     from train import adapt, runs
 
     adapted = runs.adapted_folder(folder)
-    results = adapt.adapt(recipe, adapted, resume=resume)
-    if _is_first_process():
+    with runs.locked(adapted):
+        results = adapt.adapt(recipe, adapted, resume=resume)
+    if runs.is_first_process():
         before, after = (results["perplexity"][key] for key in ["before", "after"])
         typer.echo(f"perplexity {before:,.1f} before, {after:,.1f} after; the base is in {adapted}")
 
 
 def _fit(recipe: Recipe, folder: Path, resume: bool, checkpoints_to: str | None) -> None:
+    from train import runs, stages
+    from train.resolve import once
+
     after: Callable[[Path], None] | None = None
-    if checkpoints_to:
-        from train import hub
-
-        hub.check_target(checkpoints_to, private=True)
-        after = _pusher(checkpoints_to)
-        if resume and not (folder / "recipe.yaml").exists():
-            found = hub.pull_checkpoint(checkpoints_to, folder)
-            typer.echo(f"{'going on from the' if found else 'no'} checkpoint on {checkpoints_to}")
-            resume = found
-    from train import stages
-
-    stages.fit(recipe, folder, resume=resume, after_checkpoint=after)
-    if _is_first_process():
+    with runs.locked(folder):
+        if checkpoints_to:
+            resume = once(lambda: _pull(checkpoints_to, folder, resume))
+            after = _pusher(checkpoints_to)
+        stages.fit(recipe, folder, resume=resume, after_checkpoint=after)
+    if runs.is_first_process():
         typer.echo(f"model and validation figures are in {folder}")
 
 
-def _is_first_process() -> bool:
-    """Under `accelerate launch` one process does what is to be done once."""
-    return os.environ.get("RANK", "0") == "0"
+def _pull(checkpoints_to: str, folder: Path, resume: bool) -> bool:
+    """Bring the checkpoint from the Hub where none is here; whether there is one to resume."""
+    from train import hub
+
+    hub.check_target(checkpoints_to, private=True)
+    if not resume or (folder / "recipe.yaml").exists():
+        return resume
+    found = hub.pull_checkpoint(checkpoints_to, folder)
+    typer.echo(f"{'going on from the' if found else 'no'} checkpoint on {checkpoints_to}")
+    return found
 
 
 def _pusher(repo_id: str) -> Callable[[Path], None]:
@@ -390,11 +402,12 @@ def _pusher(repo_id: str) -> Callable[[Path], None]:
 
 
 def _evaluate(folder: Path) -> None:
-    from train import card, stages
+    from train import card, runs, stages
 
-    results = stages.evaluate(folder)
-    text = card.render(results, f"user/{results['recipe']['name']}")
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    with runs.locked(folder):
+        results = stages.evaluate(folder)
+        text = card.render(results, f"user/{results['recipe']['name']}")
+        (folder / "README.md").write_text(text, encoding="utf-8")
     _show(results["metrics"])
 
 
@@ -403,6 +416,8 @@ def _check_targets(to: str, private: bool, space: str | None, hardware: _Hardwar
 
     if hardware and not space:
         raise HubError(f"--space-hardware {hardware} is a Space's — name it with --space as well")
+    for name in filter(None, [to, space]):
+        hub.check_named(name)
     hub.check_target(to, private)
     if space:
         deployment.check_target(space, private, hardware)
@@ -433,7 +448,8 @@ def _dataset(source: str, overrides: list[str]) -> Dataset:
     base: dict[str, Any] = {"name": "evaluate", "base_model": "none"}
     base["datasets"] = [{"source": source}]
     for override in overrides:
-        recipes.override(base, f"datasets.{override}")
+        # As messages have it, where they are about the datasets of a recipe.
+        plain_yaml.override(base, f"datasets.{override.removeprefix('datasets.')}")
     return recipes.parse(base, "--dataset").datasets[0]
 
 
@@ -448,6 +464,7 @@ def _show(metrics: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line; what a user can mend is one plain sentence, not a stack trace."""
+    network.prepare()
     try:
         app(standalone_mode=True)
     except TrainError as error:

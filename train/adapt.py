@@ -20,6 +20,7 @@ from torch.nn import functional
 from train import loop, model, reviews, runs, sources, stages
 from train.errors import DataError, ModelError, RecipeError
 from train.recipe import Adaptation, Recipe
+from train.resolve import resolve, store
 from train.reviews import Split
 from train.tokens import Tokens, batches, encode, tensors
 
@@ -50,20 +51,24 @@ def adapt(
             f"the recipe {recipe.name} has no `adaptation` — add one, for instance "
             "--set 'adaptation={corpora: [{source: unlabelled.csv, split: train}]}'"
         )
-    shaped = recipe.model_copy(update=recipe.adaptation.training())
-    accelerator = loop.accelerator_for(shaped)
     if resume:
         runs.check_resumable(folder, recipe)
+    resolved = resolve(recipe, folder, resume=resume)
+    assert resolved.adaptation is not None
+    shaped = resolved.model_copy(update=recipe.adaptation.training())
+    accelerator = loop.accelerator_for(shaped)
     with accelerator.main_process_first():
-        texts, left_out = corpus(recipe, recipe.adaptation)
-        masked, tokenizer = build(recipe)
-    runs.check_disk(folder, needed_bytes=8 * 4 * sum(p.numel() for p in masked.parameters()))
-    if accelerator.is_main_process and not resume:
-        runs.prepare(folder, recipe)
-    accelerator.wait_for_everyone()
+        texts, left_out = corpus(resolved, resolved.adaptation)
+        masked, tokenizer = build(resolved)
     reader = model.portable(copy.deepcopy(tokenizer), shaped.max_tokens)
     tokens = chunks(encode(reader, Split(texts, [0] * len(texts)), "texts"), shaped.max_tokens)
-    train, validation = _held_out(tokens, recipe.adaptation.validation_texts, recipe.split_seed)
+    train, validation = _held_out(tokens, recipe.adaptation, recipe.split_seed)
+    runs.check_disk(folder, needed_bytes=8 * 4 * sum(p.numel() for p in masked.parameters()))
+    if accelerator.is_main_process:
+        if not resume:
+            runs.prepare(folder, recipe)
+        store(resolved, folder)
+    accelerator.wait_for_everyone()
     objective = Objective(tokenizer, recipe.adaptation.mask_fraction, float(train.lengths.mean()))
     # A resumed run has the weights of the base model here still, so `before` is before.
     before = perplexity(masked.to(accelerator.device), validation, objective)
@@ -79,11 +84,14 @@ def adapt(
             "recipe": recipe.model_dump(),
             "environment": runs.environment(stages.device_name(accelerator)),
             "data": {
+                "revision": [dataset.revision for dataset in resolved.datasets],
+                "corpora_revision": [c.revision for c in resolved.adaptation.corpora],
                 "texts": len(texts),
                 "left_out": left_out,
                 "chunks": {"train": len(train.ids), "validation": len(validation.ids)},
             },
-            "training": stages.training_figures(progress, accelerator),
+            "training": stages.training_figures(progress, accelerator)
+            | {"base_revision": resolved.base_revision},
             "perplexity": {"before": before, "after": perplexity(masked, validation, objective)},
         }
         runs.save_results(folder / "results.json", results)
@@ -217,7 +225,15 @@ def chunks(tokens: Tokens, most: int) -> Tokens:
     return Tokens(parts, np.zeros(len(parts), dtype=np.int64))
 
 
-def _held_out(tokens: Tokens, texts: int, seed: int) -> tuple[Tokens, Tokens]:
+def _held_out(tokens: Tokens, adaptation: Adaptation, seed: int) -> tuple[Tokens, Tokens]:
     """Training chunks and, chosen at random, as many chunks to measure on as asked."""
+    texts = adaptation.validation_texts
+    if len(tokens.ids) <= texts:
+        raise DataError(
+            f"adaptation needs more parts of texts than validation_texts ({texts:,}), got "
+            f"{len(tokens.ids):,} with max_texts {adaptation.max_texts or 'null'} and max_tokens "
+            f"{adaptation.max_tokens} — raise adaptation.max_texts, or lower "
+            "adaptation.validation_texts"
+        )
     order = np.random.default_rng(seed).permutation(len(tokens.ids))
     return tokens.take(np.sort(order[texts:])), tokens.take(np.sort(order[:texts]))

@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+from train import network
+
 
 def main() -> None:
     """Download, hash, classify, print."""
@@ -34,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    network.prepare()
     main()

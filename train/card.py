@@ -4,11 +4,15 @@ Pure: the same results and repo id give the same bytes. A value that is missing 
 `ModelCard.from_template` would leave a silent blank.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
-from train.recipe import Recipe, shown
+from train import recipe as recipes
+from train.errors import RunError
+from train.recipe import Dataset, Recipe, shown
+from train.results import REMEDY
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
 
@@ -55,17 +59,26 @@ def render(results: dict[str, Any], repo_id: str, template: Path = TEMPLATE) -> 
     """The card as Markdown with its YAML front matter.
 
     Args:
-        results: A run's results.json, evaluated on test.
+        results: A run's results.json, evaluated.
         repo_id: Where it will be published, `user/name`.
         template: The Jinja template.
 
     Raises:
-        jinja2.UndefinedError: The template names something that the results lack.
+        RunError: The results lack something that the template names, or it has another type.
     """
+    import jinja2
+
+    try:
+        return _render(results, repo_id, template)
+    except (jinja2.UndefinedError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"no card can be made of results.json: {error} — {REMEDY}") from error
+
+
+def _render(results: dict[str, Any], repo_id: str, template: Path) -> str:
     import jinja2
     from huggingface_hub import ModelCardData
 
-    recipe = Recipe.model_validate(results["recipe"])
+    recipe = recipes.parse(results["recipe"], "results.json: recipe")
     origin = _origin(results, recipe)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     body = environment.from_string(template.read_text(encoding="utf-8")).render(
@@ -96,6 +109,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
     origin = _origin(results, recipe)
     base = origin["base_model"]
     names = _names(results)
+    columns = dict.fromkeys(["validation", recipe.evaluation_split])
     return {
         "repo_id": repo_id,
         "title": repo_id.split("/")[-1],
@@ -103,15 +117,22 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "labels": [label.replace("|", "\\|") for label in recipe.labels],
         "has_pairs": recipe.has_pairs,
         "grouped": any(d.group for d in recipe.datasets),
+        "examples": [_example(found) for found in results.get("examples", [])],
         "subject": "IMDb reviews" if only_imdb else "reviews",
         "base_link": f"`{Path(base).name}`"
         if origin["base_is_local"]
         else f"[{base}](https://huggingface.co/{base})",
         "base_revision": origin["base_revision"],
         "runs_before": origin["runs"],
-        "test": results["metrics"]["test"],
-        "validation": results["metrics"]["validation"],
-        "tested": [(names[number], found) for number, found in _tested(results)],
+        "split": recipe.evaluation_split,
+        "measured": results["metrics"][recipe.evaluation_split],
+        "columns": {name: results["metrics"][name] for name in columns},
+        "named_tests": [
+            (name, own)
+            for name, dataset in zip(names, recipe.datasets, strict=True)
+            if (own := _own_split(dataset, "test")) and "test" in dataset.splits
+        ],
+        "tested": [(names[number], found) for number, found in _tested(results, recipe)],
         "slices": results["slices"],
         "weaknesses": results.get("weaknesses"),
         "splits": results["data"]["splits"],
@@ -141,6 +162,14 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
     }
 
 
+def _example(found: dict[str, Any]) -> dict[str, str]:
+    """One of `examples` in the results as Python: what goes into `pipeline()` and comes out."""
+    asked = {key: found[key] for key in ["text", "text_pair"] if key in found}
+    answer = f"{{'label': {found['label']!r}, 'score': {found['score']:.3f}}}"
+    text = json.dumps(asked if "text_pair" in asked else asked["text"], ensure_ascii=False)
+    return {"input": text, "answer": answer if "text_pair" in asked else f"[{answer}]"}
+
+
 def _origin(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """What all began with, and the runs and their datasets in between, if there were any."""
     training = results["training"]
@@ -154,31 +183,37 @@ def _origin(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 
 def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
-    """The model-index that the Hub shows, of each dataset that the test reviews come from."""
+    """The model-index that the Hub shows, of each dataset that the reviews measured on are of."""
     from huggingface_hub import EvalResult
 
-    names = _names(results)
+    names, split = _names(results), recipe.evaluation_split
     return [
         EvalResult(
             task_type="text-classification",
             task_name="Sentiment analysis",
             dataset_type=names[number],
             dataset_name=names[number],
-            dataset_split=recipe.datasets[number].test or "test",
+            dataset_split=_own_split(recipe.datasets[number], split) or split,
             dataset_revision=results["data"]["revision"][number],
             metric_type=key,
             metric_name=METRIC_NAMES[key],
             metric_value=round(test[key], 6),
         )
-        for number, test in _tested(results)
+        for number, test in _tested(results, recipe)
         for key in ["accuracy", "f1", "precision", "recall", "roc_auc"]
         if test[key] is not None
     ]
 
 
-def _tested(results: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
-    """Each dataset with test reviews, by its number in the recipe, and its figures."""
-    by_dataset = results.get("datasets") or {"0": results["metrics"]["test"]}
+def _own_split(dataset: Dataset, split: str) -> str | None:
+    """What the dataset calls its validation or test; None where it is carved, or of that name."""
+    name: str | None = getattr(dataset, split)
+    return None if name in {split, dataset.train} else name
+
+
+def _tested(results: dict[str, Any], recipe: Recipe) -> list[tuple[int, dict[str, Any]]]:
+    """Each dataset with reviews measured on, by its number in the recipe, and its figures."""
+    by_dataset = results.get("datasets") or {"0": results["metrics"][recipe.evaluation_split]}
     return [(int(number), found) for number, found in by_dataset.items()]
 
 

@@ -18,10 +18,12 @@ from huggingface_hub import (
 )
 
 from train import hub, runs
+from train.hub_errors import explained
 
 Hardware = Literal["cpu-basic", "zero-a10g"]
 
 SPACE = Path(__file__).parent.parent / "space"
+APP_FILES = {"README.md", "requirements.txt", "style.css", "head.html"}
 DOWN = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "SLEEPING", "STOPPED"}
 # ZeroGPU lends its GPU to functions that this package decorates. It runs without torch.
 ZERO_PINS = "spaces==0.51.3\n"
@@ -48,7 +50,8 @@ def check_target(space: str, private: bool, hardware: Hardware | None) -> None:
     """
     hub.check_named(space)
     api = HfApi()
-    with hub.explained(f"checking that the Space {space} can be written", _remedies(hardware)):
+    doing = f"checking that the Space {space} can be written"
+    with explained(doing, remedies=_remedies(hardware)):
         _create(api, space, private, hardware)
         api.auth_check(space, repo_type="space", write=True)
         hub.check_private(api, space, "space", private)
@@ -69,7 +72,8 @@ def deploy(
         HubError: What the Hub refused, and what to do about it.
     """
     api = HfApi()
-    with hub.explained(f"deploying the Space {space}", _remedies(hardware)):
+    after = "the model is published; `python -m train publish` can be run again"
+    with explained(f"deploying the Space {space}", remedies=_remedies(hardware), after=after):
         _create(api, space, private, hardware)
         before = api.get_space_runtime(space)
         there = before.requested_hardware or "cpu-basic"
@@ -79,6 +83,7 @@ def deploy(
         _set_variables(api, space, {"MODEL_ID": model.repo_id, "MODEL_REVISION": model.revision})
         preloaded = [] if private else _read_by_space(model.files)  # public ones can be preloaded
         files = _files(model, preloaded, on_zero=(hardware or there) == "zero-a10g")
+        runs.print_left_out(SPACE, files)
         head = api.repo_info(space, repo_type="space").sha
         title = f"Show {model.repo_id} at {model.revision[:12]}"
         revision = hub.commit(api, space, "space", files, title)
@@ -131,19 +136,26 @@ def _set_variables(api: HfApi, space: str, wanted: dict[str, str]) -> None:
 def _files(
     model: hub.Published, preloaded: Sequence[str], on_zero: bool
 ) -> dict[str, Path | bytes]:
-    """All files of `space/` by their paths, but for what running it there has left behind."""
+    """The files of `space/` that belong to the app, by their paths, and the list of them."""
     files: dict[str, Path | bytes] = {
         file.relative_to(SPACE).as_posix(): file
         for file in sorted(SPACE.rglob("*"))
-        if file.is_file()
-        and not any(p.startswith((".", "__pycache__")) for p in file.relative_to(SPACE).parts)
-        and file.suffix not in {".jsonl", ".log", ".lock"}  # what visitors said stays at home
+        if file.is_file() and _is_of_app(file.relative_to(SPACE))
     }
     files["README.md"] = readme(model.repo_id, model.revision, preloaded, on_zero).encode()
     if on_zero:
         pins = (SPACE / "requirements.txt").read_text(encoding="utf-8").rstrip("\n")
         files["requirements.txt"] = f"{pins}\n{ZERO_PINS}".encode()
-    return files
+    return hub.with_manifest(files)
+
+
+def _is_of_app(file: Path) -> bool:
+    """Whether a file in `space/` is the app's own: one of `APP_FILES`, or a module."""
+    if file.suffix != ".py":
+        return file.as_posix() in APP_FILES
+    packages = [folder for folder in file.parents if folder != Path()]
+    hidden = any(part.startswith(".") for part in file.parts)
+    return not hidden and all((SPACE / folder / "__init__.py").is_file() for folder in packages)
 
 
 def _read_by_space(files: frozenset[str]) -> list[str]:

@@ -17,8 +17,8 @@ from scipy.special import softmax
 from train import evaluation, loop, model, reviews, runs
 from train.errors import DataError
 from train.evaluation import FloatArray
+from train.labels import NO_LABEL
 from train.recipe import Recipe
-from train.reviews import UNLABELLED
 from train.tokens import encode
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def targets(train: "Split", own: FloatArray, file: Path, labels: list[str]) -> F
     places = {int(number): i for i, number in enumerate(table["key"].to_numpy())}
     known = np.stack([table[label].to_numpy().astype(np.float32) for label in labels], axis=1)
     at = np.array([places.get(key(pair), -1) for pair in train.keys()])
-    unlabelled = np.array(train.labels) == UNLABELLED
+    unlabelled = np.array(train.labels) == NO_LABEL
     if missing := int((unlabelled & (at < 0)).sum()):
         raise DataError(
             f"{file} lacks {missing:,} of the reviews that have no label — write it again with "

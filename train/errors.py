@@ -47,3 +47,9 @@ class Interrupted(TrainError):
 
 class HubError(TrainError):
     """The Hub refused a request or could not be reached."""
+
+
+def shorten(value: object, most: int = 200) -> str:
+    """The beginning of a value in a message, which may be a whole file by mistake."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"

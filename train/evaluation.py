@@ -105,7 +105,9 @@ def save_predictions(file: Path, logits: FloatArray, labels: list[str]) -> None:
     parquet.write_table(pyarrow.table(columns), file)
 
 
-def plot(folder: Path, results: dict[str, Any], logits: FloatArray, labels: Any) -> None:
+def plot(
+    folder: Path, results: dict[str, Any], logits: FloatArray, labels: Any, split: str = "test"
+) -> None:
     """Write the confusion matrix, reliability diagram and training curves of a run as PNG."""
     import matplotlib
 
@@ -114,8 +116,8 @@ def plot(folder: Path, results: dict[str, Any], logits: FloatArray, labels: Any)
 
     folder.mkdir(parents=True, exist_ok=True)
     drawings: dict[str, Callable[[Any], None]] = {
-        "confusion": lambda axes: _confusion(axes, results),
-        "reliability": lambda axes: _reliability(axes, softmax(logits, axis=1), labels),
+        "confusion": lambda axes: _confusion(axes, results, split),
+        "reliability": lambda axes: _reliability(axes, softmax(logits, axis=1), labels, split),
         "training": lambda axes: _training(axes, results["training"]["history"]),
     }
     for name, draw in drawings.items():
@@ -126,19 +128,19 @@ def plot(folder: Path, results: dict[str, Any], logits: FloatArray, labels: Any)
         pyplot.close(figure)
 
 
-def _confusion(axes: Any, results: dict[str, Any]) -> None:
+def _confusion(axes: Any, results: dict[str, Any], split: str) -> None:
     names = results["recipe"]["labels"]
-    counts = np.array(results["metrics"]["test"]["confusion"])
+    counts = np.array(results["metrics"][split]["confusion"])
     axes.imshow(counts, cmap="Blues")
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names, rotation=90, va="center")
     for (row, column), count in np.ndenumerate(counts):
         dark = count > counts.max() / 2
         axes.text(column, row, f"{count:,}", ha="center", color="white" if dark else "black")
-    axes.set(xlabel="predicted", ylabel="true", title=f"Test: {counts.sum():,} reviews")
+    axes.set(xlabel="predicted", ylabel="true", title=f"{split.title()}: {counts.sum():,} reviews")
 
 
-def _reliability(axes: Any, probabilities: Any, labels: Any) -> None:
+def _reliability(axes: Any, probabilities: Any, labels: Any, split: str) -> None:
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
@@ -150,7 +152,8 @@ def _reliability(axes: Any, probabilities: Any, labels: Any) -> None:
     axes.scatter(mean_confidence, accuracy, s=size)
     low = 1 / probabilities.shape[1] - 0.03
     axes.set(xlim=(low, 1.03), ylim=(min(low, min(accuracy) - 0.03), 1.03))
-    axes.set(xlabel="confidence", ylabel="accuracy", title="Test: are the probabilities honest?")
+    title = f"{split.title()}: are the probabilities honest?"
+    axes.set(xlabel="confidence", ylabel="accuracy", title=title)
 
 
 def _training(axes: Any, history: dict[str, list[dict[str, float]]]) -> None:

@@ -5,28 +5,28 @@ In: a run folder that `fit` has finished. Out: `onnx/model.onnx` (fp32) and, whe
 `export` part of results.json.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from scipy.special import softmax
 from tqdm import tqdm
 
 from train import model, reviews, runs
 from train.errors import RunError
 from train.evaluation import FloatArray, metrics
+from train.onnx_graph import OPSET, quantize, write
+from train.reviews import IntArray
 from train.tokens import Tokens, encode
 
-OPSET = 23  # the first with Attention as one operator: half the time of fp32 at 300 tokens
 MAX_DIFFERENCE = 1e-4  # of fp32, in logits
 MAX_DROP_POINTS, MIN_AGREEMENT = 0.3, 0.99  # of int8, on validation
 CHECKED_TEXTS, LONGEST = 200, 3000  # texts for fp32, and tokens of the longest
+MAX_SHIFT = 0.01  # of a probability, between a text alone and the same text in a batch
+BATCHES = [2, 8, 32]
+BATCHED_TEXTS, BATCHED_TOKENS, MOST_PADDED = 32, 512, 4096
 # int8 weights with a scale a column, activations quantized as they come; the smallest file first.
 # What else was tried, with speeds: benchmarks/results/export.json.
 SCHEMES: dict[str, tuple[list[str], float]] = {  # operators, and what share at first stays in fp32
@@ -43,7 +43,7 @@ def export(folder: Path) -> dict[str, Any]:
         RunError: The run is not finished, its validation reviews have changed, or the exported
             model answers otherwise than the original.
     """
-    recipe, results = runs.load_recipe(folder), runs.load_results(folder)
+    recipe, results = runs.as_read(folder), runs.load_results(folder)
     validation = reviews.load(recipe)["validation"]
     runs.check_split(folder, "validation", validation.sha256())
     classifier, tokenizer = model.load(str(folder))
@@ -55,165 +55,115 @@ def export(folder: Path) -> dict[str, Any]:
     onnx.mkdir(exist_ok=True)
     full = onnx / "model.onnx"
     write(classifier, recipe.has_pairs, full)
-    difference = _difference(classifier, full, tokens)
-    if not difference <= MAX_DIFFERENCE:
-        full.unlink()
-        raise RunError(
-            f"the ONNX model's logits differ from the original's by {difference:.2g}, more than "
-            f"{MAX_DIFFERENCE:g} — it is removed; report this with the versions of torch and "
-            "onnxruntime"
-        )
-    runs.print_line(f"wrote {full}; its logits differ by at most {difference:.1g}")
+    checked = _checked(classifier, full, tokens)
     found = {
         "opset": OPSET,
-        "fp32": {"bytes": full.stat().st_size, "max_difference": difference},
-        "int8": _quantized(full, onnx / "model_quantized.onnx", tokens),
+        "fp32": {"bytes": full.stat().st_size, **checked},
+        "int8": _quantized(full, onnx / "model_quantized.onnx", tokens, classifier),
     }
     results["export"] = found
     runs.save_results(folder / "results.json", results)
     return found
 
 
-def write(classifier: Any, has_pairs: bool, file: Path, opset: int = OPSET) -> None:
-    """Export a classifier to a graph of ONNX's own operators.
+def _checked(classifier: Any, full: Path, tokens: Tokens) -> dict[str, Any]:
+    """How far fp32 is from the original, and how far it depends on the batch.
 
-    `input_ids` and `attention_mask` go in, and `token_type_ids` where texts are pairs, each int64
-    of shape (batch, tokens); `logits` of shape (batch, labels) come out.
+    Raises:
+        RunError: Too far; the file is removed.
     """
-    names = ["input_ids", "attention_mask"] + ["token_type_ids"] * has_pairs
-    shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", min=2)}
-    example = tuple(torch.ones(2, 16, dtype=torch.int64) for _ in names)
-    with _quietly():
-        program = torch.onnx.export(
-            _Graph(classifier, names).eval(),
-            example,
-            dynamo=True,
-            input_names=names,
-            output_names=["logits"],
-            dynamic_shapes=((shape,) * len(names),),
-            opset_version=opset,
-            external_data=False,
-            verbose=False,
+    difference = _difference(classifier, full, tokens)
+    shift = dependence(full, tokens, classifier)
+    fault = None
+    if not difference <= MAX_DIFFERENCE:
+        fault = (
+            f"the ONNX model's logits differ from the original's by {difference:.2g}, more than "
+            f"{MAX_DIFFERENCE:g}"
         )
-    assert program is not None
-    program.save(str(file))
-    _fuse_attention(file, classifier.config.num_attention_heads)
+    elif not shift["max_shift"] <= MAX_SHIFT:
+        fault = f"the ONNX model's {_in_words(shift)}; at most {MAX_SHIFT} is allowed"
+    if fault:
+        full.unlink()
+        raise RunError(
+            f"{fault} — it is removed; report this with the versions of torch and onnxruntime"
+        )
+    runs.print_line(f"wrote {full}; its logits differ by at most {difference:.1g}")
+    return {"max_difference": difference, "in_batches": shift}
 
 
-def quantize(full: Path, file: Path, operators: list[str], **options: Any) -> None:
-    """int8 weights for these operators; options are those of onnxruntime's `quantize_dynamic`."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+def predict(
+    file: Path, tokens: Tokens, name: str = "", *, rows: int = 1, padded_to: int = 0, pad: int = 0
+) -> FloatArray:
+    """Logits by ONNX Runtime, (reviews, labels).
 
-    settings = {"weight_type": QuantType.QInt8, "per_channel": True, **options}
-    with _quietly():
-        quantize_dynamic(full, file, op_types_to_quantize=operators, **settings)
-
-
-def predict(file: Path, tokens: Tokens, name: str = "") -> FloatArray:
-    """Logits by ONNX Runtime, (reviews, labels); each review alone, as the Space reads it."""
+    Args:
+        file: The ONNX file.
+        tokens: The reviews.
+        name: What the progress bar says.
+        rows: Reviews in a batch; one alone is how the Space reads.
+        padded_to: Tokens that a batch has at least.
+        pad: The id of the padding.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    rows = []
-    for i, ids in enumerate(tqdm(tokens.ids, desc=f"score {name}", unit="review")):
-        feed = {"input_ids": ids[None], "attention_mask": np.ones_like(ids[None])}
+    logits = []
+    for start in tqdm(range(0, len(tokens.ids), rows), desc=f"score {name}", unit="batch"):
+        batch = slice(start, start + rows)
+        ids = tokens.ids[batch]
+        width = max(padded_to, *map(len, ids))
+        feed = {
+            "input_ids": _padded(ids, width, pad),
+            "attention_mask": _padded([np.ones_like(row) for row in ids], width, 0),
+        }
         if tokens.type_ids is not None:
-            feed["token_type_ids"] = tokens.type_ids[i][None]
-        rows.append(session.run(["logits"], feed)[0][0])
-    return np.stack(rows)
+            feed["token_type_ids"] = _padded(tokens.type_ids[batch], width, 0)
+        logits.append(session.run(["logits"], feed)[0])
+    return np.concatenate(logits)
 
 
-class _Graph(nn.Module):
-    """What is exported: tensors in the order of their names, and the logits alone."""
-
-    def __init__(self, classifier: Any, names: list[str]) -> None:
-        super().__init__()
-        self.classifier, self.names = classifier, names
-
-    def forward(self, *inputs: torch.Tensor) -> Any:
-        return self.classifier(**dict(zip(self.names, inputs, strict=True))).logits
+def _padded(rows: list[IntArray], width: int, fill: int) -> IntArray:
+    """(rows, width), with `fill` behind each row."""
+    padded = [np.pad(row, (0, width - len(row)), constant_values=fill) for row in rows]
+    return np.stack(padded)
 
 
-def _fuse_attention(file: Path, heads: int) -> None:
-    """Where no token is padding, let attention go through ONNX Runtime's fused operator.
+def dependence(file: Path, tokens: Tokens, classifier: Any) -> dict[str, Any]:
+    """How far a review's probabilities depend on what is scored with it, and on padding.
 
-    It holds no matrix of tokens by tokens, which at 3,000 tokens is half a gigabyte, is twice as
-    fast at 1,000, and reads rows as the products before it write them. It takes no mask, so each
-    layer asks first whether there is anything to mask. What isn't laid out as expected stays.
+    Each review alone is compared with itself in batches and padded to the model's maximum. With a
+    shift of at most `MAX_SHIFT` a label can change only where the two best are within twice that.
     """
-    import onnx
-    from onnx import helper
-
-    graph = (proto := onnx.load(file)).graph
-    placed: dict[str, Any] = {}  # output of a node -> what takes its place, None for nothing
-    for node in graph.node:
-        if node.op_type == "Attention" and (around := _around(node, graph.node)):
-            placed |= dict.fromkeys((inner.output[0] for inner in around), None)
-            placed[around[-1].output[0]] = _fused_where_whole(around, heads)
-    if not placed:
-        return  # an older opset, or another kind of model
-    nodes = [placed.get(node.output[0], node) for node in graph.node]
-    del graph.node[:]
-    graph.node.append(helper.make_node("ReduceMin", ["attention_mask"], ["least"], keepdims=0))
-    graph.node.append(helper.make_node("Cast", ["least"], ["is_whole"], to=onnx.TensorProto.BOOL))
-    graph.node.extend(node for node in nodes if node is not None)
-    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    onnx.save(proto, file)
-
-
-def _around(attention: Any, nodes: Any) -> list[Any]:
-    """The nodes that part the heads for an `Attention`, itself, and those that join them again.
-
-    Empty unless queries, keys and values of (batch, tokens, width) are each reshaped and turned
-    to (batch, heads, tokens, size), and the result back, for this attention alone.
-    """
-    made_by = {name: node for node in nodes for name in node.output}
-
-    def reader(node: Any) -> Any:
-        readers = [other for other in nodes if node is not None and node.output[0] in other.input]
-        return readers[0] if len(readers) == 1 else None
-
-    turned = [made_by.get(name) for name in attention.input[:3]]
-    parted = [node and made_by.get(node.input[0]) for node in turned]
-    back = reader(attention)
-    around = [*parted, *turned, attention, back, reader(back)]
-    kinds = [*["Reshape"] * 3, *["Transpose"] * 3, "Attention", "Transpose", "Reshape"]
-    if [node and node.op_type for node in around] != kinds:
-        return []
-    flips = all(list(node.attribute[0].ints) == [0, 2, 1, 3] for node in [*turned, back])
-    return around if flips and all(map(reader, around[:-1])) else []
+    longest_first = np.argsort(tokens.lengths, kind="stable")[::-1]
+    spread = np.linspace(0, len(longest_first) - 1, min(BATCHED_TEXTS, len(longest_first)))
+    chosen = np.random.default_rng(0).permutation(longest_first[spread.astype(np.int64)])
+    texts = tokens.take(chosen).cut(BATCHED_TOKENS, "head_tail")
+    most = min(MOST_PADDED, classifier.config.max_position_embeddings)
+    pad = int(getattr(classifier.config, "pad_token_id", None) or 0)
+    alone = softmax(predict(file, texts, "alone"), axis=1)
+    shifts, changed = [], 0
+    for rows, padded_to in [*((rows, 0) for rows in BATCHES), (1, most)]:
+        few = texts.take(np.arange(2)) if padded_to else texts
+        name = f"in batches of {rows}"
+        logits = predict(file, few, name, rows=rows, padded_to=padded_to, pad=pad)
+        found, expected = softmax(logits, axis=1), alone[: len(logits)]
+        shifts.append(float(np.abs(found - expected).max()))
+        changed += int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
+    return {
+        "max_shift": max(shifts),
+        "labels_changed": changed,
+        "texts": len(texts.ids),
+        "batches": BATCHES,
+        "padded_to": most,
+    }
 
 
-def _fused_where_whole(around: list[Any], heads: int) -> Any:
-    """The nodes around an `Attention` as a choice between themselves and one fused operator."""
-    from onnx import TensorProto, helper
-
-    *before, attention, _, joined = around
-    (name,) = joined.output
-    scale = {a.name: a.f for a in attention.attribute if a.name == "scale"}
-    rows = [node.input[0] for node in before[:3]]  # (batch, tokens, width)
-    fused = helper.make_node(
-        "MultiHeadAttention",
-        rows,
-        [f"{name}/fused"],
-        domain="com.microsoft",
-        num_heads=heads,
-        **scale,
-    )
-    joined.output[0] = f"{name}/masked"
-
-    def branch(nodes: list[Any]) -> Any:
-        output = nodes[-1].output[0]
-        shaped = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
-        return helper.make_graph(nodes, output, [], [shaped])
-
-    return helper.make_node(
-        "If",
-        ["is_whole"],
-        [name],
-        name=f"{name}/whole",
-        then_branch=branch([fused]),
-        else_branch=branch(around),
+def _in_words(found: dict[str, Any]) -> str:
+    return (
+        f"probabilities shift by up to {found['max_shift']:.2g} and {found['labels_changed']} "
+        f"labels change when {found['texts']} reviews are scored in batches of "
+        f"{', '.join(map(str, found['batches']))} or padded to {found['padded_to']:,} tokens, "
+        "instead of alone"
     )
 
 
@@ -236,34 +186,37 @@ def _difference(classifier: Any, file: Path, tokens: Tokens) -> float:
     return float(np.abs(ours - np.stack(theirs)).max())
 
 
-def _quantized(full: Path, file: Path, tokens: Tokens) -> dict[str, Any]:
+def _quantized(full: Path, file: Path, tokens: Tokens, classifier: Any) -> dict[str, Any]:
     """Write int8 by the first scheme that is good enough; what each gave, and which is kept."""
     expected = predict(full, tokens, "fp32")
     tried: list[dict[str, Any]] = []
     for scheme, (operators, share) in SCHEMES.items():
         quantize(full, file, operators, nodes_to_exclude=first_products(full, share))
         drop, agreement = compare(predict(file, tokens, "int8"), expected, tokens)
-        good = drop <= MAX_DROP_POINTS and agreement >= MIN_AGREEMENT
+        shift = dependence(file, tokens, classifier)
+        faithful = drop <= MAX_DROP_POINTS and agreement >= MIN_AGREEMENT
+        good = faithful and shift["max_shift"] <= MAX_SHIFT
         tried.append(
             {
                 "scheme": scheme,
                 "published": good,
                 "accuracy_drop_points": drop,
                 "agreement": agreement,
+                "in_batches": shift,
                 "bytes": file.stat().st_size,
             }
         )
         figures = (
             f"({scheme}): {drop:+.2f} points of accuracy lost, {agreement:.2%} of labels equal "
-            f"on {len(tokens.ids):,} validation reviews"
+            f"on {len(tokens.ids):,} validation reviews; {_in_words(shift)}"
         )
         if good:
             runs.print_line(f"wrote {file} {figures}")
             break
         file.unlink()
         runs.print_line(
-            f"int8 is not kept {figures}; the rule is at most {MAX_DROP_POINTS} points and at "
-            f"least {MIN_AGREEMENT:.0%}"
+            f"int8 is not kept {figures}; the rule is at most {MAX_DROP_POINTS} points, at least "
+            f"{MIN_AGREEMENT:.0%} and a shift of at most {MAX_SHIFT}"
         )
     return {**tried[-1], "tried_before": tried[:-1]}
 
@@ -281,16 +234,3 @@ def compare(found: FloatArray, expected: FloatArray, tokens: Tokens) -> tuple[fl
     ours, theirs = (metrics(logits, tokens.labels)["accuracy"] for logits in (found, expected))
     same = found.argmax(axis=1) == expected.argmax(axis=1)
     return 100 * (theirs - ours), float(same.mean())
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporters' notes are about their own insides (torchvision, tree specs, axis names)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(before)

@@ -5,16 +5,17 @@ read by huggingface_hub alone, and whatever fails leaves the run folder whole. O
 `deployment`, which is built on it, write to a Hub.
 """
 
+import fnmatch
 import hashlib
+import itertools
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,18 +29,16 @@ from huggingface_hub import (
     hf_hub_download,
     snapshot_download,
 )
-from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
-    HfHubHTTPError,
-    HTTPError,
-    LocalTokenNotFoundError,
-)
 
 from train import card, runs
 from train.errors import HubError
+from train.hub_errors import NO_TOKEN, check_repo_id, diagnose, explained, is_transient
 
 LONG_REVIEW = "An opening that drags, and then it never lets go of you. " * 250  # 3,000 tokens
 MAX_FALL_POINTS = 2  # of the pass rate of the behaviour suite, from one release to the next
-KEPT_ON_HUB = {".gitattributes"}  # what the Hub itself put there
+MANIFEST = "published.json"  # in a repository: what we put there, which the next time may go
+UNCHANGED = "nothing in the run folder has changed; `python -m train publish` can be run later"
+UPLOAD_SECONDS = 60  # how long an upload is tried while the Hub is in trouble
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def check_target(to: str, private: bool) -> None:
     """
     check_named(to)
     api = HfApi()
-    with explained(f"checking that {to} can be written"):
+    with explained(f"checking that {to} can be written", remedies=REMEDIES):
         api.create_repo(to, private=private or None, exist_ok=True)
         api.auth_check(to, write=True)
         check_private(api, to, "model", private)
@@ -70,10 +69,11 @@ def check_target(to: str, private: bool) -> None:
 
 def check_named(repo_id: str) -> None:
     """Raise `HubError` where that is no repository's name, or nobody is logged in."""
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repo_id):
+    check_repo_id(repo_id)
+    if "/" not in repo_id:
         raise HubError(f"a repository is named user/name, got {repo_id!r}")
     if not get_token():
-        raise HubError(_NO_TOKEN)
+        raise HubError(NO_TOKEN)
 
 
 def publish(run: Path, to: str, private: bool = False, allow_worse: bool = False) -> Published:
@@ -95,8 +95,9 @@ def publish(run: Path, to: str, private: bool = False, allow_worse: bool = False
         _check_no_worse(run, to)
     rendered = card.render(runs.load_results(run), to)
     (run / "README.md").write_text(rendered, encoding="utf-8")
-    files = runs.public_files(run)
-    with explained(f"publishing {run} to {to}"):
+    files = with_manifest(runs.public_files(run))
+    runs.print_left_out(run, files)
+    with explained(f"publishing {run} to {to}", remedies=REMEDIES, after=UNCHANGED):
         title = f"Publish {run.name}: accuracy {_accuracy(run)}"
         revision = commit(HfApi(), to, "model", files, title)
         runs.print_line(f"pushed {len(files)} files to {to} at {revision[:12]}; reading them back")
@@ -106,7 +107,7 @@ def publish(run: Path, to: str, private: bool = False, allow_worse: bool = False
 
 def _check_no_worse(run: Path, to: str) -> None:
     """Raise `HubError` where what is published passes clearly more of the behaviour suite."""
-    with explained(f"reading the results of {to}"):
+    with explained(f"reading the results of {to}", after=UNCHANGED):
         if not HfApi().file_exists(to, "results.json"):
             return
         file = hf_hub_download(to, "results.json")
@@ -137,10 +138,11 @@ def push_checkpoint(checkpoint: Path, repo_id: str) -> None:
     folder = checkpoint.parent
     kept = [run / "recipe.yaml", *(f for f in folder.rglob("*") if f.is_file())]
     files = {str(file.relative_to(run)): file for file in kept if file.exists()}
-    with explained(f"pushing a checkpoint to {repo_id}"):
+    with explained(f"pushing a checkpoint to {repo_id}", remedies=REMEDIES):
         api = HfApi()
         api.create_repo(repo_id, private=True, exist_ok=True)
-        commit(api, repo_id, "model", files, f"Checkpoint {checkpoint.name}")
+        title = f"Checkpoint {checkpoint.name}"
+        commit(api, repo_id, "model", files, title, own=f"{folder.name}/*")
 
 
 def pull_checkpoint(repo_id: str, run: Path) -> bool:
@@ -157,28 +159,94 @@ def pull_checkpoint(repo_id: str, run: Path) -> bool:
     return True
 
 
-def commit(
-    api: HfApi, repo_id: str, repo_type: str, files: Mapping[str, Path | bytes], title: str
-) -> str:
-    """Make the repository hold exactly these files, in one commit; returns its SHA.
+def with_manifest(files: Mapping[str, Path | bytes]) -> dict[str, Path | bytes]:
+    """The files and one more, which lists them all: the next time it tells ours from others'."""
+    names = sorted({*files, MANIFEST})
+    return {**files, MANIFEST: (json.dumps({"files": names}, indent=2) + "\n").encode()}
 
+
+def commit(
+    api: HfApi,
+    repo_id: str,
+    repo_type: str,
+    files: Mapping[str, Path | bytes],
+    title: str,
+    own: str | None = None,
+) -> str:
+    """Put these files into a repository in one commit; returns its SHA.
+
+    Files there that we put in before, and that are none of these, are removed; others stay.
     `upload_folder` would make several commits under xet.
+
+    Args:
+        api: Whose token is used.
+        repo_id: The repository.
+        repo_type: model or space.
+        files: Path in the repository -> its content.
+        title: Of the commit.
+        own: A pattern of the files that we put in before; None: those that the manifest lists.
     """
     head = api.repo_info(repo_id, repo_type=repo_type).sha
     there = set(api.list_repo_files(repo_id, repo_type=repo_type, revision=head))
-    stale = there - set(files) - KEPT_ON_HUB
+    if own:
+        stale = set(fnmatch.filter(there, own)) - set(files)
+    else:
+        stale = there & _listed(api, repo_id, repo_type, head, there) - set(files)
+        _print_changes(repo_id, there, set(files), stale)
+    additions = [CommitOperationAdd(name, content) for name, content in files.items()]
+    _upload(api, repo_id, repo_type, additions)
     done = api.create_commit(
         repo_id,
         repo_type=repo_type,
-        operations=[
-            *(CommitOperationAdd(name, content) for name, content in files.items()),
-            *(CommitOperationDelete(name) for name in sorted(stale)),
-        ],
+        operations=[*additions, *(CommitOperationDelete(name) for name in sorted(stale))],
         commit_message=title,
         parent_commit=head,  # someone else's push in between is a 412, not overwritten
     )
     assert done.oid is not None
     return done.oid
+
+
+def _listed(
+    api: HfApi, repo_id: str, repo_type: str, head: str | None, there: set[str]
+) -> set[str]:
+    """What we put into a repository the last time."""
+    if MANIFEST in there:
+        file = api.hf_hub_download(repo_id, MANIFEST, repo_type=repo_type, revision=head)
+        try:
+            listed = json.loads(Path(file).read_text(encoding="utf-8"))["files"]
+            return {name for name in listed if isinstance(name, str)} - {".gitattributes"}
+        except (ValueError, KeyError, TypeError):
+            return set()  # another project's
+    if repo_type == "model" and {"recipe.yaml", "results.json"} <= there:  # before manifests
+        return {name for name in there if runs.is_public(name)}
+    return set()
+
+
+def _print_changes(repo_id: str, there: set[str], files: set[str], stale: set[str]) -> None:
+    """Tell what a commit is about to change in a repository."""
+    kept = there - files - stale - {".gitattributes"}
+    for doing, names in [("replaces", there & files), ("removes", stale), ("keeps", kept)]:
+        if names:
+            runs.print_line(f"in {repo_id} this {doing} {runs.listing(names)}")
+
+
+def _upload(
+    api: HfApi, repo_id: str, repo_type: str, additions: Sequence[CommitOperationAdd]
+) -> None:
+    """Send contents ahead of their commit, again while the Hub is in trouble."""
+    started = time.monotonic()
+    for wait in itertools.chain([1, 3], itertools.repeat(10)):
+        try:
+            api.preupload_lfs_files(repo_id, additions, repo_type=repo_type, free_memory=False)
+            return
+        except Exception as error:
+            if not is_transient(error) or time.monotonic() - started + wait > UPLOAD_SECONDS:
+                raise
+            runs.print_line(
+                f"the upload to {repo_id} failed: {diagnose(error)}. Trying again in {wait} s, "
+                f"for {UPLOAD_SECONDS} s in all"
+            )
+            time.sleep(wait)
 
 
 def _verify(
@@ -233,11 +301,6 @@ def _sha256(file: Path | bytes) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-_NO_TOKEN = (
-    "no token for the Hub — make one with the right to write on the Hub's settings page "
-    "(Access Tokens), then `hf auth login`, or put it into the environment as HF_TOKEN"
-)
-
 REMEDIES = {
     401: "the token is not accepted; make a new one with the right to write and `hf auth login`",
     402: "the Hub asks for payment; see the account's billing page",
@@ -250,30 +313,3 @@ REMEDIES = {
     413: "the Hub refuses files of that size",
     429: "too many requests; wait a few minutes",
 }
-
-
-@contextmanager
-def explained(action: str, remedies: Mapping[int, str] = REMEDIES) -> Iterator[None]:
-    """Turn what goes wrong on the wire into a `HubError`: what was being done, what to do now.
-
-    Args:
-        action: What was being done.
-        remedies: HTTP status to what to do about it.
-    """
-    whole = "nothing in the run folder has changed; `python -m train publish` can be run later"
-    try:
-        yield
-    except LocalTokenNotFoundError as error:
-        raise HubError(_NO_TOKEN) from error
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else None
-        remedy = remedies.get(status or 0, "the Hub is in trouble; try again in a few minutes")
-        said = error.server_message or str(error).strip().partition("\n")[0]
-        raise HubError(
-            f"{action}: {status} from {constants.ENDPOINT} ({said}) — {remedy}; {whole}"
-        ) from error
-    except (HTTPError, ConnectionError, TimeoutError, RuntimeError) as error:
-        raise HubError(
-            f"{action}: the connection to {constants.ENDPOINT} failed ({error}) — check the "
-            f"network and HF_ENDPOINT; {whole}"
-        ) from error

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, is_initialized
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -49,6 +50,9 @@ def choose_precision(recipe: Recipe) -> str:
         )
     if recipe.precision != "auto":
         return recipe.precision
+    if is_initialized():  # accelerate keeps to one in a process, of the adaptation and of the fit
+        taken = AcceleratorState().mixed_precision
+        return "fp32" if taken == "no" else taken
     if cuda:
         return "fp16"
     return "bf16" if not torch.backends.mps.is_available() and cpu.bf16_is_faster() else "fp32"

@@ -6,6 +6,7 @@ inside them: label names, clean-up of `<br />`, room for long reviews, calibrate
 
 import inspect
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from train import first_token
 from train.errors import ModelError, RunError
-from train.recipe import Recipe
+from train.hub_errors import explained
+from train.recipe import Recipe, is_commit
 from train.reviews import BREAK
 
 DROPOUTS = {  # of BERT's kind and of DistilBERT's -> of the recipe
@@ -73,7 +75,7 @@ def pretrained(recipe: Recipe, kind: Any, **settings: Any) -> tuple[Any, Any]:
     where = {} if recipe.base_is_local else {"revision": recipe.base_revision or "main"}
     set_seed(recipe.seed)
     logging.set_verbosity_error()  # that the head is new is no news
-    try:
+    with _reading_base(recipe):
         tokenizer = AutoTokenizer.from_pretrained(recipe.base_model, **where)
         config = AutoConfig.from_pretrained(recipe.base_model, **settings, **where)
         for name, key in DROPOUTS.items():
@@ -86,9 +88,19 @@ def pretrained(recipe: Recipe, kind: Any, **settings: Any) -> tuple[Any, Any]:
             use_safetensors=True,
             **where,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ModelError(_unavailable(recipe, error)) from error
     return model, tokenizer
+
+
+def _reading_base(recipe: Recipe) -> AbstractContextManager[None]:
+    """Turns what goes wrong while the base model is read into a `ModelError`."""
+    return explained(
+        f"base model {recipe.base_model!r} (revision {recipe.base_revision or 'main'}) can't be "
+        "loaded",
+        ModelError,
+        name=recipe.base_model,
+        expected=(OSError, ValueError, SafetensorError),
+        after="or name a local folder",
+    )
 
 
 def load(source: str, revision: str | None = None) -> tuple[Any, Any]:
@@ -97,27 +109,38 @@ def load(source: str, revision: str | None = None) -> tuple[Any, Any]:
     Raises:
         ModelError: It is missing, gated or not a classifier with named labels.
     """
-    try:
+    with explained(
+        f"no model at {source}",
+        ModelError,
+        name=source,
+        expected=(OSError, ValueError, SafetensorError),
+        after="give a run folder that `fit` has finished or a Hub id that you may read",
+    ):
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         model = AutoModelForSequenceClassification.from_pretrained(
             source, revision=revision, dtype=torch.float32, use_safetensors=True
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ModelError(
-            f"no model at {source} — give a run folder that `fit` has finished or a Hub id that "
-            f"you may read: {str(error).strip().partition(chr(10))[0]}"
-        ) from error
     first_token.shorten(model)
     return model.eval(), tokenizer
 
 
 def revision(recipe: Recipe) -> str | None:
-    """The version of the base model: the pinned one, else the Hub's newest; None for a folder."""
-    if recipe.base_revision or recipe.base_is_local:
-        return recipe.base_revision
-    from huggingface_hub import HfApi
+    """The commit of the base model that the recipe's revision stands for; of a folder, none.
 
-    return HfApi().model_info(recipe.base_model).sha
+    Raises:
+        ModelError: As for `pretrained`.
+    """
+    if recipe.base_is_local or is_commit(recipe.base_revision):
+        return recipe.base_revision
+    with _reading_base(recipe):
+        return commit(recipe.base_model, recipe.base_revision)
+
+
+def commit(source: str, revision: str | None) -> str | None:
+    """The commit of a model on the Hub that a revision stands for; of a folder, none."""
+    # Files of the Hub lie in the cache in a folder named after their commit.
+    folder = Path(str(cached_file(source, "config.json", revision=revision))).parent
+    return folder.name if is_commit(folder.name) else revision
 
 
 def stretch_positions(model: PreTrainedModel, positions: int) -> None:
@@ -234,19 +257,3 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
     for key in ["is_local", "local_files_only", "backend"]:
         config.pop(key, None)
     file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _unavailable(recipe: Recipe, error: Exception) -> str:
-    from huggingface_hub import constants
-
-    reason = str(error).strip()
-    gated = "gated" in reason.casefold()
-    remedy = (
-        "ask for access on its page and log in with `hf auth login`"
-        if gated
-        else "check base_model and base_revision, log in if it is private, or name a local folder"
-    )
-    return (
-        f"base model {recipe.base_model!r} (revision {recipe.base_revision or 'main'}) can't be "
-        f"loaded from {constants.ENDPOINT} — {remedy}: {reason.partition(chr(10))[0]}"
-    )

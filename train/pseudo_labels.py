@@ -49,7 +49,7 @@ def write(run: Path, corpus: Corpus, out: Path) -> dict[str, Any]:
     from space.classifier import Classifier
 
     runs.check_exported(run)
-    recipe = runs.load_recipe(run)
+    recipe = runs.as_read(run)
     splits = reviews.load(recipe)
     runs.check_split(run, "validation", splits["validation"].sha256())
     pinned = {dataset.source: dataset.revision for dataset in recipe.datasets}

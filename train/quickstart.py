@@ -16,13 +16,14 @@ import tempfile
 import time
 import urllib.request
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from train import network
 from train import recipe as recipes
 from train.recipe import Recipe
 
@@ -30,7 +31,6 @@ REPOSITORY = Path(__file__).parent.parent
 HUB = REPOSITORY / "hub"
 MODEL = SPACE = "demo/movie-sentiment"
 BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-WRITER, ADMIN = "hf_localhub_write", "hf_localhub_admin"  # of the local Hub; no secrets
 REVIEWS = [
     "I came for the popcorn and stayed for every minute of it. What a wonderful film.",
     "A dull script, wooden acting and an ending that insults you. Two hours wasted.",
@@ -53,7 +53,7 @@ def run() -> None:
     # This demonstration starts anew each time; runs that are yours are never removed.
     shutil.rmtree(REPOSITORY / "runs" / "quickstart", ignore_errors=True)
     recipe = recipes.load("quickstart")
-    with local_hub(run_spaces=True) as endpoint:
+    with local_hub(run_spaces=[SPACE]) as endpoint:
         client = client_environment(endpoint)
         typer.echo(f"local Hub at {endpoint}, stored in {HUB.name}/")
         seed(endpoint, recipe)
@@ -97,25 +97,27 @@ def space(
 
 
 @app.command()
-def hub(port: Annotated[int, typer.Option(help="0 takes a free one")] = 8765) -> None:
-    """Serve the quick start's Hub until Ctrl-C.
-
-    Its Space sleeps until `hf spaces restart demo/movie-sentiment`, or a push, wakes it.
-    """
+def hub(
+    port: Annotated[int, typer.Option(help="0 takes a free one")] = 8765,
+    run_space: Annotated[
+        bool, typer.Option(help="run its Space when it is pushed or restarted")
+    ] = False,
+) -> None:
+    """Serve the quick start's Hub until Ctrl-C."""
     os.chdir(REPOSITORY)
     command = [sys.executable, "-m", "localhub", "--root", str(HUB), "--port", str(port)]
-    command += ["--run-spaces"]
+    command += ["--run-spaces", SPACE] * run_space
     os.execv(sys.executable, command)
 
 
 @contextmanager
-def local_hub(root: Path | None = None, run_spaces: bool = False) -> Iterator[str]:
+def local_hub(root: Path | None = None, run_spaces: Sequence[str] = ()) -> Iterator[str]:
     """Serve `hub/`, or another folder, on a free port in the block; gives the endpoint.
 
-    With `run_spaces` a Space that is pushed there runs until the block ends.
+    The Spaces in `run_spaces` run from a push until the block ends.
     """
     command = [sys.executable, "-m", "localhub", "--root", str(root or HUB), "--port", "0"]
-    command += ["--run-spaces"] * run_spaces
+    command += ["--run-spaces", *run_spaces] * bool(run_spaces)
     server = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
@@ -134,7 +136,7 @@ def seed(endpoint: str, recipe: Recipe) -> None:
     from huggingface_hub import HfApi
 
     seed_base(endpoint, recipe)
-    api, dataset = HfApi(endpoint=endpoint, token=ADMIN), recipe.datasets[0].source
+    api, dataset = HfApi(endpoint=endpoint, token=token("token-admin")), recipe.datasets[0].source
     api.create_repo(dataset, repo_type="dataset", exist_ok=True)
     api.upload_folder(
         repo_id=dataset, repo_type="dataset", folder_path=REPOSITORY / "train/samples"
@@ -142,16 +144,16 @@ def seed(endpoint: str, recipe: Recipe) -> None:
     typer.echo(f"dataset {dataset} is on the local Hub")
 
 
-def seed_base(endpoint: str, recipe: Recipe) -> None:
-    """Put the base model on the local Hub.
+def seed_base(endpoint: str, recipe: Recipe, folder: Path | None = None) -> None:
+    """Put the base model on the local Hub: from its folder, or else MiniLM-L6 from its package.
 
     A tag named like the pinned commit lets the recipe find the very revision that it names.
     """
     from huggingface_hub import HfApi
 
     assert recipe.base_revision
-    folder = base_folder()
-    api = HfApi(endpoint=endpoint, token=ADMIN)
+    folder = folder or base_folder()
+    api = HfApi(endpoint=endpoint, token=token("token-admin"))
     api.create_repo(recipe.base_model, exist_ok=True)
     api.upload_folder(repo_id=recipe.base_model, folder_path=folder)
     api.create_tag(recipe.base_model, tag=recipe.base_revision, exist_ok=True)
@@ -174,11 +176,19 @@ def call(client: dict[str, str]) -> None:
         typer.echo(f"  {answer['label']:<9}{answer['score']:.3f}  {review}")
 
 
-def client_environment(endpoint: str) -> dict[str, str]:
-    """The environment of a client of the local Hub: its own cache, no telemetry."""
+def token(name: str = "token", root: Path | None = None) -> str:
+    """A secret of the local Hub in `hub/`, or another folder, which was made at its first start.
+
+    `token` may change the repositories of the user demo, `token-admin` all of them.
+    """
+    return ((root or HUB) / name).read_text(encoding="utf-8").strip()
+
+
+def client_environment(endpoint: str, root: Path | None = None) -> dict[str, str]:
+    """The environment of a client of the local Hub: its token, its own cache, no telemetry."""
     mine = {
         "HF_ENDPOINT": endpoint,
-        "HF_TOKEN": WRITER,
+        "HF_TOKEN": token(root=root),
         "HF_HOME": str(HUB / ".client"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
@@ -219,5 +229,11 @@ def _answers(address: str) -> bool:
         return False
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command line; the local Hub is reached without a proxy."""
+    network.prepare()
     app()
+
+
+if __name__ == "__main__":
+    main()

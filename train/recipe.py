@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from train.errors import RecipeError
+from train import plain_yaml
+from train.errors import RecipeError, shorten
 
 RECIPES = Path(__file__).parent / "recipes"
 # Options that did not pay (README, Results) and are gone -> the value that saved recipes may have.
 RETIRED = {"layer_decay": 1.0, "average_decay": 0.0, "label_smoothing": 0.0}
-FILES = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".parquet": "parquet"}  # -> builder
+FILES = [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".gz"]
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=0.5)]  # carved by folds, so at most one of two
@@ -29,9 +30,10 @@ LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
 def label_key(value: Any) -> str:
-    """A label as text, as `label_map` has it: 4.0 and 4 are the same star."""
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if whole else str(value).strip()
+    """A label as text, as `label_map` has it: 4.0 and 4 are the same star, None and NaN empty."""
+    if value is None or value != value:  # NaN alone differs from itself
+        return ""
+    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", str(value).strip())
 
 
 def is_probability(value: Any) -> bool:
@@ -41,7 +43,18 @@ def is_probability(value: Any) -> bool:
 
 def is_local(source: str) -> bool:
     """Whether a string names a file or folder here rather than a repository on the Hub."""
-    return source.startswith((".", "/", "~")) or os.path.exists(source)
+    return is_path(source) or os.path.exists(source)
+
+
+def is_path(source: str) -> bool:
+    """Whether a string can only be meant as a path, as no repository is named so."""
+    odd = source.startswith((".", "/", "~")) or source.endswith("/") or "\\" in source
+    return odd or source.count("/") > 1
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision names a commit, which never changes, rather than a tag or a branch."""
+    return re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
 
 
 def shown(source: str, local: bool) -> str:
@@ -67,7 +80,7 @@ class Source(Section):
     @property
     def is_local(self) -> bool:
         """Whether `source` names a file or folder rather than a Hub dataset."""
-        return is_local(self.source) or Path(self.source).suffix in FILES
+        return is_local(self.source) or Path(self.source).suffix.lower() in FILES
 
 
 class Dataset(Source):
@@ -92,10 +105,15 @@ class Dataset(Source):
         [], description="columns by whose values the test accuracy is shown, where they are there"
     )
     train: str = Field("train", description="split to train on")
-    validation: str | None = Field(None, description="split to choose on; null: its own or carved")
-    test: str | None = Field(None, description="split to test on once; null: its own or carved")
+    validation: str | None = Field(
+        None, description="split to choose on; null: its own or carved; that of `train`: carved"
+    )
+    test: str | None = Field(
+        None, description="split to test on once; null: its own or carved; that of `train`: carved"
+    )
     splits: Annotated[list[SplitName], Field(min_length=1)] = Field(
-        ["train", "validation", "test"], description="what its rows may go into"
+        ["train", "validation", "test"],
+        description="what its rows may go into; with `test` in no dataset, nothing is tested on",
     )
     confidence: str | None = Field(
         None,
@@ -135,6 +153,16 @@ class Dataset(Source):
             raise ValueError(
                 f"confidence must be null where label_map gives probabilities, got "
                 f"{self.confidence!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _chosen_and_tested_apart(self) -> Self:
+        if self.test not in {None, self.train} and self.test == self.validation:
+            raise ValueError(
+                f"validation and test must be different splits, got {self.test!r} for both: leave "
+                "out validation to carve it from train, or set splits to [train, validation] to "
+                "have no test split"
             )
         return self
 
@@ -195,7 +223,11 @@ class Distillation(Section):
 class Recipe(Section):
     """One run: data, base model, and every number of the training."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", description="names the run folder")
+    name: str = Field(
+        max_length=50,  # with what is added to it, a file name of at most 255 bytes
+        pattern=r"^[A-Za-z0-9][\w.-]*$",
+        description="names the run folder",
+    )
     language: str = Field("en", description="language code of the reviews, for the card")
     licence: str = Field("apache-2.0", description="licence of the published weights")
     labels: Annotated[list[str], Field(min_length=2)] = Field(
@@ -308,22 +340,14 @@ class Recipe(Section):
         return is_local(self.base_model)
 
     @property
+    def evaluation_split(self) -> str:
+        """What the final figures are of: `test` or, where no dataset has it, `validation`."""
+        return "test" if any("test" in d.splits for d in self.datasets) else "validation"
+
+    @property
     def has_pairs(self) -> bool:
         """Whether the model reads two texts at a time."""
         return self.datasets[0].text_pair is not None
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which `yes`, `no`, `on` and `off` are words, for they may be labels."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
 
 
 def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
@@ -337,24 +361,29 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     Raises:
         RecipeError: The file is missing or not YAML, a key is unknown or a value breaks its rule.
     """
-    file = Path(path)
-    if not file.exists() and (RECIPES / f"{path}.yaml").exists():
-        file = RECIPES / f"{path}.yaml"
-    if not file.is_file():
-        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
-        raise RecipeError(f"no recipe at {path} — give a YAML file, or one of: {known}")
-    try:
-        values = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file} is not valid YAML: {error}") from error
+    file = _existing(path)
+    values = plain_yaml.read(file)
     if not isinstance(values, dict):
         raise RecipeError(f"{file} must hold `key: value` lines, got {type(values).__name__}")
     for text in overrides or []:
-        override(values, text)
+        plain_yaml.override(values, text)
     return parse(values, str(file))
 
 
-def parse(values: dict[str, Any], origin: str = "recipe") -> Recipe:
+def _existing(path: str | Path) -> Path:
+    """The file that is meant, which is there.
+
+    `os.path` answers False where `Path` raises: for a name of 5,000 characters, say.
+    """
+    for file in [str(path), str(RECIPES / f"{path}.yaml")]:
+        if os.path.isfile(file):
+            return Path(file)
+    known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
+    found = "a folder is" if os.path.isdir(path) else "no recipe"
+    raise RecipeError(f"{found} at {shorten(path)} — give a YAML file, or one of: {known}")
+
+
+def parse(values: Any, origin: str = "recipe") -> Recipe:
     """Check a mapping and make it a recipe; see `load`."""
     try:
         return Recipe.model_validate(values)
@@ -368,41 +397,13 @@ def dump(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
 
 
-def override(values: dict[str, Any], assignment: str) -> None:
-    """Apply one `key=value` to the raw values of a recipe, in place; see `load`."""
-    key, equals, text = assignment.partition("=")
-    if not equals or not key:
-        raise RecipeError(f"--set takes key=value, got {assignment!r} — for example --set epochs=2")
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {key}: {text!r} is not a YAML value: {error}") from error
-    *parents, leaf = key.split(".")
-    targets: list[Any] = [values]
-    for parent in parents:
-        targets = [child for target in targets for child in _children(target, parent, key)]
-    for target in targets:
-        for entry in target if isinstance(target, list) else [target]:
-            if not isinstance(entry, dict):
-                raise RecipeError(f"--set {key}: {leaf!r} is not inside a section of the recipe")
-            entry[leaf] = value
-
-
-def _children(target: Any, name: str, key: str) -> list[Any]:
-    if isinstance(target, list) and name.isdigit() and int(name) < len(target):
-        return [target[int(name)]]
-    if isinstance(target, dict) and name in target:
-        return [target[name]]
-    raise RecipeError(f"--set {key}: the recipe has no {name!r} there")
-
-
 def _explain(detail: Any) -> str:
     """One pydantic error as rule, value seen and remedy."""
     *sections, leaf = detail["loc"] or ("recipe",)
     inside: dict[str, type[Section]]
     inside = {"datasets": Dataset, "corpora": Corpus, "adaptation": Adaptation}
     section = next((kind for name, kind in inside.items() if name in sections), Recipe)
-    where = ".".join(str(part) for part in detail["loc"]) or "recipe"
+    where = shorten(".".join(str(part) for part in detail["loc"])) or "recipe"
     if detail["type"] == "extra_forbidden":
         if where in RETIRED:
             return f"{where} is gone: it did not pay — leave it out, or set it to {RETIRED[where]}"
@@ -413,11 +414,12 @@ def _explain(detail: Any) -> str:
         return f"{where} is missing ({field.description or 'see train/recipes/imdb.yaml'})"
     if detail["type"] == "value_error":
         reason = str(detail["ctx"]["error"])
-        return f"{where} {reason}" if detail["loc"] else reason
+        return shorten(f"{where} {reason}" if detail["loc"] else reason, 600)
     rule = re.sub(r"^(Input|Value|String|List) should ", "must ", detail["msg"])
     known = section.model_fields.get(str(leaf))
     about = f" ({known.description})" if known and known.description else ""
-    return f"{where} {rule}, got {detail['input']!r}{about}{_meant(str(leaf), detail['input'])}"
+    got = shorten(repr(detail["input"]))
+    return f"{where} {rule}, got {got}{about}{_meant(str(leaf), detail['input'])}"
 
 
 def _meant(leaf: str, value: Any) -> str:

@@ -13,13 +13,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from train import labels as label_columns
 from train import sources
 from train.errors import DataError
-from train.recipe import Dataset, Recipe, is_probability, label_key
+from train.labels import Target, listed
+from train.recipe import Dataset, Recipe, is_probability
 
 IntArray = npt.NDArray[np.int64]
 SPLITS = ["train", "validation", "test"]
-UNLABELLED = -1  # in the place of a label's number
+# What to do about a split in which no row has a label, by what it is read for.
+UNLABELLED = {
+    "train": "name a split that has labels with --set {0}.train=…",
+    "validation": "name a split that has labels with --set {0}.validation=…, or the training split "
+    "to carve it from that",
+    "test": "test on the validation split with --set {0}.test=validation (another is carved from "
+    "the training split to choose on), carve a test split with --set {0}.test={1}, or have none, "
+    "and no test figures, with --set '{0}.splits=[train, validation]'",
+    "evaluation": "name a split that has labels with --split",
+}
 BREAK = re.compile(r"<br\s*/?>")  # as IMDb's reviews have line breaks
 
 
@@ -92,13 +103,13 @@ def load(recipe: Recipe) -> dict[str, Split]:
         ("test", recipe.max_test),
     ]:
         splits[name] = sample(splits[name], most, recipe.split_seed)
-        if not len(splits[name]):
+        if not len(splits[name]) and name in {"train", "validation", recipe.evaluation_split}:
             why = "; ".join(f"{n:,} {reason}" for reason, n in splits[name].left_out.items())
             raise DataError(
                 f"no review is left in {name} (left out: {why or 'none'}) — add reviews, or name "
                 "splits that share none"
             )
-    numbers = set(splits["train"].labels) - {UNLABELLED}
+    numbers = set(splits["train"].labels) - {label_columns.NO_LABEL}
     present = {recipe.labels[label] for label in numbers}
     if missing := set(recipe.labels) - present:
         raise DataError(
@@ -111,7 +122,8 @@ def load(recipe: Recipe) -> dict[str, Split]:
 def read_split(dataset: Dataset, name: str, labels: list[str], most: int | None = None) -> Split:
     """One split of one dataset, cleaned, for evaluation; `most` rows chosen with a fixed seed."""
     found = sources.read(dataset.model_copy(update={"train": name}))
-    return sample(_decided(_clean(found[name], dataset, labels, name), labels), most, seed=0)
+    split = _clean(found[name], dataset, labels, name, "evaluation", "datasets")
+    return sample(_decided(split, labels), most, seed=0)
 
 
 def sample(split: Split, most: int | None, seed: int) -> Split:
@@ -126,13 +138,18 @@ def _split(number: int, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set
     """The splits of one dataset, and the groups of those that were carved."""
     dataset = recipe.datasets[number]
     found = sources.read(dataset)
+    setting = "datasets" if len(recipe.datasets) == 1 else f"datasets.{number}"
 
-    def own(name: str | None, usual: str) -> Split | None:
-        name = name or (usual if usual in found and dataset.train != usual else None)
-        return None if name is None else _clean(found[name], dataset, recipe.labels, name)
+    def read(name: str, role: str) -> Split:
+        return _clean(found[name], dataset, recipe.labels, name, role, setting)
 
-    train = own(dataset.train, "train")
-    assert train is not None
+    def own(name: str | None, role: str) -> Split | None:
+        """What has that role in the data; None where it is to be carved."""
+        usual_is_free = role not in {dataset.train, dataset.validation, dataset.test}
+        name = name or (role if role in found and usual_is_free else None)
+        return None if name in {None, dataset.train} else read(str(name), role)
+
+    train = read(dataset.train, "train")
     splits: dict[str, Split] = {}
     carved: dict[str, set[str]] = {name: set() for name in SPLITS}
     for name, given, fraction in [
@@ -155,8 +172,11 @@ def _split(number: int, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set
     return numbered, carved
 
 
-def _clean(rows: Any, dataset: Dataset, labels: list[str], name: str) -> Split:
+def _clean(
+    rows: Any, dataset: Dataset, labels: list[str], name: str, role: str, setting: str
+) -> Split:
     """Columns to a `Split`: empty reviews refused or skipped, labels made numbers."""
+    sources.check_columns(rows, dataset, name)
     where = f"{dataset.source} split {name!r}"
     texts = [_text(value) for value in rows[dataset.text]]
     pairs = [_text(v) for v in rows[dataset.text_pair]] if dataset.text_pair else None
@@ -164,44 +184,53 @@ def _clean(rows: Any, dataset: Dataset, labels: list[str], name: str) -> Split:
     empty = {i for i, text in enumerate(texts) if not text.strip()}
     if empty and dataset.on_empty == "error":
         raise DataError(
-            f"{where}: {len(empty)} empty reviews, {_rows(sorted(empty))} — fill or remove them, "
-            "or leave them out with --set datasets.on_empty=skip"
+            f"{where}: {len(empty)} empty reviews, {listed(sorted(empty))} — fill or remove them, "
+            f"or leave them out with --set {setting}.on_empty=skip"
         )
-    numbers = _label_numbers(rows, dataset, labels, where)
-    low = {
-        i
-        for column, least in dataset.minimum.items()
-        for i, value in enumerate(rows[column])
-        if value is None or float(value) < least
-    }
-    keep = [i for i, number in enumerate(numbers) if number is not None and i not in empty | low]
+    without = UNLABELLED[role].format(setting, dataset.train)
+    targets = label_columns.read(rows, dataset, labels, texts, where, setting, without)
+    low = _below(rows, dataset.minimum, where)
+    keep = [i for i, target in enumerate(targets) if target and i not in empty | low]
     marks = {c: [_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names}
-    known = [-1 if n is None else n for n in numbers]
-    confidences = _confidences(rows, dataset, keep, where)
+    known = [target[0] if target else -1 for target in targets]
+    confidences = _confidences(rows, dataset, targets, keep, where)
     split = Split(texts, known, pairs, groups, confidences=confidences, marks=marks)
     reasons = {"empty": len(empty), "below the minimum": len(low - empty)}
-    reasons["unlabelled"] = len(numbers) - len(keep) - sum(reasons.values())
+    reasons["unlabelled"] = len(targets) - len(keep) - sum(reasons.values())
     return split.take(np.array(keep, dtype=np.int64), **reasons)
 
 
-def _confidences(rows: Any, dataset: Dataset, keep: list[int], where: str) -> list[float] | None:
+def _below(rows: Any, minimum: dict[str, float], where: str) -> set[int]:
+    """The rows that have less than the least value in a column, or none."""
+    low: set[int] = set()
+    for column, least in minimum.items():
+        cells = list(rows[column])
+        values = [_number(cell) for cell in cells]
+        if bad := [i for i, v in enumerate(values) if v is None and cells[i] is not None]:
+            raise DataError(
+                f"{where}: column {column!r} has a minimum and must hold numbers, got "
+                f"{cells[bad[0]]!r} in {listed(bad)} — fix them, or leave the minimum out"
+            )
+        low |= {i for i, value in enumerate(values) if value is None or not value >= least}
+    return low
+
+
+def _confidences(
+    rows: Any, dataset: Dataset, targets: list[Target | None], keep: list[int], where: str
+) -> list[float] | None:
     """Each row's probability of its label; those of rows that are not kept don't matter."""
-    if dataset.label is None:
-        return None
     if dataset.confidence is None:
-        sure = {key: value[1] for key, value in dataset.mapped().items() if value}
-        if all(probability == 1 for probability in sure.values()):
-            return None
-        keys = [label_key(value) for value in rows[dataset.label]]
-        return [sure.get(key, sure.get(key.casefold(), 1.0)) for key in keys]
+        sure = [target[1] if target else 1.0 for target in targets]
+        return None if all(probability == 1 for probability in sure) else sure
     column = rows[dataset.confidence]
-    if bad := [i for i in keep if not is_probability(column[i])]:
+    found = [_number(value) for value in column]
+    if bad := [i for i in keep if not is_probability(found[i])]:
         raise DataError(
             f"{where}: column {dataset.confidence!r} must hold probabilities of the label, above 0 "
-            f"and at most 1, got {column[bad[0]]!r} in {_rows(bad)} — mend them, or leave the "
+            f"and at most 1, got {column[bad[0]]!r} in {listed(bad)} — mend them, or leave the "
             "labels certain with --set datasets.confidence=null"
         )
-    return [float(value or 0) for value in column]
+    return [value or 0 for value in found]
 
 
 def _decided(split: Split, labels: list[str]) -> Split:
@@ -210,33 +239,6 @@ def _decided(split: Split, labels: list[str]) -> Split:
     keep = [i for i, probability in enumerate(sure) if probability > 1 / len(labels)]
     found = split.take(np.array(keep, dtype=np.int64), undecided=len(split) - len(keep))
     return replace(found, confidences=None)
-
-
-def _label_numbers(rows: Any, dataset: Dataset, labels: list[str], where: str) -> list[int | None]:
-    """Each row's label as an index into `labels`, or None where `label_map` leaves it out."""
-    if dataset.label is None:
-        return [UNLABELLED] * len(rows)
-    column = rows[dataset.label]
-    feature = rows.features[dataset.label]
-    names = {label.casefold(): i for i, label in enumerate(labels)}
-    known: dict[str, int | None]
-    if dataset.label_map is not None:
-        known = {k: v and labels.index(v[0]) for k, v in dataset.mapped().items()}
-    else:
-        known = {**{str(i): i for i in range(len(labels))}, **names}
-        # A ClassLabel's numbers follow the dataset's own order of names, not ours.
-        for i, own in enumerate(getattr(feature, "names", [])):
-            known[str(i)] = names.get(own.casefold(), known.get(str(i)))
-    keys = [label_key(value) for value in column]
-    numbers = [known.get(key, known.get(key.casefold(), -1)) for key in keys]
-    if bad := [i for i, number in enumerate(numbers) if number == -1]:
-        seen = sorted({keys[i] for i in bad})[:5]
-        raise DataError(
-            f"{where}: column {dataset.label!r} must hold one of {sorted(known)}, got {seen} in "
-            f"{_rows(bad)} — map them with --set 'datasets.label_map={{{seen[0]}: {labels[0]}, …}}'"
-            " (null leaves rows out)"
-        )
-    return numbers
 
 
 def _carve(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:
@@ -313,10 +315,12 @@ def folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
-
-
-def _rows(numbers: list[int]) -> str:
-    shown = ", ".join(str(n + 1) for n in numbers[:5])
-    return f"row{'s' if len(numbers) > 1 else ''} {shown}{', …' if len(numbers) > 5 else ''}"

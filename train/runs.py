@@ -4,6 +4,7 @@ In and out: `runs/NAME/` as DESIGN draws it; `results.json` in it is the one sou
 number in the card, the README and the plots.
 """
 
+import fnmatch
 import json
 import os
 import platform
@@ -11,21 +12,76 @@ import resource
 import shutil
 import subprocess
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import yaml
+from filelock import FileLock, Timeout
 
+from train import plain_yaml
 from train import recipe as recipes
-from train.errors import RunError
+from train import results as results_file
+from train.errors import RecipeError, RunError
 from train.recipe import Recipe, shown
 
 PACKAGES = (
     "torch transformers tokenizers datasets accelerate huggingface_hub onnx onnxruntime".split()
 )
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+PUBLIC = [  # patterns of what is published of a run folder
+    *MODEL_FILES,
+    *["special_tokens_map.json", "README.md", "recipe.yaml", "results.json"],
+    *[
+        "test-predictions.parquet",
+        "validation-predictions.parquet",
+        "plots/*.png",
+        "onnx/model*.onnx",
+    ],
+]
+LISTED = 20  # names of files in a line
+
+
+def is_first_process() -> bool:
+    """Under `accelerate launch` one process does what is to be done once."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep a run folder, or a file that is written, from all other processes in the block.
+
+    The system releases the lock when the process ends, however it ends. The lock file lies beside
+    the path and stays there: to remove it would let two processes in. A block inside a block of
+    the same path goes through. Of several processes under `accelerate launch` the first holds it.
+
+    Raises:
+        RunError: Another process holds it.
+    """
+    if not is_first_process():
+        yield
+        return
+    path = path.resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Where nothing can be written beside the folder it can't be moved away either.
+        beside = path.parent if os.access(path.parent, os.W_OK) else path
+        lock = FileLock(beside / f".{path.name}.lock", is_singleton=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise RunError(
+            f"{path} is in use by another process — wait until that ends, or choose another place"
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"nothing can be written at {path} ({error}) — choose another place"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_resumable(folder: Path, recipe: Recipe) -> None:
@@ -37,7 +93,7 @@ def check_resumable(folder: Path, recipe: Recipe) -> None:
 
 def prepare(folder: Path, recipe: Recipe) -> None:
     """Make the folder ready for a new run; an earlier run in it is moved aside, not lost."""
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(not file.name.endswith(".lock") for file in folder.iterdir()):
         stamp = f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         extras = chain([""], map("-{}".format, count(2)))
         names = (folder.with_name(stamp + extra) for extra in extras)
@@ -51,10 +107,23 @@ def prepare(folder: Path, recipe: Recipe) -> None:
 def load_recipe(folder: Path) -> Recipe:
     """The recipe that a run folder was made with."""
     try:
-        values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise RunError(f"{folder} is not a run folder: recipe.yaml: {error}") from error
+        values = plain_yaml.read(folder / "recipe.yaml")
+    except RecipeError as error:
+        raise RunError(f"{folder} is not a run folder: {error}") from error
     return recipes.parse(values, str(folder / "recipe.yaml"))
+
+
+def as_read(folder: Path) -> Recipe:
+    """The recipe of a run that is finished, with the commits that it read from the Hub."""
+    recipe, results = load_recipe(folder), load_results(folder)
+    # An adaptation of before the commits were on record has none.
+    revisions = results["data"].get("revision", [None] * len(recipe.datasets))
+    datasets = [
+        dataset.model_copy(update={"revision": revision or dataset.revision})
+        for dataset, revision in zip(recipe.datasets, revisions, strict=True)
+    ]
+    base_revision = results["training"].get("base_revision") or recipe.base_revision
+    return recipe.model_copy(update={"datasets": datasets, "base_revision": base_revision})
 
 
 def adapted_folder(run: Path) -> Path:
@@ -87,13 +156,14 @@ def with_adapted_base(recipe: Recipe, run: Path) -> Recipe:
             f"{folder} was adapted with another {' and '.join(changed)} — adapt again, or choose "
             "another folder with --out"
         )
-    return recipe.model_copy(update={"base_model": str(folder), "base_revision": None})
+    adapted = {"base_model": str(folder), "base_revision": None, "adaptation": None}
+    return recipe.model_copy(update=adapted)
 
 
 def lineage(recipe: Recipe) -> list[Path]:
     """The run folders that the base model has been through, the last first; of the Hub's, none."""
     folders: list[Path] = []
-    while recipe.base_is_local and (Path(recipe.base_model) / "recipe.yaml").is_file():
+    while recipe.base_is_local and os.path.isfile(Path(recipe.base_model) / "recipe.yaml"):
         folder = Path(recipe.base_model)
         if folder in folders:  # one that was trained on from itself
             break
@@ -105,12 +175,13 @@ def lineage(recipe: Recipe) -> list[Path]:
 def load_results(folder: Path) -> dict[str, Any]:
     """The results of a run folder."""
     try:
-        results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return results_file.parse((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
         raise RunError(
             f"{folder} has no results that can be read — run `python -m train fit` first: {error}"
         ) from error
-    return results
+    except RunError as error:
+        raise RunError(f"{folder} has no results that can be read: {error}") from error
 
 
 def save_results(file: Path, results: dict[str, Any]) -> None:
@@ -128,7 +199,10 @@ def check_complete(folder: Path) -> None:
             f"{folder} is incomplete, it lacks {', '.join(missing)} — finish it with "
             f"`python -m train fit RECIPE --out {folder} --resume`"
         )
-    if "test" not in load_results(folder).get("metrics", {}):
+    results = load_results(folder)
+    # Without a test split, what `evaluate` adds to the figures of validation is `weaknesses`.
+    adds = "test" if load_recipe(folder).evaluation_split == "test" else "weaknesses"
+    if adds not in {**results, **results.get("metrics", {})}:
         raise RunError(
             f"{folder} was never evaluated — `python -m train evaluate {folder}` comes first"
         )
@@ -152,23 +226,52 @@ def check_split(folder: Path, name: str, sha256: str) -> None:
         )
 
 
+def is_public(name: str) -> bool:
+    """Whether a path in a run folder is one of those that are published."""
+    parts = Path(name).parts
+    return any(
+        len(parts) == len(Path(pattern).parts) and fnmatch.fnmatchcase(name, pattern)
+        for pattern in PUBLIC
+    )
+
+
 def public_files(folder: Path) -> dict[str, Path | bytes]:
-    """What is published of a run: all but checkpoints and hidden files, by path in the folder.
+    """What is published of a run, by path in the folder: the files named in `PUBLIC`.
 
     Of paths on this machine, in the recipe and the results, only the last part goes out.
     """
     files: dict[str, Path | bytes] = {
-        file.relative_to(folder).as_posix(): file
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and not _stays_at_home(file.relative_to(folder))
+        name: file for name, file in _files_in(folder).items() if is_public(name)
     }
     results = load_results(folder)
-    recipe = _without_paths(load_recipe(folder), results)
+    try:
+        recipe = _without_paths(load_recipe(folder), results)
+    except (TypeError, ValueError) as error:  # of other datasets than the recipe's
+        raise RunError(
+            f"{folder}: results.json is of another recipe than recipe.yaml — {results_file.REMEDY}"
+        ) from error
     results["recipe"] = recipe.model_dump()
     results["data"]["repo"] = [dataset.source for dataset in recipe.datasets]
     files["recipe.yaml"] = recipes.dump(recipe).encode()
     files["results.json"] = json.dumps(results, indent=2, ensure_ascii=False).encode() + b"\n"
     return files
+
+
+def print_left_out(folder: Path, files: Collection[str]) -> None:
+    """Tell which files of a folder are not published; checkpoints and caches never are."""
+    left = {
+        name
+        for name in _files_in(folder).keys() - set(files)
+        if not name.startswith("checkpoints/") and "__pycache__" not in name
+    }
+    if left:
+        print_line(f"of {folder} this leaves out {listing(left)}, which are not published")
+
+
+def listing(names: Collection[str]) -> str:
+    """How many files there are, and the first of their names."""
+    shown = ", ".join(sorted(names)[:LISTED]) + ", …" * (len(names) > LISTED)
+    return f"{len(names):,} file{'s' * (len(names) != 1)}: {shown}"
 
 
 def check_disk(folder: Path, needed_bytes: int) -> None:
@@ -213,14 +316,19 @@ def peak_memory_mb() -> float:
 
 
 def print_line(text: str) -> None:
-    """A line for the person at the terminal, at once."""
+    """A line for the person at the terminal, at once; of several processes, from the first."""
     import typer
 
-    typer.echo(text)
+    if is_first_process():
+        typer.echo(text)
 
 
-def _stays_at_home(file: Path) -> bool:
-    return file.parts[0] == "checkpoints" or any(part.startswith(".") for part in file.parts)
+def _files_in(folder: Path) -> dict[str, Path]:
+    return {
+        file.relative_to(folder).as_posix(): file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
 
 
 def _without_paths(recipe: Recipe, results: dict[str, Any]) -> Recipe:

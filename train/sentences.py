@@ -61,7 +61,7 @@ def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int
         RunError: The run isn't exported, or no sentence is sure enough.
     """
     runs.check_exported(run)
-    recipe = runs.load_recipe(run)
+    recipe = runs.as_read(run)
     train = reviews.load(recipe)["train"]
     kept: dict[str, list[dict[str, object]]] = {label: [] for label in recipe.labels}
     share = most // len(recipe.labels)

@@ -3,39 +3,47 @@
 In: a recipe's `Dataset`. Out: the splits it has, as `datasets.Dataset`, with the columns checked.
 """
 
-import csv
-import io
+import errno
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.errors import DataError
-from train.recipe import FILES, Corpus, Dataset, Source
+from train import tables
+from train.errors import DataError, shorten
+from train.recipe import FILES, Corpus, Dataset, Source, is_commit
 
 if TYPE_CHECKING:
     import datasets
-
-
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 def read(source: Dataset) -> "dict[str, datasets.Dataset]":
     """All splits of a source, by name.
 
     Raises:
-        DataError: The source is missing, unreadable, ragged, not UTF-8, or lacks a column.
+        DataError: The source is missing, unreadable, ragged, or lacks a column.
     """
     splits = _read(source, {source.train, source.validation, source.test} - {None})
+    check_columns(splits[source.train], source, source.train)
+    numbers = {*source.minimum, source.confidence} - {None}
+    return {name: _with_numbers(split, numbers, source) for name, split in splits.items()}
+
+
+def check_columns(rows: "datasets.Dataset", source: Dataset, name: str) -> None:
+    """Raise `DataError` unless a split has all columns, and text in those of texts."""
+    where = f"{source.source} split {name!r}"
     wanted = [source.text, source.label, source.text_pair, source.group, source.confidence]
     wanted += source.minimum
     for column in filter(None, wanted):
-        columns = splits[source.train].column_names
-        if column not in columns:
+        if column not in rows.column_names:
             raise DataError(
-                f"{source.source} has no column {column!r} — it has: {', '.join(columns)}; "
+                f"{where} has no column {column!r} — it has: "
+                f"{', '.join(rows.column_names)}; "
                 "name yours with --set datasets.text=… or datasets.label=…"
             )
-    return splits
+    for column in filter(None, [source.text, source.text_pair]):
+        _check_is_text(rows, column, where, "--set datasets.text=… or datasets.text_pair=…")
 
 
 def texts(corpus: Corpus) -> list[Any]:
@@ -50,21 +58,45 @@ def texts(corpus: Corpus) -> list[Any]:
             f"{corpus.source} has no column {corpus.text!r} — it has: "
             f"{', '.join(split.column_names)}"
         )
+    _check_is_text(split, corpus.text, corpus.source, "`text` of the corpus")
     return list(split[corpus.text])
 
 
-def revision(source: Dataset) -> str | None:
-    """The version that is read: the pinned one, else the Hub's newest commit; None if local."""
-    if source.is_local or source.revision:
-        return source.revision
-    from huggingface_hub import HfApi
+def kind(feature: Any) -> str:
+    """The type of a column: `string` and so on, `list`, `struct`, or the name of a feature."""
+    if isinstance(feature, dict):
+        return "struct"
+    return str(getattr(feature, "dtype", None) or type(feature).__name__.lower())
 
-    return HfApi().dataset_info(source.source).sha
+
+def _check_is_text(rows: "datasets.Dataset", column: str, where: str, remedy: str) -> None:
+    found = kind(rows.features[column])
+    if found not in {"string", "large_string", "null"}:
+        raise DataError(
+            f"{where}: column {column!r} must hold text, got the type {found} — name the column "
+            f"of the texts with {remedy}, or convert this one to text"
+        )
+
+
+def revision(source: Source) -> str | None:
+    """The commit that the source's revision stands for, by reading it; of a local one, none.
+
+    Raises:
+        DataError: It can't be read.
+    """
+    if source.is_local or is_commit(source.revision):
+        return source.revision
+    return _commit(_read_hub(source)) or source.revision
 
 
 def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
     """All splits, of which these must be there."""
-    splits = _read_local(source) if source.is_local else _read_hub(source)
+    try:
+        splits = _read_local(source) if source.is_local else _cached(source) or _read_hub(source)
+    except (OSError, RuntimeError) as error:  # a name too long, the home of nobody, a script
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
+        raise DataError(f"{shorten(source.source)} can't be read: {shorten(error, 500)}") from error
     for name in names:
         if name not in splits:
             raise DataError(
@@ -74,84 +106,161 @@ def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
 
 
 def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
-    from datasets import load_dataset
+    from datasets import load_dataset, load_dataset_builder
+    from datasets.exceptions import DatasetGenerationError
     from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError
 
-    try:
-        loaded = load_dataset(source.source, source.config, revision=source.revision)
-    except (FileNotFoundError, HfHubHTTPError, ConnectionError) as error:
+    from train.hub_errors import explained
+
+    with explained(
+        f"dataset {source.source!r} (revision {source.revision or 'main'}) can't be loaded",
+        DataError,
+        name=source.source,
+        expected=(FileNotFoundError, ValueError, OverflowError, NotImplementedError),
+        after="or name a local file",
+    ):
+        what = {"path": source.source, "name": source.config, "revision": source.revision}
+        is_csv = hasattr(load_dataset_builder(**what).config, "keep_default_na")
+        # In a CSV "None", "nan" and "NULL" are texts; an empty cell alone is missing.
+        options: dict[str, Any] = {"keep_default_na": False, "na_values": [""]} if is_csv else {}
+        try:
+            loaded = load_dataset(**what, **options)
+        except DatasetGenerationError as error:  # which tells nothing itself
+            cause = " ".join(str(error.__cause__ or error).split())
+            raise ValueError(shorten(cause, 500)) from error
+    splits = _by_name(loaded)
+    # Where the Hub can't be reached, `load_dataset` takes any commit that it has in its cache.
+    if is_commit(source.revision) and (read := _commit(splits)) not in {None, source.revision}:
         raise DataError(
-            f"dataset {source.source!r} (revision {source.revision or 'main'}) can't be loaded "
-            f"from {constants.ENDPOINT} — check the id and the revision, log in with "
-            f"`hf auth login` if it is private, or name a local file: {_first_line(error)}"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"dataset {source.source!r} can't be loaded: {error}") from error
-    return _by_name(loaded)
+            f"dataset {source.source!r} at {source.revision} can't be loaded from "
+            f"{constants.ENDPOINT}, and the cache holds only {read} — check the network and "
+            "HF_ENDPOINT"
+        )
+    return splits
+
+
+def _cached(source: Source) -> "dict[str, datasets.Dataset] | None":
+    """A Hub dataset at a commit that was read before, without a request; None where it wasn't."""
+    from datasets import config
+    from datasets.naming import camelcase_to_snakecase
+    from datasets.packaged_modules.cache.cache import Cache
+
+    owner, _, name = source.source.rpartition("/")
+    folder = "___".join([*[owner][: bool(owner)], camelcase_to_snakecase(name)])
+    pattern = f"{folder}/{source.config or '*'}/*/{source.revision}"
+    found = list(Path(config.HF_DATASETS_CACHE).glob(pattern))
+    if not is_commit(source.revision) or len(found) != 1:
+        return None
+    configuration, version, commit = found[0].parts[-3:]
+    builder = Cache(
+        repo_id=source.source,
+        dataset_name=name,
+        config_name=configuration,
+        version=version,
+        hash=commit,
+    )
+    return _by_name(builder.as_dataset())
+
+
+def _commit(splits: "dict[str, datasets.Dataset]") -> str | None:
+    """The commit of a Hub dataset, after which its folder in the cache is named."""
+    files = [file["filename"] for split in splits.values() for file in split.cache_files]
+    names = {Path(file).parent.name for file in files}
+    return names.pop() if len(names) == 1 and all(map(is_commit, names)) else None
 
 
 def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetGenerationError
+    import datasets
+    import pyarrow
 
     path = Path(source.source).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(
             f"no file or folder at {path} — give its path from the current folder, or make it as "
             "the header of the recipe says"
         )
-    if path.is_file() and path.suffix not in FILES:
-        raise DataError(
-            f"{path} must be one of {', '.join(FILES)}, got {path.suffix or 'no suffix'}"
-        )
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        _check_text(file)
+    splits, features = ({"train": [path]}, None) if path.is_file() else _layout(path, source.config)
+    found = {}
+    for split, files in splits.items():
+        read = [tables.read(file) for file in files]
+        try:
+            table = pyarrow.concat_tables(read, promote_options="default")
+            if features:
+                table = datasets.table.table_cast(table, features.arrow_schema)
+            found[split] = datasets.Dataset(table)
+        except (pyarrow.ArrowException, ValueError, NotImplementedError, KeyError) as error:
+            names = ", ".join(map(str, files[:3]))
+            raise DataError(f"{names} can't be read as one table: {_first_line(error)}") from error
+    return found
+
+
+def _with_numbers(split: Any, columns: "set[Any]", source: Source) -> Any:
+    """The columns as numbers, where they are texts, as all cells of CSV are."""
+    import datasets
+
+    table = split.data.table
+    for name in columns & {field.name for field in table.schema if field.type == "string"}:
+        numbers: list[float | None] = []
+        for row, cell in enumerate(table[name].to_pylist(), start=1):
+            try:
+                numbers.append(None if cell is None else _finite(cell))
+            except ValueError as error:
+                probability = isinstance(source, Dataset) and name == source.confidence
+                what = "probabilities of the label" if probability else "numbers"
+                raise DataError(
+                    f"{source.source}: column {name!r} must hold {what}, got {cell!r} in row "
+                    f"{row:,} — fill in a number, or leave the cell empty"
+                ) from error
+        table = table.set_column(table.column_names.index(name), name, [numbers])
+        split = datasets.Dataset(table)
+    return split
+
+
+def _finite(cell: str) -> float:
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError(f"{cell} is no number")
+    return number
+
+
+def _layout(path: Path, config: str | None) -> "tuple[dict[str, list[Path]], Any]":
+    """The files of each split of a folder, found as `datasets` finds them; its features, if told.
+
+    They go by their names, or by `configs` and `dataset_info` in the folder's README.md.
+    """
+    from datasets.data_files import (
+        DataFilesDict,
+        EmptyDatasetError,
+        get_data_patterns,
+        sanitize_patterns,
+    )
+    from datasets.info import DatasetInfosDict
+    from datasets.utils.metadata import MetadataConfigs
+    from huggingface_hub import DatasetCard, DatasetCardData
+
     try:
-        if path.is_dir():
-            return _by_name(load_dataset(str(path)))
-        separator = _SEPARATORS.get(path.suffix)
-        options: dict[str, Any] = {"sep": separator} if separator else {}
-        return _by_name(load_dataset(FILES[path.suffix], data_files=str(path), **options))
-    except (DatasetGenerationError, FileNotFoundError, ValueError) as error:
-        cause = error.__cause__ or error
-        raise DataError(f"{path} can't be read: {_first_line(cause)}") from error
+        readme = path / "README.md"
+        card = DatasetCard.load(readme).data if readme.is_file() else DatasetCardData()
+        configs = MetadataConfigs.from_dataset_card_data(card)
+        infos = DatasetInfosDict.from_dataset_card_data(card)
+        name = config or configs.get_default_config_name() or next(iter(configs or infos), None)
+        told = configs.get(name, {}).get("data_files")
+        patterns = sanitize_patterns(told) if told else get_data_patterns(str(path))
+        files = DataFilesDict.from_patterns(patterns, base_path=str(path))
+    except (EmptyDatasetError, OSError, ValueError) as error:
+        raise DataError(f"{path} can't be read: {_first_line(error)}") from error
+    splits = {
+        str(split): [Path(file) for file in names if Path(file).suffix.lower() in FILES]
+        for split, names in files.items()
+    }
+    splits = {split: names for split, names in splits.items() if names}
+    if not splits:
+        raise DataError(f"{path} can't be read: it has none of {', '.join(FILES)}")
+    return splits, infos[name].features if name in infos else None
 
 
 def _by_name(loaded: "Mapping[Any, datasets.Dataset]") -> "dict[str, datasets.Dataset]":
     return {str(name): split for name, split in loaded.items()}
-
-
-def _check_text(file: Path) -> None:
-    """UTF-8 throughout and, in a CSV, as many fields in each row as in the header.
-
-    The readers below would fill short rows with blanks, silently.
-    """
-    if file.suffix not in {".csv", ".tsv", ".jsonl"}:
-        return
-    try:
-        # In one piece: a stream would count the byte it stumbles over from its own buffer.
-        text = file.read_bytes().decode("utf-8-sig")
-        if file.suffix != ".jsonl":
-            _check_fields(file, text)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file} must be UTF-8, byte {error.start} is {error.object[error.start]:#04x} — "
-            f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {file.name} > utf8{file.suffix}"
-        ) from error
-    except csv.Error as error:
-        raise DataError(f"{file} is not a CSV that can be read: {error}") from error
-
-
-def _check_fields(file: Path, text: str) -> None:
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_SEPARATORS[file.suffix])
-    header = next(rows, [])
-    for number, row in enumerate(rows, start=1):
-        if row and len(row) != len(header):
-            raise DataError(
-                f"{file} row {number} (line {rows.line_num}) has {len(row)} fields, the header "
-                f'has {len(header)} — put "quotes" around texts with commas'
-            )
 
 
 def _first_line(error: BaseException) -> str:

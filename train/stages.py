@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from train import distillation, evaluation, loop, model, reviews, runs, sources, weaknesses
+from train import (
+    distillation,
+    evaluation,
+    examples,
+    loop,
+    model,
+    reviews,
+    runs,
+    sources,
+    weaknesses,
+)
 from train.errors import DataError
 from train.recipe import Dataset, Recipe, shown
+from train.resolve import resolve, store
 from train.tokens import Tokens, encode
 
 if TYPE_CHECKING:
@@ -36,17 +47,20 @@ def fit(
     What can fail cheaply comes first: precision, data and disk before the base model's download
     and long before training.
     """
-    accelerator = loop.accelerator_for(recipe)
     base = runs.with_adapted_base(recipe, folder)
     if resume:
         runs.check_resumable(folder, recipe)
+    resolved = resolve(base, folder, resume=resume)
+    accelerator = loop.accelerator_for(resolved)
     with accelerator.main_process_first():
-        splits = reviews.load(recipe)
+        splits = reviews.load(resolved)
         _check_unseen(recipe, splits)
-        classifier, tokenizer = model.build(base)
+        classifier, tokenizer = model.build(resolved)
     runs.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
-    if accelerator.is_main_process and not resume:
-        runs.prepare(folder, recipe)
+    if accelerator.is_main_process:
+        if not resume:
+            runs.prepare(folder, recipe)
+        store(resolved, folder)
     accelerator.wait_for_everyone()
     whole = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
     cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in whole.items()}
@@ -75,11 +89,11 @@ def fit(
         results = {
             "recipe": recipe.model_dump(),
             "environment": runs.environment(device_name(accelerator)),
-            "data": _data(recipe, splits),
+            "data": _data(resolved, splits),
             "training": training_figures(progress, accelerator)
             | {"parameters": classifier.num_parameters(), "temperature": temperature}
             | {"unsure_below": unsure_below}
-            | _base(recipe, folder),
+            | _base(recipe, resolved, folder),
             "metrics": {"validation": evaluation.metrics(logits / temperature, labels)},
             "slices": {},
             "export": {},
@@ -96,7 +110,7 @@ def _check_unseen(recipe: Recipe, splits: "dict[str, Split]") -> None:
     held = {key for name in ["validation", "test"] for key in splits[name].keys()}
     for folder in folders:
         try:
-            seen = reviews.load(runs.load_recipe(folder))["train"].keys()
+            seen = reviews.load(runs.as_read(folder))["train"].keys()
         except DataError as error:
             raise DataError(
                 f"the reviews that {folder} was trained on can't be told from validation and "
@@ -112,21 +126,23 @@ def _check_unseen(recipe: Recipe, splits: "dict[str, Split]") -> None:
 def evaluate(folder: Path) -> dict[str, Any]:
     """Score the test split of a run; adds metrics, slices, weaknesses and plots to the folder.
 
-    `test-predictions.parquet` gets the probability of each label for each row of the split.
+    `test-predictions.parquet` gets the probability of each label for each row of the split. A
+    recipe without a test split has all this of validation, under that name.
     """
     recipe, results = runs.load_recipe(folder), runs.load_results(folder)
-    test = reviews.load(recipe)["test"]
-    runs.check_split(folder, "test", test.sha256())
+    name = recipe.evaluation_split
+    test = reviews.load(runs.as_read(folder))[name]
+    runs.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
-    scored = score(classifier, tokenizer, test)
+    scored = score(classifier, tokenizer, test, name)
     logits, labels = scored["logits"], scored["labels"]
-    results["metrics"]["test"] = scored["metrics"]
+    results["metrics"][name] = scored["metrics"]
     results["slices"] = scored["slices"]
     if len(recipe.datasets) > 1:
         results["datasets"] = _by_dataset(logits, labels, test.datasets or [])
 
-    def predict(texts: Sequence[str]) -> evaluation.FloatArray:
-        split = reviews.Split(list(texts), [0] * len(texts))
+    def predict(texts: Sequence[str], pairs: Sequence[str] | None = None) -> evaluation.FloatArray:
+        split = reviews.Split(list(texts), [0] * len(texts), list(pairs) if pairs else None)
         return _logits(
             classifier, encode(tokenizer, split, "texts"), tokenizer.pad_token_id, "texts"
         )
@@ -140,22 +156,30 @@ def evaluate(folder: Path) -> dict[str, Any]:
         else weaknesses.look_mislabelled(errors, test.texts, predict),
         "behaviour": {} if recipe.has_pairs else weaknesses.behaviour(predict, recipe.labels),
     }
-    evaluation.save_predictions(folder / "test-predictions.parquet", logits, recipe.labels)
-    evaluation.plot(folder / "plots", results, logits, labels)
+    results["examples"] = _examples(predict, recipe, results["training"]["unsure_below"])
+    evaluation.save_predictions(folder / f"{name}-predictions.parquet", logits, recipe.labels)
+    evaluation.plot(folder / "plots", results, logits, labels, name)
     runs.save_results(folder / "results.json", results)
     return results
+
+
+def _examples(predict: examples.Predict, recipe: Recipe, unsure_below: float) -> list[Any]:
+    if recipe.language != examples.LANGUAGE:
+        return []
+    return examples.choose(predict, recipe.labels, recipe.has_pairs, unsure_below)
 
 
 def evaluate_elsewhere(
     source: str, revision: str | None, dataset: Dataset, split: str, most: int | None
 ) -> dict[str, Any]:
     """Figures of a model, from a folder or the Hub, on a dataset it may never have seen."""
+    dataset = dataset.model_copy(update={"revision": sources.revision(dataset)})
     classifier, tokenizer = model.load(source, revision)
     labels = [classifier.config.id2label[i] for i in range(classifier.config.num_labels)]
     found = reviews.read_split(dataset, split, labels, most)
-    scored = score(classifier, tokenizer, found)
+    scored = score(classifier, tokenizer, found, split)
     return {
-        "model": {"source": source, "revision": revision},
+        "model": {"source": source, "revision": model.commit(source, revision)},
         "environment": runs.environment(str(classifier.device)),
         "data": {"dataset": dataset.model_dump(), "split": split, **_described(found)},
         "metrics": {split: scored["metrics"]},
@@ -172,11 +196,11 @@ def device_name(accelerator: "Accelerator") -> str:
     return f"{accelerator.device.type}: {name}{processes}"
 
 
-def score(classifier: Any, tokenizer: Any, split: "Split") -> dict[str, Any]:
+def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -> dict[str, Any]:
     """A model's logits on a split, with metrics and slices."""
     model.to_device(classifier)
-    tokens = encode(tokenizer, split, "test")
-    logits = _logits(classifier, tokens, tokenizer.pad_token_id, "test")
+    tokens = encode(tokenizer, split, name)
+    logits = _logits(classifier, tokens, tokenizer.pad_token_id, name)
     right = logits.argmax(axis=1) == tokens.labels
     return {
         "logits": logits,
@@ -208,8 +232,8 @@ def _data(recipe: Recipe, splits: "dict[str, Split]") -> dict[str, Any]:
     return {
         "repo": [dataset.source for dataset in recipe.datasets],
         "local": [dataset.is_local for dataset in recipe.datasets],
-        "revision": [sources.revision(dataset) for dataset in recipe.datasets],
-        "splits": {name: _described(split) for name, split in splits.items()},
+        "revision": [dataset.revision for dataset in recipe.datasets],
+        "splits": {name: _described(split) for name, split in splits.items() if len(split)},
     }
 
 
@@ -260,16 +284,17 @@ def training_figures(progress: "Progress", accelerator: "Accelerator") -> dict[s
     }
 
 
-def _base(recipe: Recipe, folder: Path) -> dict[str, Any]:
+def _base(recipe: Recipe, resolved: Recipe, folder: Path) -> dict[str, Any]:
     """What the model was made from."""
-    adapted = None
+    adapted, base_revision = None, resolved.base_revision
     if recipe.adaptation:
         whole = runs.load_results(runs.adapted_folder(folder))
+        base_revision = runs.as_read(runs.adapted_folder(folder)).base_revision
         adapted = {key: whole[key] for key in ["data", "perplexity"]}
         adapted["seconds"] = whole["training"]["seconds"]
         adapted["local"] = [corpus.is_local for corpus in recipe.adaptation.corpora]
     return {
-        "base_revision": model.revision(recipe),
+        "base_revision": base_revision,
         "base_is_local": recipe.base_is_local,
         "origin": _origin(recipe),
         "adaptation": adapted,
@@ -278,7 +303,7 @@ def _base(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 def _origin(recipe: Recipe) -> dict[str, Any] | None:
     """What the runs began with that the base model has been through; None if through none."""
-    passed = [runs.load_recipe(folder) for folder in reversed(runs.lineage(recipe))]
+    passed = [runs.as_read(folder) for folder in reversed(runs.lineage(recipe))]
     if not passed:
         return None
     return {

@@ -15,22 +15,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, SpaceRuntime, constants, get_token
+from huggingface_hub import HfApi, SpaceRuntime, get_token
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
     HfHubHTTPError,
     HTTPError,
 )
 
-from train import hub, runs
+from train import network, runs
 from train.deployment import Deployed
 from train.errors import HubError, Interrupted
+from train.hub_errors import TRANSIENT, explained
 
 REVIEW = "What a wonderful film: funny, warm and over far too soon."
 SETTLE_SECONDS = 30  # after a push the Hub may for a while tell the stage of what was there before
 CALL_SECONDS = 180  # of one attempt: the app may have to pull its model first
 CALL_ATTEMPTS = 3  # a Space that has just started may turn away its first visitor
 LOG_LINES = 30
-TRANSIENT = {429, 500, 502, 503, 504}  # statuses that may be others a moment later
+PUSHED = "the model and the Space are pushed"
 
 _REMEDY_OF_STAGE = {
     "BUILD_ERROR": "mend space/requirements.txt or what else the build stumbled over",
@@ -60,16 +61,16 @@ def try_out(deployed: Deployed, labels: Sequence[str], seconds: float) -> str:
     try:
         stage = _wait(api, deployed, seconds)
         if stage == "PAUSED":
-            return f"{url} is PAUSED and was not called; restart it on its settings page"
+            runtime = _runtime(api, space)
+            why = runtime and runtime.raw.get("errorMessage")
+            return f"{url} is PAUSED and was not called; {why or 'restart it on its settings page'}"
         if stage != "RUNNING":
             return (
                 f"{url} was {stage} when its {seconds / 60:g} minutes were up, and was not called; "
                 f"{url}?logs=build shows how it goes on"
             )
-        with hub.explained(f"asking where {space} answers"):
+        with explained(f"asking where {space} answers", after=PUSHED):
             host = api.space_info(space).host
-        if host is None:
-            return f"{url} was not called: the Hub at {constants.ENDPOINT} does not run Spaces"
         answer = _call(deployed, labels)
     except KeyboardInterrupt:
         raise Interrupted(
@@ -105,7 +106,7 @@ def _wait(api: HfApi, deployed: Deployed, seconds: float) -> str:
 
 def _runtime(api: HfApi, space: str) -> SpaceRuntime | None:
     """How a Space is; None while the Hub is out of reach, which ends no wait."""
-    with hub.explained(f"asking how the Space {space} is"):
+    with explained(f"asking how the Space {space} is", after=PUSHED):
         try:
             return api.get_space_runtime(space)
         except HfHubHTTPError as error:
@@ -190,4 +191,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    network.prepare()
     main()

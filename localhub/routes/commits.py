@@ -1,8 +1,6 @@
 """Routes of a push: what goes where, large files, and the commit that names them all."""
 
 import base64
-import binascii
-import json
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from typing import Any
@@ -22,6 +20,7 @@ from ..access import (
     repo_url,
     repository,
 )
+from ..bodies import LfsBatch, LfsObject, Line, LineValue, Preupload, parse
 from ..commits import Edit, Entry
 from ..errors import HubError, missing_revision
 from ..hub import LFS_PATTERNS, Hub
@@ -46,30 +45,35 @@ def preupload(request: Request) -> Response:
     repo = repository(request, "write")
     files = repo.revision(param(request, "revision")).files
     rows = []
-    try:
-        for file in body(request)["files"]:
-            path = check_path(file["path"])
-            large = _is_large(path, file["size"], base64.b64decode(file.get("sample", "")))
-            row = {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
-            if path in files:
-                row["oid"] = files[path].etag
-            rows.append(row)
-    except (KeyError, TypeError, ValueError) as error:
-        raise HubError(400, f"files must hold path, size and sample (base64): {error!r}") from error
+    for file in body(request, Preupload).files:
+        path = check_path(file.path)
+        large = _is_large(path, file.size, _bytes(file.sample, path))
+        row = {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
+        if path in files:
+            row["oid"] = files[path].etag
+        rows.append(row)
     return JSONResponse({"files": rows})
+
+
+def _bytes(content: str, path: str) -> bytes:
+    """What base64 stands for."""
+    try:
+        return base64.b64decode(content, validate=True)
+    except ValueError as error:
+        raise HubError(400, f"The content of {path} must be base64: {error}") from error
 
 
 def lfs_batch(request: Request) -> Response:
     """Say where to send the large files that are not here yet."""
     repo = repository(request, "write")
     hub, url = hub_of(request), base_url(request)
-    fields = body(request)
-    if fields.get("operation") != "upload":
+    fields = body(request, LfsBatch)
+    if fields.operation != "upload":
         raise HubError(501, "localhub has no git: download files from /resolve/ instead.")
     objects = []
-    for item in fields.get("objects", []):
-        oid = check_sha256(item.get("oid"))
-        answer = {"oid": oid, "size": item.get("size")}
+    for item in fields.objects:
+        oid = check_sha256(item.oid)
+        answer: dict[str, Any] = {"oid": oid, "size": item.size}
         if hub.blobs.size(oid) is None:
             grant, _ = sign(hub.secret, f"lfs {oid}")
             verify = f"{url}/api/{repo.kind}/{repo.id}/lfs-verify"
@@ -92,14 +96,14 @@ def lfs_upload(request: Request) -> Response:
 def lfs_verify(request: Request) -> Response:
     """Say whether a large file has arrived."""
     repository(request, "write")
-    fields = body(request)
-    size = hub_of(request).blobs.size(check_sha256(fields.get("oid")))
-    if size is None or size != fields.get("size"):
-        raise HubError(404, f"The object must have {fields.get('size')} bytes, {size} are here.")
+    item = body(request, LfsObject)
+    size = hub_of(request).blobs.size(check_sha256(item.oid))
+    if size != item.size:
+        raise HubError(404, f"The object must have {item.size} bytes, {size} are here.")
     return JSONResponse({})
 
 
-def _lines(request: Request) -> Iterator[dict[str, Any]]:
+def _lines(request: Request) -> Iterator[Line]:
     """The operations of a commit, one at a time: its body may be larger than memory."""
     line = bytearray()
     for chunk in chunks(request):
@@ -107,48 +111,29 @@ def _lines(request: Request) -> Iterator[dict[str, Any]]:
         line += first
         for other in others:
             if line.strip():
-                yield _operation(line)
+                yield parse(Line, line, "A line of a commit")
             line = bytearray(other)
         if len(line) > LINE_BYTES:
             raise HubError(413, f"A file over {REGULAR_BYTES} bytes must be sent to LFS or xet.")
     if line.strip():
-        yield _operation(line)
+        yield parse(Line, line, "A line of a commit")
 
 
-def _operation(line: bytearray) -> dict[str, Any]:
-    try:
-        operation = json.loads(line)
-        if isinstance(operation["key"], str) and isinstance(operation["value"], dict):
-            return dict(operation)
-    except (ValueError, TypeError, KeyError):
-        pass  # told below, as for a line of another shape
-    raise HubError(
-        400,
-        f"A line of a commit must be a JSON object with key and value, got {bytes(line[:80])!r}.",
-    )
-
-
-def _edit(hub: Hub, key: str, value: dict[str, Any]) -> Edit:
+def _edit(hub: Hub, key: str, value: LineValue) -> Edit:
     """One operation of a commit; a regular file's content is stored on the way."""
-    path = check_path(
-        str(value.get("path", "")).rstrip("/") if "deleted" in key else value.get("path")
-    )
+    path = check_path(value.path.rstrip("/") if "deleted" in key else value.path)
     match key:
         case "file":
-            content = str(value.get("content", ""))
-            try:
-                utf8 = value.get("encoding") in (None, "utf-8")
-                data = content.encode() if utf8 else base64.b64decode(content, validate=True)
-            except binascii.Error as error:
-                raise HubError(400, f"The content of {path} must be base64: {error}") from error
+            utf8 = value.encoding in (None, "utf-8")
+            data = value.content.encode() if utf8 else _bytes(value.content, path)
             return Edit("add", path, hub.add(data))
         case "lfsFile":
-            oid = check_sha256(value.get("oid"))
+            oid = check_sha256(value.oid)
             size = hub.blobs.size(oid)
-            if size is None or value.get("size", size) != size:
+            if size is None or value.size not in (None, size):
                 raise HubError(
                     400,
-                    f"Upload {path} before its commit: {oid} must have {value.get('size')} bytes,"
+                    f"Upload {path} before its commit: {oid} must have {value.size} bytes,"
                     f" {size} are here.",
                 )
             return Edit("add", path, Entry.large(oid, size))
@@ -179,23 +164,23 @@ def commit(request: Request) -> Response:
     hub, url = hub_of(request), repo_url(request, repo)
     author = known_caller(request).name
     ref, start = _target(request, repo)
-    header: dict[str, Any] = {}
+    header = LineValue()
     edits: list[Edit] = []
     for line in _lines(request):
-        if line["key"] == "header":
-            header = line["value"]
+        if line.key == "header":
+            header = line.value
         else:
-            edits.append(_edit(hub, line["key"], line["value"]))
-    if not header.get("summary"):
+            edits.append(_edit(hub, line.key, line.value))
+    if not header.summary:
         raise HubError(400, "A commit must have a header line with a summary.")
     made = repo.record(
         edits,
-        title=str(header["summary"]),
-        message=str(header.get("description") or ""),
+        title=header.summary,
+        message=header.description or "",
         author=author,
         ref=ref,
         start=start,
-        parent=str(header["parentCommit"]) if header.get("parentCommit") else None,
+        parent=header.parentCommit or None,
     )
     answer: dict[str, Any] = {
         "success": True,

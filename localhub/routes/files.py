@@ -9,7 +9,17 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from ..access import base_url, body, chunks, hub_of, param, repository
+from ..access import (
+    MAX_JSON_BYTES,
+    base_url,
+    body,
+    chunks,
+    hub_of,
+    param,
+    repository,
+    whole_number,
+)
+from ..bodies import Paths
 from ..commits import Commit, Entry, folders_of, pointer
 from ..errors import missing_entry
 from ..names import check_path
@@ -122,7 +132,7 @@ def tree(request: Request) -> Response:
         raise missing_entry(f"{folder} does not exist on {param(request, 'revision')}", commit.sha)
     expand = _is_true(query.get("expand"))
     most = EXPANDED_ROWS if expand else TREE_ROWS
-    limit = min(int(query["limit"]), most) if query.get("limit", "").isdigit() else most
+    limit = min(whole_number(request, "limit", most), most)
     left = [path for path in paths if path > query.get("cursor", "")]
     page = left[: max(limit, 1)]
     headers = _page_link(request, cursor=page[-1]) if len(left) > len(page) else {}
@@ -134,21 +144,21 @@ def paths_info(request: Request) -> Response:
     repo = repository(request)
     commit = repo.revision(param(request, "revision"))
     if request.headers.get("content-type", "").startswith("application/json"):
-        fields = body(request)
-        wanted, expand = fields.get("paths", []), fields.get("expand")
+        fields = body(request, Paths)
+        wanted, expand = fields.paths, fields.expand
     else:
-        form = parse_qs(b"".join(chunks(request)).decode())
-        wanted, expand = form.get("paths", []), form.get("expand", [""])[0]
+        form = parse_qs(b"".join(chunks(request, MAX_JSON_BYTES)).decode("utf-8", "replace"))
+        wanted, expand = form.get("paths", []), _is_true(form.get("expand", [""])[0])
     known = commit.files.keys() | folders_of(commit.files)
-    paths = [path for path in map(str, wanted) if path in known]
-    return JSONResponse(_rows(request, repo, commit, paths, _is_true(expand)))
+    paths = [path for path in wanted if path in known]
+    return JSONResponse(_rows(request, repo, commit, paths, expand))
 
 
 def history(request: Request) -> Response:
     """The commits of a revision, newest first, a page of them."""
     repo = repository(request)
     commits = list(repo.history(param(request, "revision")))
-    page = int(request.query_params["p"]) if request.query_params.get("p", "").isdigit() else 0
+    page = whole_number(request, "p", 0)
     rows = [
         {
             "id": commit.sha,

@@ -7,9 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..access import caller, hub_of, known_caller, param, repository
+from ..access import caller, hub_of, known_caller, param, repository, whole_number
 from ..commits import Commit
-from ..errors import HubError
 from ..names import KINDS
 from ..repos import Repo
 from .spaces import space_fields
@@ -91,9 +90,7 @@ def _visible(request: Request, kind: str) -> Iterator[Repo]:
 def listing(request: Request) -> Response:
     """The repositories of a kind, by author, part of the name, or tags; newest first."""
     query = request.query_params
-    limit = query.get("limit", "1000")
-    if not limit.isdigit():
-        raise HubError(400, f"limit must be a whole number, got {limit!r}.")
+    limit = whole_number(request, "limit", 1000)
     rows = [
         describe(request, repo, repo.revision("main"))
         for repo in _visible(request, request.path_params["kind"])
@@ -103,7 +100,7 @@ def listing(request: Request) -> Response:
     filters = set(query.getlist("filter") + query.getlist("pipeline_tag"))
     rows = [row for row in rows if filters <= set(row["tags"])]
     rows.sort(key=lambda row: str(row["lastModified"]), reverse=True)
-    return JSONResponse(rows[: int(limit)])
+    return JSONResponse(rows[:limit])
 
 
 def own_repositories(request: Request) -> Response:

@@ -1,7 +1,5 @@
 """Routes about whole repositories: who am I, create, remove, settings, branches and tags."""
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -17,11 +15,12 @@ from ..access import (
     runner_of,
     writer,
 )
+from ..bodies import Card, Creation, Named, NewRef, Settings
 from ..errors import HubError, missing_repo
 from ..names import KINDS
 from ..tokens import whoami
 from ..validate import validate_card
-from .spaces import initial_settings, keep_secrets
+from .spaces import initial_settings
 
 _GATED = (False, "auto", "manual")
 _VISIBILITIES = ("public", "private", "protected")
@@ -33,30 +32,29 @@ def who_am_i(request: Request) -> Response:
     return JSONResponse(whoami(known_caller(request)))
 
 
-def _named(request: Request, fields: dict[str, Any]) -> tuple[str, str]:
+def _named(request: Request, fields: Named) -> tuple[str, str]:
     """The kind and id in the body of create and delete."""
-    kind = f"{fields.get('type') or 'model'}s"
+    kind = f"{fields.type or 'model'}s"
     if kind not in KINDS:
-        raise HubError(400, f"type must be model, dataset or space, got {fields.get('type')!r}.")
-    namespace = fields.get("organization") or known_caller(request).name
-    name = str(fields.get("name") or "")
-    return kind, name if "/" in name else f"{namespace}/{name}"
+        raise HubError(400, f"type must be model, dataset or space, got {fields.type!r}.")
+    namespace = fields.organization or known_caller(request).name
+    return kind, fields.name if "/" in fields.name else f"{namespace}/{fields.name}"
 
 
-def _visibility(fields: dict[str, Any], kind: str) -> str:
+def _visibility(fields: Settings, kind: str) -> str:
     """The visibility in a body; `private` is how clients before huggingface_hub 2 said it."""
-    visibility = fields.get("visibility") or ("private" if fields.get("private") else "public")
+    visibility = fields.visibility or ("private" if fields.private else "public")
     if visibility not in _VISIBILITIES or (visibility == "protected" and kind != "spaces"):
         raise HubError(
             400,
             f"visibility must be public, private or (Spaces only) protected, got {visibility!r}.",
         )
-    return str(visibility)
+    return visibility
 
 
 def create(request: Request) -> Response:
     """Make a repository with an initial commit."""
-    fields = body(request)
+    fields = body(request, Creation)
     kind, repo_id = _named(request, fields)
     token = writer(request, repo_id.split("/")[0], f"create a {kind[:-1]}")
     settings: dict[str, object] = {"visibility": _visibility(fields, kind), "gated": False}
@@ -70,35 +68,36 @@ def create(request: Request) -> Response:
         message = f"You already created this {kind[:-1]} repo: {repo_id}"
         raise HubError(409, message, body={"url": url}) from error
     if kind == "spaces":
-        keep_secrets(request, repo, fields.get("secrets") or [])
+        for pair in fields.secrets or []:
+            runner_of(request).keep_secret(repo.id, pair.key, pair.value)
     return JSONResponse({"url": url, "name": repo_id, "id": repo_id, "private": repo.private})
 
 
 def remove(request: Request) -> Response:
     """Remove a repository."""
-    kind, repo_id = _named(request, body(request))
+    kind, repo_id = _named(request, body(request, Named))
     writer(request, repo_id.split("/")[0], f"delete a {kind[:-1]}")
     hub = hub_of(request)
     repo = hub.find(kind, repo_id)
     if repo is None:
         raise missing_repo(known_caller=True)
     hub.remove(repo)
-    if kind == "spaces" and (runner := runner_of(request)):
-        runner.forget(repo_id)
+    if kind == "spaces":
+        runner_of(request).forget(repo_id)
     return Response()
 
 
 def change_settings(request: Request) -> Response:
     """Change visibility or gating."""
     repo = repository(request, "write")
-    fields = body(request)
+    fields = body(request, Settings)
     with repo.changing() as settings:
-        if "visibility" in fields or "private" in fields:
+        if fields.model_fields_set & {"visibility", "private"}:
             settings["visibility"] = _visibility(fields, repo.kind)
-        if "gated" in fields:
-            if fields["gated"] not in _GATED:
-                raise HubError(400, f"gated must be one of {_GATED}, got {fields['gated']!r}.")
-            settings["gated"] = fields["gated"]
+        if "gated" in fields.model_fields_set:
+            if fields.gated not in _GATED:
+                raise HubError(400, f"gated must be one of {_GATED}, got {fields.gated!r}.")
+            settings["gated"] = fields.gated
     return JSONResponse({"private": repo.private, "gated": settings["gated"]})
 
 
@@ -127,12 +126,12 @@ def refs(request: Request) -> Response:
 def add_ref(request: Request) -> Response:
     """Create a branch (named in the path) or a tag (named in the body)."""
     repo = repository(request, "write")
-    fields = body(request)
+    fields = body(request, NewRef)
     in_path = param(request, "ref")
     if request.path_params["what"] == "branch":
-        name, start = in_path, str(fields.get("startingPoint") or "main")
+        name, start = in_path, fields.startingPoint or "main"
     else:
-        name, start = fields.get("tag"), in_path
+        name, start = fields.tag or "", in_path
     repo.add_ref(REFS[request.path_params["what"]], name, repo.resolve(start))
     return JSONResponse({}, 201)
 
@@ -150,9 +149,8 @@ def remove_ref(request: Request) -> Response:
 def validate(request: Request) -> Response:
     """Check the front matter of a README.md; anybody may ask."""
     caller(request)
-    fields = body(request)
-    kind = f"{fields.get('repoType') or 'model'}s"
-    errors, warnings = validate_card(str(fields.get("content") or ""), kind)
+    fields = body(request, Card)
+    errors, warnings = validate_card(fields.content, f"{fields.repoType or 'model'}s")
     answer = {
         "errors": [{"message": message} for message in errors],
         "warnings": [{"message": message} for message in warnings],

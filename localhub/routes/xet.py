@@ -52,9 +52,11 @@ def reconstruction(request: Request) -> Response:
     """Say which ranges of which xorbs make up a file, or the range of it that is asked for."""
     granted(request, "xet read")
     hub = hub_of(request)
-    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", "bytes=0-"))
+    wanted = re.fullmatch(
+        r"bytes=([0-9]{1,18})-([0-9]{0,18})", request.headers.get("range", "bytes=0-")
+    )
     if not wanted:
-        raise HubError(400, f"A range must read bytes=A-B, got {request.headers['range']!r}.")
+        raise HubError(400, f"A range must read bytes=A-B, got {request.headers['range'][:80]!r}.")
     last = int(wanted[2]) if wanted[2] else None
     plan = hub.xet.reconstruction(param(request, "hash"), int(wanted[1]), last)
     if plan is None:

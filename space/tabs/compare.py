@@ -30,6 +30,7 @@ INVITATION = (
 )
 STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
 WIDTHS = [60, 170, 170, 90, 440]  # pixels of row, A, B, label, review
+COMPARISONS = 3  # at once, of two models each: one that is slow or bad holds up no other
 NO_TEXT = "Write a review, or bring a file of them."
 
 
@@ -92,7 +93,7 @@ def receive(path: str | None) -> list[Any]:
 
 
 def _runner(shelf: Shelf) -> Any:
-    line = Line(places=1, most_waiting=8)  # the shelf holds the models of one comparison
+    line = Line(places=COMPARISONS, most_waiting=8)
 
     def run(
         first: str, first_revision: str, second: str, second_revision: str, text: str,
@@ -127,6 +128,8 @@ def _texts(
     if found is None:
         return [text] if text and text.strip() else [], None
     rows = found.frame.head(MAX_ROWS)
+    if text_column not in rows.columns:
+        return [], None
     labelled = label_column in rows.columns
     return tables.texts(rows, text_column), rows[label_column] if labelled else None
 

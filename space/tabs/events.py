@@ -10,7 +10,7 @@ import gradio
 import views
 
 NONE = "(none)"  # among the columns of a file
-# Events of the page are no endpoints; `Line` holds visitors back, not gradio.
+# Events of the page are no endpoints; `AdmissionQueue` holds visitors back, not gradio.
 QUIET: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
 HIDDEN = {**QUIET, "show_progress": "hidden"}
 

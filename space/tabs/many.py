@@ -1,30 +1,34 @@
 """The tab for a file of reviews: scored, drawn over time and by title, and given back.
 
-In: the classifier, and the tab in which a review is opened. Out: components on the page.
+In: the model behind its queue, and the tab in which a review is opened. Out: components on the
+page.
 """
 
+import re
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import bulk
+import cancellation
 import charts
+import downloads
 import gradio
 import pandas
 import tables
 import views
-from classifier import Classifier, Unavailable, Unreadable, Verdict
+from classifier import Unavailable, Unreadable, Verdict
 from figures import Period
-from line import Busy, Line
+from line import Busy, Cancelled, Line
 from report import Columns, Report
+from serving import FILE, Service
 
 from tabs import events
 from tabs.events import HIDDEN, NONE, QUIET
 from tabs.review import Review
 
-AT_ONCE = 64  # reviews between two looks at the clock, and at Cancel
+AT_ONCE = 64  # reviews between two reports of progress
 KINDS = ["text", "date", "title", "label"]
 PERIODS = ["day", "week", "month"]
 INVITATION = (
@@ -32,6 +36,8 @@ INVITATION = (
     f"to {tables.MAX_ROWS:,} reviews. With a date you see the audience over time, with a title a "
     "ranking, with labels how often the model agrees.</p>"
 )
+NUMBER = re.compile("[0-9]{1,6}")  # of a row
+NO_FILE = "Bring a file of reviews and choose its columns first."
 
 
 class Outcome:
@@ -53,6 +59,7 @@ class Outcome:
             self.refused = _frame("Not scored", max_height=320)
             with gradio.Row():
                 self.scored = gradio.DownloadButton("Download the scored file")
+                self.workbook = gradio.DownloadButton("Download it for Excel")
                 self.drawn = gradio.DownloadButton("Download the charts")
 
     def components(self) -> list[Any]:
@@ -64,7 +71,7 @@ class Outcome:
         if report is None:
             return {self.area: gradio.update(visible=False)}
         drawn = report.charts(period)
-        scored, zipped = _files(report, drawn, Path(name).stem)
+        scored, workbook, zipped = _files(report, drawn, Path(name).stem)
         return {
             self.area: gradio.update(visible=True),
             self.summary: report.summary(),
@@ -77,11 +84,12 @@ class Outcome:
             self.listing: report.listing(),
             self.refused: _shown(report.refused()),
             self.scored: str(scored),
+            self.workbook: str(workbook),
             self.drawn: gradio.update(value=str(zipped), visible=bool(drawn)),
         }
 
 
-def build(classifier: Classifier, tabs: Any, review: Review) -> None:
+def build(service: Service, tabs: Any, review: Review) -> None:
     """Lay the tab out, and say what happens in it."""
     table = gradio.State(time_to_live=3600)
     report = gradio.State(time_to_live=3600)
@@ -96,7 +104,7 @@ def build(classifier: Classifier, tabs: Any, review: Review) -> None:
             cancel = gradio.Button("Cancel", variant="stop", visible=False)
     progress = gradio.HTML()
     outcome = Outcome()
-    score = _scorer(classifier)
+    score = _scorer(service)
 
     received = file.change(
         receive, file, [table, told, area, *columns, preview, report, progress], **QUIET
@@ -139,26 +147,29 @@ def receive(path: str | None) -> list[Any]:
     return [found, told, gradio.update(visible=True), *choices, first, None, ""]
 
 
-def _scorer(classifier: Classifier) -> Any:
+def _scorer(service: Service) -> Any:
     line = Line(places=1, most_waiting=8)
 
-    def score(found: tables.Table, *chosen: str) -> Iterator[list[Any]]:
+    def score(found: tables.Table | None, *chosen: str) -> Iterator[list[Any]]:
         """Judge some rows at a time; tell how far it is, and end with the report."""
+        if found is None or not set(chosen) <= {NONE, *found.frame.columns}:
+            yield [None, views.sentence(NO_FILE)]
+            return
         text, *others = chosen
         columns = Columns(text, *(None if column == NONE else column for column in others))
         texts = tables.texts(found.frame, text)
         answers: list[Verdict | Unreadable] = []
         yield [None, views.sentence("Waiting for a place in the line …", "remark")]
         try:
-            with line.place():
-                began = time.monotonic()
+            with line.place(cancellation.watch()):
+                began, request = time.monotonic(), service.request(FILE)
                 for at in range(0, len(texts), AT_ONCE):
-                    answers += bulk.judge(classifier, texts[at : at + AT_ONCE])
+                    answers += request.many(texts[at : at + AT_ONCE])
                     seconds = time.monotonic() - began
                     told = f"{len(answers):,} of {len(texts):,} reviews"
                     yield [None, views.progress(told, len(answers), len(texts), seconds)]
-                labels = classifier.load().labels
-        except (Unavailable, Busy) as reason:
+                labels = service.classifier.load().labels
+        except (Unavailable, Busy, Cancelled) as reason:
             yield [None, views.sentence(reason)]
             return
         yield [Report(found.frame, answers, labels, columns), ""]
@@ -166,21 +177,29 @@ def _scorer(classifier: Classifier) -> Any:
     return score
 
 
-def _opened(report: Report, chosen: gradio.SelectData) -> list[Any]:
+def _opened(report: Report | None, chosen: gradio.EventData) -> list[Any]:
     """The review of the chosen row, by the row's number, whatever the order on the page is."""
-    row = int(chosen.row_value[0]) - 1
-    text = report.frame[report.columns.text].iloc[row]
+    data = chosen._data  # what the page sends of a `gradio.SelectData`; programs send anything
+    cells = data.get("row_value") if isinstance(data, dict) else None
+    number = str(cells[0]) if isinstance(cells, list) and cells else ""
+    rows = len(report.frame) if report else 0
+    if report is None or not NUMBER.fullmatch(number) or not 0 < int(number) <= rows:
+        raise gradio.Error(f"Choose one of the {rows:,} rows.", print_exception=False)
+    text = report.frame[report.columns.text].iloc[int(number) - 1]
     return [gradio.Tabs(selected="review"), text if isinstance(text, str) else ""]
 
 
-def _files(report: Report, drawn: dict[str, Any], name: str) -> tuple[Path, Path]:
+def _files(report: Report, drawn: dict[str, Any], name: str) -> list[Path]:
     """The scored rows and the charts, as files to download."""
     folder = Path(tempfile.mkdtemp(prefix="scored-"))
-    scored, zipped = folder / f"{name}-scored.csv", folder / f"{name}-charts.zip"
-    tables.write(report.scored, scored)
+    scored, workbook, zipped = (
+        folder / f"{name}-{rest}" for rest in ("scored.csv", "scored.xlsx", "charts.zip")
+    )
+    downloads.write(report.scored, scored)
+    downloads.write_workbook(report.scored, workbook)
     if drawn:
         charts.save(drawn, zipped)
-    return scored, zipped
+    return [scored, workbook, zipped]
 
 
 def _frame(label: str, visible: bool = False, max_height: int = 420, search: str = "none") -> Any:

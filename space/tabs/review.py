@@ -1,29 +1,30 @@
 """The tab for one review: its verdict, what each sentence does to it, and a link to share it.
 
-In: the classifier, the lines before it, and where feedback goes. Out: components on the page.
+In: the model behind its queue, and where feedback goes. Out: components on the page.
 """
 
 from typing import Any
 
 import gradio
 import views
-from classifier import Classifier, Unavailable, Unreadable
+from classifier import Unavailable, Unreadable
 from explanation import explain
 from feedback import Feedback
-from line import Busy, Line
+from line import Busy, Cancelled
+from serving import EXPLANATION, VERDICT, Service
 
 from tabs.events import HIDDEN, QUIET
 
-# Written for this page.
+REFUSALS = (Unreadable, Unavailable, Busy, Cancelled)
+# Written for this page; tests/test_quickstart.py has what the quick start's model says of them.
 EXAMPLES = {
     "A clear one": "I laughed, I cried, and I rang my sister from the car park to tell her to go "
-    "tonight. The lead has never been better, and the last shot is the kindest ending I have seen "
-    "in years.",
+    "tonight. The lead is wonderful, and the last shot is the kindest ending I have seen in years.",
     "A mixed one": "The lead is superb and the score is lovely, which makes it all the sadder that "
-    "nobody bothered to write a second half. I would watch her read a menu. I would not watch this "
-    "again.",
+    "the script is dull, the second half is a mess, and the ending is a waste of her talent. I "
+    "would watch her read a menu. I would not watch this again.",
     "A sarcastic one": "Oh, wonderful, another two and a half hours of men explaining submarines "
-    "to each other. I particularly enjoyed the bit where the projector broke.",
+    "to each other. The script is a mess, and the only good bit was when the projector broke.",
 }
 EMPTY = (
     '<p class="empty">The verdict comes here: a word, how sure the model is, and what each '
@@ -42,11 +43,8 @@ WRITE_LINK = """(text) => {
 class Review:
     """The tab, laid out inside the page's Blocks; other tabs fill `text` and let it be judged."""
 
-    def __init__(
-        self, page: Any, classifier: Classifier, line: Line, slow_line: Line, feedback: Feedback
-    ) -> None:
-        self.classifier, self.feedback = classifier, feedback
-        self.line, self.slow_line = line, slow_line
+    def __init__(self, page: Any, service: Service, feedback: Feedback) -> None:
+        self.service, self.feedback = service, feedback
         with gradio.Row(equal_height=False):
             with gradio.Column(scale=5):
                 self._lay_out_question()
@@ -113,11 +111,10 @@ class Review:
         """The card of a review, or a sentence in its place; fills `_outcome`."""
         hidden = gradio.update(visible=False)
         try:
-            with self.line.place():
-                verdict = self.classifier(text)
-        except (Unreadable, Unavailable, Busy) as reason:
+            verdict = self.service.request(VERDICT)(text)
+        except REFUSALS as reason:
             return views.sentence(reason), "", "", None, hidden
-        card = views.verdict_card(verdict, self.classifier.load().unsure_below)
+        card = views.verdict_card(verdict, self.service.classifier.load().unsure_below)
         return card, "", "", text, gradio.update(visible=self.feedback.enabled)
 
     def judge_shared(self, text: str) -> tuple[str, str, str, str | None, Any]:
@@ -131,9 +128,8 @@ class Review:
         if text is None:
             return ""  # the card has the reason
         try:
-            with self.slow_line.place():
-                return views.sentence_line(explain(self.classifier, text))
-        except (Unreadable, Unavailable, Busy) as reason:
+            return views.sentence_line(explain(self.service.request(EXPLANATION), text))
+        except REFUSALS as reason:
             return views.sentence(reason)
 
     def praise(self, text: str | None) -> str:
@@ -146,10 +142,10 @@ class Review:
 
     def _tell(self, text: str | None, right: bool) -> str:
         try:
-            verdict = self.classifier(text or "")
-        except (Unreadable, Unavailable) as reason:
+            verdict = self.service.request(VERDICT)(text or "")
+        except REFUSALS as reason:
             return views.sentence(reason)
-        model, commit = self.classifier.repo_id, self.classifier.commit
+        model, commit = self.service.classifier.repo_id, self.service.classifier.commit
         said = self.feedback.record(text or "", verdict, right, model, commit)
         return views.sentence(said, "remark")
 

@@ -1,0 +1,1 @@
+"""Files with rows: `reader` reads them, here and in `train`."""

@@ -1,0 +1,183 @@
+"""What the page and its endpoints ask of the model: each request in the queue and within limits.
+
+In: texts, and how many tokens and seconds a request may take. Out: a verdict for each text, or the
+reason why it has none; what the limits left out has such a reason too.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bulk
+import cancellation
+import memory
+from admission import PATIENCE_SECONDS, AdmissionQueue
+from classifier import Classifier, Unreadable, Verdict, check, cores
+from line import Cancelled
+
+LONG = 1_000  # tokens, from which the memory of a text is returned once it is judged
+ENCODED_AT_ONCE = 16  # texts between two looks at the limits
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may take.
+
+    Attributes:
+        tokens: Of all its texts, as the model reads them; its first text is always judged.
+        seconds: From its arrival, waiting included.
+        patience: Seconds that it may wait for others, see `AdmissionQueue.run`.
+        lent: Whether a ZeroGPU Space judges its texts on the hardware that it is lent.
+    """
+
+    tokens: int
+    seconds: float
+    patience: float = PATIENCE_SECONDS
+    lent: bool = False
+
+
+VERDICT = Limits(tokens=10_000, seconds=30)
+BATCH = Limits(tokens=300_000, seconds=120, lent=True)
+EXPLANATION = Limits(tokens=80_000, seconds=20)
+FILE = Limits(tokens=5_000_000, seconds=1_800, patience=math.inf, lent=True)
+
+
+class LeftOut(Unreadable):
+    """The text was not judged, because the request had reached one of its limits."""
+
+
+class Service:
+    """The model behind its queue.
+
+    Args:
+        classifier: The model that answers.
+        queue: Whose turn it is; with as many workers as there are cores when left out.
+    """
+
+    def __init__(self, classifier: Classifier, queue: AdmissionQueue | None = None) -> None:
+        self.classifier = classifier
+        self.queue = queue or AdmissionQueue(cores())
+
+    def request(self, limits: Limits) -> "Request":
+        """A request of the Gradio event that the calling thread works on."""
+        return Request(self, limits, cancellation.watch())
+
+
+class Request:
+    """What one client asks for, in one or more calls that share the limits.
+
+    Args:
+        service: The model and its queue.
+        limits: What the request may take.
+        cancelled: Whether the client has gone.
+    """
+
+    def __init__(
+        self, service: Service, limits: Limits, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.service, self.limits, self.cancelled = service, limits, cancelled
+        self.tokens = 0  # used so far
+        self._deadline = time.monotonic() + limits.seconds
+        self._admitted = False
+
+    def __call__(self, text: str) -> Verdict:
+        """The verdict on a text.
+
+        Raises:
+            Unreadable: As for `Classifier.__call__`, or there was no time left for it.
+            Unavailable: As for `Classifier.load`.
+            Busy: Too many wait.
+            Cancelled: The client has gone.
+        """
+        (answer,) = self.many([text])
+        if isinstance(answer, Unreadable):
+            raise answer
+        return answer
+
+    def many(self, texts: Sequence[Any], spare: int = 0) -> list[Verdict | Unreadable]:
+        """For each text a verdict, or the reason why it has none.
+
+        Args:
+            texts: In the order in which they are judged, as far as the limits allow.
+            spare: Tokens to leave for later calls.
+
+        Raises:
+            Unavailable: As for `Classifier.load`.
+            Busy: Too many wait, and this is the request's first call.
+            Cancelled: The client has gone.
+        """
+        answers: list[Verdict | Unreadable] = [self._too_many_tokens()] * len(texts)
+        rows = self._encoded(texts, answers, self.limits.tokens - spare)
+        verdicts: Sequence[Verdict | Unreadable | None]
+        if self.limits.lent and bulk.on_lent_hardware():
+            verdicts = bulk.judge(self.service.classifier, [texts[i] for i in rows])
+        else:
+            verdicts = self._run(list(rows.values()))
+        for i, verdict in zip(rows, verdicts, strict=True):
+            answers[i] = verdict or self._too_many_seconds()
+        return answers
+
+    def _encoded(
+        self, texts: Sequence[Any], answers: list[Verdict | Unreadable], tokens: int
+    ) -> dict[int, list[int]]:
+        """The tokens of the texts that the limit allows, by index; fills in what is unreadable."""
+        reader = self.service.classifier.load()
+        rows: dict[int, list[int]] = {}
+        for at in range(0, len(texts), ENCODED_AT_ONCE):
+            if self.cancelled():
+                raise Cancelled
+            good = []
+            for i, text in enumerate(texts[at : at + ENCODED_AT_ONCE], at):
+                try:
+                    check(text)
+                    good.append(i)
+                except Unreadable as reason:
+                    answers[i] = reason
+            for i, ids in zip(good, reader.encode([texts[i] for i in good]), strict=True):
+                size = min(len(ids), reader.limit)
+                if self.tokens and self.tokens + size > tokens:
+                    return rows
+                self.tokens += size
+                rows[i] = ids
+        return rows
+
+    def _run(self, rows: Sequence[list[int]]) -> list[Verdict | Unreadable | None]:
+        reader = self.service.classifier.load()
+        sizes = [min(len(row), reader.limit) for row in rows]
+
+        def judge(i: int, alone: bool) -> Verdict | Unreadable:
+            verdict = reader.judge(rows[i], alone)
+            if sizes[i] > LONG:
+                memory.release()
+            return verdict
+
+        verdicts = self.service.queue.run(
+            [cost(size) for size in sizes],
+            judge,
+            deadline=self._deadline,
+            patience=math.inf if self._admitted else self.limits.patience,
+            cancelled=self.cancelled,
+        )
+        self._admitted = True
+        return verdicts
+
+    def _too_many_tokens(self) -> LeftOut:
+        return LeftOut(
+            f"Left out: the limit of {self.limits.tokens:,} tokens for one request was reached."
+        )
+
+    def _too_many_seconds(self) -> LeftOut:
+        return LeftOut(
+            f"Left out: the limit of {self.limits.seconds:,} s for one request was reached."
+        )
+
+
+def cost(tokens: int) -> float:
+    """What a text costs: of 1,000 tokens each takes about twice the time of one in a short text.
+
+    Measured on a CPU with the quick start's model (int8): 10,500 tokens per second and core at 300
+    tokens, 6,500 at 1,000, 2,000 at 4,096.
+    """
+    return tokens * (1 + tokens / 1_000)

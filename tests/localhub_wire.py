@@ -1,0 +1,132 @@
+"""How the tests of the localhub talk to it: requests as a client writes them, and its Spaces."""
+
+import base64
+import http.client
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+from hubserver import REPOSITORY, WRITE, RunningHub
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str | None:
+        return self.headers["X-Error-Code"]
+
+
+def call(
+    hub: RunningHub,
+    method: str,
+    path: str,
+    body: object = None,
+    token: str | None = WRITE,
+    **headers: str,
+) -> Answer:
+    """Send one request; a body that isn't bytes goes as JSON."""
+    url = urlsplit(hub.endpoint)
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    try:
+        connection.request(method, path.removeprefix(hub.endpoint), data, headers)
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+Operation = tuple[str, dict[str, Any]]
+
+
+def ndjson(*operations: Operation, summary: str = "a change", **header: str) -> bytes:
+    lines = [("header", {"summary": summary, **header}), *operations]
+    return "".join(json.dumps({"key": key, "value": value}) + "\n" for key, value in lines).encode()
+
+
+def text_file(path: str, content: str) -> Operation:
+    encoded = base64.b64encode(content.encode()).decode()
+    return "file", {"path": path, "content": encoded, "encoding": "base64"}
+
+
+def commit(hub: RunningHub, repo: str, *operations: Operation, **header: str) -> Answer:
+    return call(hub, "POST", f"/api/{repo}/commit/main", ndjson(*operations, **header))
+
+
+def space(hub: RunningHub, name: str, **fields: object) -> str:
+    body = {"name": name, "type": "space", "sdk": "gradio", **fields}
+    assert call(hub, "POST", "/api/repos/create", body).status == 200
+    return f"spaces/demo/{name}"
+
+
+# Answers with its environment, as one line a variable, and a few facts more.
+APP = """
+import glob, os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        files = ",".join(sorted(glob.glob("**/*.py", recursive=True)))
+        facts = {**os.environ, "PID": os.getpid(), "FILES": files}
+        lines = [f"{name}={value}" for name, value in facts.items()]
+        self.wfile.write("\\n".join(lines).encode())
+
+address = os.environ["GRADIO_SERVER_NAME"], int(os.environ["GRADIO_SERVER_PORT"])
+print("listening at", *address, file=sys.stderr)
+HTTPServer(address, Page).serve_forever()
+"""
+
+
+def at_rest(hub: RunningHub, repo: str) -> Any:
+    """The runtime of a Space once it no longer builds."""
+    deadline = time.monotonic() + 60
+    while (state := call(hub, "GET", f"/api/{repo}/runtime").json)["stage"] == "BUILDING":
+        assert time.monotonic() < deadline, state
+        time.sleep(0.05)
+    return state
+
+
+def visit(hub: RunningHub, repo: str) -> dict[str, str]:
+    """The environment of a Space that should run."""
+    assert at_rest(hub, repo)["stage"] == "RUNNING"
+    host = urlsplit(call(hub, "GET", f"/api/{repo}").json["host"])
+    connection = http.client.HTTPConnection(host.hostname, host.port, timeout=30)
+    try:
+        connection.request("GET", "/")
+        lines = connection.getresponse().read().decode().splitlines()
+    finally:
+        connection.close()
+    return dict(line.partition("=")[::2] for line in lines if "=" in line)
+
+
+def is_alive(pid: str) -> bool:
+    """Whether a process runs; one that has ended and that nobody asked for does not."""
+    try:
+        return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def localhub(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command; it must end by itself."""
+    command = [sys.executable, "-m", "localhub", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30)

@@ -1,0 +1,126 @@
+"""network.py: what an environment lacks for loopback and for transfers that end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+from hubserver import running_hub
+
+from train import network
+
+DEAD = "http://127.0.0.1:9"
+PROXIES = {name: DEAD for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, "localhost,127.0.0.1,::1"),
+        ({"NO_PROXY": "corp.example"}, "corp.example,localhost,127.0.0.1,::1"),
+        ({"no_proxy": " a , b", "NO_PROXY": "b,::1"}, "a,b,::1,localhost,127.0.0.1"),
+        ({"no_proxy": "*"}, "*,localhost,127.0.0.1,::1"),
+    ],
+)
+def test_loopback_is_added_to_what_goes_direct(before: dict[str, str], after: str) -> None:
+    environment = dict(before)
+    for _ in range(2):
+        network.prepare(environment)
+        assert (environment["no_proxy"], environment["NO_PROXY"]) == (after, after)
+
+
+def test_limits_of_the_users_own_stay() -> None:
+    environment = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "9"}
+    network.prepare(environment)
+    assert environment["HF_XET_CLIENT_RETRY_MAX_ATTEMPTS"] == "9"
+    assert environment["HF_XET_CLIENT_RETRY_MAX_DURATION"] == "20s"
+
+
+def test_a_proxy_that_is_dead_breaks_neither_hub_nor_space_nor_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A local Hub that runs a Space, and `python -m train.visitor`, all behind the proxy."""
+    for name in ["NO_PROXY", "no_proxy"]:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in PROXIES.items():
+        monkeypatch.setenv(name, value)
+    app = (
+        "import gradio\n"
+        "def classify(text: str) -> dict:\n"
+        "    return {'label': text}\n"
+        "with gradio.Blocks() as page:\n"
+        "    gradio.api(classify, api_name='classify')\n"
+        "page.launch()\n"
+    )
+    code = (
+        "import sys, time\n"
+        "from train import network\n"
+        "network.prepare()\n"
+        "from huggingface_hub import HfApi\n"
+        "api = HfApi()\n"
+        "api.create_repo('demo/s', repo_type='space', space_sdk='gradio')\n"
+        "api.upload_file(repo_id='demo/s', repo_type='space', path_in_repo='app.py',"
+        " path_or_fileobj=sys.argv[1].encode())\n"
+        "while (stage := str(api.get_space_runtime('demo/s').stage)) == 'BUILDING':\n"
+        "    time.sleep(0.2)\n"
+        "assert stage == 'RUNNING', api.get_space_runtime('demo/s').raw\n"
+    )
+    with running_hub(arguments=["--run-spaces"]) as hub:
+        environment = hub.env(tmp_path / "home")
+        assert environment["HTTP_PROXY"] == DEAD and "NO_PROXY" not in environment
+        for command in [["-c", code, app], ["-m", "train.visitor", "demo/s", "fine"]]:
+            done = subprocess.run(
+                [sys.executable, *command],
+                env=environment,
+                cwd=REPOSITORY,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            assert done.returncode == 0, done.stderr
+    assert '"label": "fine"' in done.stdout
+
+
+def test_the_quick_start_reaches_its_hub_past_a_dead_proxy(tmp_path: Path) -> None:
+    """`make quickstart`, `make space` and `make hub` are this module as a program."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from train import quickstart, recipe\n"
+        "quickstart.HUB = Path(sys.argv[1])\n"
+        "def seed():\n"
+        "    with quickstart.local_hub() as endpoint:\n"
+        "        quickstart.seed(endpoint, recipe.load('quickstart'))\n"
+        "quickstart.app = seed\n"
+        "quickstart.main()\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k.casefold() != "no_proxy"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "hub")],
+        env=environment | PROXIES,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "is on the local Hub" in done.stdout
+
+
+def test_the_local_hub_tells_clients_behind_a_proxy(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "localhub", "--root", str(tmp_path), "--port", "0"],
+        env=os.environ | PROXIES,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        while not lines[-1].startswith("export NO_PROXY"):
+            assert lines[-1], lines
+            lines.append(process.stdout.readline())
+        process.terminate()
+    assert lines[-1] == "export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1\n"

@@ -1,0 +1,150 @@
+"""YAML as recipes need it: text, numbers, booleans, null, lists and mappings, within bounds.
+
+In: text or a file. Out: plain Python values, or a `RecipeError`, whatever the bytes are. Tags,
+dates, merge keys and YAML 1.1's other readings of plain text (`yes`, `1:30`, `0x10`) are left out:
+such a word is text, for it may be a label.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from train.errors import RecipeError, shorten
+
+MAX_BYTES, MAX_DEPTH, MAX_ALIASES, MAX_DIGITS = 500_000, 16, 20, 100
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what a recipe has no use for while it reads, before anything is built from it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = self.anchors_open = self.aliases = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        is_alias = isinstance(event, yaml.AliasEvent)
+        self.aliases += is_alias
+        if self.aliases > MAX_ALIASES or (is_alias and self.anchors_open):
+            _refuse(event, f"at most {MAX_ALIASES} aliases, none of them inside an anchor")
+        if getattr(event, "tag", None) is not None:
+            _refuse(event, f"no tags, got {event.tag!r}; leave it out")
+        if isinstance(event, yaml.ScalarEvent):
+            event.value.encode()  # a lone surrogate could never be saved
+        has_anchor = not is_alias and event.anchor is not None
+        self.depth, self.anchors_open = self.depth + 1, self.anchors_open + has_anchor
+        if self.depth > MAX_DEPTH:
+            _refuse(event, f"at most {MAX_DEPTH} levels of nesting")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth, self.anchors_open = self.depth - 1, self.anchors_open - has_anchor
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            _refuse(node, f"each key once, got {twice[0]!r} twice")
+        return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > MAX_DIGITS:
+            _refuse(node, f"numbers of at most {MAX_DIGITS} digits, got {len(node.value)}")
+        return int(node.value)
+
+
+# Each a part of what PyYAML reads so, that it puts all these texts in quotes where it writes them.
+_Loader.yaml_implicit_resolvers = {}
+for tag, pattern, first in [
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9_]*)", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+]:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def parse(text: str) -> Any:
+    """Text to plain values.
+
+    Raises:
+        RecipeError: It is not YAML, or more than a recipe needs.
+    """
+    try:
+        return _unshared(_Loader(text).get_single_data())
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise RecipeError(str(error)) from error
+
+
+def read(file: Path) -> Any:
+    """A file to plain values.
+
+    Raises:
+        RecipeError: The file can't be read, or see `parse`.
+    """
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RecipeError(f"{file} can't be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise RecipeError(f"{file} must have at most {MAX_BYTES:,} bytes — is it a recipe?")
+    try:
+        return parse(content.decode("utf-8-sig"))
+    except (RecipeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{file} is not valid YAML: {error}") from error
+
+
+def override(values: dict[str, Any], assignment: str) -> None:
+    """Apply one `key=value` to the raw values of a recipe, in place.
+
+    The value is YAML, the key may reach into sections; see `recipe.load`.
+
+    Raises:
+        RecipeError: It is no such assignment, or the recipe has no such section.
+    """
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        got = shorten(repr(assignment))
+        raise RecipeError(f"--set takes key=value, got {got} — for example --set epochs=2")
+    try:
+        value = parse(text)
+    except RecipeError as error:
+        raise RecipeError(
+            f"--set {shorten(key)}: {shorten(repr(text))} is not a YAML value: {error}"
+        ) from error
+    *parents, leaf = key.split(".")
+    targets: list[Any] = [values]
+    for parent in parents:
+        targets = [child for target in targets for child in _children(target, parent, key)]
+    for target in targets:
+        for entry in target if isinstance(target, list) else [target]:
+            if not isinstance(entry, dict):
+                at = f"--set {shorten(key)}: {shorten(repr(leaf))}"
+                raise RecipeError(f"{at} is not inside a section of the recipe")
+            entry[leaf] = value
+
+
+def _children(target: Any, name: str, key: str) -> list[Any]:
+    if isinstance(target, list) and name in map(str, range(len(target))):
+        return [target[int(name)]]
+    if isinstance(target, dict) and name in target:
+        return [target[name]]
+    raise RecipeError(f"--set {shorten(key)}: the recipe has no {shorten(repr(name))} there")
+
+
+def _unshared(value: Any) -> Any:
+    """A value of its own in each place of an alias, as `override` changes values in place."""
+    if isinstance(value, list):
+        return [_unshared(item) for item in value]
+    return {k: _unshared(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _refuse(where: Any, rule: str) -> None:
+    raise yaml.composer.ComposerError(None, None, f"a recipe has {rule}", where.start_mark)
