@@ -39,6 +39,17 @@ BEFORE = {
         "runs/sentences/train.jsonl": "python -m train sentences runs/imdb-small "
         "--most 6000 --out runs/sentences/train.jsonl",
     },
+    "teacher": {
+        "runs/patterns/train.jsonl": "python -m train.patterns --out runs/patterns",
+    },
+    "movie-sentiment": {
+        "runs/patterns/train.jsonl": "python -m train.patterns --out runs/patterns",
+        "runs/teacher/results.json": "python -m train fit teacher",
+        "runs/cut-sentences/train.jsonl": "python -m train cut-sentences stanfordnlp/imdb "
+        "--out runs/cut-sentences/train.jsonl",
+        "runs/teacher-probabilities.parquet": "python -m train teach movie-sentiment "
+        "--teacher runs/teacher",
+    },
 }
 Client = dict[str, str]  # the environment of a client of some Hub
 SST5 = {"train": "train", "dev": "validation", "test": "test"}  # file -> split
@@ -50,12 +61,13 @@ def main() -> None:
     parser.add_argument("recipe")
     parser.add_argument("--imdb", type=Path, required=True, help="folder of the Parquet files")
     parser.add_argument("--sst5", type=Path, help="folder of the Parquet files")
+    parser.add_argument("--base", type=Path, help="folder of the base model, if it isn't MiniLM-L6")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path, default=RESULTS, help="elsewhere than the record")
     given = parser.parse_args()
     chosen = recipe.load(given.recipe, given.set)
     folder = REPOSITORY / "runs" / chosen.name
-    with hub_with(chosen, given.imdb, given.sst5) as client:
+    with hub_with(chosen, given.imdb, given.sst5, given.base) as client:
         for made, command in BEFORE.get(Path(given.recipe).stem, {}).items():
             if not (REPOSITORY / made).exists():
                 prepare(client, command, given.set)
@@ -73,7 +85,10 @@ def main() -> None:
 
 @contextmanager
 def hub_with(
-    chosen: recipe.Recipe, imdb: Path | None = None, sst5: Path | None = None
+    chosen: recipe.Recipe,
+    imdb: Path | None = None,
+    sst5: Path | None = None,
+    base: Path | None = None,
 ) -> Iterator[Client]:
     """A local Hub that holds what of the recipe is at hand; the environment of its clients."""
     with quickstart.local_hub() as endpoint:
@@ -83,7 +98,7 @@ def hub_with(
             elif dataset.source == "SetFit/sst5" and sst5:
                 seed(endpoint, dataset, sst5, list(SST5))
         if not chosen.base_is_local:
-            quickstart.seed_base(endpoint, chosen)
+            quickstart.seed_base(endpoint, chosen, base)
         yield quickstart.client_environment(endpoint)
 
 

@@ -15,6 +15,8 @@ from transformers import (
     BertModel,
     DistilBertConfig,
     DistilBertModel,
+    MPNetConfig,
+    MPNetForSequenceClassification,
     RobertaConfig,
     RobertaModel,
     pipeline,
@@ -290,6 +292,24 @@ def test_positions_named_as_remedy_can_be_read(roberta_base: Path) -> None:
     batch = tokenizer("wonderful " * 99, truncation=True, return_tensors="pt")
     with torch.inference_mode():
         assert classifier(**batch).logits.shape == (1, 2)
+
+
+def test_the_longest_input_of_mpnet_is_read_and_no_longer_one() -> None:
+    """Its positions begin behind that of the padding, as RoBERTa's do."""
+    config = MPNetConfig(
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=18,
+    )
+    classifier = MPNetForSequenceClassification(config).eval()
+    longest = model.max_tokens(classifier)
+    with torch.inference_mode():
+        assert classifier(torch.full((1, longest), 5)).logits.shape == (1, 2)
+        with pytest.raises(IndexError):
+            classifier(torch.full((1, longest + 1), 5))
 
 
 def test_load_of_something_else_is_refused(tmp_path: Path) -> None:

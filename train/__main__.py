@@ -300,6 +300,50 @@ def pseudo_label(
         typer.echo(f"validation, {name}: {found['accuracy']:.4f}, loss {found['nll']:.4f}")
 
 
+@app.command(epilog=_examples("teach movie-sentiment --teacher runs/teacher"))
+def teach(
+    recipe: RecipeName,
+    teacher: Annotated[
+        list[Path], typer.Option(help="a run folder; repeat it to average several teachers")
+    ],
+    set_: Overrides = None,
+) -> None:
+    """Write teachers' probabilities for a recipe's training texts; the same command resumes."""
+    from train import distillation
+
+    chosen = recipes.load(recipe, set_)
+    if chosen.distillation is None:
+        raise RecipeError(f"{chosen.name} has no `distillation` section, which names the file")
+    out = Path(chosen.distillation.probabilities)
+    count = distillation.teach(teacher, chosen, out)
+    typer.echo(f"wrote {out}: probabilities for {count:,} texts")
+
+
+@app.command(
+    epilog=_examples(
+        "cut-sentences stanfordnlp/imdb --most 100000 --out runs/sentences/train.jsonl"
+    )
+)
+def cut_sentences(
+    source: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSONL, Parquet file, or a Hub id")
+    ],
+    out: Annotated[Path, typer.Option(help="the JSONL file to write")],
+    most: Annotated[int, typer.Option(min=1, help="sentences at most, at random")] = 100_000,
+    split: Annotated[
+        str, typer.Option(help="its split; a single file is `train`")
+    ] = "unsupervised",
+    text: Annotated[str, typer.Option(help="the column of the texts")] = "text",
+    revision: Annotated[str | None, typer.Option(help="of a Hub dataset")] = None,
+) -> None:
+    """Cut sentences from texts without labels, for a teacher to label."""
+    from train.recipe import Corpus
+    from train.sentences import sample
+
+    corpus = Corpus(source=source, split=split, text=text, revision=revision)
+    typer.echo(f"wrote {out}: {sample(corpus, out, most=most):,} sentences")
+
+
 def _adapt(recipe: Recipe, folder: Path, resume: bool) -> None:
     from train import adapt, runs
 

@@ -48,7 +48,7 @@ def export(folder: Path) -> dict[str, Any]:
     runs.check_split(folder, "validation", validation.sha256())
     classifier, tokenizer = model.load(str(folder))
     tokens = encode(tokenizer, validation, "validation")
-    tokens = tokens.cut(classifier.config.max_position_embeddings, "head_tail")
+    tokens = tokens.cut(model.max_tokens(classifier), "head_tail")
     if not recipe.has_pairs:
         tokens = replace(tokens, type_ids=None)  # all the same, and so in the graph
     onnx = folder / "onnx"
@@ -170,7 +170,7 @@ def _in_words(found: dict[str, Any]) -> str:
 def _difference(classifier: Any, file: Path, tokens: Tokens) -> float:
     """The largest difference in logits on texts from one token to thousands, made of reviews."""
     body = np.concatenate([ids[1:-1] for ids in tokens.ids])
-    longest = min(LONGEST, classifier.config.max_position_embeddings)
+    longest = min(LONGEST, model.max_tokens(classifier))
     lengths = np.geomspace(3, longest, CHECKED_TEXTS).astype(np.int64)  # [CLS] and [SEP] too
     starts = np.random.default_rng(0).integers(len(body), size=CHECKED_TEXTS)
     first, last = tokens.ids[0][:1], tokens.ids[0][-1:]

@@ -21,6 +21,7 @@ Target = tuple[int, float]  # the number of the label and its probability
 WORDS = [{"neg", "negative"}, {"neu", "neutral"}, {"pos", "positive"}]
 UNLABELLED = {"", "-1"}  # an empty cell; -1 as in GLUE's tests
 MAX_VALUES = 20  # a column with more different values that say nothing is hardly one of labels
+NO_LABEL = -1  # in the place of a label's number, in a dataset with `label: null`
 _UNKNOWN: Target = (-1, 0.0)
 
 
@@ -47,6 +48,8 @@ def read(
     Raises:
         DataError: A value says nothing, or no row has a label.
     """
+    if dataset.label is None:
+        return [(NO_LABEL, 1.0)] * len(texts)
     where = f"{where}: column {dataset.label!r}"
     keys, names = _keys(rows, dataset.label, where)
     known = _known(dataset, labels, names, where, setting)

@@ -197,6 +197,9 @@ def learning_rate_factor(step: int, total: int, recipe: Recipe) -> float:
 def classification(recipe: Recipe) -> Objective:
     """Cross-entropy with the labels, in nats, and what the recipe adds to it in training.
 
+    Labels are numbers, (rows,), probabilities, (rows, labels), or, in distillation, the
+    probabilities of label and teacher, (rows, 2, labels).
+
     Consistency is R-Drop (Liang et al. 2021, https://arxiv.org/abs/2106.14448): each review goes
     through twice, under other dropout, and the two answers are drawn together.
     """
@@ -204,13 +207,29 @@ def classification(recipe: Recipe) -> Objective:
     def losses(model: Any, batch: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         passes = 2 if model.training and recipe.consistency else 1
         logits = [model(**batch).logits.float() for _ in range(passes)]  # (reviews, labels) each
-        found = [functional.cross_entropy(row, labels, reduction="none") for row in logits]
+        found = [_cross_entropy(row, labels, recipe) for row in logits]
         loss = torch.stack(found).mean(dim=0)
         if passes == 2:
             loss = loss + recipe.consistency * _divergence(*logits)
         return loss
 
     return losses
+
+
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """The loss of each row, (rows,), in nats; `labels` as for `classification`."""
+    if labels.ndim < 3 or recipe.distillation is None:
+        return functional.cross_entropy(logits, labels, reduction="none")
+    weight, temperature = recipe.distillation.weight, recipe.distillation.temperature
+    label, teacher = labels.unbind(dim=1)  # (rows, labels) each
+    softened = (teacher.clamp_min(1e-6).log() / temperature).softmax(dim=1)
+    # Times the square, so that the gradient's size doesn't depend on the temperature.
+    taught = temperature**2 * functional.cross_entropy(
+        logits / temperature, softened, reduction="none"
+    )
+    return (1 - weight) * functional.cross_entropy(
+        logits, label, reduction="none"
+    ) + weight * taught
 
 
 def _divergence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

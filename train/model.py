@@ -152,13 +152,14 @@ def stretch_positions(model: PreTrainedModel, positions: int) -> None:
     Raises:
         ModelError: The positions are not a plain table (so can't be tiled), and too few.
     """
-    have = getattr(model.config, "max_position_embeddings", positions)
-    embeddings = getattr(model.base_model, "embeddings", None)
-    table = getattr(embeddings, "position_embeddings", None)
-    first = getattr(table, "padding_idx", None)  # RoBERTa counts from behind its padding
-    room = have if first is None else have - first - 1
+    if not hasattr(model.config, "max_position_embeddings"):
+        return
+    room = max_tokens(model)
     if positions <= room:
         return
+    embeddings = getattr(model.base_model, "embeddings", None)
+    table = getattr(embeddings, "position_embeddings", None)
+    first = getattr(table, "padding_idx", None)
     if not isinstance(table, nn.Embedding) or first is not None:
         raise ModelError(
             f"positions must be at most {room} for a {model.config.model_type} model, whose "
@@ -168,7 +169,7 @@ def stretch_positions(model: PreTrainedModel, positions: int) -> None:
     assert embeddings is not None
     longer = nn.Embedding(positions, table.embedding_dim)
     with torch.no_grad():
-        repeats = -(-positions // have)
+        repeats = -(-positions // table.num_embeddings)
         longer.weight.copy_(table.weight.repeat(repeats, 1)[:positions])  # (positions, width)
     embeddings.position_embeddings = longer
     embeddings.register_buffer("position_ids", torch.arange(positions)[None], persistent=False)
@@ -176,6 +177,23 @@ def stretch_positions(model: PreTrainedModel, positions: int) -> None:
         zeros = torch.zeros(1, positions, dtype=torch.long)
         embeddings.register_buffer("token_type_ids", zeros, persistent=False)
     model.config.max_position_embeddings = positions
+
+
+def max_tokens(model: PreTrainedModel) -> int:
+    """The longest input that the model reads, in tokens, special tokens included.
+
+    RoBERTa's and MPNet's positions begin behind that of the padding.
+    """
+    embeddings = getattr(model.base_model, "embeddings", None)
+    table = getattr(embeddings, "position_embeddings", None)
+    first = getattr(table, "padding_idx", None)
+    have = int(model.config.max_position_embeddings)
+    return have if first is None else have - first - 1
+
+
+def to_device(model: Any) -> Any:
+    """The model on the GPU, where there is one."""
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def portable(tokenizer: PreTrainedTokenizerBase, positions: int) -> PreTrainedTokenizerBase:

@@ -144,15 +144,15 @@ def seed(endpoint: str, recipe: Recipe) -> None:
     typer.echo(f"dataset {dataset} is on the local Hub")
 
 
-def seed_base(endpoint: str, recipe: Recipe) -> None:
-    """Put the base model on the local Hub.
+def seed_base(endpoint: str, recipe: Recipe, folder: Path | None = None) -> None:
+    """Put the base model on the local Hub: from its folder, or else MiniLM-L6 from its package.
 
     A tag named like the pinned commit lets the recipe find the very revision that it names.
     """
     from huggingface_hub import HfApi
 
     assert recipe.base_revision
-    folder = base_folder()
+    folder = folder or base_folder()
     api = HfApi(endpoint=endpoint, token=token("token-admin"))
     api.create_repo(recipe.base_model, exist_ok=True)
     api.upload_folder(repo_id=recipe.base_model, folder_path=folder)

@@ -88,7 +88,11 @@ class Dataset(Source):
 
     text: str = Field("text", description="column of the review")
     text_pair: str | None = Field(None, description="column of a second text, for text pairs")
-    label: str = Field("label", description="column of the label")
+    label: str | None = Field(
+        "label",
+        description="column of the label; null: the rows have none, and train on the teacher's "
+        "probabilities alone",
+    )
     label_map: dict[str, str | dict[str, float] | None] | None = Field(
         None,
         description="value in the label column -> label name, or {name: probability} to train on "
@@ -202,6 +206,20 @@ class Adaptation(Section):
         return {key: getattr(self, key) for key in keys} | plain
 
 
+class Distillation(Section):
+    """Training on a teacher's probabilities beside the labels (Hinton et al. 2015, 1503.02531)."""
+
+    probabilities: str = Field(
+        min_length=1, description="Parquet file that `train teach` has written"
+    )
+    weight: float = Field(
+        0.9, gt=0, le=1, description="of the teacher's probabilities; the labels have the rest"
+    )
+    temperature: float = Field(
+        1.0, gt=0, le=20, description="by which the logits of both are divided in its loss"
+    )
+
+
 class Recipe(Section):
     """One run: data, base model, and every number of the training."""
 
@@ -236,6 +254,10 @@ class Recipe(Section):
 
     adaptation: Adaptation | None = Field(
         None, description="masked-language modelling on unlabelled texts first"
+    )
+
+    distillation: Distillation | None = Field(
+        None, description="train on a teacher's probabilities beside the labels"
     )
 
     seed: Seed = Field(0, description="seed of the head, the order and the dropout")
@@ -300,6 +322,11 @@ class Recipe(Section):
             if unknown:
                 raise ValueError(
                     f"label_map must lead to one of {self.labels} or null, got {sorted(unknown)}"
+                )
+            if dataset.label is None and (self.distillation is None or dataset.splits != ["train"]):
+                raise ValueError(
+                    f"{dataset.source} has `label: null`, so it needs `splits: [train]` and a "
+                    "`distillation` section, whose teacher labels it"
                 )
         if len({d.text_pair is None for d in self.datasets}) > 1:
             raise ValueError("text_pair must be set for all datasets or for none")

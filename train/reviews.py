@@ -109,7 +109,8 @@ def load(recipe: Recipe) -> dict[str, Split]:
                 f"no review is left in {name} (left out: {why or 'none'}) — add reviews, or name "
                 "splits that share none"
             )
-    present = {recipe.labels[label] for label in splits["train"].labels}
+    numbers = set(splits["train"].labels) - {label_columns.NO_LABEL}
+    present = {recipe.labels[label] for label in numbers}
     if missing := set(recipe.labels) - present:
         raise DataError(
             f"train must hold every label, got none of {sorted(missing)} — check `labels` and "

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from train import reviews, runs
+from train import reviews, runs, sources
 from train.errors import RunError
+from train.recipe import Corpus
 from train.reviews import BREAK, IntArray, Split
 
 END = re.compile(r"([.!?][\"')\]]*)\s+(?=[\"'(\[]*[A-Z0-9])")
@@ -26,6 +27,24 @@ def cut(text: str) -> list[str]:
     """The sentences of a review, by its line breaks and full stops; of 3 to 40 words."""
     lines = END.sub(r"\1\n", BREAK.sub("\n", text)).splitlines()
     return [line.strip() for line in lines if len(line.split()) in WORDS]
+
+
+def sample(corpus: Corpus, out: Path, *, most: int, seed: int = 0) -> int:
+    """Write sentences of a corpus as JSONL with `text`, for a teacher to label; returns how many.
+
+    Args:
+        corpus: Texts without labels.
+        out: The JSONL file.
+        most: Sentences at most; they are drawn at random, each text once.
+        seed: Of the drawing.
+    """
+    texts, _ = reviews.distinct(sources.texts(corpus), set())
+    each, _ = reviews.distinct([s for text in texts for s in cut(text)], set())
+    rows = np.sort(np.random.default_rng(seed).permutation(len(each))[:most])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"text": each[i]}, ensure_ascii=False) + "\n" for i in rows]
+    out.write_text("".join(lines), encoding="utf-8")
+    return len(rows)
 
 
 def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int = 20_000) -> int:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from train import evaluation, examples, loop, model, reviews, runs, sources, weaknesses
+from train import (
+    distillation,
+    evaluation,
+    examples,
+    loop,
+    model,
+    reviews,
+    runs,
+    sources,
+    weaknesses,
+)
 from train.errors import DataError
 from train.recipe import Dataset, Recipe, shown
 from train.resolve import resolve, store
@@ -54,7 +64,7 @@ def fit(
     accelerator.wait_for_everyone()
     whole = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
     cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in whole.items()}
-    cut["train"] = replace(cut["train"], labels=_targets(splits["train"], len(recipe.labels)))
+    cut["train"] = replace(cut["train"], labels=_targets(splits["train"], recipe))
     progress = loop.fit(
         classifier,
         recipe,
@@ -69,7 +79,7 @@ def fit(
     )
     if accelerator.is_main_process:
         pad_id = tokenizer.pad_token_id
-        logits = evaluation.predict(classifier, whole["validation"], pad_id, name="validation")
+        logits = _logits(classifier, whole["validation"], pad_id, "validation")
         labels = whole["validation"].labels
         temperature = evaluation.fit_temperature(logits, labels, _as_in_test(splits))
         model.fold_temperature(classifier, temperature)
@@ -188,7 +198,7 @@ def device_name(accelerator: "Accelerator") -> str:
 
 def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -> dict[str, Any]:
     """A model's logits on a split, with metrics and slices."""
-    classifier.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to_device(classifier)
     tokens = encode(tokenizer, split, name)
     logits = _logits(classifier, tokens, tokenizer.pad_token_id, name)
     right = logits.argmax(axis=1) == tokens.labels
@@ -203,7 +213,7 @@ def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -
 
 def _logits(classifier: Any, tokens: Tokens, pad_id: int, name: str) -> evaluation.FloatArray:
     """Of whole texts; of one beyond the model's reach, of its beginning and end."""
-    cut = tokens.cut(classifier.config.max_position_embeddings, "head_tail")
+    cut = tokens.cut(model.max_tokens(classifier), "head_tail")
     return evaluation.predict(classifier, cut, pad_id, name=name)
 
 
@@ -233,13 +243,16 @@ def _weights(recipe: Recipe, train: "Split") -> Any:
     return None if (found == 1).all() else found
 
 
-def _targets(train: "Split", labels: int) -> Any:
-    """Label numbers, (rows,); where a model gave some of them, probabilities, (rows, labels)."""
-    numbers = np.array(train.labels)
-    if train.confidences is None:
+def _targets(train: "Split", recipe: Recipe) -> Any:
+    """The labels that `loop.classification` takes, of every row."""
+    numbers, labels = np.array(train.labels), len(recipe.labels)
+    if train.confidences is None and recipe.distillation is None:
         return numbers
-    sure = np.array(train.confidences, dtype=np.float32)[:, None]
-    return np.where(np.arange(labels) == numbers[:, None], sure, (1 - sure) / (labels - 1))
+    sure = np.array(train.confidences or [1.0] * len(train), dtype=np.float32)[:, None]
+    own = np.where(np.arange(labels) == numbers[:, None], sure, (1 - sure) / (labels - 1))
+    if recipe.distillation is None:
+        return own
+    return distillation.targets(train, own, Path(recipe.distillation.probabilities), recipe.labels)
 
 
 def _as_in_test(splits: "dict[str, Split]") -> Any:

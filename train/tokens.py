@@ -5,6 +5,7 @@ similar length within a budget of padded tokens, then rectangular arrays.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ class Tokens:
     labels: Any  # (reviews,) of numbers or, to train on, (reviews, labels) of probabilities
     type_ids: list[IntArray] | None = None
 
-    @property
+    @cached_property
     def lengths(self) -> IntArray:
         """Tokens of each review, (reviews,)."""
         return np.array([len(ids) for ids in self.ids], dtype=np.int64)
