@@ -319,7 +319,7 @@ def test_how_labels_were_read_is_printed_with_three_rows(
     assert examples[1].endswith(": so")
 
 
-@pytest.mark.parametrize("value", ["much", True, [1]])
+@pytest.mark.parametrize("value", ["much", "nan", True, [1]])
 def test_minimum_is_of_numbers(write: Write, value: Any) -> None:
     kind = List(Value("int8")) if isinstance(value, list) else Value("string")
     path = write({"label": ["pos"], "score": [value]}, score=kind)
@@ -384,7 +384,9 @@ def test_labels_of_hub_datasets(write: Write, tmp_path: Path) -> None:
     assert "column 'label' has no labels (each is -1 or empty) — test on the" in said[0]
     assert said[1].endswith("'test': [('dreadful', 0), ('great', 1)]}")
     assert "('NULL', 0)" in said[2]
-    assert said[3].startswith("error dataset 'demo/broken' can't be loaded: ")
+    assert said[3].startswith(
+        "error dataset 'demo/broken' (revision main) can't be loaded: Parquet"
+    )
     assert "neg → NEGATIVE in 30 rows" in called.stdout
 
 

@@ -472,7 +472,7 @@ def test_parquet_of_odd_types_whole_and_damaged(tmp_path: Path) -> None:
     assert tables.texts(frame, "far") == ["29349-01-26", "1970-01-01", None]
     assert tables.texts(frame, "price") == ["1.50", "2.00", None]
     assert tables.texts(frame, "map") == ['[["k", 1]]', None, "[]"]
-    tables.write(frame, tmp_path / "b.csv")
+    downloads.write(frame, tmp_path / "b.csv")
     whole = path.read_bytes()
     chance = np.random.default_rng(0)
     for number in range(100):
@@ -481,7 +481,7 @@ def test_parquet_of_odd_types_whole_and_damaged(tmp_path: Path) -> None:
             broken[at] = chance.integers(256)
         path.write_bytes(broken)
         try:
-            tables.write(tables.read(path).frame, tmp_path / "b.csv")
+            downloads.write(tables.read(path).frame, tmp_path / "b.csv")
         except Unusable as reason:
             assert str(reason).startswith("a.parquet")
 

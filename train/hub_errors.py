@@ -75,13 +75,13 @@ def explained(
     except TrainError:
         raise
     except Exception as cause:
-        reason = diagnose(cause, remedies)
-        if reason is None and isinstance(cause, expected):
+        local, reason = "", diagnose(cause, remedies)
+        if reason is not None and name is not None and "/" in name and not _exists(name):
+            local = f"there is no file or folder {name} here, and "
+        elif reason is None and isinstance(cause, expected):
             reason = str(cause).strip().partition("\n")[0] or type(cause).__name__
         if reason is None:
             raise
-        no_path = name is not None and "/" in name and not _exists(name)
-        local = f"there is no file or folder {name} here, and " if no_path else ""
         raise error(f"{doing}: {local}{reason}{after and f'; {after}'}") from cause
 
 

@@ -4,6 +4,7 @@ In: a recipe. Out: `Split`s of texts and label numbers, no text and no group in 
 """
 
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -316,10 +317,12 @@ def folded(text: str) -> str:
 
 
 def _number(value: Any) -> float | None:
+    """A cell as a number, also where a CSV has it as text; None where it is none."""
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return None
+    return None if isinstance(value, str) and not math.isfinite(number) else number
 
 
 def _text(value: Any) -> str:

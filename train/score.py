@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from train import parts, runs, tables
+from train import parts, runs, sources, tables
 from train.errors import DataError, Interrupted, ModelError, RunError
 from train.recipe import FILES, is_local
 from train.signals import StopRequest
@@ -241,7 +241,8 @@ def _hub(source: str, split: str, config: str | None) -> Input:
             yield from data.with_format("arrow").iter(PART_ROWS)
 
     with reading():
-        builder = load_dataset_builder(source, config)
+        what = {"path": source, "name": config}
+        builder = load_dataset_builder(**what, **sources.reading_options(**what))
         data = builder.as_streaming_dataset(split=split)
         arrow = tables.regrouped(read(data), PART_ROWS)
         # Without features the first rows say what columns there are.

@@ -4,7 +4,6 @@ In: a recipe's `Dataset`. Out: the splits it has, as `datasets.Dataset`, with th
 """
 
 import errno
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,8 +25,7 @@ def read(source: Dataset) -> "dict[str, datasets.Dataset]":
     """
     splits = _read(source, {source.train, source.validation, source.test} - {None})
     check_columns(splits[source.train], source, source.train)
-    numbers = {*source.minimum, source.confidence} - {None}
-    return {name: _with_numbers(split, numbers, source) for name, split in splits.items()}
+    return splits
 
 
 def check_columns(rows: "datasets.Dataset", source: Dataset, name: str) -> None:
@@ -106,7 +104,7 @@ def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
 
 
 def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
-    from datasets import load_dataset, load_dataset_builder
+    from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
     from huggingface_hub import constants
 
@@ -120,11 +118,8 @@ def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
         after="or name a local file",
     ):
         what = {"path": source.source, "name": source.config, "revision": source.revision}
-        is_csv = hasattr(load_dataset_builder(**what).config, "keep_default_na")
-        # In a CSV "None", "nan" and "NULL" are texts; an empty cell alone is missing.
-        options: dict[str, Any] = {"keep_default_na": False, "na_values": [""]} if is_csv else {}
         try:
-            loaded = load_dataset(**what, **options)
+            loaded = load_dataset(**what, **reading_options(**what))
         except DatasetGenerationError as error:  # which tells nothing itself
             cause = " ".join(str(error.__cause__ or error).split())
             raise ValueError(shorten(cause, 500)) from error
@@ -137,6 +132,20 @@ def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
             "HF_ENDPOINT"
         )
     return splits
+
+
+def reading_options(**what: Any) -> dict[str, Any]:
+    """How a Hub dataset is read, for `load_dataset`: in a CSV only an empty cell is missing.
+
+    "None", "nan" and "NULL" are texts. Other formats take no such options.
+    """
+    from datasets import load_dataset_builder
+
+    try:
+        is_csv = hasattr(load_dataset_builder(**what).config, "keep_default_na")
+    except ValueError:  # offline the cache has a CSV only by the options that it was read with
+        is_csv = True
+    return {"keep_default_na": False, "na_values": [""]} if is_csv else {}
 
 
 def _cached(source: Source) -> "dict[str, datasets.Dataset] | None":
@@ -176,8 +185,8 @@ def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
     path = Path(source.source).expanduser()
     if not os.path.exists(path):
         raise DataError(
-            f"no file or folder at {path} — give its path from the current folder, or make it as "
-            "the header of the recipe says"
+            f"no file or folder at {shorten(path)} — give its path from the current folder, or "
+            "make it as the header of the recipe says"
         )
     splits, features = ({"train": [path]}, None) if path.is_file() else _layout(path, source.config)
     found = {}
@@ -192,35 +201,6 @@ def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
             names = ", ".join(map(str, files[:3]))
             raise DataError(f"{names} can't be read as one table: {_first_line(error)}") from error
     return found
-
-
-def _with_numbers(split: Any, columns: "set[Any]", source: Source) -> Any:
-    """The columns as numbers, where they are texts, as all cells of CSV are."""
-    import datasets
-
-    table = split.data.table
-    for name in columns & {field.name for field in table.schema if field.type == "string"}:
-        numbers: list[float | None] = []
-        for row, cell in enumerate(table[name].to_pylist(), start=1):
-            try:
-                numbers.append(None if cell is None else _finite(cell))
-            except ValueError as error:
-                probability = isinstance(source, Dataset) and name == source.confidence
-                what = "probabilities of the label" if probability else "numbers"
-                raise DataError(
-                    f"{source.source}: column {name!r} must hold {what}, got {cell!r} in row "
-                    f"{row:,} — fill in a number, or leave the cell empty"
-                ) from error
-        table = table.set_column(table.column_names.index(name), name, [numbers])
-        split = datasets.Dataset(table)
-    return split
-
-
-def _finite(cell: str) -> float:
-    number = float(cell)
-    if not math.isfinite(number):
-        raise ValueError(f"{cell} is no number")
-    return number
 
 
 def _layout(path: Path, config: str | None) -> "tuple[dict[str, list[Path]], Any]":
