@@ -39,6 +39,7 @@ COMMANDS = {
     "adapt corpora": "adapt quickstart {fit} --out {out} "
     "--set 'adaptation={{corpora: [{{source: {name}, split: train}}], validation_texts: 5}}'",
     "fit --checkpoints-to": "fit quickstart {fit} --checkpoints-to {name} --out {out}",
+    "run --checkpoints-to": "run quickstart {fit} --to demo/ok --checkpoints-to {name} --out {out}",
     "publish --to": "publish {run} --to {name}",
     "publish --space": "publish {run} --to demo/ok --space {name}",
 }

@@ -206,7 +206,7 @@ def run(
     folder = out or Path("runs") / chosen.name
     with runs.locked(folder):
         if runs.is_first_process():
-            _check_targets(to, private, space, space_hardware)
+            _check_targets(to, private, space, space_hardware, checkpoints_to)
         if chosen.adaptation:
             adapted = runs.adapted_folder(folder)
             if not runs.is_adapted(adapted):
@@ -411,12 +411,18 @@ def _evaluate(folder: Path) -> None:
     _show(results["metrics"])
 
 
-def _check_targets(to: str, private: bool, space: str | None, hardware: _Hardware | None) -> None:
+def _check_targets(
+    to: str,
+    private: bool,
+    space: str | None,
+    hardware: _Hardware | None,
+    checkpoints_to: str | None = None,
+) -> None:
     from train import deployment, hub
 
     if hardware and not space:
         raise HubError(f"--space-hardware {hardware} is a Space's — name it with --space as well")
-    for name in filter(None, [to, space]):
+    for name in filter(None, [to, space, checkpoints_to]):
         hub.check_named(name)
     hub.check_target(to, private)
     if space:
