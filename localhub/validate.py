@@ -107,7 +107,9 @@ def _load(readme: str) -> Any:
         _check_nodes(node)
         return loader.construct_document(node) if node else None
     # PyYAML lets through what its constructors stumble over: `!!int x`, `2026-02-31`, `!!bool x`.
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except (
+        yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError
+    ) as error:  # fmt: skip
         raise ValueError(f"Invalid YAML: {error}") from error
     except RecursionError as error:
         raise ValueError("Invalid YAML: it is nested too deeply") from error

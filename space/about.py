@@ -242,7 +242,7 @@ def _json(text: str | None) -> dict[str, Any]:
 def _yaml(text: str) -> dict[str, Any]:
     try:
         found = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (yaml.YAMLError, ValueError, RecursionError, ArithmeticError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -111,7 +111,7 @@ def _clean(receive: Receive) -> Receive:
 
 
 def _without_halves(body: bytes) -> bytes:
-    if not SURROGATE.search(body):
+    if not SURROGATE.search(body) and b"\0" not in body:  # which UTF-16 and UTF-32 hold
         return body
     try:
         return json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")

@@ -86,6 +86,7 @@ def _load(folder: Path, max_tokens: int) -> Classifier:
     for label in labels:
         if not isinstance(label, str) or len(label) > MAX_LABEL_CHARACTERS:
             raise ValueError(f"a label is text of at most {MAX_LABEL_CHARACTERS} characters")
+        label.encode("utf-8")  # a ValueError where it holds half a surrogate pair
     classifier.many(SAMPLE)
     return classifier
 

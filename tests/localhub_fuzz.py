@@ -35,6 +35,7 @@ ODD_TEXTS = [
     "main", "%5c", "*", "%", "%zz", ".git", "refs%2F", SHA, "a" * 40, "1;2", "[::1]", "HEAD",
 ]  # fmt: skip
 YAMLS = [
+    "x: 1" + ":59" * 180 + ".5",  # to the base of 60, and too large for a float
     "license: mit", "a: 2026-02-31", "a: 2026-13-45T99:99:99Z", "a: " + "9" * 5000,
     "a: 0x" + "f" * 5000, "0x" + "f" * 5000 + ": 1", "a: " + "[" * 5000, "a: " + "{a: " * 2000,
     "- " * 3000 + "x", "a: !!int x", "a: !!float x", "a: !!bool x", "a: !!timestamp x",

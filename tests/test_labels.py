@@ -225,6 +225,31 @@ def test_column_of_another_type_is_refused(
         numbers_of(path, text_pair="aspect")
 
 
+@pytest.mark.parametrize(("cell", "name"), [(["a"], "list"), ({"a": 1}, "dict"), (7, "int")])
+def test_json_whose_texts_are_sometimes_something_else_is_refused(
+    tmp_path: Path, cell: Any, name: str
+) -> None:
+    rows = [{"text": row["text"], "label": row["label"]} for row in toy_reviews(20)]
+    rows[12]["text"] = cell
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(
+        DataError, match=f"row 13: column 'text' must hold text, got the type {name}"
+    ):
+        numbers_of(path)
+
+
+def test_a_missing_column_is_named_with_its_own_key(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,pos\n", encoding="utf-8")
+    for key, value, none in [("group", "film", "null"), ("minimum", {"film": 1}, "{}")]:
+        with pytest.raises(DataError, match="no column 'film'") as caught:
+            numbers_of(path, **{key: value})
+        assert f"--set datasets.{key}=…, or do without by --set datasets.{key}={none}" in str(
+            caught.value
+        )
+
+
 def test_numbers_are_no_texts(write: Write) -> None:
     path = write({"text": [1.5], "label": ["pos"]}, text=Value("float64"))
     with pytest.raises(DataError, match="must hold text, got the type float64 — name the column"):

@@ -242,7 +242,7 @@ def test_set_is_refused(minimal_yaml: Path, override: str, said: str) -> None:
 
 def test_missing_recipe_lists_those_there_are() -> None:
     with pytest.raises(
-        RecipeError, match="no recipe at imbd .*imdb, imdb-small, imdb-small-plain, quickstart"
+        RecipeError, match="no recipe at imbd .*imdb, imdb-small, .*, movie-sentiment, quickstart"
     ):
         recipes.load("imbd")
 
@@ -338,3 +338,16 @@ def test_dump_and_load_round_trip(recipe: Recipe) -> None:
 
 def test_dump_spells_out_every_default() -> None:
     assert set(yaml.safe_load(recipes.dump(parse()))) == set(Recipe.model_fields)
+
+
+def test_a_value_of_the_label_map_is_there_once() -> None:
+    """4 and 4.0 are the same star."""
+    for keys in ["4: POSITIVE, 2: NEGATIVE, 4.0", "'4': POSITIVE, 2: NEGATIVE, 4.0"]:
+        with pytest.raises(RecipeError, match="each (key|value) once, got .* spellings"):
+            recipes.load("quickstart", [f"datasets.label_map={{{keys}: NEGATIVE}}"])
+
+
+def test_no_learning_rate_is_proposed_for_what_is_none() -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipes.load("quickstart", ["learning_rate=.inf"])
+    assert "did you mean" not in str(caught.value)

@@ -66,6 +66,13 @@ def read(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line, parse_constant=pytest.fail) for line in stream]
 
 
+def test_bytes_are_no_texts(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"text": [b"good", b"\xff"]}), file)
+    said = refusal(file.read_bytes(), "a.parquet", tmp_path)
+    assert "column 'text' must hold text, got the type binary" in said
+
+
 def refusal(content: bytes, name: str, folder: Path, **options: Any) -> str:
     with pytest.raises(DataError) as caught:
         scored(content, name, "out.jsonl", folder, **options)

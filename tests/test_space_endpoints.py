@@ -193,6 +193,10 @@ def test_half_a_surrogate_pair_is_read_as_a_question_mark(client: Any, space: st
     status, answer = post(f"{space}/gradio_api/run/{endpoint}", {"data": ["Good \ud83d. Bad!"]})
     assert status == 200
     assert answer["data"][0] == client.predict("Good ?. Bad!", api_name=f"/{endpoint}")
+    body = '{"data": ["Good \\ud83d. Bad!"]}'
+    for encoding in ["utf-16", "utf-32-be"]:  # which JSON may be in as well
+        status, other = post(f"{space}/gradio_api/run/{endpoint}", body.encode(encoding))
+        assert (status, other["data"]) == (200, answer["data"])
 
 
 def upload(space: str, name: str, content: str) -> tuple[int, Any]:

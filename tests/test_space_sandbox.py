@@ -161,6 +161,7 @@ NASTY: dict[str, tuple[Callable[[Path], None], str]] = {
     "nested": (lambda path: constant(path, [[[0.0], [1.0]]]), NO_CLASSIFIER),
     "words": (lambda path: constant(path, "none"), NO_CLASSIFIER),
     "labels": (change("config.json", id2label={"0": {"a": 1}, "1": 7}), NO_CLASSIFIER),
+    "half-labels": (change("config.json", id2label={"0": "neg\ud83d", "1": "b"}), NO_CLASSIFIER),
     "many-labels": (
         change("config.json", id2label={str(i): f"L{i}" for i in range(5_000)}), NO_CLASSIFIER,
     ),

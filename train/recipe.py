@@ -132,7 +132,12 @@ class Dataset(Source):
     @classmethod
     def _text_keys(cls, value: Any) -> Any:
         # YAML reads `1:` as an integer; labels are compared as text.
-        return {label_key(k): v for k, v in value.items()} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        keys = [label_key(key) for key in value]
+        if twice := [key for number, key in enumerate(keys) if key in keys[:number]]:
+            raise ValueError(f"must have each value once, got {twice[0]!r} in two spellings")
+        return dict(zip(keys, value.values(), strict=True))
 
     @field_validator("label_map", mode="before")
     @classmethod
@@ -402,6 +407,7 @@ def _explain(detail: Any) -> str:
     *sections, leaf = detail["loc"] or ("recipe",)
     inside: dict[str, type[Section]]
     inside = {"datasets": Dataset, "corpora": Corpus, "adaptation": Adaptation}
+    inside["distillation"] = Distillation
     section = next((kind for name, kind in inside.items() if name in sections), Recipe)
     where = shorten(".".join(str(part) for part in detail["loc"])) or "recipe"
     if detail["type"] == "extra_forbidden":
@@ -423,6 +429,6 @@ def _explain(detail: Any) -> str:
 
 
 def _meant(leaf: str, value: Any) -> str:
-    if leaf.endswith("learning_rate") and isinstance(value, int | float) and value > 1:
+    if leaf.endswith("learning_rate") and isinstance(value, int | float) and 1 < value < 1000:
         return f" — did you mean {value:g}e-5?"
     return ""

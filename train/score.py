@@ -198,6 +198,11 @@ def _check_columns(given: Input, source: str, text: str, names: list[str]) -> No
             f"{source} has no column {text!r} — it has: {', '.join(given.columns)}; name yours "
             "with --text"
         )
+    kind = str(given.schema.field(text).type)
+    if "binary" in kind:
+        raise DataError(
+            f"{source}: column {text!r} must hold text, got the type {kind} — convert it to text"
+        )
     if taken := [name for name in names if name in given.columns]:
         raise DataError(
             f"{source} has a column {taken[0]!r} already, which would be added — give the new "

@@ -31,14 +31,16 @@ def read(source: Dataset) -> "dict[str, datasets.Dataset]":
 def check_columns(rows: "datasets.Dataset", source: Dataset, name: str) -> None:
     """Raise `DataError` unless a split has all columns, and text in those of texts."""
     where = f"{source.source} split {name!r}"
-    wanted = [source.text, source.label, source.text_pair, source.group, source.confidence]
-    wanted += source.minimum
-    for column in filter(None, wanted):
-        if column not in rows.column_names:
+    keys = ["text", "label", "text_pair", "group", "confidence"]
+    wanted = [(key, getattr(source, key)) for key in keys]
+    wanted += [("minimum", column) for column in source.minimum]
+    for key, column in wanted:
+        if column is not None and column not in rows.column_names:
+            none = {"text": "", "label": "", "minimum": "{}"}.get(key, "null")
+            optional = none and f", or do without by --set datasets.{key}={none}"
             raise DataError(
-                f"{where} has no column {column!r} — it has: "
-                f"{', '.join(rows.column_names)}; "
-                "name yours with --set datasets.text=… or datasets.label=…"
+                f"{where} has no column {column!r} — it has: {', '.join(rows.column_names)}; "
+                f"name yours with --set datasets.{key}=…{optional}"
             )
     for column in filter(None, [source.text, source.text_pair]):
         _check_is_text(rows, column, where, "--set datasets.text=… or datasets.text_pair=…")
@@ -191,7 +193,8 @@ def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
     splits, features = ({"train": [path]}, None) if path.is_file() else _layout(path, source.config)
     found = {}
     for split, files in splits.items():
-        read = [tables.read(file) for file in files]
+        roles = [getattr(source, role, None) for role in ("text", "text_pair")]
+        read = [tables.read(file, [name for name in roles if name]) for file in files]
         try:
             table = pyarrow.concat_tables(read, promote_options="default")
             if features:

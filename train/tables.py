@@ -4,7 +4,7 @@ In: a file. Out: what is in it, read to its end before anything is done with it;
 part; or all of it as one Arrow table.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -91,22 +91,41 @@ def parts(path: Path, size: int) -> Iterator[Part]:
         yield from regrouped(table.batches, size) if table.batches else chunks(table.rows, size)
 
 
-def read(path: Path) -> Any:
+def read(path: Path, texts: Collection[str] = ()) -> Any:
     """A whole file as a table of Arrow; cells of CSV are texts, others keep their types.
 
+    Args:
+        path: The file.
+        texts: Columns in which JSON may hold nothing but texts and null.
+
     Raises:
-        DataError: As for `reading`.
+        DataError: As for `reading`; or a cell of these columns is no text.
     """
     import pyarrow
 
     schema = survey(path).schema
-    tables = [to_arrow(part, schema) for part in parts(path, CHUNK_ROWS)]
+    tables, done = [], 0
+    for part in parts(path, CHUNK_ROWS):
+        if isinstance(part, list):
+            _check_texts(part, texts, f"{path}", done)
+            done += len(part)
+        tables.append(to_arrow(part, schema))
     table = pyarrow.concat_tables(tables) if tables else schema.empty_table()
     for number, column in enumerate(table.schema):
         if pyarrow.types.is_dictionary(column.type):  # pandas' categories, which stand for values
             cells = table.column(number).cast(column.type.value_type)
             table = table.set_column(number, column.name, cells)
     return table
+
+
+def _check_texts(rows: list[Row], columns: Collection[str], where: str, before: int) -> None:
+    for number, row in enumerate(rows, start=before + 1):
+        for name in columns:
+            if not isinstance(cell := row.get(name), str | None):
+                raise DataError(
+                    f"{where}, row {number:,}: column {name!r} must hold text, got the type "
+                    f"{type(cell).__name__} — fix the row, or name the column of the texts"
+                )
 
 
 def regrouped(batches: Iterable[Any], size: int) -> Iterator[Any]:
