@@ -7,16 +7,20 @@ from collections.abc import Callable
 
 from gradio.context import LocalContext
 
+GONE = "client_gone"  # in the scope of a request: a `threading.Event`, see `guard`
+
 
 def watch() -> Callable[[], bool]:
     """A function that is true once the client has disconnected or cancelled the event.
 
-    Outside of an event it is never true. Gradio stops reading from the event's function then, but
-    can't interrupt it; the queue's own record of the event is what tells.
+    Outside of an event and of a request it is never true. Gradio stops reading from the function of
+    an event then, but can't interrupt it; the queue's own record of the event is what tells.
     """
     blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
     if blocks is None or event_id is None:
-        return lambda: False
+        request = getattr(LocalContext.request.get(None), "request", None)
+        gone = request.scope.get(GONE) if request is not None else None
+        return lambda: gone is not None and gone.is_set()
     events = blocks._queue.event_ids_to_events
 
     def cancelled() -> bool:

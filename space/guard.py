@@ -4,14 +4,17 @@ In: whatever a program sends, to an endpoint or an event of the page. Out: what 
 an error in a sentence.
 """
 
+import asyncio
 import json
 import logging
 import re
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import gradio
+from cancellation import GONE
 
 INVALID = "The inputs of this request are not what it takes: check their number, order and kinds."
 FAILED = "This request failed; the app's log says where. Check its inputs, or load the page again."
@@ -74,12 +77,16 @@ class Guard:
             begun = begun or message["type"] == "http.response.start"
             await send(message)
 
+        request = _Request(receive)
+        scope[GONE] = request.gone
         try:
-            await self.app(scope, _clean(receive) if _is_json(scope) else receive, watched)
+            await self.app(scope, request.receive if _is_json(scope) else receive, watched)
         except Exception as error:
             log.warning("%s %s fails: %s", scope["method"], scope["path"][:100], _line(error))
             if not begun:
                 await _refuse(send)
+        finally:
+            request.close()
 
 
 def _is_json(scope: Message) -> bool:
@@ -88,26 +95,44 @@ def _is_json(scope: Message) -> bool:
     return scope["method"] == "POST" and not any(b"multipart/" in kind for kind in kinds)
 
 
-def _clean(receive: Receive) -> Receive:
-    """The same request with the whole body at once, and no half surrogate pair in it."""
-    read = False
+class _Request:
+    """A request whose body is read at once, and whose client is watched from then on.
 
-    async def whole() -> Message:
-        nonlocal read
-        if read:
-            return await receive()
-        read = True
+    Attributes:
+        gone: Set once the client has disconnected. A call that is answered by its own request
+            (`/run/…`) has no event in Gradio's queue that would tell.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.gone = threading.Event()
+        self._watch: asyncio.Task[Message] | None = None
+
+    async def receive(self) -> Message:
+        """The whole body, with no half surrogate pair in it; then, that the client has gone."""
+        if self._watch is not None:
+            return await asyncio.shield(self._watch)
         parts = []
         while True:
-            message = await receive()
+            message = await self._receive()
             if message["type"] != "http.request":
                 return message
             parts.append(message.get("body", b""))
             if not message.get("more_body"):
                 break
+        self._watch = asyncio.create_task(self._disconnected())
         return {"type": "http.request", "body": _without_halves(b"".join(parts))}
 
-    return whole
+    async def _disconnected(self) -> Message:
+        while (message := await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone.set()
+        return message
+
+    def close(self) -> None:
+        """Stop watching: the request was answered."""
+        if self._watch is not None:
+            self._watch.cancel()
 
 
 def _without_halves(body: bytes) -> bytes:
