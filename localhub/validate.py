@@ -14,7 +14,7 @@ import yaml
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 SPACE_SDKS = ("gradio", "docker", "static")
 SHORT_DESCRIPTION_CHARS = 60
-FRONT_MATTER_CHARS = 200_000  # it takes seconds to read so many
+FRONT_MATTER_CHARS = 200_000  # more takes seconds to parse
 FRONT_MATTER_VALUES = 100_000  # with what aliases repeat
 
 _FRONT_MATTER = re.compile(

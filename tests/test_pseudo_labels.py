@@ -134,11 +134,12 @@ def test_a_corpus_of_known_texts_is_an_error(run: Path, tmp_path: Path) -> None:
 
 
 def test_targets_are_the_probabilities_of_the_labels() -> None:
+    recipe = recipes.load("quickstart", ["labels=[A, B, C]", "datasets.label_map=null"])
     hard = reviews.Split(["a", "b"], [1, 0])
-    assert stages._targets(hard, 3).tolist() == [1, 0]
+    assert stages._targets(hard, recipe).tolist() == [1, 0]
     soft = reviews.Split(["a", "b"], [1, 0], confidences=[0.75, 1.0])
-    assert stages._targets(soft, 3).tolist() == [[0.125, 0.75, 0.125], [1, 0, 0]]
-    assert stages._targets(soft, 3).dtype == np.float32
+    assert stages._targets(soft, recipe).tolist() == [[0.125, 0.75, 0.125], [1, 0, 0]]
+    assert stages._targets(soft, recipe).dtype == np.float32
 
 
 def test_a_recipe_trains_on_the_probabilities(tiny_base: Path, tmp_path: Path) -> None:

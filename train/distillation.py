@@ -43,8 +43,9 @@ def teach(teachers: Sequence[Path], recipe: Recipe, out: Path) -> int:
             reviews.
     """
     splits = reviews.load(recipe)
+    held = {text for name in ["validation", "test"] for text in splits[name].keys()}
     for teacher in teachers:
-        _check_teacher(teacher, recipe, splits)
+        _check_teacher(teacher, recipe, held)
     texts = {key(pair): i for i, pair in enumerate(splits["train"].keys())}
     rows = np.array(list(texts.values()), dtype=np.int64)
     numbers = np.array(list(texts), dtype=np.uint64)
@@ -52,10 +53,10 @@ def teach(teachers: Sequence[Path], recipe: Recipe, out: Path) -> int:
     parts.mkdir(parents=True, exist_ok=True)
     precision = loop.choose_precision(recipe)
     loaded = [model.load(str(teacher)) for teacher in teachers]
+    identity = repr([runs.load_results(teacher) for teacher in teachers]).encode()
     files = []
     for start in range(0, len(rows), PART_TEXTS):
         chosen = slice(start, start + PART_TEXTS)
-        identity = repr([runs.load_results(teacher) for teacher in teachers]).encode()
         digest = hashlib.sha256(identity + numbers[chosen].tobytes()).hexdigest()[:16]
         files.append(parts / f"{digest}.npy")
         if not files[-1].exists():
@@ -115,14 +116,13 @@ def key(pair: tuple[str, str]) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-def _check_teacher(teacher: Path, recipe: Recipe, splits: "dict[str, Split]") -> None:
+def _check_teacher(teacher: Path, recipe: Recipe, held: set[tuple[str, str]]) -> None:
     taught = runs.load_recipe(teacher)
     if taught.labels != recipe.labels:
         raise DataError(
             f"the labels of {teacher} must be {recipe.labels}, got {taught.labels} — choose a "
             "teacher with the student's labels"
         )
-    held = {text for name in ["validation", "test"] for text in splits[name].keys()}
     if both := held.intersection(reviews.load(taught)["train"].keys()):
         raise DataError(
             f"{teacher} was trained on {len(both):,} of the student's validation or test reviews — "
