@@ -331,9 +331,11 @@ def test_commit_that_was_read_is_read_again_without_the_hub(tmp_path: Path) -> N
             commits.append(str(done.oid))
             if text == "first":
                 api.create_tag("demo/NewReviews", tag="v1", repo_type="dataset")
+        # A copy of a Hub can't have the same commits, but tags that are named as they were.
+        api.create_tag("demo/NewReviews", tag="0" * 40, revision=commits[0], repo_type="dataset")
         env = hub.env(tmp_path)
-        done = run_python(READ, env, "online", commits[2], commits[0])
-        assert json.loads(done.stdout) == [commits[0], commits[2], "third", "first"]
+        done = run_python(READ, env, "online", commits[2], commits[0], "0" * 40)
+        assert json.loads(done.stdout) == [commits[0], commits[2], "third", "first", "first"]
     # The Hub is gone. The commit that was never read is an error.
     done = run_python(READ, {**env, "HF_HUB_OFFLINE": "1"}, "offline", *commits)
     first, second, third = json.loads(done.stdout)

@@ -6,6 +6,7 @@ In: a recipe's `Dataset`. Out: the splits it has, as `datasets.Dataset`, with th
 import errno
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,13 +128,25 @@ def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
             raise ValueError(shorten(cause, 500)) from error
     splits = _by_name(loaded)
     # Where the Hub can't be reached, `load_dataset` takes any commit that it has in its cache.
-    if is_commit(source.revision) and (read := _commit(splits)) not in {None, source.revision}:
+    known = {None, source.revision}
+    if is_commit(source.revision) and (read := _commit(splits)) not in known | {_tagged(source)}:
         raise DataError(
             f"dataset {source.source!r} at {source.revision} can't be loaded from "
             f"{constants.ENDPOINT}, and the cache holds only {read} — check the network and "
             "HF_ENDPOINT"
         )
     return splits
+
+
+def _tagged(source: Source) -> str | None:
+    """The commit of a revision that is a tag in the form of a commit, as a copy of a Hub has it."""
+    from huggingface_hub import HfApi
+
+    from train.hub_errors import explained
+
+    with suppress(DataError), explained("asking for a revision", DataError):
+        return HfApi().dataset_info(source.source, revision=source.revision).sha
+    return None
 
 
 def reading_options(**what: Any) -> dict[str, Any]:
