@@ -99,7 +99,7 @@ def fit(
             "export": {},
         }
         runs.save_results(folder / "results.json", results)
-    accelerator.end_training()
+    accelerator.wait_for_everyone()
 
 
 def _check_unseen(recipe: Recipe, splits: "dict[str, Split]") -> None:
