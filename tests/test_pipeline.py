@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import pytest
 import yaml
 from conftest import REPOSITORY, toy_reviews, toy_settings, write_toy_csv
 
-from train import pipeline, plain_yaml, recipe, runs
+from train import costs, pipeline, plain_yaml, recipe, steps
 from train.errors import RecipeError, RunError
+from train.sections import Patterns
 
 LABELS = {"neg": "NEGATIVE", "pos": "POSITIVE"}
 UNLABELLED = 40
@@ -91,7 +93,6 @@ def test_steps_are_done_in_order_and_once(capsys: pytest.CaptureFixture[str]) ->
         "3. teach → runs/probabilities.parquet: missing",
         "4. run of student → runs/student: missing",
     ]
-    runs.load_results(Path("runs/student"))
     fit()
     assert modified() == first
     said = capsys.readouterr().out
@@ -104,9 +105,12 @@ def test_steps_are_done_in_order_and_once(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.usefixtures("toy_folder")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("where", ["teacher", "student"])
-def test_what_was_interrupted_goes_on(where: str, number: signal.Signals, tiny_base: Path) -> None:
+@pytest.mark.parametrize(
+    ("where", "number"), [("teacher", signal.SIGKILL), ("student", signal.SIGINT)]
+)
+def test_what_was_interrupted_goes_on(
+    where: str, number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
     """In the middle of a required run, and of the recipe's own, the same command resumes it."""
     for name in ["teacher", "student"]:
         values = plain_yaml.read(Path(f"{name}.yaml"))
@@ -120,9 +124,8 @@ def test_what_was_interrupted_goes_on(where: str, number: signal.Signals, tiny_b
         said, _ = process.communicate()
     assert process.returncode, said
     assert not Path("runs", where, "results.json").exists()
-    with started("fit", "student.yaml") as process:
-        said, _ = process.communicate()
-    assert process.returncode == 0, said
+    fit()
+    said = capsys.readouterr().out
     assert said.count("resuming from update") == 1
     assert f"run of {where} → runs/{where}: begun, will go on" in said
     assert not list(Path("runs").glob("*-2*"))  # no earlier run was moved aside
@@ -146,28 +149,32 @@ def test_a_killed_step_leaves_no_half_output(monkeypatch: pytest.MonkeyPatch) ->
     assert len(Path("runs/patterns/train.jsonl").read_text().splitlines()) == 30
 
 
-def change_patterns() -> None:
-    for name in ["teacher", "student"]:
-        text = Path(f"{name}.yaml").read_text(encoding="utf-8")
-        changed = text.replace("train_rows: 30", "train_rows: 28")
-        Path(f"{name}.yaml").write_text(changed, encoding="utf-8")
+def change(name: str, before: str, now: str) -> None:
+    """Edit `NAME.yaml`."""
+    text = Path(f"{name}.yaml").read_text(encoding="utf-8")
+    assert before in text
+    Path(f"{name}.yaml").write_text(text.replace(before, now), encoding="utf-8")
 
 
-def test_a_changed_step_is_refused(toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("toy_folder")
+def test_a_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     fit()
     before = modified()
-    change_patterns()
+    for name in ["teacher", "student"]:
+        change(name, "train_rows: 30", "train_rows: 28")
+    changed = r"\(train_rows was 30, now 28\)"
     with pytest.raises(
-        RunError, match=r"runs/patterns was not made by the patterns as it is now \(train_rows was "
-        r"30, now 28\) — rename or remove it to make it anew, or use all that is there with --set"
-    ):  # fmt: skip
+        RunError,
+        match=rf"runs/patterns was not made by the patterns as it is now {changed} — rename or "
+        "remove it to make it anew, or use all that is there with --set",
+    ):
         fit()
-    assert "something else is there and must be renamed or removed first (train_rows" in capsys.readouterr().out
+    assert re.search(f"1. patterns .* renamed or removed first {changed}", capsys.readouterr().out)
     Path("runs/patterns").rename("runs/patterns-old")
-    with pytest.raises(RunError, match="runs/teacher .* a step that it requires has changed"):
+    with pytest.raises(RunError, match="runs/teacher .*a step that it requires has changed"):
         fit()
     Path("runs/teacher").rename("runs/teacher-old")
-    with pytest.raises(RunError, match="probabilities.parquet .* step before it has changed"):
+    with pytest.raises(RunError, match="probabilities.parquet .*a step before it has changed"):
         fit()
     Path("runs/probabilities.parquet").unlink()
     fit()  # the student's own earlier run is moved aside
@@ -178,21 +185,171 @@ def test_a_changed_step_is_refused(toy_folder: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.usefixtures("toy_folder")
 def test_a_changed_recipe_of_a_required_run_is_refused() -> None:
     fit()
-    text = Path("teacher.yaml").read_text(encoding="utf-8")
-    Path("teacher.yaml").write_text(text.replace("epochs: 2", "epochs: 1"), encoding="utf-8")
+    change("teacher", "epochs: 2", "epochs: 1")
     with pytest.raises(RunError, match=r"runs/teacher was not .* \(epochs was 2, now 1\)"):
         fit()
     fit("--set", "requires=[]", "--set", "epochs=1")  # as the message says
 
 
+ONE_STEP = ["--set", "requires=[{step: patterns, train_rows: 30}]", "--set", "distillation=null"]
+ONE_STEP += ["--set", "datasets=[{source: reviews.csv}, {source: ./runs/patterns}]"]
+
+
 @pytest.mark.usefixtures("toy_folder")
-@pytest.mark.parametrize("change", ["edit", "forget"])
-def test_an_output_of_unknown_origin_is_refused(change: str) -> None:
-    fit("--set", "requires=[{step: patterns, train_rows: 30}]", "--set", "distillation=null",
-        "--set", "datasets=[{source: reviews.csv}, {source: ./runs/patterns, splits: [train]}]")  # fmt: skip
-    if change == "edit":
+@pytest.mark.parametrize("origin", ["edited", "unknown"])
+def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
+    steps.do(pipeline.step_task(Patterns(step="patterns", train_rows=30)))
+    fit(*ONE_STEP, "--set", "epochs=1")
+    if origin == "edited":
         Path("runs/patterns/train.jsonl").write_text("{}", encoding="utf-8")
     else:
         Path("runs/.patterns.step").unlink()
     with pytest.raises(RunError, match="runs/patterns .*there is no record of how it was made"):
-        fit("--set", "requires=[{step: patterns, train_rows: 30}]")
+        fit(*ONE_STEP)
+
+
+@pytest.mark.usefixtures("toy_folder")
+@pytest.mark.parametrize(
+    ("requires", "said"),
+    [
+        pytest.param(
+            "[{step: run, recipe: techer}]",
+            "student requires techer: no recipe at techer — give a YAML file, or one of: imdb",
+            id="unknown recipe",
+        ),
+        pytest.param(
+            "[{step: run, recipe: student.yaml}]", "lead back .* student → student", id="circle"
+        ),
+        pytest.param(
+            "[{step: run, recipe: back.yaml}]", "got student → back → student", id="long circle"
+        ),
+        pytest.param(
+            "[{step: run, recipe: teacher.yaml}]",
+            "the recipe student reads runs/probabilities.parquet, which isn't there and which no",
+            id="file that no step makes",
+        ),
+        pytest.param(
+            "[{step: teach, teachers: [runs/teacher]}, {step: run, recipe: teacher.yaml}]",
+            "the step teach of student reads runs/teacher, which .* no step before it",
+            id="wrong order",
+        ),
+        pytest.param(
+            "[{step: run, recipe: teacher.yaml}, {step: patterns}]",
+            "different things to runs/patterns .*train_rows was 30, now 50000.* another `out`",
+            id="two of one output",
+        ),
+        pytest.param(
+            "[{step: fit, recipe: imdb}]", "`step` that is one of run, patterns, ", id="no step"
+        ),
+        pytest.param(
+            "[{step: patterns, rows: 3}]", "unknown key 'requires.0.patterns.rows'", id="no key"
+        ),
+    ],
+)
+def test_impossible_requirements_are_one_plain_sentence(
+    requires: str, said: str, tiny_base: Path
+) -> None:
+    write_recipe("back", tiny_base, requires=[{"step": "run", "recipe": "student.yaml"}])
+    with pytest.raises(RecipeError, match=said):
+        pipeline.plan("student.yaml", [f"requires={requires}"])
+    assert not Path("runs").exists()
+
+
+def test_teach_without_distillation_is_refused() -> None:
+    with pytest.raises(RecipeError, match="has a step `teach`, so it needs a `distillation`"):
+        recipe.load("imdb", ["requires=[{step: teach, teachers: [runs/a]}]"])
+
+
+def required(tasks: list[pipeline.Task], name: str) -> recipe.Recipe:
+    """The recipe of a run among the tasks."""
+    found = next(task.recipe for task in tasks if task.title == f"run of {name}")
+    assert found
+    return found
+
+
+@pytest.fixture
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What settings below name; a plan looks only whether it is there."""
+    monkeypatch.chdir(tmp_path)
+    for name in ["mine.csv", "more.csv", "sst.csv", "other"]:
+        Path(name).touch()
+
+
+@pytest.mark.usefixtures("own_files")
+def test_settings_of_shared_data_reach_the_required_recipes() -> None:
+    settings = ["datasets.0.source=mine.csv", "datasets.0.revision=null", "datasets.0.weight=2"]
+    settings += ["datasets.1.source=more.csv", "datasets.1.train=train", "split_seed=3"]
+    settings += ["datasets.2.source=sst.csv", "base_model=./other", "base_revision=null"]
+    tasks = pipeline.plan("movie-sentiment", [*settings, "epochs=9", "requires.2.most=5"])
+    teacher, student = (required(tasks, name) for name in ["teacher", "movie-sentiment"])
+    assert [d.source for d in teacher.datasets] == ["mine.csv", "sst.csv", "./runs/patterns"]
+    assert (teacher.datasets[0].revision, teacher.datasets[0].weight) == (None, 1)
+    assert (teacher.split_seed, teacher.epochs) == (3, recipe.load("teacher").epochs)
+    assert teacher.base_model == recipe.load("teacher").base_model  # another than the student's
+    assert student.base_model == "./other"
+    [cut] = [task.arguments for task in tasks if task.title == "cut-sentences"]
+    assert (cut["source"], cut["split"], cut["most"]) == ("more.csv", "train", 5)
+
+
+@pytest.mark.usefixtures("own_files")
+def test_settings_reach_recipes_that_are_required_by_required_ones() -> None:
+    settings = ["datasets.0.group=movie", "datasets.0.weight=2"]
+    tasks = pipeline.plan("reviews-any-length", settings)
+    for name in ["imdb-small-plain", "imdb-small"]:
+        assert required(tasks, name).datasets[0].group == "movie"
+        assert required(tasks, name).datasets[0].weight == 1
+    tasks = pipeline.plan("imdb-small", ["base_model=./other", "base_revision=null"])
+    assert required(tasks, "imdb-small-plain").base_model == "./other"
+
+
+def test_plan_tells_measured_costs_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:
+    costs.show(pipeline.plan("imdb-small"))
+    said = capsys.readouterr().out
+    results = json.loads((costs.RESULTS / "imdb-small-plain.json").read_text(encoding="utf-8"))
+    memory = f"memory {results['training']['peak_memory_mb']:,.0f} MB"
+    plain, labels, _ = re.findall(r"\d\. .*\n +(.*)", said)
+    assert memory in plain
+    assert plain.startswith("time 1.3 h")
+    assert labels == "time, memory and disk not measured"
+
+
+def test_pseudo_labels_of_a_required_run_whose_adaptation_is_shared(
+    tiny_base: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run is adapted and exported on the way; `train run` would publish after that."""
+    shared = {
+        "adaptation": {
+            "corpora": [{"source": "./more", "split": "train"}],
+            "validation_texts": 8,
+            "batch_tokens": 256,
+        },
+        "epochs": 6,
+        "positions": 64,
+    }
+    labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
+    write_recipe("teacher", tiny_base, datasets=[labelled], **shared)
+    write_recipe(
+        "student",
+        tiny_base,
+        datasets=[
+            labelled,
+            {"source": "./runs/pseudo-labels", "splits": ["train"], "confidence": "score"},
+            {"source": "./runs/sentences", "splits": ["train"]},
+        ],
+        requires=[
+            {"step": "run", "recipe": "teacher.yaml"},
+            {"step": "pseudo-labels", "run": "runs/teacher", "source": "./more", "split": "train"},
+            {"step": "sentences", "run": "./runs/teacher", "least": 0.5, "most": 10},
+            {"step": "cut-sentences", "source": "./more", "split": "train", "most": 7},
+        ],
+        **shared,
+    )
+    fit()
+    said = capsys.readouterr().out
+    assert said.count("perplexity") == 1
+    assert "runs/student-adapted is a copy of runs/teacher-adapted" in said
+    lines = Path("runs/pseudo-labels/train.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == UNLABELLED
+    assert len(Path("runs/cut-sentences/train.jsonl").read_text("utf-8").splitlines()) == 7
+    costs.show(pipeline.plan("student.yaml"))
+    assert capsys.readouterr().out.count(": finished, ") == 5

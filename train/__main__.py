@@ -296,7 +296,7 @@ def pseudo_label(
     ] = None,
 ) -> None:
     """Label texts by a run's model and a bag of n-grams, to train on; the same command resumes."""
-    corpus = {"source": source, "split": split, "text": text, "revision": revision}
+    corpus: dict[str, Any] = {"source": source, "split": split, "text": text, "revision": revision}
     _step("pseudo-labels", run=run, out=out, **corpus)
 
 
@@ -333,7 +333,7 @@ def cut_sentences(
     revision: Annotated[str | None, typer.Option(help="of a Hub dataset")] = None,
 ) -> None:
     """Cut sentences from texts without labels, for a teacher to label."""
-    corpus = {"source": source, "split": split, "text": text, "revision": revision}
+    corpus: dict[str, Any] = {"source": source, "split": split, "text": text, "revision": revision}
     _step("cut-sentences", out=out, most=most, **corpus)
 
 

@@ -17,7 +17,7 @@ from train import recipe as recipes
 from train import runs
 from train.errors import RecipeError
 from train.recipe import FILES, Recipe, is_path
-from train.sections import Run, Section, Teach
+from train.sections import Made, Run, Step, Teach
 
 RUNS = Path("runs")
 # Settings that reach a required recipe where it has the same values, together.
@@ -30,7 +30,7 @@ TAUGHT = {"labels", "datasets", "validation_fraction", "test_fraction", "split_s
 class Task:
     """A step, and all that its output is made from."""
 
-    step: Section
+    step: Step
     out: Path
     arguments: dict[str, Any]  # as JSON has them
     recipe: Recipe | None = None  # of a run its own, of `teach` the student's
@@ -113,13 +113,13 @@ def plan(name: str, overrides: list[str] | None = None, out: Path | None = None)
     return _tasks(recipes.parse(values), out or RUNS / asked.name, before, ())
 
 
-def step_task(step: Section, recipe: Recipe | None = None, after: Sequence[Task] = ()) -> Task:
+def step_task(step: Made, recipe: Recipe | None = None, after: Sequence[Task] = ()) -> Task:
     """The task of a step that is no run; of `teach` with the student's recipe."""
     arguments = json.loads(step.model_dump_json(exclude={"out"}))
     if "run" in arguments:
         arguments["run"] = str(Path(arguments["run"]))
     if not isinstance(step, Teach):
-        return Task(step, Path(getattr(step, "out")), arguments, None, tuple(after))
+        return Task(step, Path(step.out), arguments, None, tuple(after))
     assert recipe is not None and recipe.distillation is not None
     arguments["teachers"] = [str(Path(teacher)) for teacher in step.teachers]
     arguments |= json.loads(recipe.model_dump_json(include=TAUGHT))
@@ -211,7 +211,7 @@ def _add(task: Task, found: dict[Path, Task], by: str) -> None:
         )
 
 
-def _paths_of_step(step: Section, recipe: Recipe) -> Iterator[str]:
+def _paths_of_step(step: Made, recipe: Recipe) -> Iterator[str]:
     """What the step reads here."""
     if isinstance(step, Teach):
         yield from step.teachers

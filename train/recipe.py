@@ -23,6 +23,7 @@ from train.sections import (
     Count,
     Distillation,
     LearningRate,
+    Made,
     Section,
     Source,
     Step,
@@ -197,9 +198,7 @@ class Recipe(Section):
         None, description="train on a teacher's probabilities beside the labels"
     )
 
-    requires: list[Required] = Field(
-        [], description="steps whose outputs the run needs, in order"
-    )
+    requires: list[Required] = Field([], description="steps whose outputs the run needs, in order")
     requires_sha256: str | None = Field(
         None, description="of these steps and theirs, as they were: filled in when a run begins"
     )
@@ -354,10 +353,12 @@ def parse(values: Any, origin: str = "recipe") -> Recipe:
         raise RecipeError(f"{origin}:\n{lines}") from None
 
 
-def parse_step(values: dict[str, Any]) -> Step:
-    """Check one step, as it would stand under `requires`."""
+def parse_step(values: dict[str, Any]) -> Made:
+    """Check a step that is no run, as it would stand under `requires`."""
     try:
-        return TypeAdapter[Step](Required).validate_python(values)
+        return TypeAdapter[Made](Annotated[Made, Field(discriminator="step")]).validate_python(
+            values
+        )
     except ValidationError as error:
         lines = "; ".join(_explain(detail) for detail in error.errors())
         raise RecipeError(f"{values['step']}: {lines}") from None

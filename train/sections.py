@@ -155,7 +155,8 @@ class Teach(Section):
     teachers: Annotated[list[str], Field(min_length=1)] = Field(description="run folders")
 
 
-Step = Run | Patterns | CutSentences | Sentences | PseudoLabels | Teach
+Made = Patterns | CutSentences | Sentences | PseudoLabels | Teach  # by one process, in one go
+Step = Run | Made
 STEPS: dict[str, type[Section]] = {
     "run": Run,
     "patterns": Patterns,

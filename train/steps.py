@@ -151,9 +151,7 @@ def _fit(
         # Where there are steps before this one, they may be all that there is to resume.
         alone = not required and recipe.adaptation is None
         asked = resume
-        resume = once(
-            lambda: _is_begun(recipe, folder) or (asked and (alone or folder.exists()))
-        )
+        resume = once(lambda: _is_begun(recipe, folder) or (asked and (alone or folder.exists())))
         runs.reset_peak_memory()
         stages.fit(recipe, folder, resume=resume, after_checkpoint=after)
     runs.print_line(f"model and validation figures are in {folder}")
