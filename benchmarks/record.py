@@ -7,8 +7,8 @@ and `test.parquet`, and base models other than MiniLM-L6. Out: `NAME.json` and
 under their own names; `train run` does the rest, what the recipe requires included. What was
 interrupted goes on.
 
-    python -m benchmarks.record imdb-small --imdb DIR [--sst5 DIR] [--base HUB_ID=DIR …] [--set KEY=VALUE …]
-        [--out DIR]
+    python -m benchmarks.record movie-sentiment --imdb DIR [--sst5 DIR] [--base HUB_ID=DIR …]
+        [--set KEY=VALUE …] [--out DIR]
 """
 
 import argparse

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import REPOSITORY, toy_reviews, toy_settings, write_toy_csv
+from test_loop import launched
 
-from train import costs, pipeline, plain_yaml, recipe, steps
+from train import costs, pipeline, plain_yaml, recipe, runs, stages, steps
 from train.errors import RecipeError, RunError
 from train.sections import Patterns
 
@@ -353,3 +354,52 @@ def test_pseudo_labels_of_a_required_run_whose_adaptation_is_shared(
     assert len(Path("runs/cut-sentences/train.jsonl").read_text("utf-8").splitlines()) == 7
     costs.show(pipeline.plan("student.yaml"))
     assert capsys.readouterr().out.count(": finished, ") == 5
+
+
+@pytest.mark.usefixtures("toy_folder")
+@pytest.mark.parametrize(
+    ("begun", "expected"),
+    [
+        pytest.param([], False, id="a required run was interrupted"),
+        pytest.param(["student"], True, id="its own run was interrupted"),
+    ],
+)
+def test_resume_is_of_what_there_is_to_resume(
+    begun: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--resume` is no error where the recipe's own run has not begun yet."""
+    for name in begun:
+        Path("runs", name).mkdir(parents=True)
+    asked: dict[str, bool] = {}
+    monkeypatch.setattr(
+        stages, "fit", lambda recipe, folder, resume, **_: asked.update({recipe.name: resume})
+    )
+    monkeypatch.setattr(steps, "do", lambda task: None)
+    fit("--resume")
+    assert asked == {"teacher": False, "student": expected}
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_a_finished_run_is_only_completed_and_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`train run` again, after an upload that failed, costs neither training nor the test split."""
+    from train import __main__ as command_line
+    from train import export
+
+    monkeypatch.setattr(command_line, "_check_targets", lambda *_: None)
+    monkeypatch.setattr(command_line, "_publish", lambda *_: None)
+    arguments = ["run", "student.yaml", "--to", "user/name", *ONE_STEP, "--set", "epochs=1"]
+    command_line.app(arguments, standalone_mode=False)
+    for module, name in [(stages, "fit"), (stages, "evaluate"), (export, "export")]:
+        monkeypatch.delattr(module, name)
+    command_line.app(arguments, standalone_mode=False)
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_two_processes_do_a_chain(tmp_path: Path) -> None:
+    """Both train; the first does the other steps, while the second waits."""
+    said = launched(tmp_path / "log", ["fit", "student.yaml"], cwd=tmp_path)
+    assert said.count("wrote runs/patterns: ") == 1
+    assert said.count("wrote runs/probabilities.parquet: ") == 1
+    for name in ["teacher", "student"]:
+        device = runs.load_results(Path("runs", name))["environment"]["device"]
+        assert device.endswith("2 processes")
