@@ -36,7 +36,7 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="change a key of the recipe; repeatable"),
 ]
 Out = Annotated[Path | None, typer.Option(help="the run folder; runs/NAME by default")]
-Resume = Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")]
+Resume = Annotated[bool, typer.Option("--resume", help="refuse to begin anew: go on")]
 CheckpointsTo = Annotated[
     str | None,
     typer.Option(metavar="USER/REPO", help="keep checkpoints in this private Hub repository too"),
@@ -277,8 +277,8 @@ def sentences(
 
 @app.command(
     epilog=_examples(
-        "pseudo-label runs/imdb-small-plain stanfordnlp/imdb --out runs/pseudo/train.jsonl",
-        "pseudo-label runs/mine unlabelled.csv --split train --out runs/pseudo/train.jsonl",
+        "pseudo-label runs/imdb-small-plain stanfordnlp/imdb --out runs/pseudo-labels/train.jsonl",
+        "pseudo-label runs/mine unlabelled.csv --split train --out runs/mine-labels/train.jsonl",
     )
 )
 def pseudo_label(

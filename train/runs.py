@@ -119,7 +119,9 @@ def prepare(folder: Path, recipe: Recipe) -> None:
         folder.rename(kept)
         print_line(f"the earlier run is kept in {kept}")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.yaml").write_text(recipes.dump(recipe), encoding="utf-8")
+    draft = folder / "recipe.part"
+    draft.write_text(recipes.dump(recipe), encoding="utf-8")
+    draft.replace(folder / "recipe.yaml")
 
 
 def load_recipe(folder: Path) -> Recipe:
