@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from train import plain_yaml
+from train import plain_yaml, row_results
 from train import recipe as recipes
 from train import results as results_file
 from train.errors import RecipeError, RunError
@@ -37,6 +37,7 @@ PUBLIC = [  # patterns of what is published of a run folder
     *[
         "test-predictions.parquet",
         "validation-predictions.parquet",
+        row_results.FILE,
         "plots/*.png",
         "onnx/model*.onnx",
     ],
