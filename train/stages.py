@@ -3,7 +3,6 @@
 `fit` makes the model, `evaluate` adds the test figures, the plots and the card.
 """
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 
 from train import (
     distillation,
+    environment,
     evaluation,
     examples,
     loop,
@@ -90,7 +90,7 @@ def fit(
         model.save(classifier, tokenizer, folder)
         results = {
             "recipe": recipe.model_dump(),
-            "environment": runs.environment(device_name(accelerator)),
+            "environment": environment.describe(device_name(accelerator)),
             "data": _data(resolved, splits),
             "training": training_figures(progress, accelerator)
             | {"parameters": classifier.num_parameters(), "temperature": temperature}
@@ -201,7 +201,7 @@ def evaluate_elsewhere(
     scored = score(classifier, tokenizer, found, split)
     return {
         "model": {"source": source, "revision": model.commit(source, revision)},
-        "environment": runs.environment(str(classifier.device)),
+        "environment": environment.describe(str(classifier.device)),
         "data": {"dataset": dataset.model_dump(), "split": split, **_described(found)},
         "metrics": {split: scored["metrics"]},
         "slices": scored["slices"],
@@ -210,7 +210,7 @@ def evaluate_elsewhere(
 
 def device_name(accelerator: "Accelerator") -> str:
     """The accelerator's device in words, with the number of processes where there are several."""
-    name = platform.processor() or platform.machine()
+    name = environment.cpu()["cpu"]
     if accelerator.device.type == "cuda":
         name = torch.cuda.get_device_name()
     processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
