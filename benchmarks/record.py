@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import REPOSITORY, RESULTS
+from benchmarks import REPOSITORY, RESULTS, add_out, record_run
 from train import quickstart, recipe, runs
 
 # What each recipe's header asks for before it, in order: what it makes -> the command.
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--sst5", type=Path, help="folder of the Parquet files")
     parser.add_argument("--base", type=Path, help="folder of the base model, if it isn't MiniLM-L6")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="elsewhere than the record")
+    add_out(parser, RESULTS)
     given = parser.parse_args()
     chosen = recipe.load(given.recipe, given.set)
     folder = REPOSITORY / "runs" / chosen.name
@@ -75,12 +75,10 @@ def main() -> None:
         begun = folder.exists() or runs.adapted_folder(folder).exists()
         options += ["--resume"] * begun
         train_command(client, "run", given.recipe, "--to", f"demo/{chosen.name}", *options)
-    given.out.mkdir(parents=True, exist_ok=True)
-    shutil.copy(folder / "results.json", given.out / f"{chosen.name}.json")
+    record_run(folder, given.out)
     shutil.copy(
         folder / "test-predictions.parquet", given.out / f"{chosen.name}-test-predictions.parquet"
     )
-    print(f"wrote {given.out}/{chosen.name}.json")
 
 
 @contextmanager

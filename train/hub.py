@@ -30,12 +30,11 @@ from huggingface_hub import (
     snapshot_download,
 )
 
-from train import card, runs
+from train import card, release_gate, row_results, runs
 from train.errors import HubError
 from train.hub_errors import NO_TOKEN, check_repo_id, diagnose, explained, is_transient
 
 LONG_REVIEW = "An opening that drags, and then it never lets go of you. " * 250  # 3,000 tokens
-MAX_FALL_POINTS = 2  # of the pass rate of the behaviour suite, from one release to the next
 MANIFEST = "published.json"  # in a repository: what we put there, which the next time may go
 UNCHANGED = "nothing in the run folder has changed; `python -m train publish` can be run later"
 UPLOAD_SECONDS = 60  # how long an upload is tried while the Hub is in trouble
@@ -83,11 +82,11 @@ def publish(run: Path, to: str, private: bool = False, allow_worse: bool = False
         run: A complete, evaluated run folder.
         to: The model repository, `user/name`.
         private: Whether to create the repository private.
-        allow_worse: Replace a model that passes clearly more of the behaviour suite.
+        allow_worse: Publish without the release gate.
 
     Raises:
         RunError: The folder is incomplete.
-        HubError: What the Hub refused, and what to do about it.
+        HubError: What the Hub or the release gate refused, and what to do about it.
     """
     runs.check_complete(run)
     check_target(to, private)
@@ -106,26 +105,19 @@ def publish(run: Path, to: str, private: bool = False, allow_worse: bool = False
 
 
 def _check_no_worse(run: Path, to: str) -> None:
-    """Raise `HubError` where what is published passes clearly more of the behaviour suite."""
-    with explained(f"reading the results of {to}", after=UNCHANGED):
-        if not HfApi().file_exists(to, "results.json"):
-            return
-        file = hf_hub_download(to, "results.json")
-    try:
-        there = json.loads(Path(file).read_text(encoding="utf-8"))
-        before = there.get("weaknesses", {}).get("behaviour", {})
-    except (ValueError, AttributeError):
-        return  # another project's
-    now = runs.load_results(run).get("weaknesses", {}).get("behaviour", {})
-    for part in before.keys() & now.keys():
-        theirs, ours = before[part]["all"], now[part]["all"]
-        fall = 100 * (theirs["accuracy"] - ours["accuracy"])
-        if theirs["n"] == ours["n"] and fall > MAX_FALL_POINTS:
-            raise HubError(
-                f"{run} passes {100 * ours['accuracy']:.1f}% of the behaviour suite's {part}, what "
-                f"{to} has now {100 * theirs['accuracy']:.1f}%; a release may fall by at most "
-                f"{MAX_FALL_POINTS} points — publish it elsewhere, or add --allow-worse"
-            )
+    """Raise `HubError` where the published model is significantly better; see `release_gate`."""
+    file = None
+    with explained(f"reading {row_results.FILE} of {to}", after=UNCHANGED):
+        there = HfApi().list_repo_files(to)
+        if row_results.FILE in there:
+            file = hf_hub_download(to, row_results.FILE)
+    if file:
+        release_gate.check(run, Path(file), to)
+    elif "config.json" in there:
+        runs.print_line(
+            f"the model in {to} was published without {row_results.FILE}: there is nothing to "
+            "compare row by row, publishing without the release gate"
+        )
 
 
 def push_checkpoint(checkpoint: Path, repo_id: str) -> None:
