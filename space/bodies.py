@@ -14,8 +14,6 @@ MAX_BYTES = 6 * int(BATCH.characters) + 2**20
 MAX_LEVELS = 50
 MAX_DIGITS = 300  # of an integer, which is then within the range of a float
 MAX_PARTS = 200_000  # strings, lists, objects and commas; a batch has about 2,000
-# Half a surrogate pair, as it is or as an escape, is possible only where one of these is.
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 PART = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
 
@@ -31,13 +29,14 @@ class InvalidBody(Exception):
         self.status = status
 
 
-def too_large(size: int, limit: int) -> InvalidBody:
-    """What to say of a body of at least so many bytes."""
-    return InvalidBody(
-        413,
-        f"The body of this request has {size:,} bytes or more, and {limit:,} are allowed: "
-        "send less, in several requests.",
-    )
+def check_size(size: int) -> None:
+    """Refuse a body of more than `MAX_BYTES`; raises InvalidBody."""
+    if size > MAX_BYTES:
+        raise InvalidBody(
+            413,
+            f"The body of this request has {size:,} bytes or more, and {MAX_BYTES:,} are allowed: "
+            "send less, in several requests.",
+        )
 
 
 def checked(body: bytes) -> bytes:
@@ -56,7 +55,7 @@ def checked(body: bytes) -> bytes:
         value = json.loads(text, parse_int=_integer)
     except ValueError as error:
         raise InvalidBody(400, f"The body of this request must be JSON: {error}.") from error
-    if SURROGATE.search(text):
+    if r"\ud" in text or r"\uD" in text:  # perhaps half a pair, as an escape
         text = json.dumps(value, ensure_ascii=False)
     return text.encode("utf-8", "replace")
 

@@ -115,15 +115,15 @@ class _Request:
         """
         if not self._json:
             return True
+        bodies.check_size(self._size)
         body = bytearray()
         more = True
         while more:
-            if max(self._size, len(body)) > bodies.MAX_BYTES:
-                raise bodies.too_large(max(self._size, len(body)), bodies.MAX_BYTES)
             message = await self._receive()
             if message["type"] != "http.request":
                 return False
             body += message.get("body", b"")
+            bodies.check_size(len(body))
             more = message.get("more_body", False)
         self._body = bodies.checked(bytes(body))
         self._watch = asyncio.create_task(self._disconnected())
