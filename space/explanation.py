@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from classifier import Unreadable, Verdict, check
+from classifier import Unreadable, Verdict, refusal
 from sentencex import segment
 from serving import LeftOut, Request
 
@@ -87,7 +87,8 @@ def explain(request: Request, text: str) -> Explanation:
         Unreadable: As for `Classifier.__call__`.
         Unavailable, Busy, Cancelled: As for `serving.Request.many`.
     """
-    check(text)
+    if reason := refusal(text):
+        raise reason
     spans = sentences(text)
     whole = len(spans) * len(text) <= WHOLE_CHARACTERS
     windows = [Window(0, len(text), spans)] if whole else _windows(spans)

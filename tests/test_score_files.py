@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from space.classifier import Unreadable, Verdict, check
+from space import classifier
+from space.classifier import Verdict
 from train import parts, score, sources
 from train.errors import DataError, ModelError, RunError
 from train.recipe import Dataset
@@ -33,14 +34,7 @@ class Fake:
     """A classifier that likes everything, and refuses what the real one refuses."""
 
     def many(self, texts: list[Any]) -> list[Any]:
-        return [self.judge(text) for text in texts]
-
-    def judge(self, text: Any) -> Any:
-        try:
-            check(text)
-        except Unreadable as reason:
-            return reason
-        return VERDICT
+        return [classifier.refusal(text) or VERDICT for text in texts]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ sys.path.insert(0, str(REPOSITORY / "space"))
 import endpoints
 import explanation
 import views
-from classifier import Classifier, Unreadable, Verdict
+from classifier import Classifier, Tokens, Unreadable, Verdict
 from explanation import Explanation, Part, sentences
 from serving import EXPLANATION, Limits, Request, Service
 
@@ -110,12 +110,12 @@ class Counting:
     def load(self) -> "Counting":
         return self
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        return [[0] * len(text) for text in texts]
+    def encode(self, texts: list[str]) -> list[Tokens]:
+        return [Tokens([0] * min(len(text), self.limit), len(text)) for text in texts]
 
-    def judge(self, ids: list[int], alone: bool) -> Verdict:
-        self.tokens.append(min(len(ids), self.limit))
-        return Verdict({"NEGATIVE": 0.4, "POSITIVE": 0.6}, self.tokens[-1], len(ids))
+    def judge(self, tokens: Tokens, alone: bool) -> Verdict:
+        self.tokens.append(len(tokens.ids))
+        return Verdict({"NEGATIVE": 0.4, "POSITIVE": 0.6}, self.tokens[-1], tokens.count)
 
 
 @settings(derandomize=True, max_examples=15, deadline=None)
