@@ -13,7 +13,7 @@ from hubserver import ADMIN, run_python, running_hub
 from huggingface_hub import HfApi
 from pyarrow import parquet
 
-from train import sources
+from train import recipe, reviews, sources
 from train.errors import DataError
 from train.recipe import Dataset
 
@@ -266,6 +266,68 @@ def test_damaged_file_is_named(tmp_path: Path, name: str, content: str, said: st
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=said):
         sources.read(Dataset(source=str(path)))
+
+
+NO_ROWS = {
+    "a.csv": "text,label\n",
+    "a.tsv": "text\tlabel",
+    "a.jsonl": " [ ] ",
+    "a.json": "[]",
+}
+
+
+@pytest.mark.parametrize("name", NO_ROWS)
+def test_file_without_rows_is_said_to_have_none(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text(NO_ROWS[name], encoding="utf-8")
+    dataset = Dataset(source=str(path))
+    raw = {"name": "t", "base_model": "none", "datasets": [dataset.model_dump()]}
+    for read in [
+        lambda: reviews.load(recipe.parse(raw)),
+        lambda: reviews.read_split(dataset, "train", ["NEGATIVE", "POSITIVE"]),
+    ]:
+        with pytest.raises(DataError, match=f"{name} split 'train' has no rows — "):
+            read()
+    assert "is read as" not in capsys.readouterr().out
+
+
+def test_an_empty_validation_split_is_said_to_be_empty(tmp_path: Path) -> None:
+    write_csv(tmp_path / "train.csv", ROWS)
+    (tmp_path / "validation.csv").write_text("text,label,title\n", encoding="utf-8")
+    raw = {"name": "t", "base_model": "none", "datasets": [{"source": str(tmp_path)}]}
+    with pytest.raises(DataError, match="split 'validation' has no rows"):
+        reviews.load(recipe.parse(raw))
+
+
+def test_evaluation_needs_a_row_that_is_left(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", ROWS)
+    dataset = Dataset(source=str(path), label_map={"neg": None, "pos": None})
+    with pytest.raises(DataError, match="no review is left in .* .left out: 12 unlabelled. — name"):
+        reviews.read_split(dataset, "train", ["NEGATIVE", "POSITIVE"])
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("form", ["lines", "list", "surrogates"])
+def test_number_of_too_many_digits_is_named_with_its_row(
+    tmp_path: Path, form: str, deep: bool
+) -> None:
+    number = "-" + "9" * 5000
+    cell = f'[{{"x": {number}}}]' if deep else number
+    last = f'{{"text": "b", "n": {cell}}}'
+    rows = ['{"text": "a \\ud83d"}' if form == "surrogates" else '{"text": "a"}', last]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(rows) if form == "lines" else f"[{','.join(rows)}]")
+    where = "line 2" if form == "lines" else "entry 2"
+    with pytest.raises(DataError) as caught:
+        sources.read(Dataset(source=str(path)))
+    assert str(caught.value) == (
+        f"{path}, {where}: a whole number has more than 4,300 digits. Put quotes around it, so "
+        "that it is a text."
+    )
+    path.write_text(f'{{"text": "a", "label": "pos", "n": {number[:4301]}}}')
+    assert sources.read(Dataset(source=str(path)))["train"]["n"][0] == number[:4301]
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:
