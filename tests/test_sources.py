@@ -249,6 +249,50 @@ def test_other_encodings_are_read_and_said(
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["Café", "Größe", "cliché", "¿Qué?", "Äußerst gut", "schöner Film", "Señor", "“fine”", "où"],
+)
+def test_a_short_text_in_windows_1252_is_read_and_said(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"text\n{text}\n".encode("cp1252"))
+    assert sources.read(Dataset(source=str(path), label="text"))["train"]["text"][:] == [text]
+    assert capsys.readouterr().out.count(f"{path} is read as Windows-1252: it is not in UTF-8") == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "texts"),
+    [
+        ("cp1250", ["Skvělý film", "Świetny film", "łódź", "příšera", "Český"]),
+        ("cp1251", ["Хороший фильм", "Я", "Да", "ё"]),
+        ("cp1253", ["καλή ταινία", "και"]),
+        ("cp1254", ["değil", "şahane", "ağaç", "yağmur"]),
+        ("cp1255", ["סרט טוב"]),
+        ("cp1256", ["فيلم جيد"]),
+        ("cp1257", ["šis", "šuo", "ąžuolas"]),
+        ("koi8_r", ["Хороший фильм"]),
+        ("cp866", ["Хороший фильм"]),
+        ("mac_roman", ["Café", "naïve", "It’s fine", "schöner", "“fine”", "Fête"]),
+        ("cp850", ["Café", "naïve", "schöner Film"]),
+        ("gbk", ["好电影", "很好"]),
+        ("big5", ["好電影"]),
+        ("shift_jis", ["いい映画", "映画"]),
+        ("euc_jp", ["いい映画"]),
+        ("euc_kr", ["좋은 영화"]),
+    ],
+)
+def test_a_short_text_in_another_encoding_is_refused(
+    tmp_path: Path, encoding: str, texts: list[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    for text in texts:
+        path.write_bytes(f"text\n{text}\n".encode(encoding))
+        with pytest.raises(DataError, match=f"{path} is not in UTF-8: line 2 has the byte"):
+            sources.read(Dataset(source=str(path), label="text"))
+
+
+@pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("a.jsonl", "{not json\n", "a.jsonl, line 1 is broken JSON"),
