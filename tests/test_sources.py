@@ -340,7 +340,8 @@ def test_file_without_rows_is_said_to_have_none(
 def test_an_empty_validation_split_is_said_to_be_empty(tmp_path: Path) -> None:
     write_csv(tmp_path / "train.csv", ROWS)
     (tmp_path / "validation.csv").write_text("text,label,title\n", encoding="utf-8")
-    raw = {"name": "t", "base_model": "none", "datasets": [{"source": str(tmp_path)}]}
+    dataset = {"source": str(tmp_path), "splits": ["train", "validation"]}
+    raw = {"name": "t", "base_model": "none", "datasets": [dataset]}
     with pytest.raises(DataError, match="split 'validation' has no rows"):
         reviews.load(recipe.parse(raw))
 
