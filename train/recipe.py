@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -66,6 +66,9 @@ class Section(BaseModel):
     """A part of a recipe: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Source(Section):
@@ -390,10 +393,15 @@ def _existing(path: str | Path) -> Path:
 
 def parse(values: Any, origin: str = "recipe") -> Recipe:
     """Check a mapping and make it a recipe; see `load`."""
+    return parse_section(Recipe, values, origin)
+
+
+def parse_section(kind: type[AnySection], values: Any, origin: str) -> AnySection:
+    """Check a mapping and make it a recipe or, with the same messages, a section of one."""
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        lines = "\n".join(f"  {_explain(detail)}" for detail in error.errors())
+        lines = "\n".join(f"  {_explain(detail, kind)}" for detail in error.errors())
         raise RecipeError(f"{origin}:\n{lines}") from None
 
 
@@ -402,28 +410,31 @@ def dump(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
 
 
-def _explain(detail: Any) -> str:
+def _explain(detail: Any, root: type[Section]) -> str:
     """One pydantic error as rule, value seen and remedy."""
     *sections, leaf = detail["loc"] or ("recipe",)
     inside: dict[str, type[Section]]
     inside = {"datasets": Dataset, "corpora": Corpus, "adaptation": Adaptation}
     inside["distillation"] = Distillation
-    section = next((kind for name, kind in inside.items() if name in sections), Recipe)
+    section = next((kind for name, kind in inside.items() if name in sections), root)
     where = shorten(".".join(str(part) for part in detail["loc"])) or "recipe"
     if detail["type"] == "extra_forbidden":
         if where in RETIRED:
             return f"{where} is gone: it did not pay — leave it out, or set it to {RETIRED[where]}"
         close = difflib.get_close_matches(str(leaf), section.model_fields, n=1)
-        return f"unknown key {where!r}" + (f" — did you mean {close[0]!r}?" if close else "")
+        if close:
+            return f"unknown key {where!r} — did you mean {close[0]!r}?"
+        known = "" if section is Recipe else f" — known are {', '.join(section.model_fields)}"
+        return f"unknown key {where!r}{known}"
     if detail["type"] == "missing":
-        field = section.model_fields[str(leaf)]
-        return f"{where} is missing ({field.description or 'see train/recipes/imdb.yaml'})"
+        about = section.model_fields[str(leaf)].description or "see train/recipes/imdb.yaml"
+        return f"{where} is missing ({about})"
     if detail["type"] == "value_error":
         reason = str(detail["ctx"]["error"])
         return shorten(f"{where} {reason}" if detail["loc"] else reason, 600)
     rule = re.sub(r"^(Input|Value|String|List) should ", "must ", detail["msg"])
-    known = section.model_fields.get(str(leaf))
-    about = f" ({known.description})" if known and known.description else ""
+    field = section.model_fields.get(str(leaf))
+    about = f" ({field.description})" if field and field.description else ""
     got = shorten(repr(detail["input"]))
     return f"{where} {rule}, got {got}{about}{_meant(str(leaf), detail['input'])}"
 

@@ -24,7 +24,6 @@ from train import (
     sources,
     weaknesses,
 )
-from train.errors import DataError
 from train.recipe import Dataset, Recipe, shown
 from train.resolve import resolve, store
 from train.tokens import Tokens, encode
@@ -56,7 +55,7 @@ def fit(
     accelerator = loop.accelerator_for(resolved)
     with accelerator.main_process_first():
         splits = reviews.load(resolved)
-        _check_unseen(recipe, splits)
+        reviews.check_unseen(runs.lineage(recipe), splits)
         classifier, tokenizer = model.build(resolved)
     runs.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
     if accelerator.is_main_process:
@@ -102,27 +101,6 @@ def fit(
         }
         runs.save_results(folder / "results.json", results)
     accelerator.end_training()
-
-
-def _check_unseen(recipe: Recipe, splits: "dict[str, Split]") -> None:
-    """Raise `DataError` where the base model has trained on what is now validation or test."""
-    folders = runs.lineage(recipe)
-    if not folders:
-        return
-    held = {key for name in ["validation", "test"] for key in splits[name].keys()}
-    for folder in folders:
-        try:
-            seen = reviews.load(runs.as_read(folder))["train"].keys()
-        except DataError as error:
-            raise DataError(
-                f"the reviews that {folder} was trained on can't be told from validation and "
-                f"test, as they can't be read: {error}"
-            ) from error
-        if both := held.intersection(seen):
-            raise DataError(
-                f"{folder} was trained on {len(both):,} of the reviews that are now in validation "
-                "or test — give both recipes the same datasets, groups, fractions and split_seed"
-            )
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
