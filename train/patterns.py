@@ -1,14 +1,21 @@
 """Short opinions of films with negation, contrast and hedges, made from word lists and templates.
 
 In: `pattern_data/`, all written for this project, and a seed. Out: rows of text, label, kind and
-words; `python -m train.patterns --out FOLDER` writes them as `train.jsonl` and `validation.jsonl`.
-The two share no template. Half of the second's rows (words: new) share no opinion word with the
-first either, the others (words: known) use its opinion words: what is hard shows, the pattern alone
-or new words as well.
+words, which `python -m train.patterns --out FOLDER` writes as JSON lines, one file a split:
 
-A template serves both labels; of its own words only those in square brackets give the verdict away:
+    train                 the kinds of base.yaml, and after them those of extended.yaml
+    validation            the kinds of base.yaml, the same rows as before there were others
+    extended_validation   the kinds of extended.yaml
+    neutral, neutral_validation   label NEUTRAL: statements without a verdict, of neutral.yaml
+
+A recipe that does not map NEUTRAL reads no neutral rows, as they are splits of their own. Splits
+for validation share no template with training. Half of their rows (words: new) share no opinion
+word either, the others (words: known) do: what is hard shows, the pattern alone or new words too.
+
+A template serves each label; of its own words only those in square brackets give the verdict away:
 
     {word=}, {word!}   an opinion word of the row's polarity, and one of the opposite polarity
+    {word+}, {word-}   a positive opinion word, and a negative one
     [fine|foul]        the first in a positive row, the second in a negative one
     <one|another>      either, at random
     {part} {was} ...   what carries no opinion; a verb agrees with the last part before it
@@ -19,91 +26,97 @@ import argparse
 import json
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from train import plain_yaml
 
-LABELS = ("POSITIVE", "NEGATIVE")
-ROWS = {"train": 50_000, "validation": 1_600}
+# File -> grammar, its split and the number of rows, for each set of rows in the file.
+FILES: dict[str, list[tuple[str, str, int]]] = {
+    "train": [("base", "train", 50_000), ("extended", "train", 32_000)],
+    "validation": [("base", "validation", 1_600)],
+    "extended_validation": [("extended", "validation", 1_280)],
+    "neutral": [("neutral", "train", 8_000)],
+    "neutral_validation": [("neutral", "validation", 320)],
+}
 DATA = Path(__file__).parent / "pattern_data"
+ADDED = ("words", "pools", "slots", "facts")  # what a file adds to those before it
 Row = dict[str, str]
 Words = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """Words and templates; the comments of `pattern_data/base.yaml` say what each part is."""
+    """Words and templates; the comments of `pattern_data/` say what each part is."""
 
+    labels: list[str]
     words: dict[str, dict[str, dict[str, Words]]]
     pools: dict[str, Words]
     slots: dict[str, Words]
-    plurals: dict[str, str]
-    clauses: dict[str, Words]
+    facts: dict[str, dict[str, Words]]
+    clauses: dict[str, list[str]]
     templates: dict[str, dict[str, Words]]
-    openers: dict[str, Words]
+    openers: dict[str, list[str]]
+    plurals: dict[str, str]
     long_forms: dict[str, str]
 
 
-def read() -> Grammar:
-    """The grammar of `pattern_data/base.yaml`.
+def read(*names: str) -> Grammar:
+    """The grammar of these files of `pattern_data/`; each adds words, and replaces other parts.
 
     Raises:
-        RecipeError: The file can't be read.
+        RecipeError: A file can't be read.
     """
-    data = plain_yaml.read(DATA / "base.yaml")
-    return Grammar(
-        words={
-            split: {label: _lists(lists) for label, lists in labels.items()}
-            for split, labels in data["words"].items()
-        },
-        pools=_lists(data["pools"]),
-        slots=_lists(data["slots"]),
-        plurals=data["plurals"],
-        clauses=_tuples(data["clauses"]),
-        templates={
-            split: {kind: _expand(entries, data["frames"]) for kind, entries in kinds.items()}
-            for split, kinds in data["templates"].items()
-        },
-        openers=_tuples(data["openers"]),
-        long_forms=data["long_forms"],
-    )
+    data: dict[str, Any] = {}
+    for name in names:
+        own = plain_yaml.read(DATA / f"{name}.yaml")
+        data |= own | {key: _merged(data.get(key), own[key]) for key in ADDED if key in own}
+    templates = {
+        split: {kind: _expand(entries, data["frames"]) for kind, entries in kinds.items()}
+        for split, kinds in data["templates"].items()
+    }
+    others = {key: data[key] for key in data.keys() - {*ADDED, "templates", "frames"}}
+    added = {key: _lists(data[key]) for key in ADDED}
+    return Grammar(templates=templates, **added, **others)
 
 
-def _lists(texts: dict[str, str]) -> dict[str, Words]:
-    """The words of lists that are separated by commas."""
-    return {name: tuple(text.split(", ")) for name, text in texts.items()}
+def _merged(lists: Any, more: Any) -> Any:
+    """The word lists of both, at any depth, as texts that are separated by commas."""
+    if not lists:
+        return more
+    if isinstance(more, str):
+        return f"{lists}, {more}"
+    return lists | {name: _merged(lists.get(name), part) for name, part in more.items()}
 
 
-def _tuples(lists: dict[str, list[str]]) -> dict[str, Words]:
-    return {name: tuple(entries) for name, entries in lists.items()}
+def _lists(texts: Any) -> Any:
+    """The words of lists, at any depth."""
+    if isinstance(texts, str):
+        return tuple(texts.split(", "))
+    return {name: _lists(part) for name, part in texts.items()}
 
 
 def _expand(entries: list[Any], frames: dict[str, list[str]]) -> Words:
     """The templates that the entries of a kind stand for."""
-    templates: list[str] = []
-    for entry in entries:
-        if isinstance(entry, str):
-            templates.append(entry)
-        elif "times" in entry:
-            templates += [entry["clause"]] * entry["times"]
-        else:
-            templates += [f.replace("{}", entry["clause"]) for f in frames[entry["frames"]]]
-    return tuple(templates)
+    pairs = [next(iter(e.items())) if isinstance(e, dict) else ("", e) for e in entries]
+    framed = [(frame, clause) for name, clause in pairs for frame in frames.get(name, ["{}"])]
+    return tuple(frame.replace("{}", clause) for frame, clause in framed)
 
 
-GRAMMAR = read()
+NAMES = ("base", "extended", "neutral")
+GRAMMARS = {name: read(*NAMES[:number]) for number, name in enumerate(NAMES, start=1)}
 
 
-def make(split: str, rows: int, seed: int = 0) -> list[Row]:
-    """Rows of one split, shuffled, all different, with both labels equally often in each kind.
+def make(grammar: Grammar, split: str, rows: int, seed: int = 0) -> list[Row]:
+    """Rows of one split, shuffled, all different, with each label equally often in each kind.
 
     Kinds are equally often too, but for `plain`: twice, so that an opinion word stands for what it
     means more often than for the opposite.
 
     Args:
+        grammar: One of `GRAMMARS`.
         split: `train` or `validation`.
         rows: How many.
         seed: The same seed gives the same rows.
@@ -112,16 +125,17 @@ def make(split: str, rows: int, seed: int = 0) -> list[Row]:
         ValueError: The templates do not give so many different rows.
     """
     chance = random.Random(f"{split} {seed}")
-    templates = GRAMMAR.templates[split]
-    turns = ["plain", *templates]
+    templates, labels = grammar.templates[split], grammar.labels
+    turns = [*(["plain"] if "plain" in templates else []), *templates]
     seen: set[str] = set()
     made: list[Row] = []
     for i in range(rows):
-        kind, label = turns[i // 2 % len(turns)], LABELS[i % 2]
-        words = "train" if i // (2 * len(turns)) % 2 else split
+        kind, label = turns[i // len(labels) % len(turns)], labels[i % len(labels)]
+        words = "train" if i // (len(labels) * len(turns)) % 2 else split
         for _ in range(200):
             template = chance.choice(templates[kind])
-            text = _dress(fill(template, words, label, chance), split, label, chance)
+            text = fill(grammar, template, words, label, chance)
+            text = _dress(grammar, text, split, label, chance)
             letters = re.sub("[^a-z]", "", text.lower())
             if letters not in seen:
                 break
@@ -134,71 +148,73 @@ def make(split: str, rows: int, seed: int = 0) -> list[Row]:
     return made
 
 
-def fill(template: str, words: str, label: str, chance: random.Random) -> str:
+def fill(grammar: Grammar, template: str, words: str, label: str, chance: random.Random) -> str:
     """A template's words in place, in lower case and without punctuation at the end.
 
     Args:
-        template: One of the grammar's templates.
+        grammar: One of `GRAMMARS`.
+        template: One of its templates.
         words: The split whose opinion words it gets.
-        label: `POSITIVE` or `NEGATIVE`, the verdict of the sentence.
+        label: The verdict of the sentence.
         chance: Where the choices come from.
     """
-    side = LABELS.index(label)
-    used: set[str] = set()
-    plural = False
+    negative = label == "NEGATIVE"
+    sides = {"=": negative, "!": not negative, "+": False, "-": True}
+    used, plural = set[str](), False
 
     def word(match: re.Match[str]) -> str:
         nonlocal plural
         slot, polarity = match.groups()
-        if slot in GRAMMAR.plurals:
-            return GRAMMAR.plurals[slot] if plural else slot
+        if slot in grammar.plurals:
+            return grammar.plurals[slot] if plural else slot
         if polarity:
-            choices = _pool(slot, GRAMMAR.words[words][LABELS[side ^ (polarity == "!")]])
+            choices = _pool(grammar, slot, words, "NEGATIVE" if sides[polarity] else "POSITIVE")
         elif slot == "part":
             plural = chance.random() < 0.35
-            choices = GRAMMAR.slots["more_parts" if plural else "one_part"]
+            choices = grammar.slots["more_parts" if plural else "one_part"]
         else:
-            choices = GRAMMAR.slots[slot]
+            choices = (grammar.slots | grammar.facts[words])[slot]
         chosen = chance.choice([choice for choice in choices if choice not in used])
         used.add(chosen)
         return chosen
 
     def clause(match: re.Match[str]) -> str:
-        chosen = chance.choice(GRAMMAR.clauses[match[1]])
+        chosen = chance.choice(grammar.clauses[match[1]])
         return chosen if match[2] == "=" else chosen.translate(str.maketrans("=!", "!="))
 
-    text = re.sub(rf"\{{({'|'.join(GRAMMAR.clauses)})([=!])\}}", clause, template)
-    text = re.sub(r"\[(.*?)\|(.*?)\]", lambda m: m[1 + side], text)
+    text = re.sub(rf"\{{({'|'.join(grammar.clauses)})([=!])\}}", clause, template)
+    text = re.sub(r"\[(.*?)\|(.*?)\]", lambda m: m[1 + negative], text)
     text = re.sub(r"<(.*?)>", lambda m: chance.choice(m[1].split("|")), text)
-    text = re.sub(r"\{([\w']+)([=!]?)\}", word, text)
+    text = re.sub(r"\{([\w']+)([-=!+]?)\}", word, text)
     return re.sub(r"\ba (?=[aeiou])", "an ", text)
 
 
-def _pool(slot: str, lists: dict[str, Words]) -> Words:
+def _pool(grammar: Grammar, slot: str, words: str, label: str) -> Words:
     """The words of a slot: adjectives, nouns, or verbs in the form that it asks for."""
-    words = [word for name in GRAMMAR.pools[slot] for word in lists[name]]
-    if slot in {"like", "love", "liked", "loved"}:
-        return tuple(word.split("/")[slot.endswith("d")] for word in words)
+    lists = grammar.words[words][label]
+    entries = [word for name in grammar.pools[slot] for word in lists[name]]
     if slot == "long":
-        return tuple(word for word in words if len(word) > 6 and not word.endswith("y"))
-    return tuple(words)
+        return tuple(word for word in entries if len(word) > 6 and not word.endswith("y"))
+    return tuple(word.split("/")[-1 if slot.endswith("d") else 0] for word in entries)
 
 
-def _dress(text: str, split: str, label: str, chance: random.Random) -> str:
+def _dress(grammar: Grammar, text: str, split: str, label: str, chance: random.Random) -> str:
     """A sentence as people type it: opener, second sentence, contractions, case, punctuation."""
     if chance.random() < 0.35:
-        text = f"{chance.choice(GRAMMAR.openers[split])} {text}"
+        text = f"{chance.choice(grammar.openers[split])} {text}"
     end = chance.choices([".", "!", "...", ""], [75, 10, 5, 10])[0]
     ended = text[-1] in ".?!"
     if chance.random() < 0.15:
-        closer = chance.choice(GRAMMAR.words[split][label]["closer"])
+        closer = chance.choice(grammar.words[split][label]["closer"])
         text += f" {closer}" if ended else f"{end or '.'} {closer}"
     elif not ended:
         text += end
     text = re.sub(r"(^|[.?!] )([a-z])", lambda m: m[1] + m[2].upper(), text)
     style = chance.choices(["short", "long", "bare", "curly"], [50, 27, 13, 10])[0]
     if style == "long":
-        text = _lengthen(text)
+        for short, long in grammar.long_forms.items():
+            text = re.sub(rf"(?i)\b({short[0]}){short[1:]}\b", rf"\g<1>{long[1:]}", text)
+        text = text.replace("n't", " not")
     elif style == "bare":
         text = re.sub(r"(?i)(n't|\bit's|\bthere's)\b", lambda m: m[0].replace("'", ""), text)
     elif style == "curly":
@@ -207,19 +223,16 @@ def _dress(text: str, split: str, label: str, chance: random.Random) -> str:
     return {"as it is": text, "lower": text.lower(), "upper": text.upper()}[case]
 
 
-def _lengthen(text: str) -> str:
-    """Without contractions; the first letter stays as it is."""
-    for short, long in GRAMMAR.long_forms.items():
-        text = re.sub(rf"(?i)\b({short[0]}){short[1:]}\b", rf"\g<1>{long[1:]}", text)
-    return text.replace("n't", " not")
-
-
-def write(folder: Path, rows: Mapping[str, int] = ROWS, seed: int = 0) -> None:
-    """Both splits as JSON lines, `FOLDER/train.jsonl` and `FOLDER/validation.jsonl`."""
+def write(folder: Path, seed: int = 0) -> None:
+    """All `FILES` as JSON lines, and a README.md that names them as the splits of a dataset."""
     folder.mkdir(parents=True, exist_ok=True)
-    for split, number in rows.items():
-        lines = (json.dumps(row, ensure_ascii=False) for row in make(split, number, seed))
-        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for file, sets in FILES.items():
+        rows = [row for name, split, n in sets for row in make(GRAMMARS[name], split, n, seed)]
+        lines = (json.dumps(row, ensure_ascii=False) for row in rows)
+        (folder / f"{file}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    splits = "".join(f"  - {{split: {file}, path: {file}.jsonl}}\n" for file in FILES)
+    readme = f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}---\n"
+    (folder / "README.md").write_text(readme)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -228,11 +241,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--seed", type=int, default=0)
-    for split, number in ROWS.items():
-        parser.add_argument(f"--{split}-rows", type=int, default=number)
-    given = parser.parse_args(arguments)
-    rows = {split: getattr(given, f"{split}_rows") for split in ROWS}
-    write(given.out, rows, given.seed)
+    options = parser.parse_args(arguments)
+    write(options.out, options.seed)
 
 
 if __name__ == "__main__":
