@@ -1,7 +1,8 @@
 """Single sentences: runs of record on SST-5's test sentences and on patterns never trained on.
 
 In: names of runs in `runs/`, the patterns in `runs/patterns`, and SST-5 as `test.parquet`, which
-this repository does not contain. Out: `sst5-NAME.json` and `patterns-NAME.json` in `results/`.
+this repository does not contain. Out: `sst5-NAME.json`, `patterns-NAME.json` (the first kinds) and
+`patterns-extended-NAME.json` (the further kinds) in `results/`.
 
     python -m benchmarks.short imdb-small reviews-any-length --sst5 DIR [--out FOLDER]
 """
@@ -13,6 +14,8 @@ from pathlib import Path
 from benchmarks import RESULTS, add_out
 from benchmarks.record import hub_with, sets, train_command
 from train import recipe
+
+SPLITS = {"validation": "patterns", "extended_validation": "patterns-extended"}
 
 
 def main() -> None:
@@ -30,9 +33,10 @@ def main() -> None:
             command = ("evaluate", f"runs/{name}", "--dataset")
             out = str(given.out / f"sst5-{name}.json")
             train_command(client, *command, sst5.source, *settings, "--out", out)
-            out = str(given.out / f"patterns-{name}.json")
-            marked = ["--split", "validation", *sets(["slice_by=[kind, words]"])]
-            train_command(client, *command, "./runs/patterns", *marked, "--out", out)
+            for split, result in SPLITS.items():
+                out = str(given.out / f"{result}-{name}.json")
+                marked = ["--split", split, *sets(["slice_by=[kind, words]"])]
+                train_command(client, *command, "./runs/patterns", *marked, "--out", out)
 
 
 if __name__ == "__main__":
