@@ -179,7 +179,7 @@ def test_labels_that_no_model_knows_are_a_sentence():
     ]
 
 
-def test_goes_step_by_step_and_the_models_one_after_the_other(own: Classifier):
+def test_goes_step_by_step_and_both_judge_the_same_texts(own: Classifier):
     texts = ["a wonderful film", "a dreadful film", None, "<br />"] * 20
     labels = pandas.Series(["pos", "neg", None, "neg"] * 20)
     shelf = Shelf(own)
@@ -188,7 +188,7 @@ def test_goes_step_by_step_and_the_models_one_after_the_other(own: Classifier):
     assert isinstance(last, Comparison)
     assert all(isinstance(step, Step) for step in steps)
     done = [step.done for step in steps]
-    assert done == sorted(done) and {0, 32, 64, 80, 112, 144} == set(done)
+    assert done == sorted(done) and {0, 32, 64, 96, 128, 144} == set(done)
     assert {step.total for step in steps} == {160}
     assert last.agreement is not None and last.agreement.value == 1
     assert last.skipped == {
@@ -199,6 +199,33 @@ def test_goes_step_by_step_and_the_models_one_after_the_other(own: Classifier):
     assert last.first.answers[0] == own("a wonderful film")
     assert meaning(last)[0] == "A and B are the same model."
     assert last.differing.empty
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_judged_before_a_comparison_ends_early_is_kept(
+    own: Classifier, late: bool, monkeypatch: pytest.MonkeyPatch
+):
+    asked = iter([False] * 4 + [True] * 100)  # on 64 texts
+    names = [(own.repo_id or "", None)] * 2
+    texts, labels = ["a wonderful film"] * 100, pandas.Series(["pos"] * 100)
+    if late:
+        monkeypatch.setattr(comparison, "_late", lambda began: next(asked))
+        *_, last = compare(Shelf(own), names, texts, labels)
+    else:
+        *_, last = compare(Shelf(own), names, texts, labels, lambda: next(asked))
+    assert isinstance(last, Comparison)
+    assert len(last.first.answers) == len(last.second.answers) == 64
+    assert last.agreement is not None and last.agreement.n == 64
+    why = "the most that one may take" if late else "because others were waiting"
+    assert meaning(last)[0] == (
+        f"The comparison was stopped after 0 seconds, {why}: it is of the first 64 of 100 texts."
+    )
+
+
+def test_a_comparison_without_any_verdict_says_why_it_was_stopped(own: Classifier):
+    names = [(own.repo_id or "", None)] * 2
+    with pytest.raises(Unavailable, match=r"because others were waiting\. Try again later"):
+        list(compare(Shelf(own), names, ["fine"], None, lambda: True))
 
 
 def test_takes_at_most_so_many_texts(own: Classifier):
