@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from typing import Any
 
-from classifier import CONFIG, TOKENIZER, Unavailable, Unreadable, Verdict
+from classifier import CONFIG, TOKENIZER, UNWRITABLE, Unavailable, Unreadable, Verdict, unwritable
 from huggingface_hub import constants
 
 PULL_SECONDS = 300
@@ -34,6 +34,7 @@ MAX_LINE_BYTES = 1_000_000  # of an answer
 MAX_TOKENS = 4096  # of a text: memory grows with the square of it
 LOOK_SECONDS = 0.2  # between two looks at whether the answer is still wanted
 SECRET = re.compile("TOKEN|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECASE)
+TEMPORARY = "temporary folder", "TMPDIR"
 WORKER = Path(__file__).with_name("worker.py")
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,10 @@ class Sandboxed:
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.repo_id, self.commit, self.stopped = repo_id, commit, stopped
-        self.folder = TemporaryDirectory(prefix="compared-", ignore_cleanup_errors=True)
+        try:
+            self.folder = TemporaryDirectory(prefix="compared-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise Unavailable(unwritable(error, *TEMPORARY)) from error
         self._process = subprocess.Popen(
             [sys.executable, str(WORKER)],
             stdin=subprocess.PIPE,
@@ -187,6 +191,9 @@ class Sandboxed:
     def _failed(self, answer: dict[str, Any]) -> str:
         """What to say of an error that the worker reports."""
         if answer["step"] == "pull":
+            if answer["errno"] in UNWRITABLE:
+                error = OSError(answer["errno"], os.strerror(answer["errno"]), self.folder.name)
+                return unwritable(error, *TEMPORARY)
             return str(away(self.repo_id))
         if answer["memory"]:
             limit = f"{MAX_MEMORY / 2**30:,.0f} GB"

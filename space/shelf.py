@@ -144,6 +144,10 @@ class Shelf:
 
 def _look(repo_id: str, revision: str | None) -> ModelInfo:
     """What the Hub says of a model to anyone, sizes and all."""
+    if constants.is_offline_mode():
+        raise Unavailable(
+            f"HF_HUB_OFFLINE is set, so this app can't fetch {repo_id} to compare it. Unset it."
+        )
     hub = constants.ENDPOINT
     try:
         info = HfApi(token=False).model_info(

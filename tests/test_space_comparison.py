@@ -333,6 +333,39 @@ def test_without_a_hub_there_is_a_sentence(hub: RunningHub, tmp_path: Path):
     )
 
 
+def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path: Path):
+    env = hub.env(tmp_path / "home", token=None)
+    ask_shelf(env, OWN)
+    [[own, *_], [other, *_]] = ask_shelf(env | {"HF_HUB_OFFLINE": "1"}, OWN, "demo/second")
+    assert own == ["own", 3]
+    assert other == (
+        "HF_HUB_OFFLINE is set, so this app can't fetch demo/second to compare it. Unset it."
+    )
+    full = (
+        "import errno, sandbox, tempfile\n"
+        "def full(*arguments, **options):\n"
+        "    raise OSError(errno.ENOSPC, 'No space left on device', '/tmp/x')\n"
+        "sandbox.TemporaryDirectory = full\n"
+    )
+    done = run_python(ASK.replace("shelf = ", full + "shelf = "), env, "demo/second")
+    [[said, *_]] = json.loads(done.stdout.splitlines()[-1])
+    assert said == (
+        "The temporary folder can't be written, /tmp/x: No space left on device. TMPDIR must "
+        "name a folder that can be written and has room."
+    )
+    # The worker can't write into the folder that it gets.
+    gone = full.replace("def full", "real = sandbox.TemporaryDirectory\ndef full").replace(
+        "    raise OSError(errno.ENOSPC, 'No space left on device', '/tmp/x')\n",
+        "    folder = real(*arguments, **options)\n"
+        "    Path(folder.name).rmdir()\n"
+        "    Path(folder.name).write_text('')\n"
+        "    return folder\n",
+    )
+    done = run_python(ASK.replace("shelf = ", gone + "shelf = "), env, "demo/second")
+    [[said, *_]] = json.loads(done.stdout.splitlines()[-1])
+    assert said.startswith("The temporary folder can't be written, ") and "TMPDIR" in said
+
+
 def test_the_tab_tells_how_far_it_is_and_what_is_said_is_text():
     from tabs.compare import progress, show
 
