@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
@@ -151,11 +151,12 @@ class Classifier:
                 "set it on a Space under Settings, Variables, and elsewhere in the environment."
             )
 
+        get = partial(snapshot_download, self.repo_id, revision=self.revision)
+
         def download(local_files_only: bool) -> Path:
             for model in MODELS:
-                folder = self._download(
-                    [CONFIG, TOKENIZER, TOKENIZER_CONFIG, model], local_files_only
-                )
+                names = [*NEEDED, model]
+                folder = Path(get(allow_patterns=names, local_files_only=local_files_only))
                 if (folder / model).exists():
                     break
             return folder
@@ -169,18 +170,11 @@ class Classifier:
                 # A connection that breaks off, unlike a refused one, doesn't end in the cache.
                 return download(local_files_only=True)
         except (HTTPError, OSError, HFValidationError) as error:
-            raise Unavailable(self._reason(error)) from error
-
-    def _download(self, names: list[str], local_files_only: bool) -> Path:
-        assert self.repo_id is not None
-        return Path(
-            snapshot_download(
-                self.repo_id,
-                revision=self.revision,
-                allow_patterns=names,
-                local_files_only=local_files_only,
-            )
-        )
+            raise Unavailable(
+                reason(error, self.repo_id, self.revision)
+                or f"The Hub at {constants.ENDPOINT} does not answer, and there is no copy of "
+                f"{self.repo_id} here. The next question tries again."
+            ) from error
 
     def _open(self, folder: Path, threads: int | None = None) -> "Reader":
         if not any((folder / model).is_file() for model in MODELS):
@@ -195,32 +189,37 @@ class Classifier:
                 "logits. The app's log says what went wrong."
             ) from error
 
-    def _reason(self, error: Exception) -> str:
-        hub, model = constants.ENDPOINT, self.repo_id
-        if isinstance(error, HFValidationError):
-            return f"MODEL_ID must be user/name, as the Hub writes it, got {model!r}."
-        if isinstance(error, GatedRepoError):
-            return f"{model} is gated: ask for access on its page, and set the secret HF_TOKEN."
-        if isinstance(error, RepositoryNotFoundError):
-            return f"The Hub at {hub} has no model {model}, or this app's HF_TOKEN may not read it."
-        if isinstance(error, RevisionNotFoundError):
-            return f"{model} has no revision {self.revision}: check MODEL_REVISION."
-        if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
-            return f"The Hub at {hub} does not give {model}: {error.response.status_code}."
-        if isinstance(error, OSError) and error.errno in UNWRITABLE:
-            return (
-                f"The cache can't be written, {error.filename}: {error.strerror}. HF_HOME must "
-                "name a folder that can be written and has room."
-            )
-        if constants.is_offline_mode():
-            return (
-                f"HF_HUB_OFFLINE is set, and {constants.HF_HOME} holds no whole copy of {model}. "
-                "Unset it, so that it can be fetched."
-            )
+
+def reason(error: Exception, model: str | None, revision: str | None) -> str | None:
+    """Why the Hub's cache has no model, in a sentence; None where the Hub does not answer."""
+    hub = constants.ENDPOINT
+    if isinstance(error, HFValidationError):
+        return f"MODEL_ID must be user/name, as the Hub writes it, got {model!r}."
+    if isinstance(error, GatedRepoError):
+        return f"{model} is gated: ask for access on its page, and set the secret HF_TOKEN."
+    if isinstance(error, RepositoryNotFoundError):
+        return f"The Hub at {hub} has no model {model}, or this app's HF_TOKEN may not read it."
+    if isinstance(error, RevisionNotFoundError):
+        return f"{model} has no revision {revision}: check MODEL_REVISION."
+    if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+        return f"The Hub at {hub} does not give {model}: {error.response.status_code}."
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return unwritable(error, "cache", "HF_HOME")
+    if constants.is_offline_mode():
         return (
-            f"The Hub at {hub} does not answer, and there is no copy of {model} here. "
-            "The next question tries again."
+            f"HF_HUB_OFFLINE is set, and {constants.HF_HOME} holds no whole copy of {model}. "
+            "Unset it, so that it can be fetched."
         )
+    return None
+
+
+def unwritable(error: OSError, folder: str, variable: str) -> str:
+    """What to say where the folder that a variable names can't be written."""
+    place = f", {error.filename}" if error.filename else ""
+    return (
+        f"The {folder} can't be written{place}: {error.strerror}. {variable} must "
+        "name a folder that can be written and has room."
+    )
 
 
 def without_onnx(repo_id: str) -> Unavailable:

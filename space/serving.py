@@ -44,7 +44,7 @@ class Limits:
 
 VERDICT = Limits(tokens=10_000, seconds=30)
 BATCH = Limits(tokens=300_000, seconds=120, characters=7_500_000, lent=True)
-EXPLANATION = Limits(tokens=80_000, seconds=20)
+EXPLANATION = Limits(tokens=70_000, seconds=20)  # 60,000 for 100,000 characters of English
 FILE = Limits(tokens=5_000_000, seconds=1_800, patience=math.inf, lent=True)
 
 
