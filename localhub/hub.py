@@ -13,12 +13,14 @@ import os
 import secrets
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import disk
 from .commits import Commit, Edit, Entry, now
+from .errors import RepoGone
 from .names import KINDS, check_repo_id, is_repo_id
 from .repos import Repo
 from .tokens import load_tokens
@@ -31,6 +33,8 @@ LFS_PATTERNS = (
     " *.npy *.npz *.onnx *.ot *.parquet *.pb *.pickle *.pkl *.pt *.pth *.rar *.safetensors"
     " *.tar.* *.tar *.tflite *.tgz *.wasm *.xz *.zip *.zst *tfevents*"
 ).split()
+
+Read = TypeVar("Read")
 
 
 class Hub:
@@ -68,11 +72,12 @@ class Hub:
         folder = self.root / kind / repo_id
         return Repo(folder, kind, repo_id) if (folder / "settings.json").is_file() else None
 
-    def repos(self, kind: str) -> Iterator[Repo]:
-        """All repositories of a kind, by name."""
+    def each(self, kind: str, read: Callable[[Repo], Read]) -> Iterator[Read]:
+        """What `read` gives for each repository of a kind, by name, but for those that go away."""
         for settings in sorted((self.root / kind).glob("*/*/settings.json")):
             folder = settings.parent
-            yield Repo(folder, kind, f"{folder.parent.name}/{folder.name}")
+            with suppress(RepoGone):
+                yield read(Repo(folder, kind, f"{folder.parent.name}/{folder.name}"))
 
     def create(self, kind: str, repo_id: str, author: str, settings: dict[str, object]) -> Repo:
         """Make a repository with its first commit.
@@ -104,7 +109,8 @@ class Hub:
     def remove(self, repo: Repo) -> None:
         """Remove a repository; contents stay in the blobs, where others may share them."""
         doomed = self.temporary / uuid.uuid4().hex
-        os.rename(repo.folder, doomed)
+        with repo.locked():
+            os.rename(repo.folder, doomed)
         shutil.rmtree(doomed)
 
     def add(self, content: bytes) -> Entry:
