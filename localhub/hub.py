@@ -18,7 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import BaseModel, Field, TypeAdapter
+
 from . import disk
+from .bodies import read
 from .commits import Commit, Edit, Entry, now
 from .errors import RepoGone
 from .names import KINDS, check_repo_id, is_repo_id
@@ -34,7 +37,15 @@ LFS_PATTERNS = (
     " *.tar.* *.tar *.tflite *.tgz *.wasm *.xz *.zip *.zst *tfevents*"
 ).split()
 
+RENEW = "Remove it; a new one is made, and clients have to begin their uploads again."
 Read = TypeVar("Read")
+
+
+class Identity(BaseModel):
+    """What hub.json holds."""
+
+    id: str = Field(pattern=r"^[0-9a-f]{16}\z")
+    secret: str = Field(pattern=r"^[0-9a-f]{64}\z")
 
 
 class Hub:
@@ -44,7 +55,7 @@ class Hub:
         root: The folder; it is made when absent.
 
     Raises:
-        ValueError: Its tokens.json is malformed, or others may read a secret.
+        ValueError: One of its files is damaged, or others may read a secret.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,12 +69,12 @@ class Hub:
                 written = [self.root / name for name in (*KINDS, "xet")]
                 disk.sweep(self.root, self.temporary, written)
             self.tokens = {token.token: token for token in load_tokens(self.root)}
-            if not (self.root / "hub.json").exists():
-                identity = {"id": secrets.token_hex(8), "secret": secrets.token_hex(32)}
-                disk.write_json(self.root / "hub.json", identity)
-        identity = disk.read_json(self.root / "hub.json")
-        self.id: str = identity["id"]
-        self.secret: str = identity["secret"]
+            file = self.root / "hub.json"
+            if not file.exists():
+                new = {"id": secrets.token_hex(8), "secret": secrets.token_hex(32)}
+                disk.write_json(file, new)
+            identity = read(file, TypeAdapter(Identity), "as localhub has written it", RENEW)
+        self.id, self.secret = identity.id, identity.secret
 
     def find(self, kind: str, repo_id: str) -> Repo | None:
         """The repository of that name, or None."""

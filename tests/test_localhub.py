@@ -955,7 +955,7 @@ def test_help_has_an_example():
         (["--host", "example.invalid"], "Name who may call"),
         (["--run-spaces", "page"], "user/name, got 'page'"),
         (["--fault", "nonsense"], "METHOD PATH"),
-        (["--fault", "GET [=500"], "regular expression"),
+        (["--fault", "GET [=500"], "regular expressions, got 'GET [=500'"),
     ],
 )
 def test_the_command_refuses(tmp_path, arguments, problem):
