@@ -9,7 +9,8 @@ app inside its folder, so this is for one's own Spaces. Its environment holds no
 is set as its own secret. The page answers on 127.0.0.1 to whoever calls, also where the Space is
 private. A Space that is there when the hub starts sleeps until one of the above happens. The values
 of secrets are kept in memory alone, so after the hub has been started again they have to be set
-again. An app ends with its hub, also with one that is killed; see launcher.py.
+again. An app ends with its hub, also with one that is killed, and so does what it has started;
+launcher.py has the limits.
 """
 
 import http.client
