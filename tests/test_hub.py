@@ -39,13 +39,6 @@ def run(finished_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished_run, tmp_path / "tiny"))
 
 
-@pytest.fixture(scope="module")
-def hub():
-    """One Hub for the tests that need no faults."""
-    with running_hub() as found:
-        yield found
-
-
 def publish(hub: RunningHub, run: Path, *arguments: str, token: str | None = WRITE):
     """`python -m train publish` as a user runs it."""
     return subprocess.run(

@@ -38,12 +38,6 @@ from localhub.names import check_path, is_repo_id
 from localhub.validate import card_of, validate_card
 
 
-@pytest.fixture(scope="module")
-def hub():
-    with running_hub() as running:
-        yield running
-
-
 @pytest.fixture
 def repo(hub, request):
     """A new model, as `models/demo/NAME`."""
