@@ -7,6 +7,7 @@ A fault reads `METHOD PATH [BODY]=ACTION[*TIMES]`:
     POST /api/repos/create "type":"space"=402   only when the body matches
     GET /.*/resolve/=drop                       hang up instead of an answer
     POST /api/.*/commit/=lose*1                 do it, then hang up instead of the answer
+    GET /.*/resolve/=stall                      never answer
 
 METHOD may be `*`. PATH and BODY are regular expressions without spaces; PATH must match from
 the start of the path as it was sent. They come from `--fault` and from `faults.json` in the
@@ -29,7 +30,7 @@ from .errors import HubError
 # A Gradio or Docker Space costs money, unless it asks for ZeroGPU.
 FREE_ACCOUNT = 'POST /api/repos/create ^(?!.*"zero-a10g").*"sdk":\\s?"(gradio|docker)"=402'
 
-_SPEC = re.compile(r"(\S+) (\S+)(?: (\S+))?=(drop|lose|[45]\d\d)(?:\*([0-9]{1,9}))?")
+_SPEC = re.compile(r"(\S+) (\S+)(?: (\S+))?=(drop|lose|stall|[45]\d\d)(?:\*([0-9]{1,9}))?")
 _MESSAGES = {
     401: "Invalid username or password.",
     402: "Payment required: this needs a PRO account or a Team plan",
@@ -66,8 +67,8 @@ def parse_fault(text: str) -> Fault:
     match = _SPEC.fullmatch(text)
     if not match:
         raise ValueError(
-            f"A fault must read 'METHOD PATH [BODY]=ACTION[*TIMES]' with a status, drop or lose"
-            f" as its action, got {text[:200]!r}. For example: 'POST /api/repos/create=402'"
+            f"A fault must read 'METHOD PATH [BODY]=ACTION[*TIMES]' with a status, drop, lose"
+            f" or stall as action, got {text[:200]!r}. For example: 'POST /api/repos/create=402'"
         )
     method, path, body, action, times = match.groups()
     try:
@@ -135,6 +136,9 @@ class Faults:
             return await _refuse(error, scope, receive, send)
         if fault.action == "lose":
             await self.app(scope, receive, _nowhere)
+        if fault.action == "stall":
+            while (await receive())["type"] != "http.disconnect":
+                pass
         # uvicorn gives an app no way to hang up, but `send` is a method of what holds the socket.
         cycle: Any = send.__self__  # type: ignore[attr-defined]
         cycle.transport.abort()
