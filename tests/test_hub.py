@@ -39,13 +39,6 @@ def run(finished_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished_run, tmp_path / "tiny"))
 
 
-@pytest.fixture(scope="module")
-def hub():
-    """One Hub for the tests that need no faults."""
-    with running_hub() as found:
-        yield found
-
-
 def publish(hub: RunningHub, run: Path, *arguments: str, token: str | None = WRITE):
     """`python -m train publish` as a user runs it."""
     return subprocess.run(
@@ -329,7 +322,7 @@ def test_an_upload_is_retried_visibly_and_ends(tmp_path: Path, fault: str, lost:
         "network.prepare()\n"
         "from train.errors import HubError\n"
         "from huggingface_hub import HfApi\n"
-        "hub.UPLOAD_SECONDS = float(sys.argv[1])\n"
+        "hub.RETRY_SECONDS = float(sys.argv[1])\n"
         "api = HfApi()\n"
         "api.create_repo('demo/x')\n"
         "try:\n"
@@ -350,6 +343,69 @@ def test_an_upload_is_retried_visibly_and_ends(tmp_path: Path, fault: str, lost:
             assert "the upload to demo/x failed" in line and lost in line
             assert "Trying again in 1 s, for 2.0 s in all" in line
         assert lost in end and "can be run later" in end
+
+
+# What the client asks once where it is hung up on; other failures it repeats for 17 s by itself.
+READ = "HEAD /demo/x/resolve/"
+
+
+def verify(hub: RunningHub, home: Path, fault: str, retry: float, seconds: int) -> list[str]:
+    """Commit a file and read it back under a fault; what that prints."""
+    code = (
+        "import json, os, sys\n"
+        "from train import hub, network\n"
+        "network.prepare()\n"
+        "from train.errors import HubError\n"
+        "from huggingface_hub import HfApi\n"
+        "hub.RETRY_SECONDS = float(sys.argv[1])\n"
+        "api = HfApi()\n"
+        "api.create_repo('demo/x')\n"
+        "files = {'a.safetensors': os.urandom(99)}\n"
+        "revision = hub.commit(api, 'demo/x', 'model', files, 'Add')\n"
+        "print(revision)\n"
+        "with open(sys.argv[3], 'w') as faults:\n"
+        "    json.dump([sys.argv[4]], faults)\n"
+        "try:\n"
+        "    hub._verify('demo/x', revision, files, {}, int(sys.argv[2]))\n"
+        "except HubError as error:\n"
+        "    print(error)\n"
+    )
+    arguments = [str(retry), str(seconds), str(hub.root / "faults.json"), fault]
+    return run_python(code, hub.env(home=home), *arguments).stdout.splitlines()
+
+
+def test_reading_back_is_retried_visibly_and_ends(tmp_path: Path) -> None:
+    lost = "the connection to"
+    with running_hub() as hub:
+        revision, *retries, end = verify(hub, tmp_path, f"{READ}=drop", 4, 300)
+    assert retries
+    for line in retries:
+        assert line.startswith("reading back demo/x failed: ") and lost in line
+        assert "for 4.0 s in all" in line
+    assert end.startswith(f"the commit {revision} is on demo/x, but was not verified: ")
+    assert lost in end and "the run folder is whole: `python -m train publish RUN" in end
+
+
+def test_reading_back_from_a_hub_that_stalls_ends(tmp_path: Path) -> None:
+    with running_hub() as hub:
+        revision, *retries, end = verify(hub, tmp_path, f"{READ}=stall", 60, 5)
+    assert not retries
+    assert end.startswith(
+        f"the commit {revision} is on demo/x, but was not verified: reading back demo/x took more "
+        "than 5 s — the run folder is whole"
+    )
+
+
+def test_a_hub_that_is_in_trouble_for_a_moment_is_read_back(hub: RunningHub, run: Path) -> None:
+    faults = hub.root / "faults.json"
+    faults.write_text(json.dumps(["HEAD /demo/moment/resolve/[0-9a-f]{40}/=drop*1"]))
+    done = publish(hub, run, "--to", "demo/moment")
+    faults.unlink()
+    assert done.returncode == 0, done.stderr
+    assert "reading them back, for at most 3" in done.stdout
+    assert "reading back demo/moment failed: the connection to" in done.stdout
+    assert "Trying again in 1 s, for 60 s in all" in done.stdout
+    assert "files came back equal, and pipeline() answers" in done.stdout
 
 
 def test_a_space_that_costs_money_is_said_before_training(tmp_path: Path, toy_csv: Path) -> None:

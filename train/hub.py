@@ -9,16 +9,17 @@ import fnmatch
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -31,13 +32,19 @@ from huggingface_hub import (
 )
 
 from train import card, release_gate, row_results, runs
-from train.errors import HubError
+from train.caller import BUSY
+from train.errors import HubBusy, HubError
 from train.hub_errors import NO_TOKEN, check_repo_id, diagnose, explained, is_transient
 
 LONG_REVIEW = "An opening that drags, and then it never lets go of you. " * 250  # 3,000 tokens
 MANIFEST = "published.json"  # in a repository: what we put there, which the next time may go
 UNCHANGED = "nothing in the run folder has changed; `python -m train publish` can be run later"
-UPLOAD_SECONDS = 60  # how long an upload is tried while the Hub is in trouble
+RETRY_SECONDS = 60  # how long an upload or a read is tried again while the Hub is in trouble
+# How long reading back what was pushed may take: this, and its size at that rate.
+VERIFY_SECONDS = 300
+VERIFY_BYTES_PER_SECOND = 250_000
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,12 @@ def publish(run: Path, to: str, private: bool = False, allow_worse: bool = False
     with explained(f"publishing {run} to {to}", remedies=REMEDIES, after=UNCHANGED):
         title = f"Publish {run.name}: accuracy {_accuracy(run)}"
         revision = commit(HfApi(), to, "model", files, title)
-        runs.print_line(f"pushed {len(files)} files to {to} at {revision[:12]}; reading them back")
-    _verify(to, revision, files, runs.load_results(run))
+        seconds = _verify_seconds(files)
+        runs.print_line(
+            f"pushed {len(files)} files to {to} at {revision[:12]}; reading them back, for at most "
+            f"{seconds:,} s"
+        )
+    _verify(to, revision, files, runs.load_results(run), seconds)
     return Published(to, revision, f"{constants.ENDPOINT}/{to}", frozenset(files))
 
 
@@ -226,25 +237,64 @@ def _upload(
     api: HfApi, repo_id: str, repo_type: str, additions: Sequence[CommitOperationAdd]
 ) -> None:
     """Send contents ahead of their commit, again while the Hub is in trouble."""
+
+    def send() -> None:
+        api.preupload_lfs_files(repo_id, additions, repo_type=repo_type, free_memory=False)
+
+    _retry(f"the upload to {repo_id}", RETRY_SECONDS, send)
+
+
+def _retry(doing: str, seconds: float, attempt: Callable[[], Result]) -> Result:
+    """Try something again while the Hub is in trouble, for so long, and say so."""
     started = time.monotonic()
     for wait in itertools.chain([1, 3], itertools.repeat(10)):
         try:
-            api.preupload_lfs_files(repo_id, additions, repo_type=repo_type, free_memory=False)
-            return
+            return attempt()
         except Exception as error:
-            if not is_transient(error) or time.monotonic() - started + wait > UPLOAD_SECONDS:
+            if not is_transient(error) or time.monotonic() - started + wait > seconds:
                 raise
             runs.print_line(
-                f"the upload to {repo_id} failed: {diagnose(error)}. Trying again in {wait} s, "
-                f"for {UPLOAD_SECONDS} s in all"
+                f"{doing} failed: {diagnose(error)}. Trying again in {wait} s, for {seconds} s in "
+                "all"
             )
             time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _verify(
-    repo_id: str, revision: str, files: Mapping[str, Path | bytes], results: dict[str, Any]
+    repo_id: str,
+    revision: str,
+    files: Mapping[str, Path | bytes],
+    results: dict[str, Any],
+    seconds: int,
 ) -> None:
     """Download what was pushed into an empty cache, compare it, and call `pipeline()` on it."""
+    until = time.monotonic() + seconds
+    whole = f"the run folder is whole: `python -m train publish RUN --to {repo_id}` tries again"
+    again = f"the model is pushed and {whole}"
+    unverified = f"the commit {revision} is on {repo_id}, but was not verified"
+    doing = f"reading back {repo_id}"
+    try:
+        answer = _retry(doing, RETRY_SECONDS, lambda: _call(repo_id, revision, until))
+    except subprocess.TimeoutExpired:
+        raise HubError(f"{unverified}: {doing} took more than {seconds} s — {whole}") from None
+    except HubBusy as error:
+        raise HubError(f"{unverified}: {error}; {whole}") from error
+    except subprocess.CalledProcessError as error:
+        raise HubError(
+            f"{repo_id} at {revision} can't be called — {again}:\n{error.stderr[-2000:]}"
+        ) from error
+    for name, file in files.items():
+        if answer["files"].get(name) != _sha256(file):
+            raise HubError(f"{name} came back from {repo_id} other than it was pushed — {again}")
+    named = {a["label"] for a in answer["answers"]} <= set(results["recipe"]["labels"])
+    if not named:
+        raise HubError(f"{repo_id} answers with labels that are not the recipe's — {again}")
+    runs.print_line(f"{len(files)} files came back equal, and pipeline() answers")
+
+
+def _call(repo_id: str, revision: str, until: float) -> dict[str, Any]:
+    """What `train.caller` says about a repository, from an empty cache and before `until`."""
     with tempfile.TemporaryDirectory() as empty:
         cache = {"HF_HUB_CACHE": f"{empty}/hub", "HF_XET_CACHE": f"{empty}/xet"}
         called = subprocess.run(
@@ -254,23 +304,21 @@ def _verify(
             cwd=Path(__file__).parent.parent,
             capture_output=True,
             text=True,
+            timeout=max(0, until - time.monotonic()),
         )
-    again = (
-        "the model is pushed and the run folder is whole: "
-        f"`python -m train publish RUN --to {repo_id}` tries again"
-    )
-    if called.returncode:
-        raise HubError(
-            f"{repo_id} at {revision} can't be called — {again}:\n{called.stderr[-2000:]}"
-        )
-    answer = json.loads(called.stdout.strip().splitlines()[-1])
-    for name, file in files.items():
-        if answer["files"].get(name) != _sha256(file):
-            raise HubError(f"{name} came back from {repo_id} other than it was pushed — {again}")
-    named = {a["label"] for a in answer["answers"]} <= set(results["recipe"]["labels"])
-    if not named:
-        raise HubError(f"{repo_id} answers with labels that are not the recipe's — {again}")
-    runs.print_line(f"{len(files)} files came back equal, and pipeline() answers")
+    if called.returncode == BUSY:
+        raise HubBusy(called.stderr.strip().rpartition("\n")[2])
+    called.check_returncode()
+    answer: dict[str, Any] = json.loads(called.stdout.strip().splitlines()[-1])
+    return answer
+
+
+def _verify_seconds(files: Mapping[str, Path | bytes]) -> int:
+    """How long reading back what was pushed may take."""
+    sizes = [
+        len(file) if isinstance(file, bytes) else file.stat().st_size for file in files.values()
+    ]
+    return math.ceil(VERIFY_SECONDS + sum(sizes) / VERIFY_BYTES_PER_SECOND)
 
 
 def check_private(api: HfApi, repo_id: str, repo_type: str, private: bool) -> None:
