@@ -8,6 +8,24 @@ REPOSITORY = Path(__file__).parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 
 
+def add_out(parser: argparse.ArgumentParser, default: Path) -> None:
+    """Add `--out`, the folder that the results go to; see `output_folder`."""
+    parser.add_argument("--out", type=output_folder, default=str(default))
+
+
+def output_folder(path: str) -> Path:
+    """The folder of that path; the folder of the records only if all code is committed."""
+    from train import environment, runs
+
+    folder = Path(path)
+    if folder.resolve().is_relative_to(RESULTS) and (changed := environment.changed_files()):
+        raise argparse.ArgumentTypeError(
+            "a record must be of code that is committed, but tracked files have changed: "
+            f"{runs.listing(changed)} — commit them, or write elsewhere with --out"
+        )
+    return folder
+
+
 def parser_of(doc: str | None) -> argparse.ArgumentParser:
     """The options of a command that measures on reviews; it is told by its docstring's first line.
 
@@ -15,16 +33,37 @@ def parser_of(doc: str | None) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--data", help="CSV, TSV, JSONL or Parquet with `text` and `label`")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
+    add_out(parser, REPOSITORY / "runs" / "bench")
     return parser
 
 
 def save(file: Path, results: dict[str, Any]) -> None:
     """Write a results file, with the state of the code that it was measured on."""
-    from train import runs
+    from train import environment, runs
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    environment = runs.environment("cpu")
-    state = {key: environment[key] for key in ("git_sha", "dirty")}
+    described = environment.describe("cpu")
+    state = {key: described[key] for key in ("git_sha", "dirty")}
     runs.save_results(file, {**results, **state})
     print(f"wrote {file}")
+
+
+def record_run(run: Path, out: Path, results: dict[str, Any] | None = None) -> None:
+    """Write the results of a run as `NAME.json`; as a record only if its code was committed.
+
+    Args:
+        run: The run folder.
+        out: Where to, as `output_folder` gives it.
+        results: The results with more in them, in place of the run's own.
+    """
+    from train import runs
+
+    results = results or runs.load_results(run)
+    if out.resolve().is_relative_to(RESULTS) and results["environment"]["dirty"]:
+        raise SystemExit(
+            f"a record must be of code that is committed, but {run} was trained while tracked "
+            "files had changed — train it again, or write elsewhere with --out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    runs.save_results(out / f"{run.name}.json", results)
+    print(f"wrote {out / run.name}.json")

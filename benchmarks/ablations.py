@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import REPOSITORY, RESULTS, machine, save
+from benchmarks import REPOSITORY, RESULTS, add_out, machine, save
 from benchmarks.record import Client, hub_with, sets, train_command
 from train import quickstart, recipe, runs
 
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--imdb", type=Path, required=True, help="folder of the Parquet files")
     parser.add_argument("--reviews", type=int, default=5000, help="to train on")
     parser.add_argument("--only", action="append", choices=list(VARIANTS), help="repeatable")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    add_out(parser, RESULTS)
     given = parser.parse_args()
     adapted = runs.adapted_folder(REPOSITORY / "runs" / RECIPE)
     if not runs.is_adapted(adapted):

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import REPOSITORY, plots, save
+from benchmarks import REPOSITORY, add_out, machine, plots, save
 
 MEASURED = """
 import sys
@@ -30,9 +30,10 @@ def main() -> None:
     """Score files of growing length, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, action="append", help="repeatable")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
+    add_out(parser, REPOSITORY / "runs" / "bench")
     given = parser.parse_args()
     rows = given.rows or [1_000, 10_000, 100_000]
+    described = machine.describe()  # before the cores are busy
     peaks, speeds = [], []
     with tempfile.TemporaryDirectory() as folder:
         model = tiny_model(Path(folder))
@@ -41,7 +42,7 @@ def main() -> None:
             peaks.append(peak)
             speeds.append(speed)
             print(f"{count:,} rows: at most {peak:,.0f} MB, {speed:,.0f} rows/s", flush=True)
-    results = {"rows": rows, "peak_mb": peaks, "rows_per_second": speeds}
+    results = {"rows": rows, "peak_mb": peaks, "rows_per_second": speeds, "machine": described}
     save(given.out / "bulk.json", results)
     plots.bulk(given.out / "bulk.png", results)
 

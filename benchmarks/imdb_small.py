@@ -6,7 +6,7 @@ which this repository does not contain, and `runs/quickstart`. Out: the results 
 under their own names, the recipe is run and published, the other model is measured on the same
 reviews.
 
-    python -m benchmarks.imdb_small --imdb DIR
+    python -m benchmarks.imdb_small --imdb DIR [--out FOLDER]
 """
 
 import argparse
@@ -14,7 +14,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks import REPOSITORY, RESULTS
+from benchmarks import REPOSITORY, RESULTS, add_out, record_run
 from benchmarks.record import hub_with, sets, train_command
 from train import recipe, runs
 
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="more of the recipe's keys"
     )
+    add_out(parser, RESULTS)
     arguments = parser.parse_args()
     chosen = recipe.load("imdb-small-plain")
     most = str(arguments.reviews)
@@ -59,11 +60,8 @@ def main() -> None:
     ours = results["data"]["splits"]["test"]["sha256"]
     theirs = results["quickstart_on_the_same_test"]["data"]["sha256"]
     assert ours == theirs, "the two models were measured on different reviews"
-    runs.save_results(RESULTS / "imdb-small-2k.json", results)
-    runs.save_results(
-        RESULTS / "quickstart.json", runs.load_results(REPOSITORY / "runs/quickstart")
-    )
-    print(f"wrote {RESULTS}")
+    record_run(REPOSITORY / "runs/imdb-small-2k", arguments.out, results)
+    record_run(REPOSITORY / "runs/quickstart", arguments.out)
 
 
 if __name__ == "__main__":

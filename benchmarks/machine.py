@@ -5,7 +5,6 @@ python -m benchmarks.machine
 
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,18 +31,19 @@ def peaks() -> dict[str, float]:
 
 
 def describe() -> dict[str, object]:
-    """CPU, cores and the versions that matter."""
+    """CPU with its bf16 and AMX flags, cores and the versions that matter."""
     from importlib.metadata import version
 
     import torch
 
+    from train import environment
+
     packages = ["torch", "transformers", "tokenizers", "onnxruntime", "accelerate"]
     return {
-        "cpu": _cpu_name(),
+        **environment.cpu(),
         "cores": len(os.sched_getaffinity(0)),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "amx": bool(torch.cpu._is_amx_tile_supported()),
         "versions": {name: version(name) for name in packages},
         "peak_gflops": peaks(),
     }
@@ -80,14 +80,6 @@ def _best_seconds(work: Callable[[], object]) -> float:
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)
     return best
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import REPOSITORY, RESULTS
+from benchmarks import REPOSITORY, RESULTS, add_out, record_run
 from train import pipeline, quickstart, recipe
 
 Client = dict[str, str]  # the environment of a client of some Hub
@@ -38,7 +38,7 @@ def main() -> None:
         "--base", action="append", default=[], metavar="HUB_ID=DIR", help="folder of a base model"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="elsewhere than the record")
+    add_out(parser, RESULTS)
     given = parser.parse_args()
     tasks = pipeline.plan(given.recipe, given.set)
     recipes = [task.recipe for task in tasks if task.is_run and task.recipe]
@@ -47,12 +47,10 @@ def main() -> None:
     with hub_with(recipes, given.imdb, given.sst5, bases) as client:
         to = f"demo/{chosen.name}"
         train_command(client, "run", given.recipe, "--to", to, *sets(given.set))
-    given.out.mkdir(parents=True, exist_ok=True)
-    shutil.copy(folder / "results.json", given.out / f"{chosen.name}.json")
+    record_run(folder, given.out)
     shutil.copy(
         folder / "test-predictions.parquet", given.out / f"{chosen.name}-test-predictions.parquet"
     )
-    print(f"wrote {given.out}/{chosen.name}.json")
 
 
 @contextmanager

@@ -1,18 +1,21 @@
 """Single sentences: runs of record on SST-5's test sentences and on patterns never trained on.
 
 In: names of runs in `runs/`, the patterns in `runs/patterns`, and SST-5 as `test.parquet`, which
-this repository does not contain. Out: `sst5-NAME.json` and `patterns-NAME.json` in `results/`.
+this repository does not contain. Out: `sst5-NAME.json`, `patterns-NAME.json` (the first kinds) and
+`patterns-extended-NAME.json` (the further kinds) in `results/`.
 
-    python -m benchmarks.short imdb-small reviews-any-length --sst5 DIR
+    python -m benchmarks.short imdb-small reviews-any-length --sst5 DIR [--out FOLDER]
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from benchmarks import RESULTS
+from benchmarks import RESULTS, add_out
 from benchmarks.record import hub_with, sets, train_command
 from train import recipe
+
+SPLITS = {"validation": "patterns", "extended_validation": "patterns-extended"}
 
 
 def main() -> None:
@@ -20,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("runs", nargs="+", metavar="NAME")
     parser.add_argument("--sst5", type=Path, required=True, help="folder of the Parquet files")
+    add_out(parser, RESULTS)
     given = parser.parse_args()
     mixture = recipe.load("reviews-any-length")
     sst5 = next(dataset for dataset in mixture.datasets if dataset.source == "SetFit/sst5")
@@ -27,11 +31,12 @@ def main() -> None:
     with hub_with([mixture], sst5=given.sst5) as client:
         for name in given.runs:
             command = ("evaluate", f"runs/{name}", "--dataset")
-            out = str(RESULTS / f"sst5-{name}.json")
+            out = str(given.out / f"sst5-{name}.json")
             train_command(client, *command, sst5.source, *settings, "--out", out)
-            out = str(RESULTS / f"patterns-{name}.json")
-            marked = ["--split", "validation", *sets(["slice_by=[kind, words]"])]
-            train_command(client, *command, "./runs/patterns", *marked, "--out", out)
+            for split, result in SPLITS.items():
+                out = str(given.out / f"{result}-{name}.json")
+                marked = ["--split", split, *sets(["slice_by=[kind, words]"])]
+                train_command(client, *command, "./runs/patterns", *marked, "--out", out)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks import REPOSITORY, machine, save
+from benchmarks import REPOSITORY, add_out, machine, save
 from train import quickstart
 
 MODEL = "demo/space"
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--pause", type=float, default=1, help="seconds a visitor reads a verdict")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "runs" / "bench")
+    add_out(parser, REPOSITORY / "runs" / "bench")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         with quickstart.local_hub(Path(scratch) / "hub") as endpoint:

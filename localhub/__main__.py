@@ -107,17 +107,22 @@ def main(arguments: list[str] | None = None) -> None:
     # uvicorn finishes its requests on these signals and then raises them again: for us, the end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    check(args)
-    listener = listen(args.host, args.port)
-    host = f"[{args.host}]" if ":" in args.host else args.host
-    url = f"http://{host}:{listener.getsockname()[1]}"
-    faults = [*args.fault, *([FREE_ACCOUNT] if args.free_account else [])]
     try:
+        check(args)
+        listener = listen(args.host, args.port)
+        host = f"[{args.host}]" if ":" in args.host else args.host
+        url = f"http://{host}:{listener.getsockname()[1]}"
+        faults = [*args.fault, *([FREE_ACCOUNT] if args.free_account else [])]
         hub = Hub(args.root)
         runner = Runner(url, hub.temporary, args.run_spaces)
         app = create_app(hub, runner, args.host, faults)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         fail(str(error))
+    except OSError as error:
+        fail(
+            f"{error.filename or args.root}: {error.strerror}. --root must be a folder that can be"
+            " written and holds nothing of others. Choose another, or move away what is in the way."
+        )
     try:
         serve(app, args, url, listener)
     finally:

@@ -1,13 +1,17 @@
-"""The JSON bodies of requests as types: the one place that turns invalid JSON into a 400.
+"""JSON from outside as types: the one place that turns invalid JSON into a 400.
+
+Also the files in the root that a person may have changed: these are read when the server starts,
+and what is wrong with one ends it with a sentence.
 
 The parser limits nesting and the digits of integers, and refuses lone surrogates, so that whatever
 passes can be stored and sent again. Keys that a type does not name are ignored.
 """
 
 import reprlib
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, FailFast, Field, ValidationError
+from pydantic import BaseModel, FailFast, Field, TypeAdapter, ValidationError
 
 from .errors import HubError
 
@@ -135,6 +139,7 @@ class Line(BaseModel):
 
 
 Body = TypeVar("Body", bound=BaseModel)
+Value = TypeVar("Value")
 
 
 def parse(body: type[Body], raw: bytes | bytearray, what: str = "The body") -> Body:
@@ -151,11 +156,36 @@ def parse(body: type[Body], raw: bytes | bytearray, what: str = "The body") -> B
     try:
         return body.model_validate_json(raw)
     except ValidationError as error:
-        # As a plain dict: the types of its keys are pydantic's own.
-        first: dict[str, Any] = {**error.errors(include_url=False, include_context=False)[0]}
-        where = ".".join(map(str, first["loc"]))
+        problem, value = _first(error)
         raise HubError(
-            400,
-            f"{what} must be a JSON object of the Hub's API: {where or 'all of it'}:"
-            f" {first['msg']}, got {reprlib.repr(first['input'])}",
+            400, f"{what} must be a JSON object of the Hub's API: {problem}, got {value}"
         ) from error
+
+
+def read(file: Path, what: TypeAdapter[Value], rule: str, remedy: str) -> Value:
+    """Read a JSON file.
+
+    Args:
+        file: Where it lies.
+        what: What it should hold.
+        rule: The same, for the message.
+        remedy: What to do about it, for the message. Values stay out of it: they may be secrets.
+
+    Raises:
+        ValueError: It can't be read, is not JSON, or holds something else.
+    """
+    try:
+        return what.validate_json(file.read_bytes(), strict=True)
+    except ValidationError as error:
+        problem = _first(error)[0]
+    except OSError as error:
+        problem = error.strerror or str(error)
+    raise ValueError(f"{file} must be {rule}: {problem}. {remedy}")
+
+
+def _first(error: ValidationError) -> tuple[str, str]:
+    """The first problem, with its place, and the value there."""
+    # As a plain dict: the types of its keys are pydantic's own.
+    first: dict[str, Any] = {**error.errors(include_url=False, include_context=False)[0]}
+    where = ".".join(map(str, first["loc"])) or "all of it"
+    return f"{where}: {first['msg']}", reprlib.repr(first["input"])

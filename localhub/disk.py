@@ -4,6 +4,7 @@ Everything is written to a temporary file, synced, and renamed into place; a ren
 on POSIX, so a reader sees the old file or the new one.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -54,9 +55,16 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`, against threads of this server and against other servers."""
-    with open(folder / "lock", "wb") as file:
+    """Hold the lock of `folder`, against threads of this server and against other servers.
+
+    Raises:
+        FileNotFoundError: The folder is absent, or was moved away before the lock was free.
+    """
+    path = folder / "lock"
+    with open(path, "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise FileNotFoundError(errno.ENOENT, "another folder has taken its place", str(folder))
         yield
 
 

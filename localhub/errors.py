@@ -47,6 +47,13 @@ def missing_repo(known_caller: bool) -> HubError:
     return HubError(status, "Repository not found", "RepoNotFound")
 
 
+class RepoGone(HubError):
+    """A repository that was deleted, moved or replaced while a request was using it."""
+
+    def __init__(self, repo_id: str) -> None:
+        super().__init__(404, f"{repo_id} was deleted or moved meanwhile.", "RepoNotFound")
+
+
 def missing_revision(revision: str) -> HubError:
     """No branch, tag or commit of that name."""
     return HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")

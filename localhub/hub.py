@@ -13,12 +13,17 @@ import os
 import secrets
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from . import disk
+from .bodies import read
 from .commits import Commit, Edit, Entry, now
+from .errors import RepoGone
 from .names import KINDS, check_repo_id, is_repo_id
 from .repos import Repo
 from .tokens import load_tokens
@@ -32,6 +37,16 @@ LFS_PATTERNS = (
     " *.tar.* *.tar *.tflite *.tgz *.wasm *.xz *.zip *.zst *tfevents*"
 ).split()
 
+RENEW = "Remove it; a new one is made, and clients have to begin their uploads again."
+Read = TypeVar("Read")
+
+
+class Identity(BaseModel):
+    """What hub.json holds."""
+
+    id: str = Field(pattern=r"^[0-9a-f]{16}\z")
+    secret: str = Field(pattern=r"^[0-9a-f]{64}\z")
+
 
 class Hub:
     """Everything under one folder.
@@ -40,7 +55,7 @@ class Hub:
         root: The folder; it is made when absent.
 
     Raises:
-        ValueError: Its tokens.json is malformed, or others may read a secret.
+        ValueError: One of its files is damaged, or others may read a secret.
     """
 
     def __init__(self, root: Path) -> None:
@@ -54,12 +69,12 @@ class Hub:
                 written = [self.root / name for name in (*KINDS, "xet")]
                 disk.sweep(self.root, self.temporary, written)
             self.tokens = {token.token: token for token in load_tokens(self.root)}
-            if not (self.root / "hub.json").exists():
-                identity = {"id": secrets.token_hex(8), "secret": secrets.token_hex(32)}
-                disk.write_json(self.root / "hub.json", identity)
-        identity = disk.read_json(self.root / "hub.json")
-        self.id: str = identity["id"]
-        self.secret: str = identity["secret"]
+            file = self.root / "hub.json"
+            if not file.exists():
+                new = {"id": secrets.token_hex(8), "secret": secrets.token_hex(32)}
+                disk.write_json(file, new)
+            identity = read(file, TypeAdapter(Identity), "as localhub has written it", RENEW)
+        self.id, self.secret = identity.id, identity.secret
 
     def find(self, kind: str, repo_id: str) -> Repo | None:
         """The repository of that name, or None."""
@@ -68,11 +83,12 @@ class Hub:
         folder = self.root / kind / repo_id
         return Repo(folder, kind, repo_id) if (folder / "settings.json").is_file() else None
 
-    def repos(self, kind: str) -> Iterator[Repo]:
-        """All repositories of a kind, by name."""
+    def each(self, kind: str, read: Callable[[Repo], Read]) -> Iterator[Read]:
+        """What `read` gives for each repository of a kind, by name, but for those that go away."""
         for settings in sorted((self.root / kind).glob("*/*/settings.json")):
             folder = settings.parent
-            yield Repo(folder, kind, f"{folder.parent.name}/{folder.name}")
+            with suppress(RepoGone):
+                yield read(Repo(folder, kind, f"{folder.parent.name}/{folder.name}"))
 
     def create(self, kind: str, repo_id: str, author: str, settings: dict[str, object]) -> Repo:
         """Make a repository with its first commit.
@@ -104,7 +120,8 @@ class Hub:
     def remove(self, repo: Repo) -> None:
         """Remove a repository; contents stay in the blobs, where others may share them."""
         doomed = self.temporary / uuid.uuid4().hex
-        os.rename(repo.folder, doomed)
+        with repo.locked():
+            os.rename(repo.folder, doomed)
         shutil.rmtree(doomed)
 
     def add(self, content: bytes) -> Entry:

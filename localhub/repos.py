@@ -8,6 +8,9 @@
 
 A commit is written before the ref that names it is replaced, so a process killed anywhere in
 between leaves the old revision, and a commit nobody names.
+
+A repository may be deleted, or moved by hand, at any moment. Whatever is then missing of it raises
+`RepoGone`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +21,7 @@ from urllib.parse import quote, unquote
 
 from . import disk
 from .commits import Commit, Edit, apply_edits, read_commit, write_commit
-from .errors import HubError, missing_revision
+from .errors import HubError, RepoGone, missing_revision
 from .names import check_ref
 
 _REF_FOLDERS = {"heads", "tags", "pr"}
@@ -41,7 +44,8 @@ class Repo:
     @property
     def settings(self) -> dict[str, Any]:
         """Visibility, gating and, of a Space, its variables, hardware and so on."""
-        settings: dict[str, Any] = disk.read_json(self.folder / "settings.json")
+        with self._present():
+            settings: dict[str, Any] = disk.read_json(self.folder / "settings.json")
         return settings
 
     @property
@@ -50,9 +54,23 @@ class Repo:
         return bool(self.settings["visibility"] == "private")
 
     @contextmanager
+    def _present(self) -> Iterator[None]:
+        """Raise `RepoGone` where a file that has to be there is missing."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise RepoGone(self.id) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the repository: nothing else changes, moves or deletes it."""
+        with self._present(), disk.locked(self.folder):
+            yield
+
+    @contextmanager
     def changing(self) -> Iterator[dict[str, Any]]:
         """The settings, to change in place; they are written when the block ends well."""
-        with disk.locked(self.folder):
+        with self.locked():
             settings = self.settings
             yield settings
             disk.write_json(self.folder / "settings.json", settings)
@@ -62,8 +80,11 @@ class Repo:
 
     def refs(self, folder: str) -> dict[str, str]:
         """Name → commit sha of all refs in `heads`, `tags` or `pr`."""
-        files = sorted((self.folder / "refs" / folder).glob("[!.]*"))
-        return {unquote(file.name): file.read_text() for file in files}
+        with self._present():
+            files = sorted((self.folder / "refs" / folder).glob("[!.]*"))
+            shas = {unquote(file.name): _read_ref(file) for file in files}
+            (self.folder / "settings.json").stat()
+        return {name: sha for name, sha in shas.items() if sha}
 
     def add_ref(self, folder: str, name: str, sha: str) -> None:
         """Create a branch or a tag.
@@ -72,7 +93,7 @@ class Repo:
             HubError: 409 when it exists, 400 when the name is not one.
         """
         path = self._ref(folder, check_ref(name))
-        with disk.locked(self.folder):
+        with self.locked():
             if path.exists():
                 raise HubError(409, f"Reference already exists: {name}")
             disk.write(path, sha.encode())
@@ -83,7 +104,7 @@ class Repo:
         Raises:
             HubError: 404 when there is none.
         """
-        with disk.locked(self.folder):
+        with self.locked():
             if name not in self.refs(folder):
                 raise missing_revision(name)
             self._ref(folder, name).unlink()
@@ -99,14 +120,16 @@ class Repo:
         if name.startswith("refs/") and name.count("/") >= 2:
             _, folder, name = name.split("/", 2)
             folders = [folder] if folder in _REF_FOLDERS else []
-        for folder in folders:
-            path = self._ref(folder, name)
-            if len(path.name) < 256 and path.is_file():
-                return path.read_text()
-        if 7 <= len(revision) <= 40 and set(revision) <= set("0123456789abcdef"):
-            found = list((self.folder / "commits").glob(f"{revision}*.json"))
-            if len(found) == 1:
-                return found[0].stem
+        with self._present():
+            for folder in folders:
+                path = self._ref(folder, name)
+                if len(path.name) < 256 and (sha := _read_ref(path)):
+                    return sha
+            if 7 <= len(revision) <= 40 and set(revision) <= set("0123456789abcdef"):
+                found = list((self.folder / "commits").glob(f"{revision}*.json"))
+                if len(found) == 1:
+                    return found[0].stem
+            (self.folder / "settings.json").stat()
         raise missing_revision(revision)
 
     def revision(self, revision: str) -> Commit:
@@ -115,7 +138,8 @@ class Repo:
 
     def at(self, sha: str) -> Commit:
         """The commit `sha`."""
-        return read_commit(self.folder / "commits" / f"{sha}.json")
+        with self._present():
+            return read_commit(self.folder / "commits" / f"{sha}.json")
 
     def history(self, revision: str) -> Iterator[Commit]:
         """The commits of a revision, newest first."""
@@ -155,10 +179,10 @@ class Repo:
                 file to delete is absent.
         """
         path = self._ref(*ref)
-        with disk.locked(self.folder):
+        with self.locked():
             if start and path.exists():
                 raise HubError(409, f"{'/'.join(ref)} exists already. Please try again.")
-            start = start or (path.read_text() if path.is_file() else None)
+            start = start or _read_ref(path)
             if parent is not None and not (start or "").startswith(parent):
                 raise HubError(
                     412,
@@ -174,3 +198,11 @@ class Repo:
                 commit = write_commit(commits, start, title, message, author, files)
             disk.write(path, commit.sha.encode())
         return commit
+
+
+def _read_ref(path: Path) -> str | None:
+    """The commit that a ref names, or None when there is no such ref."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, IsADirectoryError):
+        return None

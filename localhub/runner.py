@@ -9,7 +9,8 @@ app inside its folder, so this is for one's own Spaces. Its environment holds no
 is set as its own secret. The page answers on 127.0.0.1 to whoever calls, also where the Space is
 private. A Space that is there when the hub starts sleeps until one of the above happens. The values
 of secrets are kept in memory alone, so after the hub has been started again they have to be set
-again. An app ends with its hub, also with one that is killed; see launcher.py.
+again. An app ends with its hub, also with one that is killed, and so does what it has started;
+launcher.py has the limits.
 """
 
 import http.client
@@ -113,10 +114,13 @@ class _App:
         return State("RUNNING" if self._answered else "BUILDING", self.host, sha)
 
     def log(self) -> str:
-        """The end of what it has printed."""
-        with open(self.output, "rb") as output:
-            output.seek(max(0, self.output.stat().st_size - LOG_BYTES))
-            return output.read().decode("utf-8", "replace")
+        """The end of what it has printed; nothing once it was removed with its repository."""
+        try:
+            with open(self.output, "rb") as output:
+                output.seek(max(0, os.fstat(output.fileno()).st_size - LOG_BYTES))
+                return output.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
 
     def stop(self) -> None:
         """End it, with all that it has started."""
@@ -203,19 +207,21 @@ class Runner:
         """Remember the value of a secret of a Space that may run, or forget it where it is None."""
         if space_id not in self.allowed:
             return
-        secrets = self._secrets.setdefault(space_id, {})
-        secrets.pop(key, None)
-        if value is not None:
-            secrets[key] = value
-
-    def forget(self, space_id: str) -> None:
-        """End the process of a Space that is no more, and drop what was kept for it."""
         with self._lock:
-            self._secrets.pop(space_id, None)
-            self._failed.pop(space_id, None)
-            if app := self._apps.pop(space_id, None):
+            secrets = self._secrets.setdefault(space_id, {})
+            secrets.pop(key, None)
+            if value is not None:
+                secrets[key] = value
+
+    def remove(self, hub: Hub, repo: Repo) -> None:
+        """Remove a Space with its process and what was kept for it, before there is another."""
+        with self._lock:
+            hub.remove(repo)
+            self._secrets.pop(repo.id, None)
+            self._failed.pop(repo.id, None)
+            if app := self._apps.pop(repo.id, None):
                 app.stop()
-        shutil.rmtree(self._folder / space_id.replace("/", "--"), ignore_errors=True)
+            shutil.rmtree(self._folder / repo.id.replace("/", "--"), ignore_errors=True)
 
     def close(self) -> None:
         """End all processes; none is started after that."""

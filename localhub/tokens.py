@@ -9,11 +9,15 @@ import hmac
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .disk import read_json, write
+from pydantic import ConfigDict, TypeAdapter
+
+from .bodies import read
+from .disk import write
 from .names import is_repo_id
 
 GRANT_SECONDS = 3600
@@ -40,11 +44,12 @@ class Token:
     name: str
     role: str
     orgs: tuple[str, ...] = ()
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     def __post_init__(self) -> None:
         if self.role not in ("read", "write"):
             raise ValueError(f"The role of a token must be 'read' or 'write', got {self.role!r}.")
-        if not is_repo_id(f"{self.name}/x") or not self.token.isascii() or not self.token:
+        if not is_repo_id(f"{self.name}/x") or not _is_secret(self.token):
             raise ValueError(
                 f"A token needs a user name of [A-Za-z0-9_.-] and an ASCII secret, got {self!r}."
             )
@@ -54,7 +59,10 @@ class Token:
         return namespace == self.name or namespace in self.orgs or "*" in self.orgs
 
 
-def load_tokens(root: Path) -> tuple[Token, ...]:
+_TOKENS = TypeAdapter(list[Token])
+
+
+def load_tokens(root: Path) -> Sequence[Token]:
     """The tokens in `root/tokens.json`, or else those of `TOKEN_FILES`, made where they are absent.
 
     Raises:
@@ -62,15 +70,10 @@ def load_tokens(root: Path) -> tuple[Token, ...]:
     """
     file = root / "tokens.json"
     if not file.exists():
-        return tuple(Token(_secret(root / name), *whose) for name, whose in TOKEN_FILES.items())
+        return [Token(_secret(root / name), *whose) for name, whose in TOKEN_FILES.items()]
     _check_private(file)
-    try:
-        rows = [{**row, "orgs": tuple(row.get("orgs", ()))} for row in read_json(file)]
-        return tuple(Token(**row) for row in rows)
-    except (TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{file} must be a list of objects with token, name, role and maybe orgs: {error}"
-        ) from error
+    rule = "a list of objects with token, name, role and maybe orgs"
+    return read(file, _TOKENS, rule, "Correct it, or remove it to have random tokens.")
 
 
 def _secret(file: Path) -> str:
@@ -78,7 +81,20 @@ def _secret(file: Path) -> str:
     if not file.exists():
         write(file, f"hf_{secrets.token_urlsafe(32)}\n".encode())
     _check_private(file)
-    return file.read_text().strip()
+    try:
+        secret = file.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        secret = ""
+    if not _is_secret(secret):
+        raise ValueError(
+            f"{file} must be a file with one line of ASCII. Remove it; a new one is made."
+        )
+    return secret
+
+
+def _is_secret(text: str) -> bool:
+    """Whether a client can send it in a header."""
+    return bool(text) and text.isascii() and text.isprintable() and text == text.strip()
 
 
 def _check_private(file: Path) -> None:

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 import yaml
-from classifier import Classifier, Unavailable
+from classifier import Classifier, Unavailable, reason
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # it is httpx2's
 
@@ -81,7 +81,8 @@ def pull(repo_id: str, commit: str) -> Path:
     """Bring what is shown of a model into the cache; gives its folder.
 
     Raises:
-        Unavailable: The Hub is away, and not all of it is in the cache.
+        Unavailable: The Hub does not give it or the cache does not take it, and not all of it is
+            there already.
     """
     shown = [RESULTS, CARD, PLOTS]
     try:
@@ -93,7 +94,8 @@ def pull(repo_id: str, commit: str) -> Path:
         if folder and (folder / RESULTS).is_file() and (folder / CARD).is_file():
             return folder
         raise Unavailable(
-            f"The Hub at {constants.ENDPOINT} does not answer, so there is nothing to show of "
+            reason(error, repo_id, commit)
+            or f"The Hub at {constants.ENDPOINT} does not answer, so there is nothing to show of "
             f"{repo_id}. Open this page again later."
         ) from error
 

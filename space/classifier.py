@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
@@ -123,8 +123,7 @@ class Classifier:
             Unreadable: The text has no word in it, or more than `MAX_CHARACTERS` characters.
             Unavailable: As for `load`.
         """
-        check(text)
-        (answer,) = self.load().read([text])
+        (answer,) = self.many([text])
         if isinstance(answer, Unreadable):
             raise answer
         return answer
@@ -135,18 +134,10 @@ class Classifier:
         Raises:
             Unavailable: As for `load`.
         """
-        reader = self.load()
-        answers: list[Verdict | Unreadable] = []
-        good: list[str] = []
-        for text in texts:
-            try:
-                check(text)
-                good.append(text)
-                answers.append(_PENDING)
-            except Unreadable as reason:
-                answers.append(reason)
-        found = iter(reader.read(good))
-        return [next(found) if answer is _PENDING else answer for answer in answers]
+        refused = [refusal(text) for text in texts]
+        good = [text for text, reason in zip(texts, refused, strict=True) if not reason]
+        answers = iter(self.load().read(good))
+        return [reason or next(answers) for reason in refused]
 
     def pull(self) -> Path:
         """Bring the model into the cache or up to date; gives its folder, named by the commit.
@@ -160,11 +151,12 @@ class Classifier:
                 "set it on a Space under Settings, Variables, and elsewhere in the environment."
             )
 
+        get = partial(snapshot_download, self.repo_id, revision=self.revision)
+
         def download(local_files_only: bool) -> Path:
             for model in MODELS:
-                folder = self._download(
-                    [CONFIG, TOKENIZER, TOKENIZER_CONFIG, model], local_files_only
-                )
+                names = [*NEEDED, model]
+                folder = Path(get(allow_patterns=names, local_files_only=local_files_only))
                 if (folder / model).exists():
                     break
             return folder
@@ -178,18 +170,11 @@ class Classifier:
                 # A connection that breaks off, unlike a refused one, doesn't end in the cache.
                 return download(local_files_only=True)
         except (HTTPError, OSError, HFValidationError) as error:
-            raise Unavailable(self._reason(error)) from error
-
-    def _download(self, names: list[str], local_files_only: bool) -> Path:
-        assert self.repo_id is not None
-        return Path(
-            snapshot_download(
-                self.repo_id,
-                revision=self.revision,
-                allow_patterns=names,
-                local_files_only=local_files_only,
-            )
-        )
+            raise Unavailable(
+                reason(error, self.repo_id, self.revision)
+                or f"The Hub at {constants.ENDPOINT} does not answer, and there is no copy of "
+                f"{self.repo_id} here. The next question tries again."
+            ) from error
 
     def _open(self, folder: Path, threads: int | None = None) -> "Reader":
         if not any((folder / model).is_file() for model in MODELS):
@@ -204,32 +189,37 @@ class Classifier:
                 "logits. The app's log says what went wrong."
             ) from error
 
-    def _reason(self, error: Exception) -> str:
-        hub, model = constants.ENDPOINT, self.repo_id
-        if isinstance(error, HFValidationError):
-            return f"MODEL_ID must be user/name, as the Hub writes it, got {model!r}."
-        if isinstance(error, GatedRepoError):
-            return f"{model} is gated: ask for access on its page, and set the secret HF_TOKEN."
-        if isinstance(error, RepositoryNotFoundError):
-            return f"The Hub at {hub} has no model {model}, or this app's HF_TOKEN may not read it."
-        if isinstance(error, RevisionNotFoundError):
-            return f"{model} has no revision {self.revision}: check MODEL_REVISION."
-        if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
-            return f"The Hub at {hub} does not give {model}: {error.response.status_code}."
-        if isinstance(error, OSError) and error.errno in UNWRITABLE:
-            return (
-                f"The cache can't be written, {error.filename}: {error.strerror}. HF_HOME must "
-                "name a folder that can be written and has room."
-            )
-        if constants.is_offline_mode():
-            return (
-                f"HF_HUB_OFFLINE is set, and {constants.HF_HOME} holds no whole copy of {model}. "
-                "Unset it, so that it can be fetched."
-            )
+
+def reason(error: Exception, model: str | None, revision: str | None) -> str | None:
+    """Why the Hub's cache has no model, in a sentence; None where the Hub does not answer."""
+    hub = constants.ENDPOINT
+    if isinstance(error, HFValidationError):
+        return f"MODEL_ID must be user/name, as the Hub writes it, got {model!r}."
+    if isinstance(error, GatedRepoError):
+        return f"{model} is gated: ask for access on its page, and set the secret HF_TOKEN."
+    if isinstance(error, RepositoryNotFoundError):
+        return f"The Hub at {hub} has no model {model}, or this app's HF_TOKEN may not read it."
+    if isinstance(error, RevisionNotFoundError):
+        return f"{model} has no revision {revision}: check MODEL_REVISION."
+    if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+        return f"The Hub at {hub} does not give {model}: {error.response.status_code}."
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return unwritable(error, "cache", "HF_HOME")
+    if constants.is_offline_mode():
         return (
-            f"The Hub at {hub} does not answer, and there is no copy of {model} here. "
-            "The next question tries again."
+            f"HF_HUB_OFFLINE is set, and {constants.HF_HOME} holds no whole copy of {model}. "
+            "Unset it, so that it can be fetched."
         )
+    return None
+
+
+def unwritable(error: OSError, folder: str, variable: str) -> str:
+    """What to say where the folder that a variable names can't be written."""
+    place = f", {error.filename}" if error.filename else ""
+    return (
+        f"The {folder} can't be written{place}: {error.strerror}. {variable} must "
+        "name a folder that can be written and has room."
+    )
 
 
 def without_onnx(repo_id: str) -> Unavailable:
@@ -240,20 +230,25 @@ def without_onnx(repo_id: str) -> Unavailable:
     )
 
 
-def check(text: object) -> None:
-    """Refuse what no model needs to see.
-
-    Raises:
-        Unreadable: It is no text, blank or has more than `MAX_CHARACTERS` characters.
-    """
+def refusal(text: object) -> Unreadable | None:
+    """Why no model needs to see this: no text, blank, or more than `MAX_CHARACTERS` characters."""
     if text is not None and not isinstance(text, str):
-        raise Unreadable(f"A review is text, got {type(text).__name__}.")
+        return Unreadable(f"A review is text, got {type(text).__name__}.")
     if not text or not text.strip():
-        raise Unreadable("Write or paste a review first.")
+        return Unreadable("Write or paste a review first.")
     if len(text) > MAX_CHARACTERS:
-        raise Unreadable(
+        return Unreadable(
             f"A review may have at most {MAX_CHARACTERS:,} characters; this one has {len(text):,}."
         )
+    return None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of a text that the model reads, and how many it has, with [CLS] and [SEP]."""
+
+    ids: Any  # array of integers
+    count: int
 
 
 class Reader:
@@ -288,29 +283,36 @@ class Reader:
         May be called by several threads at once. One text alone gets all cores; as soon as there
         are more, each gets one, which wastes less than sharing.
         """
-        ids = self.encode(texts)
+        rows = self.encode(texts)
         with self._counted() as alone:
-            if self.threads == 1 or (len(ids) == 1 and alone):
-                return [self.judge(row, alone=True) for row in ids]
-            order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
-            found = self._workers.map(lambda i: self.judge(ids[i], alone=False), order)
+            if self.threads == 1 or (len(rows) == 1 and alone):
+                return [self.judge(row, alone=True) for row in rows]
+            order = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
+            found = self._workers.map(lambda i: self.judge(rows[i], alone=False), order)
             answers = dict(zip(order, found, strict=True))
-            return [answers[i] for i in range(len(ids))]
+            return [answers[i] for i in range(len(rows))]
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text, with [CLS] and [SEP], none left out."""
+    def encode(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text."""
         # Half a surrogate pair can come by JSON.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
+        return [self._kept(encoding.ids) for encoding in self._tokenizer.encode_batch_fast(clean)]
 
-    def judge(self, ids: list[int], alone: bool) -> Verdict | Unreadable:
-        """Judge the tokens of one text in the calling thread.
+    def _kept(self, ids: list[int]) -> Tokens:
+        count = len(ids)
+        if count > self.limit:  # as in training: a quarter from the beginning, the rest the end
+            head = self.limit // 4
+            ids = ids[:head] + ids[head - self.limit :]
+        return Tokens(np.array(ids, dtype=np.int64), count)
+
+    def judge(self, tokens: Tokens, alone: bool) -> Verdict | Unreadable:
+        """Judge one text in the calling thread.
 
         Args:
-            ids: As `encode` gives them.
+            tokens: As `encode` gives them.
             alone: Whether nothing else is judged meanwhile: the text then gets all cores.
         """
-        return self._judge(self._one if alone or self.threads == 1 else self._many, ids)
+        return self._judge(self._one if alone or self.threads == 1 else self._many, tokens)
 
     @contextmanager
     def _counted(self) -> Iterator[bool]:
@@ -351,14 +353,11 @@ class Reader:
             disabled_optimizers=["SkipLayerNormFusion"],
         )
 
-    def _judge(self, session: Any, ids: list[int]) -> Verdict | Unreadable:
-        own = len(ids) - self._special
+    def _judge(self, session: Any, tokens: Tokens) -> Verdict | Unreadable:
+        own = tokens.count - self._special
         if not own:
             return Unreadable("There is no word in this review.")
-        if len(ids) > self.limit:  # as in training: a quarter from the beginning, the rest the end
-            head = self.limit // 4
-            ids = ids[:head] + ids[head - self.limit :]
-        row = np.array([ids], dtype=np.int64)  # (1, tokens)
+        row = tokens.ids[None]  # (1, tokens)
         inputs = {
             "input_ids": row,
             "attention_mask": np.ones_like(row),
@@ -374,7 +373,7 @@ class Reader:
         odds = np.exp(logits - logits.max())
         shares = dict(zip(self.labels, (odds / odds.sum()).tolist(), strict=True))
         unsure = max(shares.values()) < self.unsure_below
-        return Verdict(shares, len(ids) - self._special, own, unsure)
+        return Verdict(shares, len(tokens.ids) - self._special, own, unsure)
 
 
 def cores() -> int:
@@ -396,6 +395,3 @@ def _quota() -> float:
     except (OSError, ValueError):
         return math.inf
     return microseconds / period_microseconds if microseconds > 0 else math.inf
-
-
-_PENDING = Unreadable("not read yet")

@@ -8,9 +8,9 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import figures
@@ -70,7 +70,8 @@ class Comparison:
 
     `agreement` is None where their labels are not the same or no text was judged by both,
     `outcome` where no labels were given. `skipped` counts the reasons why a text
-    was not judged by both; `differing` holds the others on which they differ, as text.
+    was not judged by both; `differing` holds the others on which they differ, as text. `stopped`
+    says why not all texts were judged, and is empty where they were.
     """
 
     first: Side
@@ -79,6 +80,7 @@ class Comparison:
     outcome: Outcome | None
     skipped: Counter[str]
     differing: pandas.DataFrame
+    stopped: str = ""
 
 
 def compare(
@@ -86,73 +88,111 @@ def compare(
     names: Sequence[tuple[str, str | None]],
     texts: Sequence[Any],
     given: pandas.Series | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Step | Comparison]:
-    """Compare two models, the one after the other; the last that comes is the `Comparison`.
+    """Compare two models, some texts at a time; the last that comes is the `Comparison`.
+
+    One that is stopped, or takes more than `MAX_SECONDS`, is of the texts that both judged.
 
     Args:
         shelf: Where models come from.
         names: Repo id and revision of each.
         texts: At most `MAX_ROWS`.
         given: Their labels, where there are any.
+        stopped: Whether it must end, because another has its place; asked now and then.
 
     Raises:
-        Unavailable: A model can't be had, or fails on one of the texts, or both together take
-            more than `MAX_SECONDS`.
+        Unavailable: A model can't be had, or fails on one of the texts, or none of the texts was
+            judged by both before the comparison was stopped.
         ValueError: There are more texts.
     """
     if len(texts) > MAX_ROWS:
         raise ValueError(f"texts must be at most {MAX_ROWS:,}, got {len(texts):,}")
-    total, ends = 2 * len(texts), time.monotonic() + MAX_SECONDS
+    began = time.monotonic()
+    judges: list[Judge] = []
     with ExitStack() as lent:
-        models: list[Model] = []
-        for repo_id, revision in names:
-            yield Step(f"Getting {repo_id}", 0, total)
-            models.append(lent.enter_context(shelf.lend(repo_id, revision)))
-        sides: list[Side] = []
-        for model in models:
-            judging = judge(model, texts)
-            try:
-                while True:
-                    done = next(judging) + len(sides) * len(texts)
-                    if time.monotonic() > ends:
-                        raise Unavailable(
-                            f"The comparison was stopped after {MAX_SECONDS // 60} minutes: "
-                            f"{done:,} of {total:,} verdicts were given. Compare fewer texts."
-                        )
-                    yield Step(f"Asking {model.repo_id}", done, total)
-            except StopIteration as end:
-                sides.append(end.value)
-    first, second = sides
-    yield weigh(first, second, texts, given)
+        try:
+            for repo_id, revision in names:
+                yield Step(f"Getting {repo_id}", 0, 2 * len(texts))
+                judges.append(Judge(lent.enter_context(shelf.lend(repo_id, revision, stopped))))
+            yield from _ask(judges, texts, lambda: stopped() or _late(began))
+        except Unavailable:
+            if not stopped():
+                raise
+    count = min(len(judge.answers) for judge in judges) if len(judges) == len(names) else 0
+    reason = ""
+    if count < len(texts):
+        reason = _reason(time.monotonic() - began, count, len(texts), stopped())
+        if not count:
+            raise Unavailable(reason)
+    first, second = (judge.side(count) for judge in judges)
+    found = weigh(first, second, texts[:count], None if given is None else given.iloc[:count])
+    yield replace(found, stopped=reason)
 
 
-def judge(classifier: Model, texts: Sequence[Any]) -> Generator[int, None, Side]:
-    """Judge texts, yielding how many are done; returns the `Side`.
+class Judge:
+    """A model and its answers to the texts so far.
 
-    The first two are read once before, so that no clock runs while the model warms up.
-
-    Raises:
-        Unavailable: The model can't be had, or fails on one of the texts.
+    Args:
+        model: From the shelf.
     """
-    answers: list[Verdict | Unreadable] = []
-    seconds = 0.0
-    try:
-        labels = classifier.labels
-        classifier.many(texts[:2])
-        for at in range(0, len(texts), AT_ONCE):
-            yield len(answers)
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.answers: list[Verdict | Unreadable] = []
+        self._seconds = 0.0
+
+    def add(self, texts: Sequence[Any]) -> None:
+        """Judge some more texts.
+
+        The first two of all are read once before, so that no clock runs while the model warms up.
+
+        Raises:
+            Unavailable: The model fails on one of the texts.
+        """
+        try:
+            if not self.answers:
+                self.model.many(texts[:2])
             started = time.perf_counter()
-            answers += classifier.many(texts[at : at + AT_ONCE])
-            seconds += time.perf_counter() - started
-    except Unavailable:
-        raise
-    except Exception as error:  # whatever is on the Hub can be named: anything can go wrong
-        log.warning("%s fails: %s", classifier.repo_id, error)
-        raise Unavailable(
-            f"{classifier.repo_id} fails on these texts; the log says how."
-        ) from error
-    model = f"{classifier.repo_id} at {(classifier.commit or '')[:12]}"
-    return Side(model, labels, answers, len(answers) / seconds if seconds else math.nan)
+            self.answers += self.model.many(texts)
+            self._seconds += time.perf_counter() - started
+        except Unavailable:
+            raise
+        except Exception as error:  # whatever is on the Hub can be named: anything can go wrong
+            log.warning("%s fails: %s", self.model.repo_id, error)
+            raise Unavailable(
+                f"{self.model.repo_id} fails on these texts; the log says how."
+            ) from error
+
+    def side(self, count: int) -> Side:
+        """The answers to the first `count` texts."""
+        name = f"{self.model.repo_id} at {(self.model.commit or '')[:12]}"
+        speed = len(self.answers) / self._seconds if self._seconds else math.nan
+        return Side(name, self.model.labels, self.answers[:count], speed)
+
+
+def _ask(judges: Sequence[Judge], texts: Sequence[Any], over: Callable[[], bool]) -> Iterator[Step]:
+    """Let both judge the same texts before the next ones."""
+    for at in range(0, len(texts), AT_ONCE):
+        for judge in judges:
+            done = sum(len(other.answers) for other in judges)
+            yield Step(f"Asking {judge.model.repo_id}", done, len(judges) * len(texts))
+            if over():
+                return
+            judge.add(texts[at : at + AT_ONCE])
+
+
+def _late(began: float) -> bool:
+    return time.monotonic() - began > MAX_SECONDS
+
+
+def _reason(seconds: float, count: int, total: int, stopped: bool) -> str:
+    """Why a comparison has ended early."""
+    reason = f"The comparison was stopped after {seconds:,.0f} seconds, "
+    reason += "because others were waiting" if stopped else "the most that one may take"
+    if count:
+        return f"{reason}: it is of the first {count:,} of {total:,} texts."
+    return f"{reason}. Try again later, or compare fewer texts or smaller models."
 
 
 def weigh(
@@ -201,7 +241,8 @@ def mcnemar(first: int, second: int) -> float:
 
 def meaning(found: Comparison) -> list[str]:
     """What a comparison says, in sentences."""
-    sentences = [_agreeing(found)]
+    sentences = [found.stopped] if found.stopped else []
+    sentences.append(_agreeing(found))
     if found.outcome:
         sentences.append(_which(found.outcome))
         if unknown := found.outcome.unknown:

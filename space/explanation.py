@@ -7,11 +7,11 @@ https://arxiv.org/abs/1612.08220).
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from classifier import Unreadable, Verdict, check
+from classifier import Unreadable, Verdict, refusal
 from sentencex import segment
 from serving import LeftOut, Request
 
@@ -19,11 +19,13 @@ WHOLE_CHARACTERS = 50_000  # in all passes of a review, each without one of its 
 WINDOW_CHARACTERS = 1_000  # about 250 tokens: what stands around a sentence of a longer review
 PART_CHARACTERS = 500  # a longer sentence, or a text without a full stop, is cut
 PARTS_AT_MOST = 250
+SEGMENTED_CHARACTERS = 2_000  # between which sentences are looked for at once
 WORD_TOKENS = 12_000  # of the request's limit, which the sentences leave for the words
 STRONGEST = 2  # sentences whose words are weighed
 WORDS_AT_MOST = 40  # of such a sentence
 Span = tuple[int, int]  # of characters, the second not included
 _BREAK = re.compile(r"<br\s*/?>|[\r\n]+", re.IGNORECASE)
+_SPACE = re.compile(r"\s")
 _PIECE = re.compile(
     rf"\S(?:.{{0,{PART_CHARACTERS - 2}}}\S)?(?!\S)|\S{{1,{PART_CHARACTERS}}}", re.DOTALL
 )
@@ -87,7 +89,8 @@ def explain(request: Request, text: str) -> Explanation:
         Unreadable: As for `Classifier.__call__`.
         Unavailable, Busy, Cancelled: As for `serving.Request.many`.
     """
-    check(text)
+    if reason := refusal(text):
+        raise reason
     spans = sentences(text)
     whole = len(spans) * len(text) <= WHOLE_CHARACTERS
     windows = [Window(0, len(text), spans)] if whole else _windows(spans)
@@ -114,13 +117,29 @@ def sentences(text: str) -> list[Span]:
     found, start = [], 0
     for gap in [*_BREAK.finditer(text), None]:
         end = gap.start() if gap else len(text)
-        for sentence in segment("en", text[start:end]):
+        for sentence in _segments(text[start:end]):
             found += [piece.span() for piece in _PIECE.finditer(text, start, start + len(sentence))]
             start += len(sentence)
         start = gap.end() if gap else end
     together = math.ceil(len(found) / PARTS_AT_MOST) or 1
     groups = [found[i : i + together] for i in range(0, len(found), together)]
     return [(group[0][0], group[-1][1]) for group in groups]
+
+
+def _segments(text: str) -> Iterator[str]:
+    """The sentences of a text, from a few thousand characters at a time.
+
+    The library's time grows with the square of the text where no spaces are between sentences, and
+    it panics at some whitespace that is longer than a byte.
+    """
+    text, start = _SPACE.sub(" ", text), 0
+    while start < len(text):
+        piece = text[start : start + SEGMENTED_CHARACTERS]
+        found = list(filter(None, segment("en", piece))) or [piece]
+        if start + len(piece) < len(text):  # the last sentence may go on
+            found = found[:-1] or [piece[: piece.rfind(" ") + 1] or piece]
+        yield from found
+        start += sum(map(len, found))
 
 
 def _words(text: str, start: int, end: int) -> Window:

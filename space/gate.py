@@ -12,11 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio
+import gradio.routes
 import gradio.state_holder
 from admission import PATIENCE_SECONDS
 from gradio.queueing import Event
 from gradio.route_utils import get_fn
-from gradio.server_messages import ProcessCompletedMessage
+from gradio.server_messages import ProcessCompletedMessage, UnexpectedErrorMessage
 from gradio.state_holder import SessionState
 from gradio.utils import error_payload
 from line import Busy
@@ -24,6 +25,7 @@ from line import Busy
 CROWD = 40  # events at once, from which the rate of answers tells how long the next one takes
 WINDOW_SECONDS = 5.0  # over which it is measured
 FORGET_EVERY = 100  # events
+UNKNOWN = "This call is not known: its answer was fetched before, or there was none. Call again."
 
 
 class Session(SessionState):  # type: ignore[misc]
@@ -34,6 +36,15 @@ class Session(SessionState):  # type: ignore[misc]
 
     def __init__(self, blocks: Any) -> None:
         super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks={}))
+
+
+class Unexpected(UnexpectedErrorMessage):  # type: ignore[misc]
+    """What a caller is told where the stream of events fails: a sentence, and not "404"."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Name the reason."""
+        if self.session_not_found:
+            self.message = UNKNOWN
 
 
 class Gate:
@@ -53,6 +64,7 @@ class Gate:
         self._push, self._process = queue.push, queue.process_events
         queue.push, queue.process_events = self.push, self.process
         gradio.state_holder.SessionState = Session
+        gradio.routes.UnexpectedErrorMessage = Unexpected  # type: ignore[misc,unused-ignore]
         self._answered: deque[float] = deque()  # when, in the window
         self._crowded_since: float | None = None
         self._finished = 0

@@ -7,20 +7,23 @@ an error in a sentence.
 import asyncio
 import json
 import logging
-import re
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import bodies
 import gradio
+import uploads
+from bodies import InvalidBody
 from cancellation import GONE
+from gradio.route_utils import API_PREFIX
+from starlette.formparsers import MultiPartException
 
 INVALID = "The inputs of this request are not what it takes: check their number, order and kinds."
 FAILED = "This request failed; the app's log says where. Check its inputs, or load the page again."
 UNREADABLE = "This request can't be read: check its address and its body."
-# Half a surrogate pair, as an escape of JSON or as bytes, is possible only where one of these is.
-SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+MAX_UPLOAD = uploads.MAX_BYTES + 2**20  # of the file, and what stands around it
 CHARACTERS = 300  # of an error in the log
 
 Message = MutableMapping[str, Any]
@@ -56,11 +59,7 @@ class Page(gradio.Blocks):  # type: ignore[misc,unused-ignore]
 
 
 class Guard:
-    """ASGI middleware for what fails before an event begins, or after it.
-
-    Half surrogate pairs are replaced by "?" in JSON: nothing that gradio does with them, down to
-    its statistics, can write them.
-    """
+    """ASGI middleware for what fails before an event begins, or after it."""
 
     def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
         self.app = app
@@ -70,58 +69,83 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
-            await send(message)
-
-        request = _Request(receive)
+        request, answer = _Request(scope, receive), _Answer(send)
         scope[GONE] = request.gone
         try:
-            await self.app(scope, request.receive if _is_json(scope) else receive, watched)
+            if await request.begin():
+                await self.app(scope, request.receive, answer.send)
+        except InvalidBody as error:
+            log.warning("%s %s is refused: %s", scope["method"], scope["path"][:100], _line(error))
+            await answer.refuse(error.status, str(error))
         except Exception as error:
             log.warning("%s %s fails: %s", scope["method"], scope["path"][:100], _line(error))
-            if not begun:
-                await _refuse(send)
+            await answer.refuse(400, UNREADABLE)
         finally:
             request.close()
 
 
-def _is_json(scope: Message) -> bool:
-    """Whether there may be JSON in the body: gradio reads it whatever its type is said to be."""
-    kinds = [value for name, value in scope["headers"] if name == b"content-type"]
-    return scope["method"] == "POST" and not any(b"multipart/" in kind for kind in kinds)
-
-
 class _Request:
-    """A request whose body is read at once, and whose client is watched from then on.
+    """A request whose JSON is read and checked at once, and whose client is watched from then on.
 
     Attributes:
         gone: Set once the client has disconnected. A call that is answered by its own request
             (`/run/…`) has no event in Gradio's queue that would tell.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, scope: Message, receive: Receive) -> None:
+        headers = scope["headers"]
+        kinds = [value.lower() for name, value in headers if name == b"content-type"]
+        parted = any(kind.startswith(b"multipart/form-data") for kind in kinds)
+        # Only this route takes a form. The others read the body as JSON whatever its type is.
+        self._upload = parted and scope["path"].endswith(f"{API_PREFIX}/upload")
+        self._json = scope["method"] == "POST" and not self._upload
+        sizes = [int(value) for name, value in headers if name == b"content-length"]
+        self._size = max(sizes, default=0)
+        self._uploaded = 0
         self._receive = receive
+        self._body: bytes | None = None
         self.gone = threading.Event()
         self._watch: asyncio.Task[Message] | None = None
 
-    async def receive(self) -> Message:
-        """The whole body, with no half surrogate pair in it; then, that the client has gone."""
-        if self._watch is not None:
-            return await asyncio.shield(self._watch)
-        parts = []
-        while True:
+    async def begin(self) -> bool:
+        """Read the body if it is JSON; whether the client is still there.
+
+        Raises:
+            InvalidBody: As for `bodies.checked`, or the body is too large.
+        """
+        if not self._json:
+            return True
+        bodies.check_size(self._size)
+        body = bytearray()
+        more = True
+        while more:
             message = await self._receive()
             if message["type"] != "http.request":
-                return message
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                break
+                return False
+            body += message.get("body", b"")
+            bodies.check_size(len(body))
+            more = message.get("more_body", False)
+        self._body = bodies.checked(bytes(body))
         self._watch = asyncio.create_task(self._disconnected())
-        return {"type": "http.request", "body": _without_halves(b"".join(parts))}
+        return True
+
+    async def receive(self) -> Message:
+        """The whole body if it is JSON, then that the client has gone; else as it comes."""
+        if self._watch is None:
+            return await self._passed()
+        if self._body is None:
+            return await asyncio.shield(self._watch)
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body}
+
+    async def _passed(self) -> Message:
+        message = await self._receive()
+        self._uploaded += len(message.get("body", b"")) * self._upload
+        if self._uploaded > MAX_UPLOAD:  # Gradio bounds files, but not the fields beside them
+            raise MultiPartException(
+                f"The form exceeded the maximum allowed size of {MAX_UPLOAD:,} bytes."
+            )
+        return message
 
     async def _disconnected(self) -> Message:
         while (message := await self._receive())["type"] != "http.disconnect":
@@ -135,20 +159,37 @@ class _Request:
             self._watch.cancel()
 
 
-def _without_halves(body: bytes) -> bytes:
-    if not SURROGATE.search(body) and b"\0" not in body:  # which UTF-16 and UTF-32 hold
-        return body
-    try:
-        return json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
-    except (ValueError, RecursionError):
-        return body  # no JSON, as its reader will say
+class _Answer:
+    """An answer, as far as it was sent."""
 
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun = self._streams = self._ended = False
 
-async def _refuse(send: Send) -> None:
-    body = json.dumps({"error": UNREADABLE}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 400, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    async def send(self, message: Message) -> None:
+        """Send a part of it."""
+        if message["type"] == "http.response.start":
+            self._begun = True
+            self._streams = any(
+                name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+                for name, value in message["headers"]
+            )
+        await self._send(message)
+        if message["type"] == "http.response.body":
+            self._ended = not message.get("more_body")
+
+    async def refuse(self, status: int, reason: str) -> None:
+        """Answer with a reason; events that were begun are ended, which gradio has sent one for."""
+        if not self._begun:
+            body = json.dumps({"error": reason}).encode()
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+            ]
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body})
+        elif self._streams and not self._ended:
+            await self._send({"type": "http.response.body", "body": b""})
 
 
 def _line(error: Exception) -> str:

@@ -13,14 +13,15 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Timer
+from threading import Event, Thread
 from typing import Any
 
-from classifier import CONFIG, TOKENIZER, Unavailable, Unreadable, Verdict
+from classifier import CONFIG, TOKENIZER, UNWRITABLE, Unavailable, Unreadable, Verdict, unwritable
 from huggingface_hub import constants
 
 PULL_SECONDS = 300
@@ -31,7 +32,9 @@ MAX_MEMORY = 4 * 2**30
 MAX_FILE_BYTES = 650_000_000
 MAX_LINE_BYTES = 1_000_000  # of an answer
 MAX_TOKENS = 4096  # of a text: memory grows with the square of it
+LOOK_SECONDS = 0.2  # between two looks at whether the answer is still wanted
 SECRET = re.compile("TOKEN|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECASE)
+TEMPORARY = "temporary folder", "TMPDIR"
 WORKER = Path(__file__).with_name("worker.py")
 
 log = logging.getLogger(__name__)
@@ -44,14 +47,25 @@ class Sandboxed:
         repo_id: `user/name` of a public model on the Hub.
         commit: Its revision.
         file: The ONNX file to run.
+        stopped: Whether its answers are not wanted any more: it is killed then. Whoever asks it
+            next may set another one.
 
     Raises:
         Unavailable: The Hub does not give it, it is no classifier, or it goes beyond a limit.
     """
 
-    def __init__(self, repo_id: str, commit: str, file: str) -> None:
-        self.repo_id, self.commit = repo_id, commit
-        self.folder = TemporaryDirectory(prefix="compared-", ignore_cleanup_errors=True)
+    def __init__(
+        self,
+        repo_id: str,
+        commit: str,
+        file: str,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.repo_id, self.commit, self.stopped = repo_id, commit, stopped
+        try:
+            self.folder = TemporaryDirectory(prefix="compared-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise Unavailable(unwritable(error, *TEMPORARY)) from error
         self._process = subprocess.Popen(
             [sys.executable, str(WORKER)],
             stdin=subprocess.PIPE,
@@ -131,18 +145,22 @@ class Sandboxed:
 
     @contextmanager
     def _limited(self, seconds: float) -> Iterator[None]:
-        """Kill the worker when the block takes longer: reads and writes end then."""
+        """Kill the worker when the block takes longer or is stopped: reads and writes end then."""
+        ends, done = time.monotonic() + seconds, Event()
 
-        def stop() -> None:
-            self._late = seconds
-            self._process.kill()
+        def watch() -> None:
+            while not done.wait(max(0.0, min(LOOK_SECONDS, ends - time.monotonic()))):
+                late = time.monotonic() >= ends
+                if late or self.stopped():
+                    self._late = seconds if late else None
+                    self._process.kill()
+                    return
 
-        timer = Timer(seconds, stop)
-        timer.start()
+        Thread(target=watch, daemon=True).start()
         try:
             yield
         finally:
-            timer.cancel()
+            done.set()
 
     @contextmanager
     def _closed_on_failure(self) -> Iterator[None]:
@@ -158,6 +176,8 @@ class Sandboxed:
             reason = f"an answer of it has more than {MAX_LINE_BYTES / 1e6:,.0f} MB"
         elif self._late is not None:
             reason = f"it took more than {self._late:,.0f} seconds {doing}"
+        elif self.stopped():
+            reason = "its answers are not waited for any more"
         else:
             code = self._process.wait()
             how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
@@ -171,6 +191,9 @@ class Sandboxed:
     def _failed(self, answer: dict[str, Any]) -> str:
         """What to say of an error that the worker reports."""
         if answer["step"] == "pull":
+            if answer["errno"] in UNWRITABLE:
+                error = OSError(answer["errno"], os.strerror(answer["errno"]), self.folder.name)
+                return unwritable(error, *TEMPORARY)
             return str(away(self.repo_id))
         if answer["memory"]:
             limit = f"{MAX_MEMORY / 2**30:,.0f} GB"

@@ -6,7 +6,7 @@ reason why it has none; what the limits left out has such a reason too.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ import bulk
 import cancellation
 import memory
 from admission import PATIENCE_SECONDS, AdmissionQueue
-from classifier import Classifier, Unreadable, Verdict, check, cores
+from classifier import Classifier, Tokens, Unreadable, Verdict, cores, refusal
 from line import Cancelled
 
 LONG = 1_000  # tokens, from which the memory of a text is returned once it is judged
-ENCODED_AT_ONCE = 16  # texts between two looks at the limits
+# Between two looks at the limits; 100,000 characters take about 50 ms.
+TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 16, 200_000
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,22 @@ class Limits:
     Attributes:
         tokens: Of all its texts, as the model reads them; its first text is always judged.
         seconds: From its arrival, waiting included.
+        characters: Of all its texts. They take time to tokenize, whether the model reads them or
+            not: texts may be longer than its limit, and a word of any length is one token.
         patience: Seconds that it may wait for others, see `AdmissionQueue.run`.
         lent: Whether a ZeroGPU Space judges its texts on the hardware that it is lent.
     """
 
     tokens: int
     seconds: float
+    characters: float = math.inf
     patience: float = PATIENCE_SECONDS
     lent: bool = False
 
 
 VERDICT = Limits(tokens=10_000, seconds=30)
-BATCH = Limits(tokens=300_000, seconds=120, lent=True)
-EXPLANATION = Limits(tokens=80_000, seconds=20)
+BATCH = Limits(tokens=300_000, seconds=120, characters=7_500_000, lent=True)
+EXPLANATION = Limits(tokens=70_000, seconds=20)  # 60,000 for 100,000 characters of English
 FILE = Limits(tokens=5_000_000, seconds=1_800, patience=math.inf, lent=True)
 
 
@@ -78,7 +82,7 @@ class Request:
         self, service: Service, limits: Limits, cancelled: Callable[[], bool] = lambda: False
     ) -> None:
         self.service, self.limits, self.cancelled = service, limits, cancelled
-        self.tokens = 0  # used so far
+        self.tokens = self.characters = 0  # used so far
         self._deadline = time.monotonic() + limits.seconds
         self._admitted = False
 
@@ -108,44 +112,59 @@ class Request:
             Busy: Too many wait, and this is the request's first call.
             Cancelled: The client has gone.
         """
-        answers: list[Verdict | Unreadable] = [self._too_many_tokens()] * len(texts)
-        rows = self._encoded(texts, answers, self.limits.tokens - spare)
+        rows, answers = self._encoded(texts, self.limits.tokens - spare)
         verdicts: Sequence[Verdict | Unreadable | None]
         if self.limits.lent and bulk.on_lent_hardware():
             verdicts = bulk.judge(self.service.classifier, [texts[i] for i in rows])
         else:
             verdicts = self._run(list(rows.values()))
         for i, verdict in zip(rows, verdicts, strict=True):
-            answers[i] = verdict or self._too_many_seconds()
-        return answers
+            answers[i] = verdict or self._left_out("seconds")
+        return [answers[i] for i in range(len(texts))]
 
     def _encoded(
-        self, texts: Sequence[Any], answers: list[Verdict | Unreadable], tokens: int
-    ) -> dict[int, list[int]]:
-        """The tokens of the texts that the limit allows, by index; fills in what is unreadable."""
+        self, texts: Sequence[Any], tokens: int
+    ) -> tuple[dict[int, Tokens], dict[int, Verdict | Unreadable]]:
+        """By index: the tokens of the texts within the limits, and why the others have none."""
+        rows: dict[int, Tokens] = {}
+        refused = self._refused(texts)
+        good = [i for i in range(len(texts)) if i not in refused]
+        limit = "seconds"
+        for i, row in self._tokenized(texts, good):
+            if self.tokens and self.tokens + len(row.ids) > tokens:
+                limit = "tokens"
+                break
+            self.tokens += len(row.ids)
+            rows[i] = row
+        return rows, refused | {i: self._left_out(limit) for i in good if i not in rows}
+
+    def _tokenized(
+        self, texts: Sequence[Any], indices: Sequence[int]
+    ) -> Iterator[tuple[int, Tokens]]:
+        """Texts by index, with their tokens, until the deadline."""
         reader = self.service.classifier.load()
-        rows: dict[int, list[int]] = {}
-        for at in range(0, len(texts), ENCODED_AT_ONCE):
+        for part in _parts(indices, [len(texts[i]) for i in indices]):
             if self.cancelled():
                 raise Cancelled
-            good = []
-            for i, text in enumerate(texts[at : at + ENCODED_AT_ONCE], at):
-                try:
-                    check(text)
-                    good.append(i)
-                except Unreadable as reason:
-                    answers[i] = reason
-            for i, ids in zip(good, reader.encode([texts[i] for i in good]), strict=True):
-                size = min(len(ids), reader.limit)
-                if self.tokens and self.tokens + size > tokens:
-                    return rows
-                self.tokens += size
-                rows[i] = ids
-        return rows
+            if time.monotonic() >= self._deadline:
+                return
+            yield from zip(part, reader.encode([texts[i] for i in part]), strict=True)
 
-    def _run(self, rows: Sequence[list[int]]) -> list[Verdict | Unreadable | None]:
+    def _refused(self, texts: Sequence[Any]) -> dict[int, Verdict | Unreadable]:
+        """Why some texts are not even tokenized, by index."""
+        refused: dict[int, Verdict | Unreadable] = {}
+        for i, text in enumerate(texts):
+            if reason := refusal(text):
+                refused[i] = reason
+                continue
+            self.characters += len(text)
+            if self.characters > self.limits.characters:
+                refused[i] = self._left_out("characters")
+        return refused
+
+    def _run(self, rows: Sequence[Tokens]) -> list[Verdict | Unreadable | None]:
         reader = self.service.classifier.load()
-        sizes = [min(len(row), reader.limit) for row in rows]
+        sizes = [len(row.ids) for row in rows]
 
         def judge(i: int, alone: bool) -> Verdict | Unreadable:
             verdict = reader.judge(rows[i], alone)
@@ -163,15 +182,22 @@ class Request:
         self._admitted = True
         return verdicts
 
-    def _too_many_tokens(self) -> LeftOut:
-        return LeftOut(
-            f"Left out: the limit of {self.limits.tokens:,} tokens for one request was reached."
-        )
+    def _left_out(self, limit: str) -> LeftOut:
+        most = f"{getattr(self.limits, limit):,} {'s' if limit == 'seconds' else limit}"
+        return LeftOut(f"Left out: the limit of {most} for one request was reached.")
 
-    def _too_many_seconds(self) -> LeftOut:
-        return LeftOut(
-            f"Left out: the limit of {self.limits.seconds:,} s for one request was reached."
-        )
+
+def _parts(indices: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
+    """The indices in groups of at most `TEXTS_AT_ONCE`, and about `CHARACTERS_AT_ONCE`."""
+    part, characters = list[int](), 0
+    for i, size in zip(indices, sizes, strict=True):
+        part.append(i)
+        characters += size
+        if len(part) == TEXTS_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
+            yield part
+            part, characters = [], 0
+    if part:
+        yield part
 
 
 def cost(tokens: int) -> float:

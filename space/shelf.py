@@ -7,7 +7,7 @@ not.
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Protocol
@@ -82,12 +82,18 @@ class Shelf:
         return [repo_id for repo_id, _ in self._idle]
 
     @contextmanager
-    def lend(self, repo_id: str, revision: str | None = None) -> Iterator[Model]:
+    def lend(
+        self,
+        repo_id: str,
+        revision: str | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Model]:
         """The classifier of a repository until the block ends, pulled unless it is here.
 
         Args:
             repo_id: `user/name` on the Hub that `HF_ENDPOINT` names.
             revision: Commit, tag or branch; the newest of `main` when left out.
+            stopped: Whether its answers are not wanted any more: a foreign model is killed then.
 
         Raises:
             Unavailable: It is not public, not there, too large or no classifier, goes beyond a
@@ -113,7 +119,8 @@ class Shelf:
             self._lent += 1
             self._make_room()
         try:
-            model = model or Sandboxed(repo_id, info.sha, file)
+            model = model or Sandboxed(repo_id, info.sha, file, stopped)
+            model.stopped = stopped
             yield model
         finally:
             with self._changing:
@@ -137,6 +144,10 @@ class Shelf:
 
 def _look(repo_id: str, revision: str | None) -> ModelInfo:
     """What the Hub says of a model to anyone, sizes and all."""
+    if constants.is_offline_mode():
+        raise Unavailable(
+            f"HF_HUB_OFFLINE is set, so this app can't fetch {repo_id} to compare it. Unset it."
+        )
     hub = constants.ENDPOINT
     try:
         info = HfApi(token=False).model_info(

@@ -44,7 +44,10 @@ def main() -> None:
         cause = error.__cause__ or error
         reason = f"{type(cause).__name__}: {cause}"
         memory = isinstance(cause, MemoryError) or "alloc" in reason
-        told = {"error": reason[:MAX_REASON_CHARACTERS], "step": step, "memory": memory}
+        told = {
+            "error": reason[:MAX_REASON_CHARACTERS], "step": step, "memory": memory,
+            "errno": getattr(cause, "errno", None),
+        }  # fmt: skip
         answers.write(json.dumps(told).encode() + b"\n")
         answers.flush()
         os._exit(1)

@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 HOME = tempfile.mkdtemp(prefix="hf-home-")
@@ -25,6 +26,8 @@ os.environ |= {
 }
 
 import pytest
+from hubserver import RunningHub, running_hub
+from localhub_wire import call
 
 from train import network
 
@@ -38,6 +41,20 @@ def sample_rows(split: str) -> list[dict]:
     """The reviews in `train/samples` of one split."""
     lines = (SAMPLES / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[RunningHub]:
+    """A local Hub without faults, for the tests of one module."""
+    with running_hub() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def repo(hub: RunningHub) -> str:
+    """A model on it, as `models/demo/NAME`."""
+    assert call(hub, "POST", "/api/repos/create", {"name": "m"}).status == 200
+    return "models/demo/m"
 
 
 @pytest.fixture(scope="session")

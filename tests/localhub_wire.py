@@ -118,6 +118,26 @@ def visit(hub: RunningHub, repo: str) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in lines if "=" in line)
 
 
+# Starts what stays when its parent ends: in its group, in a new session, and as a daemon does.
+FAMILY = """
+import os, signal, subprocess, sys
+
+def sleeper(**how):
+    return subprocess.Popen(["sleep", "600"], preexec_fn=deaf, **how).pid
+
+def deaf():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+end, start = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    os.write(start, str(sleeper(start_new_session=True)).encode())
+    os._exit(0)
+daemon = os.read(end, 99).decode()
+os.environ["FAMILY"] = f"{sleeper()},{sleeper(start_new_session=True)},{daemon}"
+"""
+
+
 def is_alive(pid: str) -> bool:
     """Whether a process runs; one that has ended and that nobody asked for does not."""
     try:

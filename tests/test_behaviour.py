@@ -9,7 +9,7 @@ from itertools import chain
 import pytest
 from conftest import REPOSITORY, sample_rows
 
-SUITE = REPOSITORY / "tests" / "behaviour"
+SUITE = REPOSITORY / "train" / "behaviour"
 LABELS = {"POSITIVE", "NEGATIVE"}
 MARKS = {
     "capitals": r"\b[A-Z]{3,}\b",

@@ -10,13 +10,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import REPOSITORY
-from hubserver import WRITE, RunningHub, running_hub
+from hubserver import WRITE, RunningHub
 from huggingface_hub import HfApi
 
 OLDER = REPOSITORY / ".venv-transformers4" / "bin" / "python"
@@ -100,12 +99,6 @@ def scores_before_saving(model: Any, tokenizer: Any) -> list[list[float]]:
             found.append(logits.softmax(-1)[0].tolist())
     torch.set_num_threads(threads)
     return found
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[RunningHub]:
-    with running_hub() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

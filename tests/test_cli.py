@@ -11,6 +11,8 @@ from conftest import REPOSITORY, SAMPLES, toy_reviews, toy_settings
 from hubserver import ADMIN, running_hub
 
 from train import __main__ as command_line
+from train import reviews
+from train.errors import DataError, RecipeError
 
 
 def train(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -47,6 +49,36 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("key", ["label", "datasets.label", "datasets.0.label"])
 def test_evaluate_takes_the_keys_that_messages_name(key: str) -> None:
     assert command_line._dataset("reviews.csv", [f"{key}=stars"]).label == "stars"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("seed=3", "unknown key 'seed' — known are source, revision, config, text, "),
+        ("datasets.seed=3", "unknown key 'seed' — known are source, "),
+        ("lable=stars", "unknown key 'lable' — did you mean 'label'?"),
+        ("weight=0", "  weight must be greater than 0, got 0"),
+        ("labels.x=1", "--set labels.x: the recipe has no 'labels' there"),
+        ("label", "--set takes key=value, got 'label'"),
+        ("label=null", "label must name a column to evaluate on, got null"),
+    ],
+)
+def test_evaluate_names_the_key_that_was_written(setting: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        command_line._dataset("reviews.csv", [setting])
+    assert said in str(caught.value)
+    assert "datasets.0" not in str(caught.value)
+
+
+def test_evaluate_takes_a_map_to_labels_that_only_the_model_knows(tmp_path: Path) -> None:
+    source = tmp_path / "a.csv"
+    source.write_text("text,label\nfine,A\nso,B\n", encoding="utf-8")
+    dataset = command_line._dataset(str(source), ["label_map={A: GOOD, B: SO}"])
+    assert reviews.read_split(dataset, "train", ["BAD", "SO", "GOOD"]).labels == [2, 1]
+    with pytest.raises(
+        DataError, match=r"must lead to one of \['BAD', 'GOOD'\] or null, got \['SO'\]"
+    ):
+        reviews.read_split(dataset, "train", ["BAD", "GOOD"])
 
 
 def test_card_and_hub_do_without_torch() -> None:

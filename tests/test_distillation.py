@@ -1,6 +1,7 @@
 """Distillation: teachers label each text once, and a student trains on that beside the labels."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +87,32 @@ def test_a_teacher_that_has_seen_what_is_held_out_is_refused(
     teacher: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     recipe = student(tmp_path / "s", tiny_base, "split_seed=1")
-    with pytest.raises(DataError, match="was trained on .* of the student's validation or test"):
+    said = f"{teacher} was trained on .* of the reviews that are now in validation or test"
+    with pytest.raises(DataError, match=said):
         distillation.teach([teacher], recipe, tmp_path / "out.parquet")
+
+
+def test_a_teacher_whose_base_has_seen_what_is_held_out_is_refused(
+    teacher: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    """The teacher itself has trained on other texts."""
+    shutil.copytree(teacher, tmp_path / "next")
+    own = tmp_path / "own.csv"
+    own.write_text(
+        "text,label,title\n"
+        + "".join(
+            f"{word} {i},{label},t{i}\n"
+            for i in range(60)
+            for word, label in [("good", "pos"), ("bad", "neg")]
+        ),
+        encoding="utf-8",
+    )
+    settings = [*toy_settings(own, tiny_base), f"base_model={teacher}"]
+    made = recipes.dump(recipes.load("quickstart", settings))
+    (tmp_path / "next/recipe.yaml").write_text(made, encoding="utf-8")
+    recipe = student(tmp_path / "s", tiny_base, "split_seed=1")
+    with pytest.raises(DataError, match=f"{teacher} was trained on .* now in validation"):
+        distillation.teach([tmp_path / "next"], recipe, tmp_path / "out.parquet")
 
 
 def test_another_order_of_labels_is_refused(teacher: Path, tiny_base: Path, tmp_path: Path) -> None:

@@ -207,6 +207,52 @@ def test_offline_with_everything_in_the_cache(place: Place, tmp_path: Path) -> N
     run_python(call, place.hub.env(tmp_path / "home") | offline)
 
 
+PARTS = """
+import sys
+from pathlib import Path
+from train import model
+from train.errors import ModelError
+from train import recipe
+for name in sys.argv[2:]:
+    raw = {"name": "t", "base_model": name, "datasets": [{"source": "x"}]}
+    for load in [lambda: model.load(name), lambda: model.build(recipe.parse(raw))]:
+        try:
+            print("loaded", len(load()[1]))
+        except ModelError as error:
+            print(error)
+"""
+
+
+def test_offline_with_a_part_in_the_cache(place: Place, tmp_path: Path) -> None:
+    """For instance what the Space or `score` has left of a model: no safetensors."""
+    parts = {
+        "config.json": ["config.json"],
+        "model.safetensors": ["model.safetensors"],
+        "tokenizer.json": ["tokenizer.json"],
+        "config.json, model.safetensors, tokenizer.json": [
+            "config.json", "model.safetensors", "tokenizer.json",
+        ],
+    }  # fmt: skip
+    home, names = tmp_path / "home", []
+    for number, lacking in enumerate([[], *parts.values()]):
+        names.append(f"demo/part{number}")
+        folder = home / f"hub/models--demo--part{number}"
+        (folder / "refs").mkdir(parents=True)
+        (folder / "refs/main").write_text("a" * 40)
+        snapshot = folder / "snapshots" / ("a" * 40)
+        snapshot.mkdir(parents=True)
+        kept = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+        for name in kept - set(lacking):
+            (snapshot / name).symlink_to(place.run / name)
+    done = run_python(PARTS, place.hub.env(home) | {"HF_HUB_OFFLINE": "1"}, "", *names)
+    whole, *broken = zip(*[iter(done.stdout.splitlines())] * 2, strict=True)
+    assert all(line.startswith("loaded") for line in whole)
+    for missing, lines in zip(parts, broken, strict=True):
+        for line in lines:
+            assert "HF_HUB_OFFLINE is set, and " in line, line
+            assert f"holds no {missing} of it — unset HF_HUB_OFFLINE" in line, line
+
+
 def response(status: int) -> httpx2.Response:
     return httpx2.Response(status, request=httpx2.Request("GET", "http://127.0.0.1:9/api"))
 

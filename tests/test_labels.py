@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from train import labels, plain_yaml, reviews, sources
 from train import recipe as recipes
 from train.errors import DataError, RecipeError
-from train.recipe import Recipe
+from train.recipe import Dataset, Recipe
 
 BINARY = ["NEGATIVE", "POSITIVE"]
 Write = Callable[..., Path]
@@ -102,7 +102,11 @@ def test_class_that_says_nothing_lists_all(write: Write) -> None:
     with pytest.raises(DataError) as caught:
         numbers_of(path)
     assert "got ['A', 'B b'] in rows 1, 2, its classes are ['A', 'B b']" in str(caught.value)
-    assert pasted(caught.value)["label_map"] == {"A": None, "B b": None}
+    assert str(caught.value).endswith(
+        "what ['A', 'B b'] mean is not known: give each one label, or null, in --set "
+        "'datasets.label_map={A: NEGATIVE or POSITIVE, B b: NEGATIVE or POSITIVE}' (null leaves "
+        "rows out)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +141,7 @@ def test_numbers_that_could_mean_two_things_are_not_guessed(
     write: Write, names: list[str], values: list[Any]
 ) -> None:
     kind = "bool" if isinstance(values[0], bool) else "int64"
-    with pytest.raises(DataError, match="map its values, for example: --set 'datasets.label_map="):
+    with pytest.raises(DataError, match="(for example:|or null, in) --set 'datasets.label_map="):
         numbers_of(write({"label": values}, label=Value(kind)), None, names)
 
 
@@ -150,7 +154,6 @@ def test_numbers_that_could_mean_two_things_are_not_guessed(
         ([-1, 1], {"-1": "NEGATIVE", "1": "POSITIVE"}),
         (["neg", "meh", "pos"], {"neg": "NEGATIVE", "meh": None, "pos": "POSITIVE"}),
         (["neg", None, "pos"], {"": None, "neg": "NEGATIVE", "pos": "POSITIVE"}),
-        (["a: b", "it's", "null"], {"a: b": None, "it's": None, "null": None}),
     ],
 )
 def test_proposed_map_can_be_pasted_and_calls_nothing_by_a_wrong_name(
@@ -175,6 +178,63 @@ def test_proposed_map_keeps_what_was_mapped(write: Write) -> None:
     assert found == {"bad": {"NEGATIVE": 0.9}, "good": "POSITIVE", "so": None}
 
 
+EITHER = "NEGATIVE or POSITIVE"
+
+
+@pytest.mark.parametrize(
+    ("values", "unknown", "proposed"),
+    [
+        (["-1", "0"], ["-1", "0"], {"-1": EITHER, "0": EITHER}),
+        (["yes", "no"], ["no", "yes"], {"no": EITHER, "yes": EITHER}),
+        (["yes", "no", ""], ["no", "yes"], {"": None, "no": EITHER, "yes": EITHER}),
+        (["neg", "meh"], ["meh"], {"meh": EITHER, "neg": "NEGATIVE"}),
+        (["7"], ["7"], {"7": EITHER}),
+        (
+            ["a: b", "it's", "null"],
+            ["a: b", "it's", "null"],
+            {"a: b": EITHER} | dict.fromkeys(["it's", "null"], EITHER),
+        ),
+    ],
+)
+def test_values_of_unknown_meaning_are_to_be_chosen_by_the_user(
+    write: Write, values: list[str], unknown: list[str], proposed: dict[str, Any]
+) -> None:
+    path = write({"label": values})
+    with pytest.raises(DataError) as caught:
+        numbers_of(path)
+    assert f"what {unknown} mean is not known: give each one label, or null" in str(caught.value)
+    found = pasted(caught.value, labels=[*BINARY, EITHER])["label_map"]
+    assert found == proposed
+    with pytest.raises(DataError, match="label_map must lead to one of .* got .'NEGATIVE or POS"):
+        labels.read(
+            sources.read(Dataset(source=str(path)))["train"], Dataset(source="x", label_map=found),
+            BINARY, values, "x", "datasets", "",
+        )  # fmt: skip
+    chosen = {key: value.partition(" or ")[0] if value else None for key, value in found.items()}
+    assert len(numbers_of(path, chosen)) == len([value for value in values if value])
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.sampled_from(["-1", "0", "1", "2", "", "yes", "neg", "POS", "meh", "0.5"]),
+        min_size=1,
+        unique=True,
+    ),
+    st.sampled_from([BINARY, ["POSITIVE", "NEGATIVE"], ["1 star", "2 stars", "3 stars"]]),
+)
+def test_no_proposed_map_leaves_all_rows_out(values: list[str], names: list[str]) -> None:
+    proposed = labels._proposal(values, {}, names)
+    assert list(proposed) == values
+    assert any(proposed.values()) or values == [""]
+    choice = " or ".join(names)
+    assert (
+        choice in proposed.values()
+        or set(names) <= set(proposed.values())
+        or all(target or value in labels.UNLABELLED for value, target in proposed.items())
+    )
+
+
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(
     st.lists(st.text(max_size=6).map(recipes.label_key), min_size=1, max_size=5, unique=True),
@@ -183,7 +243,7 @@ def test_proposed_map_keeps_what_was_mapped(write: Write) -> None:
 def test_any_proposed_map_is_read_back_as_it_was(values: list[str], names: list[str]) -> None:
     proposed = labels._proposal(values, {}, names)
     recipe = recipes.parse({"name": "t", "base_model": "b", "datasets": [{"source": "a"}]})
-    raw = recipe.model_dump() | {"labels": names}
+    raw = recipe.model_dump() | {"labels": [*names, " or ".join(names)]}
     flag, assignment = shlex.split(labels._setting(proposed, "datasets"))
     assert flag == "--set"
     plain_yaml.override(raw, assignment)
@@ -415,10 +475,10 @@ def test_labels_of_hub_datasets(write: Write, tmp_path: Path) -> None:
     assert "neg → NEGATIVE in 30 rows" in called.stdout
 
 
-def pasted(error: DataError) -> dict[str, Any]:
+def pasted(error: DataError, **changes: Any) -> dict[str, Any]:
     """What the dataset of a recipe is after the `--set` of a message was pasted."""
     words = shlex.split(str(error).partition(" — ")[2])
     raw: dict[str, Any] = {"datasets": [{"source": "a"}]}
     plain_yaml.override(raw, words[words.index("--set") + 1])
-    recipe = recipes.parse({"name": "t", "base_model": "b", **raw})
+    recipe = recipes.parse({"name": "t", "base_model": "b", **raw, **changes})
     return json.loads(json.dumps(recipe.datasets[0].model_dump()))

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from localhub_wire import (
     APP,
+    FAMILY,
     Answer,
     at_rest,
     call,
@@ -35,12 +36,6 @@ from localhub_wire import (
 from localhub.errors import HubError
 from localhub.names import check_path, is_repo_id
 from localhub.validate import card_of, validate_card
-
-
-@pytest.fixture(scope="module")
-def hub():
-    with running_hub() as running:
-        yield running
 
 
 @pytest.fixture
@@ -683,6 +678,11 @@ def test_a_space_stops_on_pause_and_with_its_repository(running):
     pid = visit(running, repo)["PID"]
     assert call(running, "POST", f"/api/{repo}/pause").json["stage"] == "PAUSED"
     assert not is_alive(pid)
+    commit(running, repo, text_file("app.py", f"{FAMILY}\nprint(os.environ['FAMILY'])"))
+    call(running, "POST", f"/api/{repo}/restart")
+    family = at_rest(running, repo)["errorMessage"].splitlines()[-1].split(",")
+    assert len(family) == 3 and not any(map(is_alive, family))
+    call(running, "POST", f"/api/{repo}/pause")
     commit(running, repo, text_file("app.py", f"{APP}# changed"))
     assert call(running, "GET", f"/api/{repo}").json["host"] is None
     assert call(running, "POST", f"/api/{repo}/restart").json["stage"] == "BUILDING"
@@ -719,18 +719,16 @@ def test_a_space_that_cant_be_started_says_why(running):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_no_space_outlives_its_hub(tmp_path, number):
-    parent = "import os, subprocess\nsleeper = subprocess.Popen(['sleep', '600'])\n"
-    parent += "os.environ['CHILD'] = str(sleeper.pid)\n"
     deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     spaces = ["--run-spaces", "demo/parent", "demo/deaf"]
     with running_hub(tmp_path, spaces) as hub:
         repos = [space(hub, name) for name in ("parent", "deaf")]
-        for repo, extra in zip(repos, [parent, deaf], strict=True):
+        for repo, extra in zip(repos, [FAMILY, deaf], strict=True):
             commit(hub, repo, text_file("app.py", extra + APP))
         found = [visit(hub, repo) for repo in repos]
         hub.process.send_signal(number)
         assert hub.process.wait(timeout=30) == 0
-    assert not is_alive(found[0]["CHILD"])
+    assert not any(map(is_alive, found[0]["FAMILY"].split(",")))
     for environment in found:
         assert not is_alive(environment["PID"])
         assert not Path(environment["HF_HOME"]).exists()
@@ -955,7 +953,7 @@ def test_help_has_an_example():
         (["--host", "example.invalid"], "Name who may call"),
         (["--run-spaces", "page"], "user/name, got 'page'"),
         (["--fault", "nonsense"], "METHOD PATH"),
-        (["--fault", "GET [=500"], "regular expression"),
+        (["--fault", "GET [=500"], "regular expressions, got 'GET [=500'"),
     ],
 )
 def test_the_command_refuses(tmp_path, arguments, problem):
@@ -1045,17 +1043,16 @@ def test_what_killed_servers_left_half_written_is_swept(tmp_path):
 
 
 def test_no_space_outlives_a_killed_hub(tmp_path):
-    parent = "import os, subprocess\nsleeper = subprocess.Popen(['sleep', '600'])\n"
-    parent += "os.environ['CHILD'] = str(sleeper.pid)\n"
     deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     with running_hub(tmp_path, ["--run-spaces", "demo/parent", "demo/deaf"]) as hub:
         repos = [space(hub, name) for name in ("parent", "deaf")]
-        for repo, extra in zip(repos, [parent, deaf], strict=True):
+        for repo, extra in zip(repos, [FAMILY, deaf], strict=True):
             commit(hub, repo, text_file("app.py", extra + APP))
         found = [visit(hub, repo) for repo in repos]
         hub.process.kill()
         hub.process.wait()
-    pids = [found[0]["CHILD"], *(environment["PID"] for environment in found)]
+    pids = [*found[0]["FAMILY"].split(","), *(environment["PID"] for environment in found)]
+    assert len(pids) == 5
     deadline = time.monotonic() + 30
     while any(map(is_alive, pids)):
         assert time.monotonic() < deadline, [pid for pid in pids if is_alive(pid)]

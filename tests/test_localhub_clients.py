@@ -275,14 +275,6 @@ def client_space() -> None:
     assert api.wait_for_space(space, timeout=60).stage == SpaceStage.RUNNING
 
 
-@pytest.fixture(scope="module")
-def hub():
-    from hubserver import running_hub
-
-    with running_hub() as running:
-        yield running
-
-
 def run(command: list[str], **options) -> str:
     """Run a client; show what it said when it fails."""
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, **options)

@@ -16,19 +16,6 @@ MODULES = (commits, files, info, pages, repos, spaces, xet)
 LFS = "/demo/m.git/info/lfs/objects/batch"
 
 
-@pytest.fixture(scope="module")
-def hub():
-    with running_hub() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def repo(hub):
-    """A model, as `models/demo/NAME`."""
-    assert call(hub, "POST", "/api/repos/create", {"name": "m"}).status == 200
-    return "models/demo/m"
-
-
 @pytest.mark.parametrize("text", ["%00", "a%00b", "%1b", "%7f", "é", "a" * 60_000], ids=ascii)
 def test_a_refusal_fits_into_a_header(hub, repo, text):
     """A NUL in X-Error-Message left the client without an answer; so did one of 64 KiB."""

@@ -12,19 +12,6 @@ from localhub_fuzz import ROUTES, answer
 from localhub_wire import call, localhub
 
 
-@pytest.fixture(scope="module")
-def hub():
-    with running_hub() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def repo(hub):
-    """A model, as `models/demo/NAME`."""
-    assert call(hub, "POST", "/api/repos/create", {"name": "m"}).status == 200
-    return "models/demo/m"
-
-
 def secrets_of(root: Path) -> dict[str, str]:
     return {
         name: (root / name).read_text().strip() for name in ("token", "token-read", "token-admin")

@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from hubserver import running_hub
+from hubserver import run_python, running_hub
 
 from train import network
 
 DEAD = "http://127.0.0.1:9"
 PROXIES = {name: DEAD for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"]}
+
+
+@pytest.fixture
+def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of this process, behind a proxy that is dead."""
+    for name in ["NO_PROXY", "no_proxy"]:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in PROXIES.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize(
@@ -39,13 +48,9 @@ def test_limits_of_the_users_own_stay() -> None:
 
 
 def test_a_proxy_that_is_dead_breaks_neither_hub_nor_space_nor_client(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, proxies: None
 ) -> None:
     """A local Hub that runs a Space, and `python -m train.visitor`, all behind the proxy."""
-    for name in ["NO_PROXY", "no_proxy"]:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in PROXIES.items():
-        monkeypatch.setenv(name, value)
     app = (
         "import gradio\n"
         "def classify(text: str) -> dict:\n"
@@ -83,7 +88,7 @@ def test_a_proxy_that_is_dead_breaks_neither_hub_nor_space_nor_client(
     assert '"label": "fine"' in done.stdout
 
 
-def test_the_quick_start_reaches_its_hub_past_a_dead_proxy(tmp_path: Path) -> None:
+def test_the_quick_start_reaches_its_hub_past_a_dead_proxy(tmp_path: Path, proxies: None) -> None:
     """`make quickstart`, `make space` and `make hub` are this module as a program."""
     code = (
         "import sys\n"
@@ -96,31 +101,13 @@ def test_the_quick_start_reaches_its_hub_past_a_dead_proxy(tmp_path: Path) -> No
         "quickstart.app = seed\n"
         "quickstart.main()\n"
     )
-    environment = {k: v for k, v in os.environ.items() if k.casefold() != "no_proxy"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "hub")],
-        env=environment | PROXIES,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python(code, dict(os.environ), str(tmp_path / "hub"))
     assert "is on the local Hub" in done.stdout
 
 
-def test_the_local_hub_tells_clients_behind_a_proxy(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "localhub", "--root", str(tmp_path), "--port", "0"],
-        env=os.environ | PROXIES,
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        lines = [process.stdout.readline()]
-        while not lines[-1].startswith("export NO_PROXY"):
-            assert lines[-1], lines
-            lines.append(process.stdout.readline())
-        process.terminate()
+def test_the_local_hub_tells_clients_behind_a_proxy(proxies: None) -> None:
+    with running_hub() as hub:
+        hub.process.terminate()
+        hub.process.wait(timeout=20)
+        lines = hub.process.stdout.readlines()
     assert lines[-1] == "export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1\n"

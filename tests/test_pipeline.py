@@ -38,7 +38,7 @@ def toy_folder(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "more").mkdir()
     texts = [json.dumps({"text": row["text"] + ". A fine day."}) for row in toy_reviews(UNLABELLED)]
     Path("more/train.jsonl").write_text("\n".join(texts), encoding="utf-8")
-    patterns = {"step": "patterns", "train_rows": 30, "validation_rows": 20}
+    patterns = {"step": "patterns", "most": 30}
     labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
     made = {"source": "./runs/patterns", "splits": ["train"]}
     write_recipe("teacher", tiny_base, datasets=[labelled, made], requires=[patterns])
@@ -167,8 +167,8 @@ def test_a_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     fit()
     before = modified()
     for name in ["teacher", "student"]:
-        change(name, "train_rows: 30", "train_rows: 28")
-    changed = r"\(train_rows was 30, now 28\)"
+        change(name, "most: 30", "most: 28")
+    changed = r"\(most was 30, now 28\)"
     with pytest.raises(
         RunError,
         match=rf"runs/patterns was not made by the patterns as it is now {changed} — rename or "
@@ -197,14 +197,14 @@ def test_a_changed_recipe_of_a_required_run_is_refused() -> None:
     fit("--set", "requires=[]", "--set", "epochs=1")  # as the message says
 
 
-ONE_STEP = ["--set", "requires=[{step: patterns, train_rows: 30}]", "--set", "distillation=null"]
+ONE_STEP = ["--set", "requires=[{step: patterns, most: 30}]", "--set", "distillation=null"]
 ONE_STEP += ["--set", "datasets=[{source: reviews.csv}, {source: ./runs/patterns}]"]
 
 
 @pytest.mark.usefixtures("toy_folder")
 @pytest.mark.parametrize("origin", ["edited", "unknown"])
 def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
-    steps.do(pipeline.step_task(Patterns(step="patterns", train_rows=30)))
+    steps.do(pipeline.step_task(Patterns(step="patterns", most=30)))
     fit(*ONE_STEP, "--set", "epochs=1")
     if origin == "edited":
         Path("runs/patterns/train.jsonl").write_text("{}", encoding="utf-8")
@@ -241,7 +241,7 @@ def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
         ),
         pytest.param(
             "[{step: run, recipe: teacher.yaml}, {step: patterns}]",
-            "different things to runs/patterns .*train_rows was 30, now 50000.* another `out`",
+            "different things to runs/patterns .*most was 30, now None.* another `out`",
             id="two of one output",
         ),
         pytest.param(

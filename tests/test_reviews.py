@@ -295,6 +295,42 @@ def test_film_of_two_datasets_is_on_one_side(write: Write) -> None:
     assert not films["validation"] & films["test"]
 
 
+@pytest.mark.parametrize("missing", [None, "", float("nan")])
+def test_row_without_a_group_is_a_group_of_its_own(
+    write: Write, missing: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = toy_reviews(160)
+    number = isinstance(missing, float)
+    for i, row in enumerate(rows):
+        film = float(i // 8) if number else f"film {i // 8}"
+        row["title"] = missing if i >= 80 else film
+    path = write(rows, "missing.jsonl")
+    splits = reviews.load(recipe_for({"source": str(path), "group": "title"}))
+    films = {name: set(split.groups or []) - {None} for name, split in splits.items()}
+    assert not films["train"] & (films["validation"] | films["test"])
+    assert films["train"] and films["test"]
+    for split in splits.values():  # which rows without a group fill in the same measure
+        assert 0.3 < (split.groups or []).count(None) / len(split) < 0.7
+    assert sum((split.groups or []).count(None) for split in splits.values()) == 80
+    assert "column 'title' is empty in 80 rows, each of which is a group" in capsys.readouterr().out
+
+
+def test_groups_hold_beside_a_dataset_without_any(write: Write) -> None:
+    rows = toy_reviews(80)
+    others = [{**row, "text": row["text"] + "!"} for row in reversed(rows)][:70]
+    plain = [{**row, "text": row["text"] + "?"} for row in rows]
+    described: list[dict[str, Any]] = [
+        {"source": str(write(part, f"{i}.jsonl")), "group": "title"}
+        for i, part in enumerate([rows, others])
+    ]
+    described.append({"source": str(write(plain, "plain.jsonl"))})
+    splits = reviews.load(recipe_for(*described))
+    films = {name: set(split.groups or []) - {None} for name, split in splits.items()}
+    assert films["train"] and films["test"]
+    assert not films["train"] & (films["validation"] | films["test"])
+    assert (splits["train"].groups or []).count(None) > 50
+
+
 def test_split_seed_repeats_and_differs(write: Write) -> None:
     path = write(toy_reviews(80))
     first, again, other = (

@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from space.classifier import Unreadable, Verdict, check
+from space import classifier
+from space.classifier import Verdict
 from train import parts, score, sources
 from train.errors import DataError, ModelError, RunError
 from train.recipe import Dataset
@@ -33,14 +34,7 @@ class Fake:
     """A classifier that likes everything, and refuses what the real one refuses."""
 
     def many(self, texts: list[Any]) -> list[Any]:
-        return [self.judge(text) for text in texts]
-
-    def judge(self, text: Any) -> Any:
-        try:
-            check(text)
-        except Unreadable as reason:
-            return reason
-        return VERDICT
+        return [classifier.refusal(text) or VERDICT for text in texts]
 
 
 @pytest.fixture(autouse=True)
@@ -313,6 +307,66 @@ def test_the_input_is_never_the_output(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="where parts would be kept, is something else"):
         score.score(str(source), "m", tmp_path / "o.csv", overwrite=True)
     assert within.read_bytes() == content
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there", "dangling"])
+def test_a_link_is_followed_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    (tmp_path / "in.csv").write_text("text\n" + "fine\n" * 5)
+    (tmp_path / "far").mkdir()
+    target, link, hop = tmp_path / "far/target.csv", tmp_path / "link.csv", tmp_path / "hop.csv"
+    link.symlink_to("hop.csv")
+    hop.symlink_to("far/target.csv")
+    if there:
+        target.write_text("yesterday's")
+        with pytest.raises(RunError, match="target.csv is there already"):
+            score.score(str(tmp_path / "in.csv"), "m", link)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.os, "fsync", raises(OSError(errno.ENOSPC, "No space left"), after=2))
+        with pytest.raises(RunError, match="the disk is full"):
+            score.score(str(tmp_path / "in.csv"), "m", link, overwrite=True)
+    assert (target.read_text() == "yesterday's") if there else not target.exists()
+    assert len(parts.finished(tmp_path / "far/target.csv.parts")) == 1
+    score.score(str(tmp_path / "in.csv"), "m", link, overwrite=True)  # goes on
+    assert link.readlink() == Path("hop.csv") and hop.readlink() == Path("far/target.csv")
+    assert len(read(target)) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "far",
+        "hop.csv",
+        "in.csv",
+        "link.csv",
+    ]
+    assert [path.name for path in target.parent.iterdir()] == ["target.csv"]
+
+
+def test_a_link_that_leads_to_no_file_of_its_format_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text\nfine\n")
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    for name, target, said in [
+        ("to-folder.csv", "folder.csv", "folder.csv is a folder — name a file"),
+        ("itself.csv", "itself.csv", "itself.csv is a link that leads to itself"),
+        ("other.csv", "x.parquet", "both must end in the same suffix"),
+        ("to-source.csv", "in.csv", "would take the place of .*, which is read"),
+        ("to-link.csv", "to-source.csv", "would take the place of .*, which is read"),
+        ("nowhere.csv", "in.csv/x/y.csv", "can't be written"),
+    ]:
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(RunError, match=said):
+            score.score(str(source), "m", tmp_path / name, overwrite=True)
+        assert (tmp_path / name).readlink() == Path(target)
+    assert source.read_text() == "text\nfine\n"
+    assert (tmp_path / "x.parquet").read_bytes() == b"PAR1"
+
+
+def test_an_input_without_rows_is_said_to_have_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read(scored(b"text,label_\n", "in.csv", "out.csv", tmp_path)) == []
+    assert "the input has no rows, so the output has none" in capsys.readouterr().out
+    assert "has no rows and names no columns" in refusal(b"[]", "in.json", new(tmp_path))
 
 
 def test_an_output_stays_until_the_new_one_is_whole(

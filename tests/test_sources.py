@@ -13,7 +13,7 @@ from hubserver import ADMIN, run_python, running_hub
 from huggingface_hub import HfApi
 from pyarrow import parquet
 
-from train import sources
+from train import recipe, reviews, sources
 from train.errors import DataError
 from train.recipe import Dataset
 
@@ -249,6 +249,50 @@ def test_other_encodings_are_read_and_said(
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["Café", "Größe", "cliché", "¿Qué?", "Äußerst gut", "schöner Film", "Señor", "“fine”", "où"],
+)
+def test_a_short_text_in_windows_1252_is_read_and_said(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"text\n{text}\n".encode("cp1252"))
+    assert sources.read(Dataset(source=str(path), label="text"))["train"]["text"][:] == [text]
+    assert capsys.readouterr().out.count(f"{path} is read as Windows-1252: it is not in UTF-8") == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "texts"),
+    [
+        ("cp1250", ["Skvělý film", "Świetny film", "łódź", "příšera", "Český"]),
+        ("cp1251", ["Хороший фильм", "Я", "Да", "ё"]),
+        ("cp1253", ["καλή ταινία", "και"]),
+        ("cp1254", ["değil", "şahane", "ağaç", "yağmur"]),
+        ("cp1255", ["סרט טוב"]),
+        ("cp1256", ["فيلم جيد"]),
+        ("cp1257", ["šis", "šuo", "ąžuolas"]),
+        ("koi8_r", ["Хороший фильм"]),
+        ("cp866", ["Хороший фильм"]),
+        ("mac_roman", ["Café", "naïve", "It’s fine", "schöner", "“fine”", "Fête"]),
+        ("cp850", ["Café", "naïve", "schöner Film"]),
+        ("gbk", ["好电影", "很好"]),
+        ("big5", ["好電影"]),
+        ("shift_jis", ["いい映画", "映画"]),
+        ("euc_jp", ["いい映画"]),
+        ("euc_kr", ["좋은 영화"]),
+    ],
+)
+def test_a_short_text_in_another_encoding_is_refused(
+    tmp_path: Path, encoding: str, texts: list[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    for text in texts:
+        path.write_bytes(f"text\n{text}\n".encode(encoding))
+        with pytest.raises(DataError, match=f"{path} is not in UTF-8: line 2 has the byte"):
+            sources.read(Dataset(source=str(path), label="text"))
+
+
+@pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("a.jsonl", "{not json\n", "a.jsonl, line 1 is broken JSON"),
@@ -266,6 +310,69 @@ def test_damaged_file_is_named(tmp_path: Path, name: str, content: str, said: st
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=said):
         sources.read(Dataset(source=str(path)))
+
+
+NO_ROWS = {
+    "a.csv": "text,label\n",
+    "a.tsv": "text\tlabel",
+    "a.jsonl": " [ ] ",
+    "a.json": "[]",
+}
+
+
+@pytest.mark.parametrize("name", NO_ROWS)
+def test_file_without_rows_is_said_to_have_none(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text(NO_ROWS[name], encoding="utf-8")
+    dataset = Dataset(source=str(path))
+    raw = {"name": "t", "base_model": "none", "datasets": [dataset.model_dump()]}
+    for read in [
+        lambda: reviews.load(recipe.parse(raw)),
+        lambda: reviews.read_split(dataset, "train", ["NEGATIVE", "POSITIVE"]),
+    ]:
+        with pytest.raises(DataError, match=f"{name} split 'train' has no rows — "):
+            read()
+    assert "is read as" not in capsys.readouterr().out
+
+
+def test_an_empty_validation_split_is_said_to_be_empty(tmp_path: Path) -> None:
+    write_csv(tmp_path / "train.csv", ROWS)
+    (tmp_path / "validation.csv").write_text("text,label,title\n", encoding="utf-8")
+    dataset = {"source": str(tmp_path), "splits": ["train", "validation"]}
+    raw = {"name": "t", "base_model": "none", "datasets": [dataset]}
+    with pytest.raises(DataError, match="split 'validation' has no rows"):
+        reviews.load(recipe.parse(raw))
+
+
+def test_evaluation_needs_a_row_that_is_left(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", ROWS)
+    dataset = Dataset(source=str(path), label_map={"neg": None, "pos": None})
+    with pytest.raises(DataError, match="no review is left in .* .left out: 12 unlabelled. — name"):
+        reviews.read_split(dataset, "train", ["NEGATIVE", "POSITIVE"])
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("form", ["lines", "list", "surrogates"])
+def test_number_of_too_many_digits_is_named_with_its_row(
+    tmp_path: Path, form: str, deep: bool
+) -> None:
+    number = "-" + "9" * 5000
+    cell = f'[{{"x": {number}}}]' if deep else number
+    last = f'{{"text": "b", "n": {cell}}}'
+    rows = ['{"text": "a \\ud83d"}' if form == "surrogates" else '{"text": "a"}', last]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(rows) if form == "lines" else f"[{','.join(rows)}]")
+    where = "line 2" if form == "lines" else "entry 2"
+    with pytest.raises(DataError) as caught:
+        sources.read(Dataset(source=str(path)))
+    assert str(caught.value) == (
+        f"{path}, {where}: a whole number has more than 4,300 digits. Put quotes around it, so "
+        "that it is a text."
+    )
+    path.write_text(f'{{"text": "a", "label": "pos", "n": {number[:4301]}}}')
+    assert sources.read(Dataset(source=str(path)))["train"]["n"][0] == number[:4301]
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:

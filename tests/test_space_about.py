@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from conftest import REPOSITORY
-from hubserver import running_hub
+from hubserver import WRITE, running_hub
+from huggingface_hub import HfApi
 from test_space import push
 
 sys.path.insert(0, str(REPOSITORY / "space"))
@@ -357,6 +358,34 @@ def test_pulls_it_once_from_the_revision_that_is_loaded(
         f"The Hub at {hub.endpoint} does not answer, so there is nothing to show of demo/bare. "
         "Open this page again later."
     )
+    assert ask(env | {"HF_HUB_OFFLINE": "1"}) == found
+    assert ask(env | {"HF_HUB_OFFLINE": "1"}, "demo/bare") == (
+        f"HF_HUB_OFFLINE is set, and {tmp_path / 'home'} holds no whole copy of demo/bare. Unset "
+        "it, so that it can be fetched."
+    )
+
+
+def test_says_what_keeps_it_from_being_pulled(
+    tiny_classifier: Path, repository: Path, tmp_path: Path
+):
+    with running_hub(tmp_path / "hub") as hub:
+        push(hub, tiny_classifier, "demo/bare")
+        push(hub, repository, "demo/bare")
+        env = hub.env(tmp_path / "home", token=None)
+        model_only(env, "demo/bare")
+        blobs = tmp_path / "home/hub/models--demo--bare/blobs"
+        blobs.rename(blobs.with_name("moved"))  # the model is read from it, and nothing is added
+        for snapshot in blobs.with_name("snapshots").rglob("*"):
+            if snapshot.is_symlink():
+                target = blobs.with_name("moved") / Path(os.readlink(snapshot)).name
+                snapshot.unlink()
+                snapshot.symlink_to(target)
+        blobs.write_text("no folder")
+        found = ask(env, "demo/bare")
+        assert found.startswith(f"The cache can't be written, {blobs}"), found
+        assert "HF_HOME must name a folder that can be written and has room." in found
+        HfApi(endpoint=hub.endpoint, token=WRITE).delete_repo("demo/bare")
+        assert "has no model demo/bare, or this app's HF_TOKEN may not" in ask(env, "demo/bare")
 
 
 def model_only(env: dict[str, str], model: str) -> None:

@@ -179,7 +179,7 @@ def test_labels_that_no_model_knows_are_a_sentence():
     ]
 
 
-def test_goes_step_by_step_and_the_models_one_after_the_other(own: Classifier):
+def test_goes_step_by_step_and_both_judge_the_same_texts(own: Classifier):
     texts = ["a wonderful film", "a dreadful film", None, "<br />"] * 20
     labels = pandas.Series(["pos", "neg", None, "neg"] * 20)
     shelf = Shelf(own)
@@ -188,7 +188,7 @@ def test_goes_step_by_step_and_the_models_one_after_the_other(own: Classifier):
     assert isinstance(last, Comparison)
     assert all(isinstance(step, Step) for step in steps)
     done = [step.done for step in steps]
-    assert done == sorted(done) and {0, 32, 64, 80, 112, 144} == set(done)
+    assert done == sorted(done) and {0, 32, 64, 96, 128, 144} == set(done)
     assert {step.total for step in steps} == {160}
     assert last.agreement is not None and last.agreement.value == 1
     assert last.skipped == {
@@ -199,6 +199,33 @@ def test_goes_step_by_step_and_the_models_one_after_the_other(own: Classifier):
     assert last.first.answers[0] == own("a wonderful film")
     assert meaning(last)[0] == "A and B are the same model."
     assert last.differing.empty
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_judged_before_a_comparison_ends_early_is_kept(
+    own: Classifier, late: bool, monkeypatch: pytest.MonkeyPatch
+):
+    asked = iter([False] * 4 + [True] * 100)  # on 64 texts
+    names = [(own.repo_id or "", None)] * 2
+    texts, labels = ["a wonderful film"] * 100, pandas.Series(["pos"] * 100)
+    if late:
+        monkeypatch.setattr(comparison, "_late", lambda began: next(asked))
+        *_, last = compare(Shelf(own), names, texts, labels)
+    else:
+        *_, last = compare(Shelf(own), names, texts, labels, lambda: next(asked))
+    assert isinstance(last, Comparison)
+    assert len(last.first.answers) == len(last.second.answers) == 64
+    assert last.agreement is not None and last.agreement.n == 64
+    why = "the most that one may take" if late else "because others were waiting"
+    assert meaning(last)[0] == (
+        f"The comparison was stopped after 0 seconds, {why}: it is of the first 64 of 100 texts."
+    )
+
+
+def test_a_comparison_without_any_verdict_says_why_it_was_stopped(own: Classifier):
+    names = [(own.repo_id or "", None)] * 2
+    with pytest.raises(Unavailable, match=r"because others were waiting\. Try again later"):
+        list(compare(Shelf(own), names, ["fine"], None, lambda: True))
 
 
 def test_takes_at_most_so_many_texts(own: Classifier):
@@ -304,6 +331,39 @@ def test_without_a_hub_there_is_a_sentence(hub: RunningHub, tmp_path: Path):
     assert answer == (
         "The Hub at http://127.0.0.1:9 does not give demo/second at this moment. Try again later."
     )
+
+
+def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path: Path):
+    env = hub.env(tmp_path / "home", token=None)
+    ask_shelf(env, OWN)
+    [[own, *_], [other, *_]] = ask_shelf(env | {"HF_HUB_OFFLINE": "1"}, OWN, "demo/second")
+    assert own == ["own", 3]
+    assert other == (
+        "HF_HUB_OFFLINE is set, so this app can't fetch demo/second to compare it. Unset it."
+    )
+    full = (
+        "import errno, sandbox, tempfile\n"
+        "def full(*arguments, **options):\n"
+        "    raise OSError(errno.ENOSPC, 'No space left on device', '/tmp/x')\n"
+        "sandbox.TemporaryDirectory = full\n"
+    )
+    done = run_python(ASK.replace("shelf = ", full + "shelf = "), env, "demo/second")
+    [[said, *_]] = json.loads(done.stdout.splitlines()[-1])
+    assert said == (
+        "The temporary folder can't be written, /tmp/x: No space left on device. TMPDIR must "
+        "name a folder that can be written and has room."
+    )
+    # The worker can't write into the folder that it gets.
+    gone = full.replace("def full", "real = sandbox.TemporaryDirectory\ndef full").replace(
+        "    raise OSError(errno.ENOSPC, 'No space left on device', '/tmp/x')\n",
+        "    folder = real(*arguments, **options)\n"
+        "    Path(folder.name).rmdir()\n"
+        "    Path(folder.name).write_text('')\n"
+        "    return folder\n",
+    )
+    done = run_python(ASK.replace("shelf = ", gone + "shelf = "), env, "demo/second")
+    [[said, *_]] = json.loads(done.stdout.splitlines()[-1])
+    assert said.startswith("The temporary folder can't be written, ") and "TMPDIR" in said
 
 
 def test_the_tab_tells_how_far_it_is_and_what_is_said_is_text():

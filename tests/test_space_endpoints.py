@@ -1,13 +1,16 @@
 """The Space's endpoints, as programs call them: Python, JavaScript, plain HTTP, and an agent."""
 
 import asyncio
+import http.client
 import json
 import random
+import re
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,12 @@ from conftest import REPOSITORY
 from hubserver import running_hub
 from test_space import LABELS, MODEL, ask, push, running_space
 from test_transformers_js import JS, install
+
+sys.path.insert(0, str(REPOSITORY / "space"))
+
+import bodies
+import uploads
+from gate import UNKNOWN
 
 TEXTS = ["Good songs. A dreadful end!", "a wonderful film", "  "]
 LONE = REPOSITORY / ".venv-space" / "bin" / "python"
@@ -129,10 +138,13 @@ def test_an_agent_finds_them_as_tools(space: str, client: Any):
 def post(url: str, body: Any, kind: str = "application/json") -> tuple[int, Any]:
     """The status and the JSON of an answer; bytes are sent as they are."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": kind})
+    headers = {"Content-Type": kind, "Accept": "application/json, text/event-stream"}
+    request = urllib.request.Request(url, data, headers)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, json.loads(answer.read() or b"null")
+            events = answer.headers["Content-Type"].startswith("text/event-stream")
+            content = answer.read()
+            return answer.status, content if events else json.loads(content or b"null")
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.loads(error.read() or b"null")
@@ -162,6 +174,13 @@ BODIES = [
     b'{"data":[NaN]}', b'{"data":[1e999]}', b'{"data":"x"}', b'{"data":[]}', b'{"data":["a","b"]}',
     b'{"data":["x"],"event_data":7}', b'{"data":["x"],"session_hash":"\\ud83d"}',
     b'{"data":["x"],"fn_index":99999}', b'{"data":["x"],"trigger_id":99999}', b'{"text":"\\ud83d"}',
+    b'{"data":["\xff"]}', b'{"data":[' + b"9" * 4000 + b"]}", b"\0", b'\xef\xbb\xbf{"data":["x"]}',
+    *(b'{"data":' + b"[" * depth + b"]" * depth + b"}" for depth in [40, 60, 190, 900, 3000]),
+    b'{"data":' + 70 * b'{"x":' + b"1" + 70 * b"}" + b"}", b"[" + b"[]," * 300_000 + b"[]]",
+    *(b'{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":"classify","arguments":'
+      b'{"text":%s}}}' % (number, text)
+      for number in [b"1", b"9" * 30, b"NaN"]
+      for text in [b'"x"', b"[" * 40 + b"]" * 40, b"9" * 299, b"NaN", b'"\\ud83d"', b"{}"]),
 ]  # fmt: skip
 PATHS = ["run/classify", "call/classify", "call/explain", "call/v2/classify", "run/nope",
          "queue/join", "reset", "cancel", "component_server", "stream/x", "mcp/"]  # fmt: skip
@@ -199,13 +218,115 @@ def test_half_a_surrogate_pair_is_read_as_a_question_mark(client: Any, space: st
         assert (status, other["data"]) == (200, answer["data"])
 
 
-def upload(space: str, name: str, content: str) -> tuple[int, Any]:
-    body = (
-        f'--part\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+FORM = "multipart/form-data; boundary=part"
+
+
+def form(content: str, name: str | None = None) -> bytes:
+    filename = "" if name is None else f'; filename="{name}"'
+    return (
+        f'--part\r\nContent-Disposition: form-data; name="files"{filename}\r\n'
         f"Content-Type: text/csv\r\n\r\n{content}\r\n--part--\r\n"
-    )
-    kind = "multipart/form-data; boundary=part"
-    return post(f"{space}/gradio_api/upload", body.encode("utf-8"), kind)
+    ).encode()
+
+
+def upload(space: str, name: str, content: str) -> tuple[int, Any]:
+    return post(f"{space}/gradio_api/upload", form(content, name), FORM)
+
+
+def length(space: str, path: str, size: int, kind: str) -> tuple[int, str]:
+    """The answer to a request that says the size of its body and sends none of it."""
+    connection = http.client.HTTPConnection(space.removeprefix("http://"), timeout=60)
+    headers = {"Content-Length": str(size), "Content-Type": kind}
+    connection.request("POST", f"/gradio_api/{path}", headers=headers)
+    with closing(connection), connection.getresponse() as answer:
+        return answer.status, json.loads(answer.read())["error"]
+
+
+@pytest.mark.parametrize("path", ["run/classify", "call/explain", "mcp/", "component_server", "x"])
+@pytest.mark.parametrize("kind", ["application/json", FORM])
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(space: str, path: str, kind: str):
+    told = length(space, path, bodies.MAX_BYTES + 1, kind)
+    assert told[0] == 413
+    assert told[1].startswith("The body of this request has 46,048,577 bytes or more, and 46,0")
+
+
+def test_a_body_of_unknown_size_is_read_up_to_the_limit(space: str):
+    connection = http.client.HTTPConnection(space.removeprefix("http://"), timeout=60)
+    parts = iter([b'{"data":["'] + [b"x" * 2**20] * (bodies.MAX_BYTES // 2**20 + 1))
+    connection.request("POST", "/gradio_api/run/classify", parts, encode_chunked=True)
+    with closing(connection), connection.getresponse() as answer:
+        assert answer.status == 413
+        assert "46,048,576 are allowed" in json.loads(answer.read())["error"]
+
+
+def test_the_largest_batch_is_taken_whatever_its_characters_and_escapes(space: str):
+    """7,500,000 characters of 6 bytes each, in reviews that are too long to be judged."""
+    text = "\\u4e2d" * 100_001
+    body = ('{"data":[[' + ",".join([f'"{text}"'] * 74) + "]]}").encode()
+    assert len(body) > 0.96 * bodies.MAX_BYTES
+    status, answer = post(f"{space}/gradio_api/run/classify_batch", body)
+    assert status == 200
+    assert [list(found) for found in answer["data"][0]] == [["error"]] * 74
+
+
+@pytest.mark.parametrize("name", [None, "large.csv"])
+def test_uploads_have_bounds_of_their_own(space: str, name: str | None):
+    """A file as Gradio bounds it, and a field beside it, which Gradio would hold in memory."""
+    body = form("x" * (uploads.MAX_BYTES + 2**21), name)
+    request = urllib.request.Request(f"{space}/gradio_api/upload", body, {"Content-Type": FORM})
+    with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(request):
+        pass
+    with caught.value as error:
+        assert (error.code, b"exceeded" in error.read().lower()) == (413, True)
+    assert upload(space, "small.csv", "text\nA joy.")[0] == 200
+
+
+# Prints the paths that Gradio answers to GET, as templates.
+GET_ROUTES = """
+import json
+import gradio
+from gradio.routes import App
+with gradio.Blocks() as page: pass
+routes, found = [("", route) for route in App.create_app(page).routes], set()
+while routes:
+    prefix, route = routes.pop()
+    if hasattr(route, "original_router"):
+        inside = route.original_router
+        routes += [("" if inside.prefix else "/gradio_api", inner) for inner in inside.routes]
+    elif "GET" in (getattr(route, "methods", None) or ()):
+        found.add(prefix + route.path)
+print(json.dumps(sorted(found)))
+"""
+ODD_PATHS = ["nope", "%ff", "%00", "0", "-1", "9" * 400, "a%0d%0ab", "..%2fx", "%ed%a0%bd"]
+ODD_QUERIES = ["", "?session_hash=%ff", "?session_hash=%00", "?deep_link=%ff&key=%ff", "?%ff=%ff"]
+ENDLESS = re.compile("/heartbeat/|/dev/reload")  # streams by design
+
+
+def test_answers_to_odd_addresses_are_whole(space: str, folder: Path):
+    address = space.removeprefix("http://")
+    command = [sys.executable, "-c", GET_ROUTES]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    paths = [path for path in json.loads(listed) if not ENDLESS.search(path)]
+    assert len(paths) > 40
+    for path in paths:
+        named = "{" in path
+        for odd in ODD_PATHS if named else ODD_QUERIES:
+            target = re.sub(r"\{[^}]*\}", odd, path) if named else path + odd
+            connection = http.client.HTTPConnection(address, timeout=60)
+            with closing(connection):
+                connection.request("GET", target)
+                answer = connection.getresponse()
+                answer.read()  # raises IncompleteRead where the answer breaks off
+                assert answer.status < 500, target
+    assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "path", ["call/classify/nope", "call/v2/x/%ff", "queue/data?session_hash=%ff"]
+)
+def test_whoever_asks_for_an_unknown_call_is_told_so(space: str, path: str):
+    with urllib.request.urlopen(f"{space}/gradio_api/{path}", timeout=60) as answer:
+        assert UNKNOWN in answer.read().decode()
 
 
 ROWS = [None, [], {}, "1", [[]], [None], [10**9], [-1], [0], [1.5], ["²"], ["9" * 5000], [True]]

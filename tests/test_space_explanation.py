@@ -1,10 +1,12 @@
 """What each sentence does to a verdict, and how the page shows it."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencex
 from conftest import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ sys.path.insert(0, str(REPOSITORY / "space"))
 import endpoints
 import explanation
 import views
-from classifier import Classifier, Unreadable, Verdict
+from classifier import Classifier, Tokens, Unreadable, Verdict
 from explanation import Explanation, Part, sentences
 from serving import EXPLANATION, Limits, Request, Service
 
@@ -50,6 +52,47 @@ def test_sentences_are_found_by_stops_and_lines(text: str, found: list[str] | No
     if found is not None:
         assert parts == found
     assert all(part == part.strip() != "" for part in parts)
+
+
+SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))  # of Unicode
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.one_of(st.text("AB. \xa0\u2003\u3000"), st.text(f"aAB.!?。”é😀{SPACES}")))
+def test_any_whitespace_may_be_between_sentences(text: str):
+    spans = sentences(text)
+    assert all(start < end for start, end in spans) and spans == sorted(spans)
+    read = "".join(text[start:end] for start, end in spans)
+    without = re.sub(r"\s|<br\s*/?>", "", text, flags=re.IGNORECASE)
+    assert re.sub(r"\s", "", read) == without or "<br" in text.lower()
+
+
+@pytest.mark.parametrize(
+    "unit", ["电影。", "。”", "a", "http://a.b/c?d=", "a。A", "«a. ", "a! ", "é"]
+)
+def test_a_text_without_spaces_is_segmented_some_characters_at_a_time(
+    unit: str, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[int] = []
+
+    def segment(language: str, text: str) -> list[str]:
+        seen.append(len(text))
+        return list(sentencex.segment(language, text))
+
+    monkeypatch.setattr(explanation, "segment", segment)
+    text = (unit * 100_000)[:100_000]
+    spans = sentences(text)
+    assert max(seen) <= 2_000 and sum(seen) <= 2 * len(text)
+    assert "".join(text[start:end] for start, end in spans).replace(" ", "") == text.replace(
+        " ", ""
+    )
+
+
+def test_a_long_text_has_the_sentences_that_it_has_as_a_whole():
+    text = " ".join(
+        f"Scene {i} of Mr. Hill was {'so ' * (i % 30)}dull! Was it?" for i in range(300)
+    )
+    assert list(explanation._segments(text)) == list(sentencex.segment("en", text))
 
 
 def test_neighbours_of_very_many_sentences_are_put_together():
@@ -110,12 +153,12 @@ class Counting:
     def load(self) -> "Counting":
         return self
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        return [[0] * len(text) for text in texts]
+    def encode(self, texts: list[str]) -> list[Tokens]:
+        return [Tokens([0] * min(len(text), self.limit), len(text)) for text in texts]
 
-    def judge(self, ids: list[int], alone: bool) -> Verdict:
-        self.tokens.append(min(len(ids), self.limit))
-        return Verdict({"NEGATIVE": 0.4, "POSITIVE": 0.6}, self.tokens[-1], len(ids))
+    def judge(self, tokens: Tokens, alone: bool) -> Verdict:
+        self.tokens.append(len(tokens.ids))
+        return Verdict({"NEGATIVE": 0.4, "POSITIVE": 0.6}, self.tokens[-1], tokens.count)
 
 
 @settings(derandomize=True, max_examples=15, deadline=None)

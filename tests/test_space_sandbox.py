@@ -263,27 +263,88 @@ def test_an_answer_that_never_ends_closes_its_model_alone(hub: RunningHub, tmp_p
     assert "does not give demo/nan at this moment" in out[3]
 
 
-def test_a_bad_model_delays_nobody_else(hub: RunningHub, tmp_path: Path):
-    """While one comparison is stuck in an endless model, others begin and end."""
+# Comparisons of visitors at addresses, each of them in a thread.
+VISITORS = """
+import sys, threading, time
+from types import SimpleNamespace
+sys.path.insert(0, "space")
+import sandbox
+from classifier import Classifier
+from gradio.context import LocalContext
+from shelf import Shelf
+from tabs import compare
+sandbox.LOAD_SECONDS = 600
+run = compare._runner(Shelf(Classifier("demo/tiny")))
+def compared(model, address):
+    request = SimpleNamespace(client=SimpleNamespace(host=address), headers={}, session_hash="")
+    LocalContext.request.set(request)
+    return [said for said, _ in run("demo/tiny", "", model, "", "fine", None, "", "")]
+told = {}
+def start(address, model="demo/endless"):
+    number = len(told)
+    told[number] = None
+    def work():
+        told[number] = compared(model, address)[-1]
+    threading.Thread(target=work, daemon=True).start()
+def stuck(count):
+    while True:  # the endless models that run
+        line = next(c.cell_contents for c in run.__closure__ if hasattr(c.cell_contents, "places"))
+        if sum(not turn.waits for turn in line._inside) == count:
+            return
+        time.sleep(0.05)
+"""
+
+
+def test_a_visitor_with_many_bad_models_delays_nobody_else(hub: RunningHub, tmp_path: Path):
+    """It fills every place and the line; whoever else comes is served."""
     code = (
-        "import sys, threading\n"
-        "sys.path.insert(0, 'space')\n"
-        "import sandbox\n"
-        "from classifier import Classifier\n"
-        "from tabs import compare\n"
-        "from shelf import Shelf\n"
-        "sandbox.LOAD_SECONDS = 600\n"
-        "run = compare._runner(Shelf(Classifier('demo/tiny')))\n"
-        "def compared(model):\n"
-        "    return [said for said, _ in run('demo/tiny', '', model, '', 'fine', None, '', '')]\n"
-        "stuck = threading.Thread(target=compared, args=['demo/endless'], daemon=True)\n"
-        "stuck.start()\n"
-        "for _ in range(2):\n"
-        "    assert '<table>' in compared('demo/good')[-1]\n"
-        "assert stuck.is_alive()\n"
+        "for _ in range(11): start('8.8.8.8')\n"
+        "stuck(3)\n"
+        "for address in ('9.9.9.9', '1.1.1.1'):\n"
+        "    said = compared('demo/good', address)[-1]\n"
+        "    assert '<table>' in said, said\n"
+        "assert any(said is None for said in told.values())\n"
+        "ended = ' '.join(filter(None, told.values()))\n"
+        "assert 'because others were waiting' in ended and 'too many visitors' in ended, ended\n"
         "import os; os._exit(0)\n"
     )
-    run_python(code, environment(hub, tmp_path))
+    run_python(VISITORS + code, environment(hub, tmp_path))
+
+
+def test_bad_models_of_as_many_visitors_as_places_end_when_another_comes(
+    hub: RunningHub, tmp_path: Path
+):
+    code = (
+        "for address in ('8.8.8.8', '8.8.4.4', '9.9.9.9'): start(address)\n"
+        "stuck(3)\n"
+        "said = compared('demo/good', '1.1.1.1')[-1]\n"
+        "assert '<table>' in said, said\n"
+        "while not any(told.values()): time.sleep(0.05)\n"
+        "(said,) = filter(None, told.values())\n"
+        "assert 'because others were waiting. Try again later' in said, said\n"
+        "import os; os._exit(0)\n"
+    )
+    quick = VISITORS.replace("run = ", "compare.TURN_SECONDS = 1\nrun = ")
+    run_python(quick + code, environment(hub, tmp_path))
+
+
+def test_a_model_whose_visitor_has_gone_is_killed(hub: RunningHub, tmp_path: Path):
+    code = (
+        "import threading\n"
+        "from classifier import Unavailable\n"
+        "gone = threading.Event()\n"
+        "threading.Timer(4, gone.set).start()\n"
+        "shelf = Shelf(Classifier('demo/tiny'))\n"
+        "try:\n"
+        "    with shelf.lend('demo/endless', None, gone.is_set):\n"
+        "        pass\n"
+        "except Unavailable as reason:\n"
+        "    print(reason)\n"
+    )
+    done = run_python(VISITORS + code, environment(hub, tmp_path))
+    assert done.stdout.strip() == (
+        "demo/endless was stopped: its answers are not waited for any more."
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

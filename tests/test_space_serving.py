@@ -2,17 +2,20 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import REPOSITORY
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_space_explanation import Counting
 
 sys.path.insert(0, str(REPOSITORY / "space"))
 
 import memory
 import serving
-from classifier import Unreadable, Verdict
+from classifier import Classifier, Tokens, Unreadable, Verdict
 from line import Busy, Cancelled
 from serving import LeftOut, Limits, Request, Service
 
@@ -60,9 +63,9 @@ def test_forty_long_reviews_are_bounded_in_seconds(counting: Any, monkeypatch: p
     queue = serving.AdmissionQueue(workers=1, clock=lambda: now[0])
     judge = counting.judge
 
-    def slow(ids: list[int], alone: bool) -> Verdict:
+    def slow(tokens: Tokens, alone: bool) -> Verdict:
         now[0] += 4
-        return judge(ids, alone)
+        return judge(tokens, alone)
 
     counting.judge = slow
     answers = Request(Service(counting, queue), serving.BATCH).many(["x" * 30_000] * 40)
@@ -70,6 +73,78 @@ def test_forty_long_reviews_are_bounded_in_seconds(counting: Any, monkeypatch: p
     left = [answer for answer in answers if isinstance(answer, LeftOut)]
     assert len(left) == 10
     assert str(left[0]) == "Left out: the limit of 120 s for one request was reached."
+
+
+class Tokenizing(Counting):
+    """Reads each text as a single token; says how many characters it was given at once."""
+
+    def __init__(self, after: Any = lambda: None) -> None:
+        super().__init__()
+        self.characters, self.after = list[int](), after
+
+    def encode(self, texts: list[str]) -> list[Tokens]:
+        self.characters.append(sum(map(len, texts)))
+        self.after()
+        return [Tokens([0], 1) for _ in texts]
+
+
+def test_no_text_is_tokenized_after_the_deadline(monkeypatch: pytest.MonkeyPatch):
+    now = [0.0]
+    monkeypatch.setattr(serving.time, "monotonic", lambda: now[0])
+
+    def wait() -> None:
+        now[0] += 10
+
+    tokenizing = Tokenizing(wait)
+    answers = request(tokenizing, Limits(tokens=1_000, seconds=25)).many(["x" * 100_000] * 40)
+    assert tokenizing.characters == [200_000] * 3
+    assert {str(answer) for answer in answers} == {
+        "Left out: the limit of 25 s for one request was reached."
+    }
+
+
+def test_no_text_is_tokenized_once_the_caller_has_gone():
+    gone: list[bool] = []
+    tokenizing = Tokenizing(lambda: gone.append(True))
+    with pytest.raises(Cancelled):
+        request(tokenizing, serving.FILE, cancelled=lambda: bool(gone)).many(["x" * 100_000] * 40)
+    assert tokenizing.characters == [200_000]
+
+
+def test_the_characters_of_a_batch_are_limited_whatever_the_model_reads_of_them():
+    tokenizing = Tokenizing()
+    answers = request(tokenizing, serving.BATCH).many(["x" * 100_000] * 1_000 + [" "])
+    assert sum(tokenizing.characters) == 7_500_000
+    assert [type(answer) for answer in answers] == [Verdict] * 75 + [LeftOut] * 925 + [Unreadable]
+    assert str(answers[999]) == (
+        "Left out: the limit of 7,500,000 characters for one request was reached."
+    )
+
+
+@settings(derandomize=True, max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 100_000), max_size=60))
+def test_texts_are_tokenized_in_bounded_parts_and_in_their_order(sizes: list[int]):
+    parts = list(serving._parts(range(len(sizes)), sizes))
+    assert [i for part in parts for i in part] == list(range(len(sizes)))
+    for part in parts:
+        assert 0 < len(part) <= 16
+        assert sum(sizes[i] for i in part[:-1]) < 200_000
+
+
+def test_only_the_tokens_that_the_model_reads_are_kept(tiny_classifier: Path):
+    """Beginning and end, as `_judge` took them from all the tokens of a text before."""
+    reader = Classifier.from_folder(tiny_classifier).load()
+    for count in [1, reader.limit - 2, reader.limit - 1, 3 * reader.limit]:
+        text = " ".join(["good", "film"][i * i % 3 % 2] for i in range(count))
+        ids = reader._tokenizer.encode(text).ids
+        (tokens,) = reader.encode([text])
+        head = reader.limit // 4
+        read = ids if len(ids) <= reader.limit else ids[:head] + ids[head - reader.limit :]
+        assert (tokens.count, tokens.ids.tolist()) == (len(ids), read)
+        assert tokens.ids.nbytes <= 8 * reader.limit
+        verdict = reader.judge(tokens, alone=True)
+        assert isinstance(verdict, Verdict)
+        assert (verdict.tokens, verdict.tokens_read) == (len(ids) - 2, len(read) - 2)
 
 
 def test_whoever_has_gone_is_not_judged(counting: Any):

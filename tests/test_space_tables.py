@@ -250,8 +250,9 @@ def test_parquet_of_every_type(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": "a"}\n\n"b"\n', "a.jsonl, line 3: a row must be an object"),
         ("a.json", b'["a", "b"]', "a.json, entry 1: a row must be an object"),
         ("a.json", b"[" * 100_000, "a.json is nested too deeply."),
-        ("a.jsonl", b'{"a": ' * 100_000, "a.jsonl is nested too deeply."),
-        ("a.jsonl", b'{"a": ' + b"9" * 5000 + b"}", "a.jsonl, line 1 is broken JSON:"),
+        ("a.jsonl", b'{"a": ' * 100_000, "a.jsonl, line 1 is nested too deeply."),
+        ("a.jsonl", b'{"a": ' + b"9" * 5000 + b"}", "a.jsonl, line 1: a whole number has"),
+        ("a.json", b'[{}, {"a": ' + b"9" * 5000 + b"}]", "a.json, entry 2: a whole number has"),
     ],
 )  # fmt: skip
 def test_says_what_is_wrong(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:

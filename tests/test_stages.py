@@ -19,7 +19,7 @@ from conftest import (
     write_toy_csv,
 )
 
-from train import card, evaluation, model, reviews, runs, stages
+from train import card, evaluation, model, reviews, row_results, runs, stages, weaknesses
 from train import recipe as recipes
 from train.errors import DataError, ModelError, RunError
 from train.recipe import Dataset
@@ -135,6 +135,37 @@ def test_figures_follow_from_the_predictions(evaluated: Path) -> None:
     assert config["unsure_below"] == unsure["below"] == results["training"]["unsure_below"]
 
 
+def test_row_results_are_those_behind_the_figures(evaluated: Path) -> None:
+    results = runs.load_results(evaluated)
+    rows = row_results.load(evaluated / row_results.FILE)
+    assert row_results.FILE in runs.public_files(evaluated)
+    found = {part: (len(r), r["correct"].mean()) for part, r in rows.groupby("part")}
+    behaviour = results["weaknesses"]["behaviour"]
+    assert found == {
+        **{part: tuple(behaviour[part]["all"].values()) for part in ["sentences", "pairs"]},
+        "test": (results["metrics"]["test"]["n"], results["metrics"]["test"]["accuracy"]),
+    }
+    assert set(rows["kind"][rows["part"] == "test"]) == {"reviews.csv"}
+    assert rows["row"].is_unique
+
+
+def test_a_missing_behaviour_suite_is_an_error_before_any_work(
+    fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_missing() -> weaknesses.Suite:
+        return load(tmp_path / "none")
+
+    load = weaknesses.load_suite
+    monkeypatch.setattr(weaknesses, "load_suite", load_missing)
+    with pytest.raises(DataError, match="restore .*sentences.jsonl from the repository"):
+        stages.fit(runs.load_recipe(fitted), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+    before = (fitted / "results.json").read_bytes()
+    with pytest.raises(DataError, match="the behaviour suite can't be read"):
+        stages.evaluate(fitted)
+    assert (fitted / "results.json").read_bytes() == before
+
+
 def test_each_dataset_of_a_mixture_has_figures_of_its_own(
     source: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
@@ -152,6 +183,9 @@ def test_each_dataset_of_a_mixture_has_figures_of_its_own(
     parts = [results["datasets"][number]["n"] for number in "01"]
     assert sum(parts) == results["metrics"]["test"]["n"]
     assert parts[1] == 8
+    rows = row_results.load(tmp_path / "run" / row_results.FILE)
+    kinds = rows["kind"][rows["part"] == "test"].value_counts()
+    assert kinds.to_dict() == {"reviews.csv": parts[0], "short.jsonl": parts[1]}
 
 
 def test_a_run_without_a_test_split_tells_of_validation_alone(

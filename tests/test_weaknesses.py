@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from train import weaknesses
+from train.errors import DataError
 from train.evaluation import FloatArray
 
 
@@ -82,33 +83,64 @@ def test_a_label_looks_wrong_where_every_third_says_so() -> None:
     assert weaknesses.look_mislabelled([], texts, by_word) == {}
 
 
-def test_behaviour_counts_a_pair_when_both_sides_are_right(tmp_path: Path) -> None:
-    def write(name: str, rows: list[dict[str, str]]) -> None:
+def write_suite(folder: Path, sentences: list[dict[str, str]], pairs: list[dict[str, str]]) -> Path:
+    for name, rows in [("sentences", sentences), ("pairs", pairs)]:
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    return folder
 
-    write(
-        "sentences",
-        [
-            {"kind": "plain", "text": "good", "label": "POSITIVE"},
-            {"kind": "plain", "text": "poor", "label": "NEGATIVE"},
-            {"kind": "negation", "text": "not good", "label": "NEGATIVE"},
-        ],
-    )
-    pair = {"kind": "flip", "text": "good", "label": "POSITIVE"}
-    write(
-        "pairs",
-        [
-            {**pair, "edited": "poor", "edited_label": "NEGATIVE"},
-            {**pair, "edited": "not good", "edited_label": "NEGATIVE"},
-        ],
-    )
-    found = weaknesses.behaviour(by_word, ["NEGATIVE", "POSITIVE"], tmp_path)
+
+SENTENCES = [
+    {"kind": "plain", "text": "good", "label": "POSITIVE"},
+    {"kind": "plain", "text": "poor", "label": "NEGATIVE"},
+    {"kind": "negation", "text": "not good", "label": "NEGATIVE"},
+]
+PAIR = {"kind": "flip", "text": "good", "label": "POSITIVE"}
+PAIRS = [
+    {**PAIR, "edited": "poor", "edited_label": "NEGATIVE"},
+    {**PAIR, "edited": "not good", "edited_label": "NEGATIVE"},
+]
+
+
+def test_behaviour_counts_a_pair_when_both_sides_are_right(tmp_path: Path) -> None:
+    suite = weaknesses.load_suite(write_suite(tmp_path, SENTENCES, PAIRS))
+    rows = weaknesses.behaviour(by_word, ["NEGATIVE", "POSITIVE"], suite)
+    assert [row.correct for row in rows] == [True, True, False, True, False]
+    assert len({row.row for row in rows}) == 5
+    found = weaknesses.pass_rates(rows)
     assert found["sentences"] == {
         "plain": {"n": 2, "accuracy": 1.0},
         "negation": {"n": 1, "accuracy": 0.0},
         "all": {"n": 3, "accuracy": pytest.approx(2 / 3)},
     }
     assert found["pairs"]["all"] == {"n": 2, "accuracy": 0.5}
-    assert weaknesses.behaviour(by_word, ["BAD", "GOOD"], tmp_path) == {}
-    assert weaknesses.behaviour(by_word, ["NEGATIVE", "POSITIVE"], tmp_path / "none") == {}
+    assert weaknesses.behaviour(by_word, ["BAD", "GOOD"], suite) == []
+    assert weaknesses.pass_rates([]) == {}
+
+
+def test_a_row_keeps_its_id_when_its_kind_is_renamed(tmp_path: Path) -> None:
+    def ids(sentences: list[dict[str, str]]) -> list[str]:
+        suite = weaknesses.Suite(sentences, PAIRS)
+        return [row.row for row in weaknesses.behaviour(by_word, ["NEGATIVE", "POSITIVE"], suite)]
+
+    assert ids([{**row, "kind": "other"} for row in SENTENCES]) == ids(SENTENCES)
+    corrected = [*SENTENCES[:2], {**SENTENCES[2], "label": "POSITIVE"}]
+    assert [a == b for a, b in zip(ids(corrected), ids(SENTENCES), strict=True)] == [
+        True, True, False, True, True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["sentences", "pairs"])
+@pytest.mark.parametrize("content", [None, "", "{"], ids=["missing", "empty", "no JSON"])
+def test_a_suite_that_is_not_whole_is_an_error(
+    tmp_path: Path, name: str, content: str | None
+) -> None:
+    write_suite(tmp_path, SENTENCES, PAIRS)
+    file = tmp_path / f"{name}.jsonl"
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match="restore .* from the repository") as caught:
+        weaknesses.load_suite(tmp_path)
+    assert str(file) in str(caught.value)

@@ -45,7 +45,7 @@ To = Annotated[str, typer.Option("--to", metavar="USER/REPO", help="the model re
 Private = Annotated[bool, typer.Option("--private", help="create the repositories private")]
 AllowWorse = Annotated[
     bool,
-    typer.Option("--allow-worse", help="replace a model that passes more of the behaviour suite"),
+    typer.Option("--allow-worse", help="publish without the release gate, even if worse"),
 ]
 Space = Annotated[
     str | None, typer.Option(metavar="USER/SPACE", help="deploy the app as this Space as well")
@@ -395,12 +395,15 @@ def _publish(
 
 def _dataset(source: str, overrides: list[str]) -> Dataset:
     """A dataset from the command line, checked as those in a recipe are."""
-    base: dict[str, Any] = {"name": "evaluate", "base_model": "none"}
-    base["datasets"] = [{"source": source}]
+    values: dict[str, Any] = {"source": source}
     for override in overrides:
-        # As messages have it, where they are about the datasets of a recipe.
-        plain_yaml.override(base, f"datasets.{override.removeprefix('datasets.')}")
-    return recipes.parse(base, "--dataset").datasets[0]
+        # Messages about the datasets of a recipe name a key so.
+        in_recipe = override.startswith("datasets.")
+        plain_yaml.override({"datasets": [values]} if in_recipe else values, override)
+    dataset = recipes.parse_section(Dataset, values, "--dataset with --set")
+    if dataset.label is None:
+        raise RecipeError("label must name a column to evaluate on, got null — leave it out")
+    return dataset
 
 
 def _show(metrics: dict[str, Any]) -> None:

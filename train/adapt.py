@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from train import loop, model, reviews, runs, sources, stages
+from train import environment, loop, model, reviews, runs, sources, stages
 from train.errors import DataError, ModelError, RecipeError
 from train.recipe import Adaptation, Recipe
 from train.resolve import resolve, store
@@ -82,7 +82,7 @@ def adapt(
         tokenizer.save_pretrained(folder)
         results = {
             "recipe": recipe.model_dump(),
-            "environment": runs.environment(stages.device_name(accelerator)),
+            "environment": environment.describe(stages.device_name(accelerator)),
             "data": {
                 "revision": [dataset.revision for dataset in resolved.datasets],
                 "corpora_revision": [c.revision for c in resolved.adaptation.corpora],

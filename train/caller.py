@@ -1,7 +1,8 @@
 """What a caller does with a published model, in a process of its own: `pipeline()` on a repo id.
 
 In: `python -m train.caller REPO [--revision SHA] TEXT…`, under whatever cache the environment
-names. Out: one JSON line with the SHA-256 of every file and the answers.
+names. Out: one JSON line with the SHA-256 of every file and the answers; or the exit status `BUSY`
+and one line on standard error, where the Hub is in trouble and may be well a moment later.
 """
 
 import argparse
@@ -12,8 +13,23 @@ from pathlib import Path
 
 from train import network
 
+BUSY = 75  # EX_TEMPFAIL of sysexits.h
+
 
 def main() -> None:
+    """Call the model; tell trouble that passes from a model that can't be called."""
+    from train.hub_errors import diagnose, is_transient
+
+    try:
+        call()
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        sys.stderr.write(f"{diagnose(error)}\n")
+        sys.exit(BUSY)
+
+
+def call() -> None:
     """Download, hash, classify, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("repo")

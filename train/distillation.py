@@ -43,9 +43,8 @@ def teach(teachers: Sequence[Path], recipe: Recipe, out: Path) -> int:
             reviews.
     """
     splits = reviews.load(recipe)
-    held = {text for name in ["validation", "test"] for text in splits[name].keys()}
     for teacher in teachers:
-        _check_teacher(teacher, recipe, held)
+        _check_teacher(teacher, recipe, splits)
     texts = {key(pair): i for i, pair in enumerate(splits["train"].keys())}
     rows = np.array(list(texts.values()), dtype=np.int64)
     numbers = np.array(list(texts), dtype=np.uint64)
@@ -116,18 +115,14 @@ def key(pair: tuple[str, str]) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-def _check_teacher(teacher: Path, recipe: Recipe, held: set[tuple[str, str]]) -> None:
+def _check_teacher(teacher: Path, recipe: Recipe, splits: "dict[str, Split]") -> None:
     taught = runs.load_recipe(teacher)
     if taught.labels != recipe.labels:
         raise DataError(
             f"the labels of {teacher} must be {recipe.labels}, got {taught.labels} — choose a "
             "teacher with the student's labels"
         )
-    if both := held.intersection(reviews.load(taught)["train"].keys()):
-        raise DataError(
-            f"{teacher} was trained on {len(both):,} of the student's validation or test reviews — "
-            "give both recipes the same datasets, groups, fractions and split_seed"
-        )
+    reviews.check_unseen([teacher, *runs.lineage(taught)], splits)
 
 
 def _logits(

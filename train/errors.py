@@ -8,6 +8,7 @@ TrainError
 ├── Diverged         the loss stopped being a number
 ├── Interrupted      Ctrl-C or SIGTERM, after a checkpoint
 └── HubError         the Hub refused, or can't be reached
+    └── HubBusy      the same request may succeed a moment later
 """
 
 
@@ -47,6 +48,10 @@ class Interrupted(TrainError):
 
 class HubError(TrainError):
     """The Hub refused a request or could not be reached."""
+
+
+class HubBusy(HubError):
+    """The Hub was in trouble or could not be reached: the same may succeed a moment later."""
 
 
 def shorten(value: object, most: int = 200) -> str:

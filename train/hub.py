@@ -9,16 +9,17 @@ import fnmatch
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -30,15 +31,20 @@ from huggingface_hub import (
     snapshot_download,
 )
 
-from train import card, runs
-from train.errors import HubError
+from train import card, release_gate, row_results, runs
+from train.caller import BUSY
+from train.errors import HubBusy, HubError
 from train.hub_errors import NO_TOKEN, check_repo_id, diagnose, explained, is_transient
 
 LONG_REVIEW = "An opening that drags, and then it never lets go of you. " * 250  # 3,000 tokens
-MAX_FALL_POINTS = 2  # of the pass rate of the behaviour suite, from one release to the next
 MANIFEST = "published.json"  # in a repository: what we put there, which the next time may go
 UNCHANGED = "nothing in the run folder has changed; `python -m train publish` can be run later"
-UPLOAD_SECONDS = 60  # how long an upload is tried while the Hub is in trouble
+RETRY_SECONDS = 60  # how long an upload or a read is tried again while the Hub is in trouble
+# How long reading back what was pushed may take: this, and its size at that rate.
+VERIFY_SECONDS = 300
+VERIFY_BYTES_PER_SECOND = 250_000
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,11 @@ def publish(run: Path, to: str, private: bool = False, allow_worse: bool = False
         run: A complete, evaluated run folder.
         to: The model repository, `user/name`.
         private: Whether to create the repository private.
-        allow_worse: Replace a model that passes clearly more of the behaviour suite.
+        allow_worse: Publish without the release gate.
 
     Raises:
         RunError: The folder is incomplete.
-        HubError: What the Hub refused, and what to do about it.
+        HubError: What the Hub or the release gate refused, and what to do about it.
     """
     runs.check_complete(run)
     check_target(to, private)
@@ -100,32 +106,29 @@ def publish(run: Path, to: str, private: bool = False, allow_worse: bool = False
     with explained(f"publishing {run} to {to}", remedies=REMEDIES, after=UNCHANGED):
         title = f"Publish {run.name}: accuracy {_accuracy(run)}"
         revision = commit(HfApi(), to, "model", files, title)
-        runs.print_line(f"pushed {len(files)} files to {to} at {revision[:12]}; reading them back")
-    _verify(to, revision, files, runs.load_results(run))
+        seconds = _verify_seconds(files)
+        runs.print_line(
+            f"pushed {len(files)} files to {to} at {revision[:12]}; reading them back, for at most "
+            f"{seconds:,} s"
+        )
+    _verify(to, revision, files, runs.load_results(run), seconds)
     return Published(to, revision, f"{constants.ENDPOINT}/{to}", frozenset(files))
 
 
 def _check_no_worse(run: Path, to: str) -> None:
-    """Raise `HubError` where what is published passes clearly more of the behaviour suite."""
-    with explained(f"reading the results of {to}", after=UNCHANGED):
-        if not HfApi().file_exists(to, "results.json"):
-            return
-        file = hf_hub_download(to, "results.json")
-    try:
-        there = json.loads(Path(file).read_text(encoding="utf-8"))
-        before = there.get("weaknesses", {}).get("behaviour", {})
-    except (ValueError, AttributeError):
-        return  # another project's
-    now = runs.load_results(run).get("weaknesses", {}).get("behaviour", {})
-    for part in before.keys() & now.keys():
-        theirs, ours = before[part]["all"], now[part]["all"]
-        fall = 100 * (theirs["accuracy"] - ours["accuracy"])
-        if theirs["n"] == ours["n"] and fall > MAX_FALL_POINTS:
-            raise HubError(
-                f"{run} passes {100 * ours['accuracy']:.1f}% of the behaviour suite's {part}, what "
-                f"{to} has now {100 * theirs['accuracy']:.1f}%; a release may fall by at most "
-                f"{MAX_FALL_POINTS} points — publish it elsewhere, or add --allow-worse"
-            )
+    """Raise `HubError` where the published model is significantly better; see `release_gate`."""
+    file = None
+    with explained(f"reading {row_results.FILE} of {to}", after=UNCHANGED):
+        there = HfApi().list_repo_files(to)
+        if row_results.FILE in there:
+            file = hf_hub_download(to, row_results.FILE)
+    if file:
+        release_gate.check(run, Path(file), to)
+    elif "config.json" in there:
+        runs.print_line(
+            f"the model in {to} was published without {row_results.FILE}: there is nothing to "
+            "compare row by row, publishing without the release gate"
+        )
 
 
 def push_checkpoint(checkpoint: Path, repo_id: str) -> None:
@@ -234,25 +237,64 @@ def _upload(
     api: HfApi, repo_id: str, repo_type: str, additions: Sequence[CommitOperationAdd]
 ) -> None:
     """Send contents ahead of their commit, again while the Hub is in trouble."""
+
+    def send() -> None:
+        api.preupload_lfs_files(repo_id, additions, repo_type=repo_type, free_memory=False)
+
+    _retry(f"the upload to {repo_id}", RETRY_SECONDS, send)
+
+
+def _retry(doing: str, seconds: float, attempt: Callable[[], Result]) -> Result:
+    """Try something again while the Hub is in trouble, for so long, and say so."""
     started = time.monotonic()
     for wait in itertools.chain([1, 3], itertools.repeat(10)):
         try:
-            api.preupload_lfs_files(repo_id, additions, repo_type=repo_type, free_memory=False)
-            return
+            return attempt()
         except Exception as error:
-            if not is_transient(error) or time.monotonic() - started + wait > UPLOAD_SECONDS:
+            if not is_transient(error) or time.monotonic() - started + wait > seconds:
                 raise
             runs.print_line(
-                f"the upload to {repo_id} failed: {diagnose(error)}. Trying again in {wait} s, "
-                f"for {UPLOAD_SECONDS} s in all"
+                f"{doing} failed: {diagnose(error)}. Trying again in {wait} s, for {seconds} s in "
+                "all"
             )
             time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _verify(
-    repo_id: str, revision: str, files: Mapping[str, Path | bytes], results: dict[str, Any]
+    repo_id: str,
+    revision: str,
+    files: Mapping[str, Path | bytes],
+    results: dict[str, Any],
+    seconds: int,
 ) -> None:
     """Download what was pushed into an empty cache, compare it, and call `pipeline()` on it."""
+    until = time.monotonic() + seconds
+    whole = f"the run folder is whole: `python -m train publish RUN --to {repo_id}` tries again"
+    again = f"the model is pushed and {whole}"
+    unverified = f"the commit {revision} is on {repo_id}, but was not verified"
+    doing = f"reading back {repo_id}"
+    try:
+        answer = _retry(doing, RETRY_SECONDS, lambda: _call(repo_id, revision, until))
+    except subprocess.TimeoutExpired:
+        raise HubError(f"{unverified}: {doing} took more than {seconds} s — {whole}") from None
+    except HubBusy as error:
+        raise HubError(f"{unverified}: {error}; {whole}") from error
+    except subprocess.CalledProcessError as error:
+        raise HubError(
+            f"{repo_id} at {revision} can't be called — {again}:\n{error.stderr[-2000:]}"
+        ) from error
+    for name, file in files.items():
+        if answer["files"].get(name) != _sha256(file):
+            raise HubError(f"{name} came back from {repo_id} other than it was pushed — {again}")
+    named = {a["label"] for a in answer["answers"]} <= set(results["recipe"]["labels"])
+    if not named:
+        raise HubError(f"{repo_id} answers with labels that are not the recipe's — {again}")
+    runs.print_line(f"{len(files)} files came back equal, and pipeline() answers")
+
+
+def _call(repo_id: str, revision: str, until: float) -> dict[str, Any]:
+    """What `train.caller` says about a repository, from an empty cache and before `until`."""
     with tempfile.TemporaryDirectory() as empty:
         cache = {"HF_HUB_CACHE": f"{empty}/hub", "HF_XET_CACHE": f"{empty}/xet"}
         called = subprocess.run(
@@ -262,23 +304,21 @@ def _verify(
             cwd=Path(__file__).parent.parent,
             capture_output=True,
             text=True,
+            timeout=max(0, until - time.monotonic()),
         )
-    again = (
-        "the model is pushed and the run folder is whole: "
-        f"`python -m train publish RUN --to {repo_id}` tries again"
-    )
-    if called.returncode:
-        raise HubError(
-            f"{repo_id} at {revision} can't be called — {again}:\n{called.stderr[-2000:]}"
-        )
-    answer = json.loads(called.stdout.strip().splitlines()[-1])
-    for name, file in files.items():
-        if answer["files"].get(name) != _sha256(file):
-            raise HubError(f"{name} came back from {repo_id} other than it was pushed — {again}")
-    named = {a["label"] for a in answer["answers"]} <= set(results["recipe"]["labels"])
-    if not named:
-        raise HubError(f"{repo_id} answers with labels that are not the recipe's — {again}")
-    runs.print_line(f"{len(files)} files came back equal, and pipeline() answers")
+    if called.returncode == BUSY:
+        raise HubBusy(called.stderr.strip().rpartition("\n")[2])
+    called.check_returncode()
+    answer: dict[str, Any] = json.loads(called.stdout.strip().splitlines()[-1])
+    return answer
+
+
+def _verify_seconds(files: Mapping[str, Path | bytes]) -> int:
+    """How long reading back what was pushed may take."""
+    sizes = [
+        len(file) if isinstance(file, bytes) else file.stat().st_size for file in files.values()
+    ]
+    return math.ceil(VERIFY_SECONDS + sum(sizes) / VERIFY_BYTES_PER_SECOND)
 
 
 def check_private(api: HfApi, repo_id: str, repo_type: str, private: bool) -> None:

@@ -27,7 +27,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # re-exported
 
-from train.errors import HubError, TrainError
+from train.errors import HubBusy, HubError, TrainError
 from train.recipe import is_path
 
 TRANSIENT = {408, 429, 500, 502, 503, 504}  # statuses that may be others a moment later
@@ -114,6 +114,8 @@ def diagnose(error: BaseException, remedies: Mapping[int, str] = READING) -> str
 def is_transient(error: BaseException) -> bool:
     """Whether the same request may succeed a moment later."""
     for cause in _chain(error):
+        if isinstance(cause, HubBusy):
+            return True
         if status := _status(cause):
             return status in TRANSIENT
         if _is_connection(cause):
@@ -122,6 +124,8 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException, remedies: Mapping[int, str]) -> str | None:
+    if isinstance(error, HubBusy):
+        return str(error)
     if isinstance(error, LocalTokenNotFoundError):
         return NO_TOKEN
     if isinstance(error, HFValidationError):

@@ -114,8 +114,11 @@ def _known(
     plain: dict[str, Target | None] = {k: (n, 1.0) for k, n in obvious(labels).items()}
     if dataset.label_map is None:
         return plain
+    mapped = dataset.mapped()
+    if unknown := sorted({value[0] for value in mapped.values() if value} - set(labels)):
+        raise DataError(f"{where}: label_map must lead to one of {labels} or null, got {unknown}")
     given: dict[str, Target | None] = {
-        key: value and (labels.index(value[0]), value[1]) for key, value in dataset.mapped().items()
+        key: value and (labels.index(value[0]), value[1]) for key, value in mapped.items()
     }
     known = {key.casefold(): target for key, target in given.items()} | given
     if not names or {name.casefold() for name in names} & known.keys():
@@ -147,8 +150,11 @@ def _remedy(
         )
     known = dict(dataset.label_map or {})
     unlabelled = [key for key in meaning if key in UNLABELLED]
-    proposed = known | _proposal([*unlabelled, *values], known, labels)
-    return f"map its values, for example: {_setting(proposed, setting)} (null leaves rows out)"
+    added = _proposal([*unlabelled, *values], known, labels)
+    proposal = f"{_setting(known | added, setting)} (null leaves rows out)"
+    if open_ := [value for value, target in added.items() if target == _choice(labels)]:
+        return f"what {open_} mean is not known: give each one label, or null, in {proposal}"
+    return f"map its values, for example: {proposal}"
 
 
 def _proposal(
@@ -156,13 +162,16 @@ def _proposal(
 ) -> dict[str, str | None]:
     """A map for values that `known` lacks: obvious words by their meaning, numbers as a scale.
 
-    The lower numbers are the first label and the higher ones the last; all else is left out.
+    The lower numbers are the first label and the higher ones the last. All else is left out or,
+    where that would leave a label without values, for the user to choose.
     """
     words = {key: number for key, number in obvious(labels).items() if not key.isdecimal()}
     values = list(dict.fromkeys(values))
     scale = sorted(filter(_is_number, values), key=float)
+    missing = {""}
     if scale[:1] == ["-1"] and "0" in scale:
         scale = scale[1:]
+        missing = UNLABELLED if len(scale) > 1 else missing  # -1 and 0 alone may both be labels
     found: dict[str, str | None] = {}
     for value in values:
         label = words.get(value.casefold())
@@ -171,7 +180,19 @@ def _proposal(
             label = None if place == 0.5 else 0 if place < 0.5 else len(labels) - 1
         if value not in known and value.casefold() not in known:
             found[value] = None if label is None else labels[label]
-    return found
+    targets = [*known.values(), *found.values()]
+    reached = {next(iter(t), None) if isinstance(t, dict) else t for t in targets}
+    if reached >= set(labels):
+        return found
+    return {
+        value: _choice(labels) if target is None and value not in missing else target
+        for value, target in found.items()
+    }
+
+
+def _choice(labels: list[str]) -> str:
+    """What stands in a proposed map for a label that the user must choose."""
+    return " or ".join(labels)
 
 
 def _is_number(value: str) -> bool:

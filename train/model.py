@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import set_seed
+from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
 from tokenizers import Regex, normalizers
 from torch import nn
@@ -37,6 +38,11 @@ DROPOUTS = {  # of BERT's kind and of DistilBERT's -> of the recipe
     "attention_probs_dropout_prob": "attention_dropout",
     "attention_dropout": "attention_dropout",
 }
+NEEDED = [  # of each, one file
+    ["config.json"],
+    ["model.safetensors", "model.safetensors.index.json"],
+    ["tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model"],
+]
 TOKENIZER_KEYS = ["unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
 
 
@@ -76,6 +82,7 @@ def pretrained(recipe: Recipe, kind: Any, **settings: Any) -> tuple[Any, Any]:
     set_seed(recipe.seed)
     logging.set_verbosity_error()  # that the head is new is no news
     with _reading_base(recipe):
+        _check_cached(recipe.base_model, recipe.base_revision)
         tokenizer = AutoTokenizer.from_pretrained(recipe.base_model, **where)
         config = AutoConfig.from_pretrained(recipe.base_model, **settings, **where)
         for name, key in DROPOUTS.items():
@@ -116,12 +123,37 @@ def load(source: str, revision: str | None = None) -> tuple[Any, Any]:
         expected=(OSError, ValueError, SafetensorError),
         after="give a run folder that `fit` has finished or a Hub id that you may read",
     ):
+        _check_cached(source, revision)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
         model = AutoModelForSequenceClassification.from_pretrained(
             source, revision=revision, dtype=torch.float32, use_safetensors=True
         )
     first_token.shorten(model)
     return model.eval(), tokenizer
+
+
+def _check_cached(source: str, revision: str | None) -> None:
+    """Raise `ModelError` where, offline, the cache lacks a file of a model on the Hub.
+
+    transformers says of weights that are not in the cache that the repository has none, and makes
+    an empty tokenizer without its file. Scoring alone, for instance, caches no safetensors.
+    """
+    if not constants.is_offline_mode() or Path(source).exists():
+        return
+    missing = [
+        names[0]
+        for names in NEEDED
+        if not any(
+            isinstance(try_to_load_from_cache(source, name, revision=revision), str)
+            for name in names
+        )
+    ]
+    if missing:
+        raise ModelError(
+            f"model {source!r} (revision {revision or 'main'}) can't be loaded: HF_HUB_OFFLINE is "
+            f"set, and {constants.HF_HUB_CACHE} holds no {', '.join(missing)} of it — unset "
+            "HF_HUB_OFFLINE, so that it can be fetched, or name a local folder"
+        )
 
 
 def revision(recipe: Recipe) -> str | None:

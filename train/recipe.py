@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
@@ -344,12 +344,20 @@ def header(path: str | Path) -> dict[str, str]:
     return found
 
 
+AnySection = TypeVar("AnySection", bound=Section)
+
+
 def parse(values: Any, origin: str = "recipe") -> Recipe:
     """Check a mapping and make it a recipe; see `load`."""
+    return parse_section(Recipe, values, origin)
+
+
+def parse_section(kind: type[AnySection], values: Any, origin: str) -> AnySection:
+    """Check a mapping and make it a recipe or, with the same messages, a section of one."""
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        lines = "\n".join(f"  {_explain(detail)}" for detail in error.errors())
+        lines = "\n".join(f"  {_explain(detail, kind)}" for detail in error.errors())
         raise RecipeError(f"{origin}:\n{lines}") from None
 
 
@@ -360,7 +368,7 @@ def parse_step(values: dict[str, Any]) -> Made:
             values
         )
     except ValidationError as error:
-        lines = "; ".join(_explain(detail) for detail in error.errors())
+        lines = "; ".join(_explain(detail, STEPS[values["step"]]) for detail in error.errors())
         raise RecipeError(f"{values['step']}: {lines}") from None
 
 
@@ -369,22 +377,25 @@ def dump(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
 
 
-def _explain(detail: Any) -> str:
+def _explain(detail: Any, root: type[Section]) -> str:
     """One pydantic error as rule, value seen and remedy."""
     *sections, leaf = detail["loc"] or ("recipe",)
     inside: dict[str, type[Section]]
     inside = {"datasets": Dataset, "corpora": Corpus, "adaptation": Adaptation}
     inside |= {"distillation": Distillation, **STEPS}
-    section = next((kind for name, kind in inside.items() if name in sections), Recipe)
+    section = next((kind for name, kind in inside.items() if name in sections), root)
     where = shorten(".".join(str(part) for part in detail["loc"])) or "recipe"
     if detail["type"] == "extra_forbidden":
         if where in RETIRED:
             return f"{where} is gone: it did not pay — leave it out, or set it to {RETIRED[where]}"
         close = difflib.get_close_matches(str(leaf), section.model_fields, n=1)
-        return f"unknown key {where!r}" + (f" — did you mean {close[0]!r}?" if close else "")
+        if close:
+            return f"unknown key {where!r} — did you mean {close[0]!r}?"
+        known = "" if section is Recipe else f" — known are {', '.join(section.model_fields)}"
+        return f"unknown key {where!r}{known}"
     if detail["type"] == "missing":
-        field = section.model_fields[str(leaf)]
-        return f"{where} is missing ({field.description or 'see train/recipes/imdb.yaml'})"
+        about = section.model_fields[str(leaf)].description or "see train/recipes/imdb.yaml"
+        return f"{where} is missing ({about})"
     if detail["type"].startswith("union_tag"):
         got = shorten(repr(detail["input"]))
         return f"{where} must have a `step` that is one of {', '.join(STEPS)}, got {got}"
@@ -392,8 +403,8 @@ def _explain(detail: Any) -> str:
         reason = str(detail["ctx"]["error"])
         return shorten(f"{where} {reason}" if detail["loc"] else reason, 600)
     rule = re.sub(r"^(Input|Value|String|List) should ", "must ", detail["msg"])
-    known = section.model_fields.get(str(leaf))
-    about = f" ({known.description})" if known and known.description else ""
+    field = section.model_fields.get(str(leaf))
+    about = f" ({field.description})" if field and field.description else ""
     got = shorten(repr(detail["input"]))
     return f"{where} {rule}, got {got}{about}{_meant(str(leaf), detail['input'])}"
 

@@ -7,18 +7,19 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from train import labels as label_columns
-from train import sources
+from train import runs, sources
 from train.errors import DataError
 from train.labels import Target, listed
-from train.recipe import Dataset, Recipe, is_probability
+from train.recipe import Dataset, Recipe, is_probability, label_key
 
 IntArray = npt.NDArray[np.int64]
 SPLITS = ["train", "validation", "test"]
@@ -42,7 +43,7 @@ class Split:
     texts: list[str]
     labels: list[int]
     pairs: list[str] | None = None
-    groups: list[str] | None = None
+    groups: list[str | None] | None = None  # None: a group of its own
     datasets: list[int] | None = None  # number of the recipe's dataset that each comes from
     confidences: list[float] | None = None  # probability of each label; None: all are certain
     marks: dict[str, list[str]] | None = None  # columns to show results by
@@ -104,12 +105,8 @@ def load(recipe: Recipe) -> dict[str, Split]:
         ("test", recipe.max_test),
     ]:
         splits[name] = sample(splits[name], most, recipe.split_seed)
-        if not len(splits[name]) and name in {"train", "validation", recipe.evaluation_split}:
-            why = "; ".join(f"{n:,} {reason}" for reason, n in splits[name].left_out.items())
-            raise DataError(
-                f"no review is left in {name} (left out: {why or 'none'}) — add reviews, or name "
-                "splits that share none"
-            )
+        if name in {"train", "validation", recipe.evaluation_split}:
+            _check_some_left(splits[name], name, "add reviews, or name splits that share none")
     numbers = set(splits["train"].labels) - {label_columns.NO_LABEL}
     present = {recipe.labels[label] for label in numbers}
     if missing := set(recipe.labels) - present:
@@ -123,8 +120,38 @@ def load(recipe: Recipe) -> dict[str, Split]:
 def read_split(dataset: Dataset, name: str, labels: list[str], most: int | None = None) -> Split:
     """One split of one dataset, cleaned, for evaluation; `most` rows chosen with a fixed seed."""
     found = sources.read(dataset.model_copy(update={"train": name}))
-    split = _clean(found[name], dataset, labels, name, "evaluation", "datasets")
-    return sample(_decided(split, labels), most, seed=0)
+    split = _decided(_clean(found[name], dataset, labels, name, "evaluation", "datasets"), labels)
+    _check_some_left(split, f"{dataset.source} split {name!r}", "name a split that has labels")
+    return sample(split, most, seed=0)
+
+
+def check_unseen(folders: Iterable[Path], splits: dict[str, Split]) -> None:
+    """Raise `DataError` where one of these runs was trained on what is now held out.
+
+    Args:
+        folders: Run folders.
+        splits: Of which `validation` and `test` are held out.
+    """
+    held = {key for name in ["validation", "test"] for key in splits[name].keys()}
+    for folder in folders:
+        try:
+            seen = load(runs.as_read(folder))["train"].keys()
+        except DataError as error:
+            raise DataError(
+                f"the reviews that {folder} was trained on can't be compared with validation and "
+                f"test, as they can't be read: {error}"
+            ) from error
+        if both := held.intersection(seen):
+            raise DataError(
+                f"{folder} was trained on {len(both):,} of the reviews that are now in validation "
+                "or test — give both recipes the same datasets, groups, fractions and split_seed"
+            )
+
+
+def _check_some_left(split: Split, name: str, remedy: str) -> None:
+    if not len(split):
+        why = "; ".join(f"{n:,} {reason}" for reason, n in split.left_out.items())
+        raise DataError(f"no review is left in {name} (left out: {why or 'none'}) — {remedy}")
 
 
 def sample(split: Split, most: int | None, seed: int) -> Split:
@@ -163,7 +190,7 @@ def _split(number: int, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set
             splits[name] = part
         else:
             train, splits[name] = _carve(train, fraction, recipe.split_seed, name)
-            carved[name] = set(splits[name].groups or [])
+            carved[name] = set(filter(None, splits[name].groups or []))
     splits = {name: _decided(split, recipe.labels) for name, split in splits.items()}
     rows = np.arange(len(train) if "train" in dataset.splits else 0)
     splits["train"] = train.take(rows)
@@ -181,7 +208,7 @@ def _clean(
     where = f"{dataset.source} split {name!r}"
     texts = [_text(value) for value in rows[dataset.text]]
     pairs = [_text(v) for v in rows[dataset.text_pair]] if dataset.text_pair else None
-    groups = [str(value) for value in rows[dataset.group]] if dataset.group else None
+    groups = _groups(rows[dataset.group], dataset.group, where) if dataset.group else None
     empty = {i for i, text in enumerate(texts) if not text.strip()}
     if empty and dataset.on_empty == "error":
         raise DataError(
@@ -199,6 +226,17 @@ def _clean(
     reasons = {"empty": len(empty), "below the minimum": len(low - empty)}
     reasons["unlabelled"] = len(targets) - len(keep) - sum(reasons.values())
     return split.take(np.array(keep, dtype=np.int64), **reasons)
+
+
+def _groups(cells: Iterable[Any], column: str, where: str) -> list[str | None]:
+    """Each row's group; None where the cell is empty."""
+    groups = [str(cell) if label_key(cell) else None for cell in cells]
+    if missing := groups.count(None):
+        runs.print_line(
+            f"{where}: column {column!r} is empty in {missing:,} rows, each of which is a group of "
+            "its own"
+        )
+    return groups
 
 
 def _below(rows: Any, minimum: dict[str, float], where: str) -> set[int]:
@@ -247,7 +285,9 @@ def _carve(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, 
     from sklearn.model_selection import StratifiedGroupKFold
 
     folds = max(2, round(1 / fraction))
-    groups = split.groups or [str(key) for key in split.keys()]  # the same text stays together
+    given = split.groups or [None] * len(split)
+    # Without a group the same text stays together.
+    groups = [group or str(key) for group, key in zip(given, split.keys(), strict=True)]
     rarest = min(Counter(split.labels).values(), default=0)
     if rarest < folds or len(set(groups)) < folds:
         raise DataError(
@@ -271,11 +311,12 @@ def _concatenate(splits: list[Split]) -> Split:
         return None if None in parts else [value for part in parts for value in part or []]
 
     confidences = [value for s in splits for value in s.confidences or [1.0] * len(s)]
+    groups = [group for s in splits for group in s.groups or [None] * len(s)]
     return Split(
         joined([s.texts for s in splits]) or [],
         joined([s.labels for s in splits]) or [],
         joined([s.pairs for s in splits]),
-        joined([s.groups for s in splits]),
+        groups if any(groups) else None,
         joined([s.datasets for s in splits]),
         confidences if any(s.confidences for s in splits) else None,
         _joined_marks(splits),

@@ -10,26 +10,21 @@ import os
 import platform
 import resource
 import shutil
-import subprocess
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from train import plain_yaml
+from train import plain_yaml, row_results
 from train import recipe as recipes
 from train import results as results_file
 from train.errors import RecipeError, RunError
 from train.recipe import Recipe, shown
 
-PACKAGES = (
-    "torch transformers tokenizers datasets accelerate huggingface_hub onnx onnxruntime".split()
-)
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 PUBLIC = [  # patterns of what is published of a run folder
     *MODEL_FILES,
@@ -37,6 +32,7 @@ PUBLIC = [  # patterns of what is published of a run folder
     *[
         "test-predictions.parquet",
         "validation-predictions.parquet",
+        row_results.FILE,
         "plots/*.png",
         "onnx/model*.onnx",
     ],
@@ -310,26 +306,6 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def environment(device: str) -> dict[str, Any]:
-    """What a run was made with: versions, device and the state of this repository."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # for instance accelerate, where only evaluating
-            continue
-    sha = _git("rev-parse", "HEAD")
-    return {
-        "versions": versions,
-        "device": device,
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "git_sha": sha,
-        "dirty": bool(_git("status", "--porcelain")) if sha else None,
-    }
-
-
 def reset_peak_memory() -> None:
     """Let `peak_memory_mb` begin anew, where the system can: Linux."""
     with suppress(OSError):
@@ -388,12 +364,3 @@ def _check_same(saved: Recipe, asked: Recipe, folder: Path) -> None:
             f"{folder} was started with another recipe ({changed}) — resume with the same one, or "
             "train anew without --resume"
         )
-
-
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None  # not a checkout
-    return done.stdout.strip()

@@ -78,6 +78,7 @@ def score(
         Interrupted: Ctrl-C or SIGTERM; the same command goes on.
     """
     try:
+        out = _target(out)
         _check_out(out, [source, model], prefix, overwrite)
     except OSError as error:
         raise _explained(out, error) from error
@@ -124,8 +125,10 @@ def _score(
     with StopRequest() as stop, bar:
         for number in range(done, sys.maxsize):
             part = next(islice(given.parts, done if number == done else 0, None), [])
-            if not len(part) and number:
-                break
+            if not len(part):
+                if number:
+                    break
+                runs.print_line("the input has no rows, so the output has none")
             answers = _judge(classifier, part, text)
             write = partial(
                 parts.write, part=part, answers=answers, names=names, schema=given.schema
@@ -155,6 +158,21 @@ def _judge(classifier: "Classifier", part: tables.Part, text: str) -> list[list[
         else:
             answers.append([None, None, None, str(answer)])
     return answers
+
+
+def _target(out: Path) -> Path:
+    """The file that is written: of a link, what it leads to, also where that is not there yet."""
+    if not out.is_symlink():
+        return out
+    target = Path(os.path.realpath(out))
+    if target.is_symlink():
+        raise RunError(f"{out} is a link that leads to itself — name a file")
+    if target.suffix.lower() != out.suffix.lower():
+        raise RunError(
+            f"{out} is a link to {target}: both must end in the same suffix, which names the "
+            "format — name the file itself"
+        )
+    return target
 
 
 def _check_out(out: Path, needed: list[str], prefix: str, overwrite: bool) -> None:
@@ -193,6 +211,8 @@ def _explained(out: Path, error: OSError) -> RunError:
 
 
 def _check_columns(given: Input, source: str, text: str, names: list[str]) -> None:
+    if not given.columns:
+        raise DataError(f"{source} has no rows and names no columns — name a file with reviews")
     if text not in given.columns:
         raise DataError(
             f"{source} has no column {text!r} — it has: {', '.join(given.columns)}; name yours "

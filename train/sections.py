@@ -112,12 +112,11 @@ class Run(Section):
 
 
 class Patterns(Section):
-    """Invented sentences with negation, contrast and hedges: a folder with two splits."""
+    """Invented sentences with negation, contrast and hedges: a folder of splits."""
 
     step: Literal["patterns"]
     out: str = Field("runs/patterns", min_length=1, description="the folder to write")
-    train_rows: Count = Field(50_000, description="rows of `train.jsonl`")
-    validation_rows: Count = Field(1_600, description="rows of `validation.jsonl`")
+    most: Count | None = Field(None, description="rows of each file at most; null for all")
     seed: int = Field(0, description="the same seed gives the same rows")
 
 

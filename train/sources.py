@@ -30,8 +30,10 @@ def read(source: Dataset) -> "dict[str, datasets.Dataset]":
 
 
 def check_columns(rows: "datasets.Dataset", source: Dataset, name: str) -> None:
-    """Raise `DataError` unless a split has all columns, and text in those of texts."""
+    """Raise `DataError` unless a split has rows, all columns, and text in those of texts."""
     where = f"{source.source} split {name!r}"
+    if not len(rows):
+        raise DataError(f"{where} has no rows — add rows, or name another split or file")
     keys = ["text", "label", "text_pair", "group", "confidence"]
     wanted = [(key, getattr(source, key)) for key in keys]
     wanted += [("minimum", column) for column in source.minimum]

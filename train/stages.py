@@ -3,7 +3,6 @@
 `fit` makes the model, `evaluate` adds the test figures, the plots and the card.
 """
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +13,17 @@ import torch
 
 from train import (
     distillation,
+    environment,
     evaluation,
     examples,
     loop,
     model,
     reviews,
+    row_results,
     runs,
     sources,
     weaknesses,
 )
-from train.errors import DataError
 from train.recipe import Dataset, Recipe, shown
 from train.resolve import resolve, store
 from train.tokens import Tokens, encode
@@ -47,6 +47,7 @@ def fit(
     What can fail cheaply comes first: precision, data and disk before the base model's download
     and long before training.
     """
+    weaknesses.load_suite()  # `evaluate` needs it
     base = runs.with_adapted_base(recipe, folder)
     if resume:
         runs.check_resumable(folder, recipe)
@@ -54,7 +55,7 @@ def fit(
     accelerator = loop.accelerator_for(resolved)
     with accelerator.main_process_first():
         splits = reviews.load(resolved)
-        _check_unseen(recipe, splits)
+        reviews.check_unseen(runs.lineage(recipe), splits)
         classifier, tokenizer = model.build(resolved)
     runs.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
     if accelerator.is_main_process:
@@ -88,7 +89,7 @@ def fit(
         model.save(classifier, tokenizer, folder)
         results = {
             "recipe": recipe.model_dump(),
-            "environment": runs.environment(device_name(accelerator)),
+            "environment": environment.describe(device_name(accelerator)),
             "data": _data(resolved, splits),
             "training": training_figures(progress, accelerator)
             | {"parameters": classifier.num_parameters(), "temperature": temperature}
@@ -102,35 +103,15 @@ def fit(
     accelerator.wait_for_everyone()
 
 
-def _check_unseen(recipe: Recipe, splits: "dict[str, Split]") -> None:
-    """Raise `DataError` where the base model has trained on what is now validation or test."""
-    folders = runs.lineage(recipe)
-    if not folders:
-        return
-    held = {key for name in ["validation", "test"] for key in splits[name].keys()}
-    for folder in folders:
-        try:
-            seen = reviews.load(runs.as_read(folder))["train"].keys()
-        except DataError as error:
-            raise DataError(
-                f"the reviews that {folder} was trained on can't be told from validation and "
-                f"test, as they can't be read: {error}"
-            ) from error
-        if both := held.intersection(seen):
-            raise DataError(
-                f"{folder} was trained on {len(both):,} of the reviews that are now in validation "
-                "or test — give both recipes the same datasets, groups, fractions and split_seed"
-            )
-
-
 def evaluate(folder: Path) -> dict[str, Any]:
     """Score the test split of a run; adds metrics, slices, weaknesses and plots to the folder.
 
-    `test-predictions.parquet` gets the probability of each label for each row of the split. A
+    `test-predictions.parquet` gets the probability of each label for each row of the split,
+    `row-results.parquet` which rows of the split and of the behaviour suite are right. A
     recipe without a test split has all this of validation, under that name.
     """
     recipe, results = runs.load_recipe(folder), runs.load_results(folder)
-    name = recipe.evaluation_split
+    suite, name = weaknesses.load_suite(), recipe.evaluation_split
     test = reviews.load(runs.as_read(folder))[name]
     runs.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
@@ -148,19 +129,37 @@ def evaluate(folder: Path) -> dict[str, Any]:
         )
 
     errors = weaknesses.confident_errors(logits, labels)
+    passed = [] if recipe.has_pairs else weaknesses.behaviour(predict, recipe.labels, suite)
     results["weaknesses"] = {
         "unsure": weaknesses.band(logits, labels, results["training"]["unsure_below"]),
         "confident_errors": errors,
         "look_mislabelled": {}
         if recipe.has_pairs
         else weaknesses.look_mislabelled(errors, test.texts, predict),
-        "behaviour": {} if recipe.has_pairs else weaknesses.behaviour(predict, recipe.labels),
+        "behaviour": weaknesses.pass_rates(passed),
     }
     results["examples"] = _examples(predict, recipe, results["training"]["unsure_below"])
     evaluation.save_predictions(folder / f"{name}-predictions.parquet", logits, recipe.labels)
+    measured = _row_results(name, test, recipe, logits.argmax(axis=1) == labels)
+    row_results.save(folder / row_results.FILE, passed + measured)
     evaluation.plot(folder / "plots", results, logits, labels, name)
     runs.save_results(folder / "results.json", results)
     return results
+
+
+def _row_results(
+    name: str, split: "Split", recipe: Recipe, right: Any
+) -> list[row_results.RowResult]:
+    names = [shown(dataset.source, dataset.is_local) for dataset in recipe.datasets]
+    kinds = [names[number] for number in split.datasets or [0] * len(split)]
+    ids = [
+        row_results.row_id(*key, recipe.labels[label])
+        for key, label in zip(split.keys(), split.labels, strict=True)
+    ]
+    return [
+        row_results.RowResult(name, kind, row, bool(correct))
+        for kind, row, correct in zip(kinds, ids, right, strict=True)
+    ]
 
 
 def _examples(predict: examples.Predict, recipe: Recipe, unsure_below: float) -> list[Any]:
@@ -180,7 +179,7 @@ def evaluate_elsewhere(
     scored = score(classifier, tokenizer, found, split)
     return {
         "model": {"source": source, "revision": model.commit(source, revision)},
-        "environment": runs.environment(str(classifier.device)),
+        "environment": environment.describe(str(classifier.device)),
         "data": {"dataset": dataset.model_dump(), "split": split, **_described(found)},
         "metrics": {split: scored["metrics"]},
         "slices": scored["slices"],
@@ -189,7 +188,7 @@ def evaluate_elsewhere(
 
 def device_name(accelerator: "Accelerator") -> str:
     """The accelerator's device in words, with the number of processes where there are several."""
-    name = platform.processor() or platform.machine()
+    name = environment.cpu()["cpu"]
     if accelerator.device.type == "cuda":
         name = torch.cuda.get_device_name()
     processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""

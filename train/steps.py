@@ -107,9 +107,7 @@ def _make(task: Task) -> str:
         return f"{done['texts']:,} texts{''.join(judged)}"
     if isinstance(step, Patterns):
         shutil.rmtree(draft, ignore_errors=True)
-        rows = {"train": step.train_rows, "validation": step.validation_rows}
-        patterns.write(draft, rows, step.seed)
-        count = sum(rows.values())
+        count = patterns.write(draft, step.seed, step.most)
     elif isinstance(step, CutSentences):
         count = sentences.sample(step, draft, most=step.most)
     else:

@@ -7,15 +7,18 @@ results.json and more of its `slices`.
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
+from train.errors import DataError
 from train.evaluation import FloatArray, bands
+from train.row_results import RowResult, row_id
 
-SUITE = Path(__file__).parent.parent / "tests" / "behaviour"
+SUITE = Path(__file__).parent / "behaviour"
 SURE_ACCURACY = 0.97  # of the validation reviews outside the band in which a model is unsure
 ERRORS, PART_CONFIDENCE = 20, 0.9
 # Each in a hundred words; or, of what is rare, whether it is there at all.
@@ -129,30 +132,65 @@ def look_mislabelled(
     return {"of": len(errors), "rows": rows, "confidence": PART_CONFIDENCE}
 
 
-def behaviour(predict: Predict, labels: list[str], folder: Path = SUITE) -> dict[str, Any]:
-    """Pass rates on the behaviour suite, by kind; see `tests/behaviour/README.md`.
+@dataclass(frozen=True)
+class Suite:
+    """The behaviour suite; see `train/behaviour/README.md`."""
 
-    Empty where the suite doesn't fit the labels, or isn't there.
+    sentences: list[dict[str, str]]
+    pairs: list[dict[str, str]]
+
+
+def load_suite(folder: Path = SUITE) -> Suite:
+    """Read the behaviour suite, on which the release gate depends.
+
+    Raises:
+        DataError: A file is missing, empty or no JSON.
     """
-    if not folder.is_dir() or not {"NEGATIVE", "POSITIVE"} <= set(labels):
-        return {}
-    sentences, pairs = (_rows(folder / f"{name}.jsonl") for name in ["sentences", "pairs"])
+    return Suite(*(_rows(folder / f"{name}.jsonl") for name in ["sentences", "pairs"]))
+
+
+def behaviour(predict: Predict, labels: list[str], suite: Suite) -> list[RowResult]:
+    """Which rows of the behaviour suite a model passes; none where its labels are others."""
+    if not {"NEGATIVE", "POSITIVE"} <= set(labels):
+        return []
+    sentences, pairs = suite.sentences, suite.pairs
     texts = [row["text"] for row in sentences + pairs] + [row["edited"] for row in pairs]
     given = [row["label"] for row in sentences + pairs] + [row["edited_label"] for row in pairs]
     answers = predict(texts).argmax(axis=1)
     right = np.array([labels[a] == label for a, label in zip(answers, given, strict=True)])
     first, rest = right[: len(sentences)], right[len(sentences) :].reshape(2, len(pairs))
+    parts: list[tuple[str, list[dict[str, str]], Any]]
+    parts = [("sentences", sentences, first), ("pairs", pairs, rest.all(axis=0))]
+    return [
+        RowResult(part, row["kind"], row_id(*(row[key] for key in row if key != "kind")), bool(ok))
+        for part, rows, results in parts
+        for row, ok in zip(rows, results, strict=True)
+    ]
+
+
+def pass_rates(results: list[RowResult]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Share of the rows that pass, by part of the behaviour suite and by kind."""
     return {
-        "sentences": _by_kind(sentences, first),
-        "pairs": _by_kind(pairs, rest.all(axis=0)),
+        part: _by_kind([result for result in results if result.part == part])
+        for part in dict.fromkeys(result.part for result in results)
     }
 
 
-def _by_kind(rows: list[dict[str, str]], passed: Any) -> dict[str, dict[str, Any]]:
-    kinds = np.array([row["kind"] for row in rows])
-    found = {kind: kinds == kind for kind in dict.fromkeys(row["kind"] for row in rows)}
-    return bands({**found, "all": np.ones(len(rows), dtype=bool)}, passed)
+def _by_kind(results: list[RowResult]) -> dict[str, dict[str, Any]]:
+    kinds = np.array([result.kind for result in results])
+    passed = np.array([result.correct for result in results])
+    found = {kind: kinds == kind for kind in dict.fromkeys(kinds.tolist())}
+    return bands({**found, "all": np.ones(len(results), dtype=bool)}, passed)
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"the behaviour suite can't be read: {error} — restore {file} from the repository"
+        ) from error
+    if not rows:
+        raise DataError(f"{file} must hold rows, got none — restore it from the repository")
+    return rows

@@ -1,6 +1,6 @@
 """Routes to what is known about repositories: one of them, or lists."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.requests import Request
@@ -80,25 +80,36 @@ def info(request: Request) -> Response:
     return JSONResponse(describe(request, repo, commit, blobs))
 
 
-def _visible(request: Request, kind: str) -> Iterator[Repo]:
+Row = dict[str, Any]
+
+
+def _rows(request: Request, kind: str, read: Callable[[Repo], Row | None]) -> Iterator[Row]:
+    """What `read` gives for each repository of a kind that the caller may see, if anything."""
     token = caller(request)
-    for repo in hub_of(request).repos(kind):
-        if not repo.private or (token and token.covers(repo.namespace)):
-            yield repo
+
+    def visible(repo: Repo) -> Row | None:
+        belongs = token is not None and token.covers(repo.namespace)
+        return read(repo) if belongs or not repo.private else None
+
+    return filter(None, hub_of(request).each(kind, visible))
 
 
 def listing(request: Request) -> Response:
     """The repositories of a kind, by author, part of the name, or tags; newest first."""
     query = request.query_params
     limit = whole_number(request, "limit", 1000)
-    rows = [
-        describe(request, repo, repo.revision("main"))
-        for repo in _visible(request, request.path_params["kind"])
-        if query.get("search", "").lower() in repo.id.lower()
-        and query.get("author", repo.namespace) == repo.namespace
-    ]
     filters = set(query.getlist("filter") + query.getlist("pipeline_tag"))
-    rows = [row for row in rows if filters <= set(row["tags"])]
+
+    def read(repo: Repo) -> Row | None:
+        if (
+            query.get("search", "").lower() not in repo.id.lower()
+            or query.get("author", repo.namespace) != repo.namespace
+        ):
+            return None
+        row = describe(request, repo, repo.revision("main"))
+        return row if filters <= set(row["tags"]) else None
+
+    rows = list(_rows(request, request.path_params["kind"], read))
     rows.sort(key=lambda row: str(row["lastModified"]), reverse=True)
     return JSONResponse(rows[:limit])
 
@@ -107,16 +118,17 @@ def own_repositories(request: Request) -> Response:
     """The caller's repositories, or those of one organization."""
     token = known_caller(request)
     namespace = param(request, "namespace") if request.path_params else None
-    rows = []
-    for kind in KINDS:
-        for repo in _visible(request, kind):
-            if repo.namespace == namespace or (not namespace and token.covers(repo.namespace)):
-                commit = repo.revision("main")
-                row = {"id": repo.id, "type": kind[:-1], "updatedAt": commit.date}
-                row["visibility"] = repo.settings["visibility"]
-                storage = sum(entry.size for entry in commit.files.values())
-                rows.append({**row, "storage": storage, "storagePercent": 0})
-    return JSONResponse(rows)
+
+    def read(repo: Repo) -> Row | None:
+        if not (repo.namespace == namespace or (not namespace and token.covers(repo.namespace))):
+            return None
+        commit = repo.revision("main")
+        row = {"id": repo.id, "type": repo.kind[:-1], "updatedAt": commit.date}
+        row["visibility"] = repo.settings["visibility"]
+        storage = sum(entry.size for entry in commit.files.values())
+        return {**row, "storage": storage, "storagePercent": 0}
+
+    return JSONResponse([row for kind in KINDS for row in _rows(request, kind, read)])
 
 
 _REPO = "/api/{kind:kind}/{namespace}/{name}"

@@ -8,13 +8,18 @@ from starlette.routing import Route
 
 from ..access import base_url, hub_of, param, repo_url, repository
 from ..names import KINDS
+from ..repos import Repo
 
 
 def front(request: Request) -> Response:
     """The public repositories."""
     hub, url = hub_of(request), base_url(request)
-    repos = [repo for kind in KINDS for repo in hub.repos(kind) if not repo.private]
-    lines = [f"localhub: {hub.root}", "", *(f"{url}/{repo.url_path}" for repo in repos), ""]
+
+    def address(repo: Repo) -> str:
+        return "" if repo.private else f"{url}/{repo.url_path}"
+
+    found = [line for kind in KINDS for line in hub.each(kind, address) if line]
+    lines = [f"localhub: {hub.root}", "", *found, ""]
     return PlainTextResponse("\n".join(lines))
 
 

@@ -81,9 +81,10 @@ def remove(request: Request) -> Response:
     repo = hub.find(kind, repo_id)
     if repo is None:
         raise missing_repo(known_caller=True)
-    hub.remove(repo)
     if kind == "spaces":
-        runner_of(request).forget(repo_id)
+        runner_of(request).remove(hub, repo)
+    else:
+        hub.remove(repo)
     return Response()
 
 

@@ -5,6 +5,8 @@ In: a path. Out: bytes and the name of an encoding that fits all of them; or a s
 
 import codecs
 import gzip
+import re
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +37,14 @@ BOMS = {  # that of UTF-16 begins that of UTF-32, which is therefore looked for 
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+# In which a file without UTF-8 may be, of those that Windows, DOS, the Mac and East Asia have used.
+RIVALS = (
+    "cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 cp437 cp850 mac_roman gb18030 big5 "
+    "shift_jis euc_jp euc_kr"
+).split()
+SIGNS = "‘’“”‚„–—…•«»§©®°£€¥¢¡¿´·±²³½¼¾×÷™ªº\xa0"  # that texts have outside ASCII
+IN_WORD = re.compile(rf"[^\W\d_][^\w\s’–—·{SIGNS[-1]}!-~]+[^\W\d_]|[^\W\d_][‚„]")  # but not there
+RARE = "ðþÐÞ"  # Icelandic alone; in Turkish and Baltic encodings ğ, ş and š
 
 
 class Unusable(Exception):
@@ -124,9 +134,10 @@ def _read_through(stream: BinaryIO, encoding: str, name: str) -> bool:
 
 
 def _is_windows1252(stream: BinaryIO) -> bool:
-    """Whether chardet takes what is beyond ASCII for the characters that Windows-1252 has there.
+    """Whether no other encoding gives a sensible text, or chardet takes it for Windows-1252.
 
-    Nothing else is guessed: a wrong guess would change texts without a word.
+    Nothing else is guessed: a wrong guess would change texts without a word. In a few letters
+    chardet takes Turkish and Baltic words for Icelandic ones.
     """
     import chardet
 
@@ -139,7 +150,31 @@ def _is_windows1252(stream: BinaryIO) -> bool:
                 return False  # UTF-8 with some broken bytes
             if not line.isascii() and len(sample) < HEAD:
                 sample += line
+        text = sample.decode("cp1252")
+        if all(_reading(sample, encoding) in {None, text} for encoding in ["cp1252", *RIVALS]):
+            return _reading(sample, "cp1252") is not None
+        if any(c in RARE for c in text) and sum(not c.isascii() for c in text) < 10:
+            return False
         guess = chardet.detect(sample)["encoding"]
-        return guess is not None and sample.decode(guess) == sample.decode("cp1252")
+        return guess is not None and sample.decode(guess) == text
     except UnicodeDecodeError:
         return False
+
+
+def _reading(sample: bytes, encoding: str) -> str | None:
+    """The text in an encoding, if it could be meant: its words are of one script and one case."""
+    try:
+        text = sample.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    if IN_WORD.search(text):
+        return None
+    if any(not (c.isascii() or c.isalpha() or c in SIGNS) or c in "ﬁﬂ" for c in text):
+        return None
+    for word in re.findall(r"[^\W\d_]+", text):
+        if word.isascii():
+            continue
+        scripts = {unicodedata.name(c, "?").partition(" ")[0] for c in word}
+        if len(scripts) > 1 or not (word.isupper() or word[1:] == word[1:].lower()):
+            return None
+    return text

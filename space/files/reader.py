@@ -27,6 +27,8 @@ BATCH_ROWS = 100  # of Parquet, a small file of which can repeat one long text m
 WEB_PAGE = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 OBJECTS = re.compile(r'\s*(\[\s*)?\{\s*["}]')
 HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # of surrogates, or a whole pair
+MAX_DIGITS = 4300  # of a whole number: Python converts no longer ones
+TOO_LONG = object()  # in the place of one that is longer, until its row is known
 
 
 @dataclass
@@ -110,7 +112,7 @@ def _distinct(names: list[str], name: str) -> list[str]:
 
 
 def _json_list(text: TextIO, name: str) -> Iterator[Row]:
-    for number, row in enumerate(_decoded(text.read(), name, f"{name} is"), start=1):
+    for number, row in enumerate(_decoded(text.read(), name), start=1):
         yield _object(row, f"{name}, entry {number:,}")
 
 
@@ -119,20 +121,35 @@ def _json_lines(text: TextIO, name: str) -> Iterator[Row]:
         if line.strip():
             where = f"{name}, line {number:,}"
             advice = " A line must hold one object, or the whole file one list of objects."
-            yield _object(_decoded(line, name, f"{where} is", advice), where)
+            yield _object(_decoded(line, where, advice), where)
 
 
-def _decoded(text: str, name: str, what: str, advice: str = "") -> Any:
+def _decoded(text: str, where: str, advice: str = "") -> Any:
     try:
         value = JSON.decode(text)
+        _check_numbers(value, where)
         if HALF_PAIR.search(text):  # which no other format can hold
             whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
             value = JSON.decode(whole.decode())
         return value
     except RecursionError as error:
-        raise Unusable(f"{name} is nested too deeply.") from error
+        raise Unusable(f"{where} is nested too deeply.") from error
     except ValueError as error:
-        raise Unusable(f"{what} broken JSON: {error}.{advice}") from error
+        raise Unusable(f"{where} is broken JSON: {error}.{advice}") from error
+
+
+def _check_numbers(value: Any, where: str) -> None:
+    for number, row in enumerate(value if isinstance(value, list) else [value], start=1):
+        parts = [row]
+        for part in parts:  # which grows
+            if part is TOO_LONG:
+                entry = f", entry {number:,}" if isinstance(value, list) else ""
+                raise Unusable(
+                    f"{where}{entry}: a whole number has more than {MAX_DIGITS:,} digits. Put "
+                    "quotes around it, so that it is a text."
+                )
+            if isinstance(part, dict | list):
+                parts += part.values() if isinstance(part, dict) else part
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Row:
@@ -149,8 +166,14 @@ def _real(digits: str) -> float | str:
     return digits if math.isinf(number) else number
 
 
+def _whole(digits: str) -> Any:
+    """A number without a fraction, or `TOO_LONG`."""
+    return int(digits) if len(digits.lstrip("-")) <= MAX_DIGITS else TOO_LONG
+
+
 JSON = json.JSONDecoder(
     object_pairs_hook=_pairs,
+    parse_int=_whole,
     parse_float=_real,
     parse_constant={"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}.__getitem__,
 )

@@ -10,14 +10,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import cancellation
 import gradio
 import pandas
 import tables
 import views
 from classifier import Classifier, Unavailable
 from comparison import MAX_ROWS, Comparison, Step, compare, meaning, told
-from line import Busy, Line
+from line import Busy, Cancelled, Line
 from shelf import MAX_ONNX_BYTES, Shelf
+from visitors import visitor
 
 from tabs import events
 from tabs.events import NONE, QUIET
@@ -30,7 +32,8 @@ INVITATION = (
 )
 STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
 WIDTHS = [60, 170, 170, 90, 440]  # pixels of row, A, B, label, review
-COMPARISONS = 3  # at once, of two models each: one that is slow or bad holds up no other
+COMPARISONS = 3  # at once, of two models each
+TURN_SECONDS = 10  # after which a comparison ends when others wait: it may be slow or never end
 NO_TEXT = "Write a review, or bring a file of them."
 
 
@@ -93,7 +96,7 @@ def receive(path: str | None) -> list[Any]:
 
 
 def _runner(shelf: Shelf) -> Any:
-    line = Line(places=COMPARISONS, most_waiting=8)
+    line = Line(places=COMPARISONS, most_waiting=8, turn_seconds=TURN_SECONDS)
 
     def run(
         first: str, first_revision: str, second: str, second_revision: str, text: str,
@@ -108,14 +111,15 @@ def _runner(shelf: Shelf) -> Any:
             return
         yield [views.sentence("Waiting for a place in the line …", "remark"), hidden]
         try:
-            with line.place():
+            gone = cancellation.watch()
+            with line.place(gone, visitor()) as lost:
                 began = time.monotonic()
-                for step in compare(shelf, names, texts, given):
+                for step in compare(shelf, names, texts, given, lambda: lost() or gone()):
                     if isinstance(step, Comparison):
                         yield show(step)
                     else:
                         yield [progress(step, time.monotonic() - began), hidden]
-        except (Unavailable, Busy) as reason:
+        except (Unavailable, Busy, Cancelled) as reason:
             yield [views.sentence(reason), hidden]
 
     return run

@@ -23,12 +23,14 @@ from figures import Period
 from line import Busy, Cancelled, Line
 from report import Columns, Report
 from serving import FILE, Service
+from visitors import visitor
 
 from tabs import events
 from tabs.events import HIDDEN, NONE, QUIET
 from tabs.review import Review
 
 AT_ONCE = 64  # reviews between two reports of progress
+FILES = 3  # scored at once: they share the model, and none waits for a long one to end
 KINDS = ["text", "date", "title", "label"]
 PERIODS = ["day", "week", "month"]
 INVITATION = (
@@ -148,7 +150,7 @@ def receive(path: str | None) -> list[Any]:
 
 
 def _scorer(service: Service) -> Any:
-    line = Line(places=1, most_waiting=8)
+    line = Line(places=FILES, most_waiting=8)
 
     def score(found: tables.Table | None, *chosen: str) -> Iterator[list[Any]]:
         """Judge some rows at a time; tell how far it is, and end with the report."""
@@ -161,7 +163,7 @@ def _scorer(service: Service) -> Any:
         answers: list[Verdict | Unreadable] = []
         yield [None, views.sentence("Waiting for a place in the line …", "remark")]
         try:
-            with line.place(cancellation.watch()):
+            with line.place(cancellation.watch(), visitor()):
                 began, request = time.monotonic(), service.request(FILE)
                 for at in range(0, len(texts), AT_ONCE):
                     answers += request.many(texts[at : at + AT_ONCE])

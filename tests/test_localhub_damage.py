@@ -1,0 +1,122 @@
+"""Damaged files in the root: the start ends with a sentence that names the file and the remedy."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hubserver import running_hub
+from localhub_wire import call, localhub
+
+from localhub.faults import Faults
+from localhub.hub import Hub
+
+SECRET = "hf_a-secret-that-is-not-to-be-shown"
+NOT_JSON = [b"", b"[[", b'{"id": "0', b"\xff\xfe\x00", b"[" * 100_000, b'"\\ud83d"', b"NaN"]
+WRONG_TYPES = [b"null", b"3", b'"x"', b"true", b"[3]", b"[[]]", b'[{"a": 1}]']
+IDENTITY = {"id": "0" * 16, "secret": "0" * 64}
+TOKEN = {"token": SECRET, "name": "demo", "role": "write"}
+
+
+def rows(*values: object) -> list[bytes]:
+    return [json.dumps(value).encode() for value in values]
+
+
+DAMAGE = {
+    "hub.json": [
+        *NOT_JSON,
+        *WRONG_TYPES,
+        *rows([], {}, {"id": "0" * 16}, IDENTITY | {"id": 3}, IDENTITY | {"secret": ""}),
+        *rows(IDENTITY | {"id": "../x"}, IDENTITY | {"secret": [SECRET]}),
+    ],
+    "tokens.json": [
+        *NOT_JSON,
+        *WRONG_TYPES,
+        *rows({}, [TOKEN | {"name": 5}], [TOKEN | {"orgs": "films"}], [TOKEN | {"orgs": [3]}]),
+        *rows([TOKEN | {"role": ["read"]}], [TOKEN | {"user": "x"}]),
+        *rows([TOKEN | {"token": f"{SECRET}\n"}]),
+    ],
+    "faults.json": [
+        *NOT_JSON,
+        *WRONG_TYPES,
+        *rows({}, ["GET"], ["GET /a{99999999999}=500"], ["GET /" + "(" * 9999 + "=500"]),
+        *rows([f"GET /=500*{'9' * 5000}"], ["GET /=500*²"], {"GET /=500": 1}),
+    ],
+    "token": [b"", b"\n", b"\xff", b"two\nlines", b"a\0b", "é".encode()],
+    "token-read": [b""],
+    "token-admin": [b""],
+}  # fmt: skip
+
+
+def start(root: Path) -> None:
+    """Read what the command reads before it serves."""
+    Faults(Hub, Hub(root).root)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(name, content) for name, contents in DAMAGE.items() for content in contents],
+    ids=lambda value: repr(value)[:30] if isinstance(value, bytes) else value,
+)
+def test_a_damaged_file_is_refused_in_a_sentence(tmp_path, name, content):
+    file = tmp_path / name
+    file.touch(0o600)
+    file.write_bytes(content)
+    with pytest.raises(ValueError) as refused:
+        start(tmp_path)
+    said = str(refused.value)
+    assert said.startswith(str(file)) and "\n" not in said and len(said) < 1000
+    assert " must " in said and "emove it" in said
+    assert SECRET not in said
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", [*DAMAGE, "tmp/lock", "servers"])
+def test_the_command_ends_with_that_sentence(tmp_path, name):
+    """Here for a folder that is in the place of the file."""
+    (tmp_path / name).mkdir(0o700, parents=True)
+    ended = localhub("--root", str(tmp_path), "--port", "0")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"localhub: {tmp_path / name}")
+    assert "emove it" in ended.stderr or "move away what is in the way" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("root", ["hub.json/file", "a" * 300])
+def test_a_root_that_is_none(tmp_path, root):
+    (tmp_path / "hub.json").touch()
+    for more in ([], ["--host", "0.0.0.0"]):
+        ended = localhub("--root", str(tmp_path / root), "--port", "0", *more)
+        assert ended.returncode == 1 and "Traceback" not in ended.stderr
+        assert ended.stderr.count("\n") == 1 and root in ended.stderr
+
+
+def test_the_command_says_so_too(tmp_path):
+    (tmp_path / "hub.json").write_text("{}")
+    ended = localhub("--root", str(tmp_path), "--port", "0")
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"localhub: {tmp_path}/hub.json must be as localhub has written it: id: Field required."
+        " Remove it; a new one is made, and clients have to begin their uploads again.\n"
+    )
+
+
+def test_the_remedy_helps(tmp_path):
+    Hub(tmp_path)
+    first = (tmp_path / "hub.json").read_bytes()
+    (tmp_path / "hub.json").unlink()
+    assert Hub(tmp_path).id and (tmp_path / "hub.json").read_bytes() != first
+
+
+def test_faults_that_are_damaged_while_the_hub_runs(tmp_path):
+    with (
+        open(tmp_path / "stderr", "w+") as stderr,
+        running_hub(tmp_path / "hub", stderr=stderr) as hub,
+    ):
+        for content in ("[", '["GET"]', "{}"):
+            (hub.root / "faults.json").write_text(content)
+            refused = call(hub, "GET", "/api/models")
+            assert refused.status == 500 and "faults.json" in refused.json["error"]
+        (hub.root / "faults.json").unlink()
+        assert call(hub, "GET", "/api/models").status == 200
+        stderr.seek(0)
+        assert not stderr.read()
