@@ -8,11 +8,12 @@
 #       continues what was stopped
 #
 # imdb: train.parquet, test.parquet and, for distil, unsupervised.parquet; sst5: train.parquet,
-# dev.parquet, test.parquet; base: MiniLM-L6; teacher-base: MPNet-base. PYTHON is the interpreter.
+# dev.parquet, test.parquet; base: MiniLM-L6; teacher-base: MPNet-base. The environment
+# may name the interpreter, PYTHON, and another limit, LIMIT_SECONDS.
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=${PYTHON:-$repository/.venv/bin/python}
-[ -x "$(command -v "$python")" ] || python=python3
+python=$repository/.venv/bin/python
+[ -x "$python" ] || python=python3
 module=on_gpu
 if [ "${1:-}" = distil ]; then
   module=distil
@@ -20,4 +21,4 @@ if [ "${1:-}" = distil ]; then
 fi
 export PYTHONPATH=$repository${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 # Ends the whole group of processes.
-exec timeout --kill-after=10 "${LIMIT_SECONDS:-530}" "$python" -m "benchmarks.$module" "$@"
+exec timeout --kill-after=10 "${LIMIT_SECONDS:-530}" "${PYTHON:-$python}" -m "benchmarks.$module" "$@"
