@@ -255,8 +255,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--most", type=int, help="rows of each file at most")
     options = parser.parse_args(arguments)
-    write(options.out, options.seed)
+    write(options.out, options.seed, options.most)
 
 
 if __name__ == "__main__":
