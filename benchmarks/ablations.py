@@ -1,7 +1,7 @@
 """What of the fine-tuning pays? One option at a time, chosen on validation, never on test.
 
 In: a folder with IMDb as `benchmarks.record` takes it, which this repository does not contain, and
-the adapted base of `imdb-small-plain` in `runs/` (`benchmarks.record imdb-small` begins with it).
+the adapted base of `imdb-small-plain` in `runs/` (`benchmarks.record` makes it).
 Out: a table and `ablations.json`, after each run; what is there already is not run again, so that
 it goes on where it was stopped. Rows of options that did not pay and are gone stay in it.
 
@@ -53,7 +53,7 @@ def main() -> None:
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     rows = before.get("rows", {}) if before.get("work") == work else {}
     described = machine.describe()  # before the cores are busy
-    with hub_with(recipe.load(RECIPE), given.imdb) as client:
+    with hub_with([recipe.load(RECIPE)], given.imdb) as client:
         for name in given.only or VARIANTS:
             if name in rows:
                 continue

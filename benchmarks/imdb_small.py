@@ -36,7 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = recipe.load("imdb-small-plain")
     most = str(arguments.reviews)
-    with hub_with(chosen, arguments.imdb) as client, tempfile.TemporaryDirectory() as scratch:
+    with hub_with([chosen], arguments.imdb) as client, tempfile.TemporaryDirectory() as scratch:
         sizes = [f"max_train={most}", f"max_test={most}", f"max_validation={int(most) // 4}"]
         settings = [
             "name=imdb-small-2k",

@@ -5,15 +5,21 @@ python -m benchmarks.machine
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 SHAPES = [(2048, 384, 1536), (2048, 1536, 384), (4096, 4096, 4096)]  # rows, inner, columns
+GPU_SHAPES = [*SHAPES, (8192, 8192, 8192)]
 
 
-def peaks() -> dict[str, float]:
-    """Torch's matrix products in GFLOP/s by precision, the best of several shapes and tries."""
+def peaks(seconds: float = 1.0) -> dict[str, float]:
+    """Torch's matrix products in GFLOP/s by precision, the best of several shapes and tries.
+
+    Args:
+        seconds: Spent on each shape and precision.
+    """
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -22,16 +28,27 @@ def peaks() -> dict[str, float]:
         kinds["fp16"] = torch.float16
     found = dict.fromkeys(kinds, 0.0)
     for name, dtype in kinds.items():
-        for rows, inner, columns in SHAPES:
-            left = torch.ones(rows, inner, dtype=dtype, device=device)
-            right = torch.ones(columns, inner, dtype=dtype, device=device)
-            seconds = _best_seconds(lambda a=left, b=right: torch.nn.functional.linear(a, b))
-            found[name] = max(found[name], 2e-9 * rows * inner * columns / seconds)
+        for rows, inner, columns in GPU_SHAPES if device == "cuda" else SHAPES:
+            # Random, as a GPU multiplies equal numbers faster than it ever does weights.
+            left = torch.randn(rows, inner, dtype=dtype, device=device)
+            right = torch.randn(columns, inner, dtype=dtype, device=device)
+            best = _best_seconds(lambda a=left, b=right: torch.nn.functional.linear(a, b), seconds)
+            found[name] = max(found[name], 2e-9 * rows * inner * columns / best)
     return found
 
 
-def describe() -> dict[str, object]:
-    """CPU with its bf16 and AMX flags, cores and the versions that matter."""
+def start_gpu() -> None:
+    """Let CUDA, where there is any, load what every program loads once, before a clock starts."""
+    import torch
+
+    if torch.cuda.is_available():
+        ones = torch.ones(8, 8, device="cuda", requires_grad=True)
+        torch.nn.functional.linear(ones, ones).sum().backward()
+        torch.cuda.synchronize()
+
+
+def describe(seconds: float = 1.0) -> dict[str, object]:
+    """CPU with its bf16 and AMX flags, GPU, cores, versions; the `peaks` take `seconds` each."""
     from importlib.metadata import version
 
     import torch
@@ -43,9 +60,10 @@ def describe() -> dict[str, object]:
         **environment.cpu(),
         "cores": len(os.sched_getaffinity(0)),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "driver": _driver(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "versions": {name: version(name) for name in packages},
-        "peak_gflops": peaks(),
+        "peak_gflops": peaks(seconds),
     }
 
 
@@ -69,17 +87,27 @@ def memory_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def _best_seconds(work: Callable[[], object]) -> float:
+def _best_seconds(work: Callable[[], object], seconds: float) -> float:
     import torch
 
-    best, deadline = float("inf"), time.perf_counter() + 1
-    while time.perf_counter() < deadline:
+    best, deadline = float("inf"), time.perf_counter() + seconds
+    while best == float("inf") or time.perf_counter() < deadline:
         started = time.perf_counter()
         work()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)
     return best
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver; None without one."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.split()[0] if found.stdout.split() else None
 
 
 if __name__ == "__main__":

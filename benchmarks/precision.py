@@ -49,14 +49,20 @@ def main() -> None:
     print(table(results))
 
 
-def distilbert(folder: Path) -> str:
-    """A base of DistilBERT's shape with random weights; MiniLM's tokenizer is the same."""
+def distilbert(folder: Path, base: Path | None = None, shape: dict[str, int] | None = None) -> str:
+    """A base of DistilBERT's shape with random weights; MiniLM's tokenizer is the same.
+
+    Args:
+        folder: Where it is written.
+        base: The folder of MiniLM; its package when left out.
+        shape: Of another size than DistilBERT's, as `DistilBertConfig` takes it.
+    """
     from transformers import AutoTokenizer, DistilBertConfig, DistilBertForMaskedLM
 
     from train import quickstart
 
-    DistilBertForMaskedLM(DistilBertConfig()).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(quickstart.base_folder()).save_pretrained(folder)
+    DistilBertForMaskedLM(DistilBertConfig(**shape or {})).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base or quickstart.base_folder()).save_pretrained(folder)
     return str(folder)
 
 

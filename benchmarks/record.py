@@ -1,56 +1,29 @@
 """The results of record: a recipe on the real reviews, as a user with an account would run it.
 
 In: a recipe, and folders of the real data, which this repository does not contain: IMDb as
-`train.parquet`, `test.parquet` and, for an adaptation, `unsupervised.parquet`; for
-`reviews-any-length` SST-5 as `train.parquet`, `dev.parquet` and `test.parquet`. Out: `NAME.json`
-and `NAME-test-predictions.parquet` in `results/`. The data and the base model are put on a local
-Hub under their own names; then what the recipe's header asks for is made, where it isn't there yet,
-and the recipe is run and published. What was interrupted goes on.
+`train.parquet`, `test.parquet` and `unsupervised.parquet`, SST-5 as `train.parquet`, `dev.parquet`
+and `test.parquet`, and base models other than MiniLM-L6. Out: `NAME.json` and
+`NAME-test-predictions.parquet` in `results/`. The data and the base models are put on a local Hub
+under their own names; `train run` does the rest, what the recipe requires included. What was
+interrupted goes on.
 
-    python -m benchmarks.record imdb-small --imdb DIR [--sst5 DIR] [--set KEY=VALUE …] [--out DIR]
+    python -m benchmarks.record movie-sentiment --imdb DIR [--sst5 DIR] [--base HUB_ID=DIR …]
+        [--set KEY=VALUE …] [--out DIR]
 """
 
 import argparse
 import os
-import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import REPOSITORY, RESULTS, add_out, record_run
-from train import quickstart, recipe, runs
+from train import pipeline, quickstart, recipe
 
-# What each recipe's header asks for before it, in order: what it makes -> the command.
-BEFORE = {
-    "imdb-small": {
-        "runs/imdb-small-plain-adapted/results.json": "python -m train adapt imdb-small-plain",
-        "runs/imdb-small-plain/results.json": "python -m train fit imdb-small-plain",
-        "runs/imdb-small-plain/onnx/model.onnx": "python -m train export runs/imdb-small-plain",
-        "runs/pseudo/train.jsonl": "python -m train pseudo-label runs/imdb-small-plain "
-        "stanfordnlp/imdb --out runs/pseudo/train.jsonl",
-        "runs/imdb-small-adapted": "cp -r runs/imdb-small-plain-adapted runs/imdb-small-adapted",
-    },
-    "reviews-any-length": {
-        "runs/patterns/train.jsonl": "python -m train.patterns --out runs/patterns",
-        "runs/sentences/train.jsonl": "python -m train sentences runs/imdb-small "
-        "--most 6000 --out runs/sentences/train.jsonl",
-    },
-    "teacher": {
-        "runs/patterns/train.jsonl": "python -m train.patterns --out runs/patterns",
-    },
-    "movie-sentiment": {
-        "runs/patterns/train.jsonl": "python -m train.patterns --out runs/patterns",
-        "runs/teacher/results.json": "python -m train fit teacher",
-        "runs/cut-sentences/train.jsonl": "python -m train cut-sentences stanfordnlp/imdb "
-        "--out runs/cut-sentences/train.jsonl",
-        "runs/teacher-probabilities.parquet": "python -m train teach movie-sentiment "
-        "--teacher runs/teacher",
-    },
-}
 Client = dict[str, str]  # the environment of a client of some Hub
 SST5 = {"train": "train", "dev": "validation", "test": "test"}  # file -> split
 
@@ -61,20 +34,19 @@ def main() -> None:
     parser.add_argument("recipe")
     parser.add_argument("--imdb", type=Path, required=True, help="folder of the Parquet files")
     parser.add_argument("--sst5", type=Path, help="folder of the Parquet files")
-    parser.add_argument("--base", type=Path, help="folder of the base model, if it isn't MiniLM-L6")
+    parser.add_argument(
+        "--base", action="append", default=[], metavar="HUB_ID=DIR", help="folder of a base model"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     add_out(parser, RESULTS)
     given = parser.parse_args()
-    chosen = recipe.load(given.recipe, given.set)
-    folder = REPOSITORY / "runs" / chosen.name
-    with hub_with(chosen, given.imdb, given.sst5, given.base) as client:
-        for made, command in BEFORE.get(Path(given.recipe).stem, {}).items():
-            if not (REPOSITORY / made).exists():
-                prepare(client, command, given.set)
-        options = sets(given.set)
-        begun = folder.exists() or runs.adapted_folder(folder).exists()
-        options += ["--resume"] * begun
-        train_command(client, "run", given.recipe, "--to", f"demo/{chosen.name}", *options)
+    tasks = pipeline.plan(given.recipe, given.set)
+    recipes = [task.recipe for task in tasks if task.is_run and task.recipe]
+    chosen, folder = recipes[-1], REPOSITORY / tasks[-1].out
+    bases = dict(text.split("=", 1) for text in given.base)
+    with hub_with(recipes, given.imdb, given.sst5, bases) as client:
+        to = f"demo/{chosen.name}"
+        train_command(client, "run", given.recipe, "--to", to, *sets(given.set))
     record_run(folder, given.out)
     shutil.copy(
         folder / "test-predictions.parquet", given.out / f"{chosen.name}-test-predictions.parquet"
@@ -83,20 +55,23 @@ def main() -> None:
 
 @contextmanager
 def hub_with(
-    chosen: recipe.Recipe,
+    recipes: Sequence[recipe.Recipe],
     imdb: Path | None = None,
     sst5: Path | None = None,
-    base: Path | None = None,
+    bases: Mapping[str, str] | None = None,
 ) -> Iterator[Client]:
-    """A local Hub that holds what of the recipe is at hand; the environment of its clients."""
+    """A local Hub that holds what of the recipes is at hand; the environment of its clients."""
+    datasets = {(d.source, d.revision): d for chosen in recipes for d in chosen.datasets}
+    on_hub = {chosen.base_model: chosen for chosen in recipes if not chosen.base_is_local}
     with quickstart.local_hub() as endpoint:
-        for dataset in chosen.datasets:
+        for dataset in datasets.values():
             if dataset.source == "stanfordnlp/imdb" and imdb:
                 seed(endpoint, dataset, imdb, ["train", "test", "unsupervised"])
             elif dataset.source == "SetFit/sst5" and sst5:
                 seed(endpoint, dataset, sst5, list(SST5))
-        if not chosen.base_is_local:
-            quickstart.seed_base(endpoint, chosen, base)
+        for name, chosen in on_hub.items():
+            folder = (bases or {}).get(name)
+            quickstart.seed_base(endpoint, chosen, Path(folder) if folder else None)
         yield quickstart.client_environment(endpoint)
 
 
@@ -137,33 +112,15 @@ def seed(endpoint: str, dataset: recipe.Dataset, folder: Path, files: list[str])
     api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision)
 
 
-def prepare(client: Client, command: str, settings: list[str]) -> None:
-    """Run a command that comes before a recipe; what was interrupted goes on.
-
-    A recipe that it names gets the settings of the first dataset, which the two have in common.
-    """
-    program, *arguments = shlex.split(command)
-    if arguments[:2] == ["-m", "train"] and arguments[2] in {"adapt", "fit"}:
-        ours = [setting for setting in settings if setting.startswith("datasets.0.")]
-        arguments += sets(ours)
-        folder = REPOSITORY / "runs" / arguments[3]
-        begun = runs.adapted_folder(folder) if arguments[2] == "adapt" else folder
-        arguments += ["--resume"] * begun.exists()
-    _run(client, sys.executable if program == "python" else program, *arguments)
-
-
 def train_command(client: Client, *arguments: str) -> None:
     """Run `python -m train` in the environment of a client of some Hub."""
-    _run(client, sys.executable, "-m", "train", *arguments)
+    command = [sys.executable, "-m", "train", *arguments]
+    subprocess.run(command, env={**os.environ, **client}, cwd=REPOSITORY, check=True)
 
 
 def sets(settings: Sequence[str]) -> list[str]:
     """The arguments that change these keys of a recipe."""
     return [part for setting in settings for part in ("--set", setting)]
-
-
-def _run(client: Client, *command: str) -> None:
-    subprocess.run(command, env={**os.environ, **client}, cwd=REPOSITORY, check=True)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main() -> None:
     mixture = recipe.load("reviews-any-length")
     sst5 = next(dataset for dataset in mixture.datasets if dataset.source == "SetFit/sst5")
     settings = sets([f"revision={sst5.revision}", f"label_map={json.dumps(sst5.label_map)}"])
-    with hub_with(mixture, sst5=given.sst5) as client:
+    with hub_with([mixture], sst5=given.sst5) as client:
         for name in given.runs:
             command = ("evaluate", f"runs/{name}", "--dataset")
             out = str(given.out / f"sst5-{name}.json")

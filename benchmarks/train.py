@@ -34,6 +34,7 @@ VARIANTS = {
     "in the other precision": {"other_precision": True},
     "with torch.compile": {"compile": True},
 }
+PASSED_ON = ["dropout", "attention_dropout", "pass_tokens", "checkpoint_every"]  # to the recipe
 LENGTHS = [64, 128, 256, 512, 1024, 2048]
 
 
@@ -133,12 +134,14 @@ def quality(job: dict[str, Any], given: Any, described: dict[str, Any]) -> dict[
     }
 
 
-def job_for(texts: list[str], labels: list[int], peaks: dict[str, float]) -> dict[str, Any]:
-    """One epoch over these reviews, from MiniLM-L6, in updates of 16."""
+def job_for(
+    texts: list[str], labels: list[int], peaks: dict[str, float], base: Path | None = None
+) -> dict[str, Any]:
+    """One epoch over these reviews, from MiniLM-L6 or another base, in updates of 16."""
     from train import cpu, quickstart
 
     return {
-        "base": str(quickstart.base_folder()),
+        "base": str(base or quickstart.base_folder()),
         "texts": texts,
         "labels": labels,
         "epochs": 1,
@@ -169,7 +172,7 @@ def measure(job: dict[str, Any], contestant: str, **change: Any) -> dict[str, An
     return {"contestant": contestant, "seed": job["seed"], **found}
 
 
-def _run(job: dict[str, Any]) -> dict[str, Any]:
+def run(job: dict[str, Any]) -> dict[str, Any]:
     """Inside that process: build, tokenize, train; figures of this run alone."""
     from benchmarks.peers import trainer
     from train import evaluation, model, recipe
@@ -182,7 +185,7 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
             "datasets": [{"source": "none"}],
             "base_model": job["base"],
             **{k: job[k] for k in ("epochs", "max_tokens", "learning_rate", "seed")},
-            **{k: job[k] for k in ("dropout", "attention_dropout", "pass_tokens") if k in job},
+            **{k: job[k] for k in PASSED_ON if k in job},
         }
     )
     ours = job["contestant"] == OURS
@@ -192,14 +195,18 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     split = Split(job["texts"], job["labels"])
     tokens = encode(tokenizer, split).cut(chosen.max_tokens, "head")
     tokenize_seconds = time.perf_counter() - started
+    machine.start_gpu()
     if ours:
-        seconds = _train_ours(job, chosen, classifier, tokens, tokenizer.pad_token_id)
+        seconds, epochs_seconds = _train_ours(
+            job, chosen, classifier, tokens, tokenizer.pad_token_id
+        )
     else:
         _as_published(classifier)
-        seconds = trainer.train(job, classifier, tokenizer)
+        seconds = epochs_seconds = trainer.train(job, classifier, tokenizer)
     read = job["epochs"] * int(tokens.lengths.sum())
     found = {
         "seconds": seconds,
+        "epochs_seconds": epochs_seconds,
         "tokenize_seconds": tokenize_seconds,
         "reviews_per_second": job["epochs"] * len(split) / seconds,
         "tokens_per_second": read / seconds,
@@ -216,8 +223,8 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
 
 def _train_ours(
     job: dict[str, Any], chosen: Any, classifier: Any, tokens: Any, pad_id: int
-) -> float:
-    """The whole of `loop.fit`, with its validation (on 16 reviews) and its checkpoint."""
+) -> tuple[float, float]:
+    """Seconds of `loop.fit` with its validation (on 16 reviews) and checkpoint, and without."""
     import torch
 
     from train import loop
@@ -242,10 +249,10 @@ def _train_ours(
     few = Tokens(tokens.ids[:16], tokens.labels[:16])
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        loop.fit(
+        progress = loop.fit(
             classifier, chosen, loop.accelerator_for(chosen), tokens, few, pad_id, Path(folder)
         )
-        return time.perf_counter() - started
+        return time.perf_counter() - started, progress.seconds
 
 
 def _switch_off(names: list[str]) -> None:
@@ -258,10 +265,11 @@ def _switch_off(names: list[str]) -> None:
 
 def _as_published(classifier: Any) -> None:
     """For Trainer the model as transformers makes it: every layer whole, dropout as usual."""
-    layers = classifier.base_model.encoder.layer
+    encoder = classifier.base_model
+    layers = (encoder.encoder if hasattr(encoder, "encoder") else encoder.transformer).layer
     layers[-1].__dict__.pop("forward", None)
-    for layer in layers:
-        layer.attention.self.dropout.p = 0.1
+    for layer in layers:  # of BERT, or of DistilBERT
+        getattr(layer.attention, "self", layer.attention).dropout.p = 0.1
 
 
 def _flops(config: Any, lengths: Any) -> float:
@@ -292,7 +300,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--job"]:
         asked = json.loads(Path(sys.argv[2]).read_text())
         with redirect_stdout(sys.stderr):
-            answer = _run(asked)
+            answer = run(asked)
         print(json.dumps(answer))
     else:
         main()

@@ -11,7 +11,7 @@ from conftest import REPOSITORY, SAMPLES, toy_reviews, toy_settings
 from hubserver import ADMIN, running_hub
 
 from train import __main__ as command_line
-from train import reviews, runs
+from train import reviews
 from train.errors import DataError, RecipeError
 
 
@@ -113,28 +113,6 @@ def test_bad_input_is_one_plain_sentence(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (out / "checkpoints").exists()
-
-
-@pytest.mark.parametrize(
-    ("begun", "expected"),
-    [
-        pytest.param([], False, id="the adaptation alone is done"),
-        pytest.param(["mine"], True, id="fitting was interrupted"),
-    ],
-)
-def test_run_resumes_what_there_is_to_resume(
-    begun: list[str], expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    adapted = runs.adapted_folder(tmp_path / "mine")
-    for folder in [adapted, *(tmp_path / name for name in begun)]:
-        folder.mkdir()
-    (adapted / "results.json").write_text("{}", encoding="utf-8")
-    asked: list[bool] = []
-    monkeypatch.setattr(command_line, "_check_targets", lambda *_: None)
-    monkeypatch.setattr(command_line, "_fit", lambda *given: asked.append(given[2]))
-    monkeypatch.setattr(runs, "is_first_process", lambda: False)
-    command_line.run("imdb-small-plain", "user/name", out=tmp_path / "mine", resume=True)
-    assert asked == [expected]
 
 
 def test_an_earlier_run_is_kept_when_training_again(

@@ -461,7 +461,7 @@ def test_stopped_run_goes_on_as_if_it_had_never_stopped(
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def launched(log: Path, arguments: list[str], **more: str) -> str:
+def launched(log: Path, arguments: list[str], cwd: Path = REPOSITORY, **more: str) -> str:
     """`accelerate launch` of two processes of the command line; gives what they said.
 
     On a CPU it needs --multi_gpu and ACCELERATE_USE_CPU to start two.
@@ -472,8 +472,8 @@ def launched(log: Path, arguments: list[str], **more: str) -> str:
         process = subprocess.Popen(
             [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *launch]
             + ["-m", "train", *arguments],
-            env=environment(ACCELERATE_USE_CPU="1", **more),
-            cwd=REPOSITORY,
+            env=environment(ACCELERATE_USE_CPU="1", PYTHONPATH=str(REPOSITORY), **more),
+            cwd=cwd,
             stdout=stream,
             stderr=stream,
         )

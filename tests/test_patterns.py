@@ -11,11 +11,12 @@ from itertools import chain, product
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
 from train import patterns, recipe, reviews
 from train.errors import DataError
 
-BEHAVIOUR = Path(__file__).parent / "behaviour"
+BEHAVIOUR = REPOSITORY / "train" / "behaviour"
 GRAMMARS = patterns.GRAMMARS
 BASE = GRAMMARS["base"]
 ALL = GRAMMARS["neutral"]  # the last file: its grammar has the words of all

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from benchmarks import record
+from train import pipeline
 from train import recipe as recipes
 from train.recipe import RECIPES
 
@@ -15,13 +15,8 @@ SHIPPED = sorted(RECIPES.glob("*.yaml"))
 each_recipe = pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 
 
-def header(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(re.findall(r"^# (\w+): +(\S.*)$", "\n".join(lines), flags=re.MULTILINE))
-
-
 def test_recipes_are_shipped() -> None:
-    names = {"imdb", "imdb-small", "imdb-small-plain", "quickstart"}
+    names = {"imdb", "imdb-small", "teacher", "movie-sentiment", "quickstart"}
     assert names <= {path.stem for path in SHIPPED}
 
 
@@ -33,12 +28,12 @@ def test_loads_under_its_own_name(path: Path) -> None:
 @each_recipe
 def test_header_says_cost_hardware_expected_command(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")
-    assert list(header(path)) == ["cost", "hardware", "expected", "command"]
+    assert list(recipes.header(path)) == ["cost", "hardware", "expected", "command"]
 
 
 @each_recipe
 def test_command_is_one_that_runs_this_recipe(path: Path) -> None:
-    command = header(path)["command"]
+    command = recipes.header(path)["command"]
     if command.startswith("make "):
         target = re.split(r"[\s,;]", command.removeprefix("make "))[0]
         makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
@@ -52,9 +47,13 @@ def test_command_is_one_that_runs_this_recipe(path: Path) -> None:
 
 
 @each_recipe
-def test_what_must_come_before_is_what_the_record_runs(path: Path) -> None:
-    commands = re.findall(r"^#   (\S.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert commands == list(record.BEFORE.get(path.stem, {}).values())
+def test_what_it_requires_is_planned_and_not_told_in_comments(path: Path) -> None:
+    """Each path in `runs/` that a recipe reads is made by a step, or the plan is refused."""
+    tasks = pipeline.plan(path.stem)
+    assert len({task.out for task in tasks}) == len(tasks)
+    comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
+    instructions = [line for line in comments if "python -m" in line]
+    assert instructions in ([], [f"# command:   {recipes.header(path)['command']}"])
 
 
 @each_recipe

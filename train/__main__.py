@@ -3,10 +3,7 @@
 The rooms are imported inside the verbs, so that `--help` answers at once.
 """
 
-import math
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,8 +22,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-PUSH_EVERY_SECONDS = 300
-
 
 def _examples(*commands: str) -> str:
     """The end of a help text, whose lines click keeps as they are."""
@@ -41,7 +36,7 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="change a key of the recipe; repeatable"),
 ]
 Out = Annotated[Path | None, typer.Option(help="the run folder; runs/NAME by default")]
-Resume = Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")]
+Resume = Annotated[bool, typer.Option("--resume", help="refuse to begin anew: go on")]
 CheckpointsTo = Annotated[
     str | None,
     typer.Option(metavar="USER/REPO", help="keep checkpoints in this private Hub repository too"),
@@ -81,8 +76,19 @@ def adapt(
     recipe: RecipeName, set_: Overrides = None, out: Out = None, resume: Resume = False
 ) -> None:
     """Let the base model read unlabelled reviews first: what `fit` then starts from."""
+    from train import steps
+
     chosen = recipes.load(recipe, set_)
-    _adapt(chosen, out or Path("runs") / chosen.name, resume)
+    steps.adapt(chosen, out or Path("runs") / chosen.name, resume)
+    steps.leave_processes()
+
+
+@app.command(epilog=_examples("plan movie-sentiment"))
+def plan(recipe: RecipeName, set_: Overrides = None, out: Out = None) -> None:
+    """Show the steps that a recipe needs, what they cost, and what is there of them."""
+    from train import costs, pipeline
+
+    costs.show(pipeline.plan(recipe, set_, out))
 
 
 @app.command(
@@ -98,9 +104,17 @@ def fit(
     resume: Resume = False,
     checkpoints_to: CheckpointsTo = None,
 ) -> None:
-    """Fine-tune a model: reviews to a run folder."""
-    chosen = recipes.load(recipe, set_)
-    _fit(chosen, out or Path("runs") / chosen.name, resume, checkpoints_to)
+    """Fine-tune a model: reviews to a run folder; what its recipe requires comes first.
+
+    What was interrupted goes on. A finished step is not done again.
+    """
+    from train import costs, pipeline, runs, steps
+
+    tasks = pipeline.plan(recipe, set_, out)
+    with runs.locked(tasks[-1].out):
+        costs.show(tasks)
+        steps.run(tasks, resume, checkpoints_to)
+    steps.leave_processes()
 
 
 @app.command(
@@ -196,27 +210,26 @@ def run(
     space_wait: SpaceWait = 10,
     allow_worse: AllowWorse = False,
 ) -> None:
-    """Adapt where the recipe asks for it, fit, evaluate, export and publish.
+    """Fit as `fit` does, with all that comes before; then evaluate, export and publish.
 
-    That the token may write is checked first.
+    That the token may write is checked first. What was interrupted goes on.
     """
-    from train import runs
+    from train import costs, pipeline, runs, steps
 
-    chosen = recipes.load(recipe, set_)
-    folder = out or Path("runs") / chosen.name
+    tasks = pipeline.plan(recipe, set_, out)
+    folder = tasks[-1].out
     with runs.locked(folder):
+        costs.show(tasks)
         if runs.is_first_process():
             _check_targets(to, private, space, space_hardware, checkpoints_to)
-        if chosen.adaptation:
-            adapted = runs.adapted_folder(folder)
-            if not runs.is_adapted(adapted):
-                _adapt(chosen, folder, resume and adapted.exists())
-            # The adaptation may be all that there is to resume.
-            resume = resume and (folder.exists() or checkpoints_to is not None)
-        _fit(chosen, folder, resume, checkpoints_to)
+        steps.run(tasks, resume, checkpoints_to)
+        steps.leave_processes()
         if runs.is_first_process():
-            _evaluate(folder)
-            export(folder)
+            results = runs.load_results(folder)
+            if "weaknesses" not in results or not (folder / "README.md").exists():
+                _evaluate(folder)
+            if not results["export"]:
+                export(folder)
             _publish(folder, to, private, allow_worse, space, space_hardware, space_wait)
 
 
@@ -259,18 +272,13 @@ def sentences(
     most: Annotated[int, typer.Option(min=2, help="sentences in all, at most")] = 20_000,
 ) -> None:
     """Cut labelled sentences from a run's training reviews, to train on short input."""
-    from train.runs import locked
-    from train.sentences import write
-
-    with locked(out):
-        count = write(run, out, least=least, each=each, most=most)
-    typer.echo(f"wrote {out}: {count:,} sentences")
+    _step("sentences", run=run, out=out, least=least, each=each, most=most)
 
 
 @app.command(
     epilog=_examples(
-        "pseudo-label runs/imdb-small-plain stanfordnlp/imdb --out runs/pseudo/train.jsonl",
-        "pseudo-label runs/mine unlabelled.csv --split train --out runs/pseudo/train.jsonl",
+        "pseudo-label runs/imdb-small-plain stanfordnlp/imdb --out runs/pseudo-labels/train.jsonl",
+        "pseudo-label runs/mine unlabelled.csv --split train --out runs/mine-labels/train.jsonl",
     )
 )
 def pseudo_label(
@@ -288,16 +296,8 @@ def pseudo_label(
     ] = None,
 ) -> None:
     """Label texts by a run's model and a bag of n-grams, to train on; the same command resumes."""
-    from train.pseudo_labels import write
-    from train.recipe import Corpus
-    from train.runs import locked
-
-    corpus = Corpus(source=source, split=split, text=text, revision=revision)
-    with locked(out):
-        done = write(run, corpus, out)
-    typer.echo(f"wrote {out}: {done['texts']:,} texts")
-    for name, found in done["validation"].items():
-        typer.echo(f"validation, {name}: {found['accuracy']:.4f}, loss {found['nll']:.4f}")
+    corpus: dict[str, Any] = {"source": source, "split": split, "text": text, "revision": revision}
+    _step("pseudo-labels", run=run, out=out, **corpus)
 
 
 @app.command(epilog=_examples("teach movie-sentiment --teacher runs/teacher"))
@@ -309,14 +309,10 @@ def teach(
     set_: Overrides = None,
 ) -> None:
     """Write teachers' probabilities for a recipe's training texts; the same command resumes."""
-    from train import distillation
-
     chosen = recipes.load(recipe, set_)
     if chosen.distillation is None:
         raise RecipeError(f"{chosen.name} has no `distillation` section, which names the file")
-    out = Path(chosen.distillation.probabilities)
-    count = distillation.teach(teacher, chosen, out)
-    typer.echo(f"wrote {out}: probabilities for {count:,} texts")
+    _step("teach", chosen, teachers=list(map(str, teacher)))
 
 
 @app.command(
@@ -337,68 +333,16 @@ def cut_sentences(
     revision: Annotated[str | None, typer.Option(help="of a Hub dataset")] = None,
 ) -> None:
     """Cut sentences from texts without labels, for a teacher to label."""
-    from train.recipe import Corpus
-    from train.sentences import sample
-
-    corpus = Corpus(source=source, split=split, text=text, revision=revision)
-    typer.echo(f"wrote {out}: {sample(corpus, out, most=most):,} sentences")
+    corpus: dict[str, Any] = {"source": source, "split": split, "text": text, "revision": revision}
+    _step("cut-sentences", out=out, most=most, **corpus)
 
 
-def _adapt(recipe: Recipe, folder: Path, resume: bool) -> None:
-    from train import adapt, runs
+def _step(kind: str, student: Recipe | None = None, **arguments: Any) -> None:
+    """Do a step by itself, whose arguments are those that it has under `requires`."""
+    from train import pipeline, steps
 
-    adapted = runs.adapted_folder(folder)
-    with runs.locked(adapted):
-        results = adapt.adapt(recipe, adapted, resume=resume)
-    if runs.is_first_process():
-        before, after = (results["perplexity"][key] for key in ["before", "after"])
-        typer.echo(f"perplexity {before:,.1f} before, {after:,.1f} after; the base is in {adapted}")
-
-
-def _fit(recipe: Recipe, folder: Path, resume: bool, checkpoints_to: str | None) -> None:
-    from train import runs, stages
-    from train.resolve import once
-
-    after: Callable[[Path], None] | None = None
-    with runs.locked(folder):
-        if checkpoints_to:
-            resume = once(lambda: _pull(checkpoints_to, folder, resume))
-            after = _pusher(checkpoints_to)
-        stages.fit(recipe, folder, resume=resume, after_checkpoint=after)
-    if runs.is_first_process():
-        typer.echo(f"model and validation figures are in {folder}")
-
-
-def _pull(checkpoints_to: str, folder: Path, resume: bool) -> bool:
-    """Bring the checkpoint from the Hub where none is here; whether there is one to resume."""
-    from train import hub
-
-    hub.check_target(checkpoints_to, private=True)
-    if not resume or (folder / "recipe.yaml").exists():
-        return resume
-    found = hub.pull_checkpoint(checkpoints_to, folder)
-    typer.echo(f"{'going on from the' if found else 'no'} checkpoint on {checkpoints_to}")
-    return found
-
-
-def _pusher(repo_id: str) -> Callable[[Path], None]:
-    """Pushes the first checkpoint and then one every five minutes: they are three models large."""
-    pushed = -math.inf
-
-    def push(checkpoint: Path) -> None:
-        from train import hub
-
-        nonlocal pushed
-        if time.monotonic() - pushed < PUSH_EVERY_SECONDS:
-            return
-        pushed = time.monotonic()
-        # A Hub that is away for a moment must not end hours of training.
-        try:
-            hub.push_checkpoint(checkpoint, repo_id)
-        except TrainError as error:
-            typer.echo(f"checkpoint stays at home for now: {error}", err=True)
-
-    return push
+    values = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
+    steps.do(pipeline.step_task(recipes.parse_step({"step": kind, **values}), student))
 
 
 def _evaluate(folder: Path) -> None:

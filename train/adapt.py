@@ -95,7 +95,7 @@ def adapt(
             "perplexity": {"before": before, "after": perplexity(masked, validation, objective)},
         }
         runs.save_results(folder / "results.json", results)
-    accelerator.end_training()
+    accelerator.wait_for_everyone()
     return results
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, is_initialized
+from accelerate.state import AcceleratorState
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -50,9 +50,6 @@ def choose_precision(recipe: Recipe) -> str:
         )
     if recipe.precision != "auto":
         return recipe.precision
-    if is_initialized():  # accelerate keeps to one in a process, of the adaptation and of the fit
-        taken = AcceleratorState().mixed_precision
-        return "fp32" if taken == "no" else taken
     if cuda:
         return "fp16"
     return "bf16" if not torch.backends.mps.is_available() and cpu.bf16_is_faster() else "fp32"
@@ -61,6 +58,8 @@ def choose_precision(recipe: Recipe) -> str:
 def accelerator_for(recipe: Recipe) -> Accelerator:
     """The accelerator in the recipe's precision, on whatever devices this was launched."""
     precision = choose_precision(recipe)
+    # accelerate keeps to the precision of the first training in a process, but for this.
+    AcceleratorState._reset_state()
     return Accelerator(mixed_precision="no" if precision == "fp32" else precision)
 
 

@@ -223,16 +223,30 @@ def _dress(grammar: Grammar, text: str, split: str, label: str, chance: random.R
     return {"as it is": text, "lower": text.lower(), "upper": text.upper()}[case]
 
 
-def write(folder: Path, seed: int = 0) -> None:
-    """All `FILES` as JSON lines, and a README.md that names them as the splits of a dataset."""
+def write(folder: Path, seed: int = 0, most: int | None = None) -> int:
+    """All `FILES` as JSON lines, and a README.md that names them as the splits of a dataset.
+
+    Args:
+        folder: It is made where it is missing.
+        seed: The same seed gives the same rows.
+        most: Rows of each file at most.
+
+    Returns:
+        The number of rows.
+    """
+    count = 0
     folder.mkdir(parents=True, exist_ok=True)
     for file, sets in FILES.items():
-        rows = [row for name, split, n in sets for row in make(GRAMMARS[name], split, n, seed)]
+        rows = [row for name, split, n in sets for row in make(GRAMMARS[name], split, n, seed)][
+            :most
+        ]
+        count += len(rows)
         lines = (json.dumps(row, ensure_ascii=False) for row in rows)
         (folder / f"{file}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     splits = "".join(f"  - {{split: {file}, path: {file}.jsonl}}\n" for file in FILES)
     readme = f"---\nconfigs:\n- config_name: default\n  data_files:\n{splits}---\n"
     (folder / "README.md").write_text(readme)
+    return count
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -241,8 +255,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--most", type=int, help="rows of each file at most")
     options = parser.parse_args(arguments)
-    write(options.out, options.seed)
+    write(options.out, options.seed, options.most)
 
 
 if __name__ == "__main__":

@@ -11,22 +11,42 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from train import plain_yaml
 from train.errors import RecipeError, shorten
+from train.sections import (
+    FILES,
+    STEPS,
+    Adaptation,
+    Corpus,
+    Count,
+    Distillation,
+    LearningRate,
+    Made,
+    Section,
+    Source,
+    Step,
+    Teach,
+    is_commit,
+    is_local,
+    is_path,
+    shown,
+)
+
+# What other modules take from here, which `sections` holds for the length of the files.
+__all__ = ["FILES", "Adaptation", "Corpus", "Distillation", "Source"]
+__all__ += ["is_commit", "is_local", "is_path", "shown"]
 
 RECIPES = Path(__file__).parent / "recipes"
 # Options that did not pay (README, Results) and are gone -> the value that saved recipes may have.
 RETIRED = {"layer_decay": 1.0, "average_decay": 0.0, "label_smoothing": 0.0}
-FILES = [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".gz"]
 
-Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=0.5)]  # carved by folds, so at most one of two
 SplitName = Literal["train", "validation", "test"]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy takes
+Required = Annotated[Step, Field(discriminator="step")]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
 def label_key(value: Any) -> str:
@@ -39,51 +59,6 @@ def label_key(value: Any) -> str:
 def is_probability(value: Any) -> bool:
     """Whether a label may have it: a number above 0 and at most 1."""
     return isinstance(value, int | float) and 0 < value <= 1
-
-
-def is_local(source: str) -> bool:
-    """Whether a string names a file or folder here rather than a repository on the Hub."""
-    return is_path(source) or os.path.exists(source)
-
-
-def is_path(source: str) -> bool:
-    """Whether a string can only be meant as a path, as no repository is named so."""
-    odd = source.startswith((".", "/", "~")) or source.endswith("/") or "\\" in source
-    return odd or source.count("/") > 1
-
-
-def is_commit(revision: str | None) -> bool:
-    """Whether a revision names a commit, which never changes, rather than a tag or a branch."""
-    return re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
-
-
-def shown(source: str, local: bool) -> str:
-    """A Hub id as it is; of a local path only the last part, for nobody needs to know the rest."""
-    return Path(source).name if local else source
-
-
-class Section(BaseModel):
-    """A part of a recipe: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-AnySection = TypeVar("AnySection", bound=Section)
-
-
-class Source(Section):
-    """Where rows come from: a dataset on the Hub, a file or a folder."""
-
-    source: str = Field(
-        min_length=1, description="a Hub dataset id, or a CSV, TSV, JSONL, Parquet file or folder"
-    )
-    revision: str | None = Field(None, description="commit or tag of a Hub dataset")
-    config: str | None = Field(None, description="configuration of a Hub dataset that has several")
-
-    @property
-    def is_local(self) -> bool:
-        """Whether `source` names a file or folder rather than a Hub dataset."""
-        return is_local(self.source) or Path(self.source).suffix.lower() in FILES
 
 
 class Dataset(Source):
@@ -183,51 +158,6 @@ class Dataset(Source):
         return found
 
 
-class Corpus(Source):
-    """Where texts without labels come from."""
-
-    split: str = Field("unsupervised", description="the split to read; a single file is `train`")
-    text: str = Field("text", description="column of the text")
-
-
-class Adaptation(Section):
-    """Masked-language modelling on unlabelled texts, before the fine-tuning."""
-
-    corpora: Annotated[list[Corpus], Field(min_length=1)]
-    with_train: bool = Field(True, description="read the training reviews too, without labels")
-    max_texts: Count | None = Field(None, description="read at most so many texts")
-    validation_texts: Count = Field(500, description="texts to measure the perplexity on")
-    mask_fraction: float = Field(0.15, gt=0, lt=1, description="share of tokens to guess")
-    epochs: int = Field(1, ge=1, le=1000, description="passes over the texts")
-    max_tokens: int = Field(256, ge=16, description="longer texts are read in parts")
-    batch_tokens: int = Field(16384, ge=16, description="padded tokens of one update")
-    learning_rate: LearningRate = Field(2e-4, description="peak for the encoder")
-    head_learning_rate: LearningRate | None = Field(None, description="peak for the word head")
-    warmup_fraction: float = Field(0.05, ge=0, lt=1, description="share of updates that warm up")
-    checkpoint_every: Count = Field(100, description="updates between checkpoints")
-
-    def training(self) -> dict[str, Any]:
-        """What it says of the training loop, under the recipe's own keys."""
-        keys = ["epochs", "max_tokens", "batch_tokens", "learning_rate", "head_learning_rate"]
-        keys += ["warmup_fraction", "checkpoint_every"]
-        plain = {"evaluations_per_epoch": 2, "early_stopping_patience": None}
-        return {key: getattr(self, key) for key in keys} | plain
-
-
-class Distillation(Section):
-    """Training on a teacher's probabilities beside the labels (Hinton et al. 2015, 1503.02531)."""
-
-    probabilities: str = Field(
-        min_length=1, description="Parquet file that `train teach` has written"
-    )
-    weight: float = Field(
-        0.9, gt=0, le=1, description="of the teacher's probabilities; the labels have the rest"
-    )
-    temperature: float = Field(
-        1.0, gt=0, le=20, description="by which the logits of both are divided in its loss"
-    )
-
-
 class Recipe(Section):
     """One run: data, base model, and every number of the training."""
 
@@ -266,6 +196,11 @@ class Recipe(Section):
 
     distillation: Distillation | None = Field(
         None, description="train on a teacher's probabilities beside the labels"
+    )
+
+    requires: list[Required] = Field([], description="steps whose outputs the run needs, in order")
+    requires_sha256: str | None = Field(
+        None, description="of these steps and theirs, as they were: filled in when a run begins"
     )
 
     seed: Seed = Field(0, description="seed of the head, the order and the dropout")
@@ -336,6 +271,11 @@ class Recipe(Section):
                     f"{dataset.source} has `label: null`, so it needs `splits: [train]` and a "
                     "`distillation` section, whose teacher labels it"
                 )
+        if self.distillation is None and any(isinstance(step, Teach) for step in self.requires):
+            raise ValueError(
+                "requires has a step `teach`, so it needs a `distillation` section, which names "
+                "the file"
+            )
         if len({d.text_pair is None for d in self.datasets}) > 1:
             raise ValueError("text_pair must be set for all datasets or for none")
         if self.has_pairs and self.truncation == "head":
@@ -369,7 +309,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     Raises:
         RecipeError: The file is missing or not YAML, a key is unknown or a value breaks its rule.
     """
-    file = _existing(path)
+    file = existing(path)
     values = plain_yaml.read(file)
     if not isinstance(values, dict):
         raise RecipeError(f"{file} must hold `key: value` lines, got {type(values).__name__}")
@@ -378,7 +318,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     return parse(values, str(file))
 
 
-def _existing(path: str | Path) -> Path:
+def existing(path: str | Path) -> Path:
     """The file that is meant, which is there.
 
     `os.path` answers False where `Path` raises: for a name of 5,000 characters, say.
@@ -389,6 +329,22 @@ def _existing(path: str | Path) -> Path:
     known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
     found = "a folder is" if os.path.isdir(path) else "no recipe"
     raise RecipeError(f"{found} at {shorten(path)} — give a YAML file, or one of: {known}")
+
+
+def header(path: str | Path) -> dict[str, str]:
+    """What the comments at the top of a recipe say: cost, hardware, expected and command."""
+    found: dict[str, str] = {}
+    for line in existing(path).read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"# (\w+): +(\S.*)$", line):
+            found[match[1]] = match[2]
+        elif found and (more := re.match(r"# {8,}(\S.*)$", line)):
+            found[list(found)[-1]] += f" {more[1]}"
+        elif not line.startswith("#"):
+            break
+    return found
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 def parse(values: Any, origin: str = "recipe") -> Recipe:
@@ -405,6 +361,17 @@ def parse_section(kind: type[AnySection], values: Any, origin: str) -> AnySectio
         raise RecipeError(f"{origin}:\n{lines}") from None
 
 
+def parse_step(values: dict[str, Any]) -> Made:
+    """Check a step that is no run, as it would stand under `requires`."""
+    try:
+        return TypeAdapter[Made](Annotated[Made, Field(discriminator="step")]).validate_python(
+            values
+        )
+    except ValidationError as error:
+        lines = "; ".join(_explain(detail, STEPS[values["step"]]) for detail in error.errors())
+        raise RecipeError(f"{values['step']}: {lines}") from None
+
+
 def dump(recipe: Recipe) -> str:
     """The recipe as YAML, every default spelled out."""
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
@@ -415,7 +382,7 @@ def _explain(detail: Any, root: type[Section]) -> str:
     *sections, leaf = detail["loc"] or ("recipe",)
     inside: dict[str, type[Section]]
     inside = {"datasets": Dataset, "corpora": Corpus, "adaptation": Adaptation}
-    inside["distillation"] = Distillation
+    inside |= {"distillation": Distillation, **STEPS}
     section = next((kind for name, kind in inside.items() if name in sections), root)
     where = shorten(".".join(str(part) for part in detail["loc"])) or "recipe"
     if detail["type"] == "extra_forbidden":
@@ -429,6 +396,9 @@ def _explain(detail: Any, root: type[Section]) -> str:
     if detail["type"] == "missing":
         about = section.model_fields[str(leaf)].description or "see train/recipes/imdb.yaml"
         return f"{where} is missing ({about})"
+    if detail["type"].startswith("union_tag"):
+        got = shorten(repr(detail["input"]))
+        return f"{where} must have a `step` that is one of {', '.join(STEPS)}, got {got}"
     if detail["type"] == "value_error":
         reason = str(detail["ctx"]["error"])
         return shorten(f"{where} {reason}" if detail["loc"] else reason, 600)

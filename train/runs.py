@@ -12,7 +12,7 @@ import resource
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,24 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def changes(saved: Recipe, asked: Recipe) -> str:
+    """What differs between two recipes, as far as the run does; empty where nothing does.
+
+    Required steps are compared by their digests, where both recipes have one.
+    """
+    apart = {"requires", "requires_sha256"}
+    changed = differences(saved.model_dump(exclude=apart), asked.model_dump(exclude=apart))
+    digests = {saved.requires_sha256, asked.requires_sha256}
+    is_stale = len(digests) == 2 and None not in digests
+    return changed or "a step that it requires has changed" * is_stale
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The keys whose values differ, each with both values."""
+    changed = [key for key in now if now[key] != before.get(key)]
+    return "; ".join(f"{key} was {before.get(key)!r}, now {now[key]!r}" for key in changed)
+
+
 def check_resumable(folder: Path, recipe: Recipe) -> None:
     """Raise `RunError` unless the folder holds a run of this very recipe."""
     if not (folder / "recipe.yaml").exists():
@@ -97,7 +115,9 @@ def prepare(folder: Path, recipe: Recipe) -> None:
         folder.rename(kept)
         print_line(f"the earlier run is kept in {kept}")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.yaml").write_text(recipes.dump(recipe), encoding="utf-8")
+    draft = folder / "recipe.part"
+    draft.write_text(recipes.dump(recipe), encoding="utf-8")
+    draft.replace(folder / "recipe.yaml")
 
 
 def load_recipe(folder: Path) -> Recipe:
@@ -146,14 +166,19 @@ def with_adapted_base(recipe: Recipe, run: Path) -> Recipe:
             f"{folder} holds no adapted base model — `python -m train adapt` with the same recipe "
             "comes first, or leave it out with --set adaptation=null"
         )
-    made, keys = load_recipe(folder), ["adaptation", "base_model", "base_revision"]
-    if changed := [key for key in keys if getattr(made, key) != getattr(recipe, key)]:
+    if changed := adapted_otherwise(folder, recipe):
         raise RunError(
             f"{folder} was adapted with another {' and '.join(changed)} — adapt again, or choose "
             "another folder with --out"
         )
     adapted = {"base_model": str(folder), "base_revision": None, "adaptation": None}
     return recipe.model_copy(update=adapted)
+
+
+def adapted_otherwise(folder: Path, recipe: Recipe) -> list[str]:
+    """The keys by which the adaptation there differs from that of a recipe."""
+    made, keys = load_recipe(folder), ["adaptation", "base_model", "base_revision"]
+    return [key for key in keys if getattr(made, key) != getattr(recipe, key)]
 
 
 def lineage(recipe: Recipe) -> list[Path]:
@@ -281,6 +306,12 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
         )
 
 
+def reset_peak_memory() -> None:
+    """Let `peak_memory_mb` begin anew, where the system can: Linux."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def peak_memory_mb() -> float:
     """Most memory that this process has held, in MB (10^6 bytes)."""
     try:  # what getrusage says on Linux includes the process that started this one
@@ -314,7 +345,8 @@ def _without_paths(recipe: Recipe, results: dict[str, Any]) -> Recipe:
         for dataset, local in zip(recipe.datasets, results["data"]["local"], strict=True)
     ]
     base_model = shown(recipe.base_model, results["training"]["base_is_local"])
-    changed: dict[str, Any] = {"datasets": datasets, "base_model": base_model}
+    # Required steps name paths and sources here; whoever has none of them can't do them.
+    changed: dict[str, Any] = {"datasets": datasets, "base_model": base_model, "requires": []}
     if recipe.adaptation:
         corpora = [
             corpus.model_copy(update={"source": shown(corpus.source, local)})
@@ -327,10 +359,8 @@ def _without_paths(recipe: Recipe, results: dict[str, Any]) -> Recipe:
 
 
 def _check_same(saved: Recipe, asked: Recipe, folder: Path) -> None:
-    before, now = saved.model_dump(), asked.model_dump()
-    if changed := [key for key in now if now[key] != before[key]]:
-        shown = "; ".join(f"{key} was {before[key]!r}, now {now[key]!r}" for key in changed)
+    if changed := changes(saved, asked):
         raise RunError(
-            f"{folder} was started with another recipe ({shown}) — resume with the same one, or "
+            f"{folder} was started with another recipe ({changed}) — resume with the same one, or "
             "train anew without --resume"
         )

@@ -203,7 +203,7 @@ def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
     if not os.path.exists(path):
         raise DataError(
             f"no file or folder at {shorten(path)} — give its path from the current folder, or "
-            "make it as the header of the recipe says"
+            "let the recipe require a step that makes it"
         )
     splits, features = ({"train": [path]}, None) if path.is_file() else _layout(path, source.config)
     found = {}

@@ -100,7 +100,7 @@ def fit(
             "export": {},
         }
         runs.save_results(folder / "results.json", results)
-    accelerator.end_training()
+    accelerator.wait_for_everyone()
 
 
 def evaluate(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,225 @@
+"""What needs a GPU: half precision, seeds of a small model on IMDb, `transformers.Trainer`.
+
+In: the folder of IMDb's `train.parquet` and `test.parquet`, and that of MiniLM-L6. Out:
+`gpu-precision.json`, `gpu-imdb-small.json` and `gpu-train.json`, written again with every figure
+that becomes known. The parts run one after the other, each with a time limit; one that fails
+doesn't stop the next.
+
+    benchmarks/on_gpu.sh --imdb DIR --base DIR --out DIR
+"""
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from benchmarks import children, machine, precision, reviews, save, train
+from train import recipe, runs, stages
+
+RECIPE = "imdb-small-plain"  # MiniLM-L6 on IMDb's 25,000 training reviews alone
+REVIEWS_PER_UPDATE = 32  # of 512 tokens at most: enough work to fill a large GPU
+NO_CHECKPOINT = 1_000_000  # updates; the one at the end is written all the same
+TINY_SHAPE = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
+TINY_SETTINGS = ["epochs=1", "batch_tokens=512", "positions=64", "max_tokens=64"]
+
+
+def main() -> None:
+    """Describe the machine, then run the parts."""
+    given = arguments()
+    given.out.mkdir(parents=True, exist_ok=True)
+    children.preload()
+    described = children.call(machine.describe, 0.01 if given.tiny else 0.5, seconds=60)
+    print(f"{described['gpu'] or described['cpu']}: {described['peak_gflops']} GFLOP/s", flush=True)
+    # The longest that each may take, in seconds: together less than 9 minutes.
+    parts = {measure_precision: 160, measure_seeds: 190, compare_with_trainer: 130}
+    failed = []
+    for part, seconds in parts.items():
+        started = time.monotonic()
+        try:
+            part(given, described, started + seconds)
+        except Exception:
+            traceback.print_exc()
+            failed.append(part.__name__)
+        print(f"{part.__name__}: {time.monotonic() - started:.0f} s", flush=True)
+    if failed:
+        sys.exit(f"not finished: {', '.join(failed)}")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/on_gpu.sh", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--imdb", type=Path, required=True, help="folder of the Parquet files")
+    parser.add_argument("--base", type=Path, required=True, help="folder of MiniLM-L6")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results files")
+    parser.add_argument("--reviews", type=int, default=25_000, help="of an epoch in each precision")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tiny", action="store_true", help="the same way with toy sizes: a test")
+    return parser.parse_args()
+
+
+def measure_precision(
+    given: argparse.Namespace, described: dict[str, Any], deadline: float
+) -> None:
+    """An epoch of DistilBERT's architecture in fp32, fp16 and bf16."""
+    count = 24 if given.tiny else given.reviews
+    job = _job(given, described, count)
+    order = [name for name in ["fp32", "fp16", "bf16"] if name in described["peak_gflops"]]
+    rounds: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        job["base"] = _distilbert(given, folder)
+        for name in order:
+            measured = _measure({**job, "contestant": train.OURS, "precision": name}, deadline)
+            rounds.append({"precision": name, **measured})
+            results = {
+                **_flat(rounds, described["peak_gflops"]),
+                **_described(given, described, job),
+                "rounds": rounds,
+            }
+            save(given.out / "gpu-precision.json", results)
+
+
+def measure_seeds(given: argparse.Namespace, described: dict[str, Any], deadline: float) -> None:
+    """The recipe of MiniLM-L6 on IMDb with several seeds, side by side on one GPU.
+
+    Without the adaptation to unlabelled reviews.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {seed: Path(scratch) / f"seed-{seed}" for seed in range(given.seeds)}
+        started = {
+            seed: children.start(fit_seed, _settings(given, seed), folder)
+            for seed, folder in folders.items()
+        }
+        found: dict[int, dict[str, Any]] = {}
+        for seed, well in children.finished(started, deadline):
+            if not well:
+                print(f"seed {seed} was not finished", file=sys.stderr)
+                continue
+            found[seed] = runs.load_results(folders[seed])
+            for kind in ["results.json", "test-predictions.parquet"]:
+                kept = given.out / f"gpu-imdb-small-seed-{seed}-{kind}"
+                shutil.copy(folders[seed] / kind, kept)
+            save(given.out / "gpu-imdb-small.json", _seeds(found, described))
+    if len(found) < given.seeds:
+        raise RuntimeError(f"{given.seeds - len(found)} of {given.seeds} seeds were not finished")
+
+
+def fit_seed(settings: list[str], folder: Path) -> None:
+    """Train and evaluate one run of the recipe; in a process of its own."""
+    stages.fit(recipe.load(RECIPE, settings), folder)
+    stages.evaluate(folder)
+
+
+def compare_with_trainer(
+    given: argparse.Namespace, described: dict[str, Any], deadline: float
+) -> None:
+    """Trainer's defaults and its best plain setting beside ours, on DistilBERT's architecture."""
+    job = _job(given, described, 24 if given.tiny else 6_000)
+    order = [train.OURS, train.BEST, train.DEFAULT]
+    order += [] if given.tiny else [train.OURS, train.BEST]
+    rounds: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        job["base"] = _distilbert(given, folder)
+        for contestant in order:
+            measured = _measure({**job, "contestant": contestant}, deadline)
+            rounds.append({"contestant": contestant, **measured})
+            seconds = {
+                name: statistics.median(r["seconds"] for r in rounds if r["contestant"] == name)
+                for name in dict.fromkeys(order)
+                if any(r["contestant"] == name for r in rounds)
+            }
+            results = {
+                f"ratio_{name.replace(' ', '_')}": found / seconds[train.OURS]
+                for name, found in seconds.items()
+                if name != train.OURS
+            }
+            results["ours_seconds"] = seconds[train.OURS]
+            results["ours_reviews_per_second"] = len(job["texts"]) / seconds[train.OURS]
+            results |= _described(given, described, job)
+            save(given.out / "gpu-train.json", {**results, "rounds": rounds})
+
+
+def _job(given: argparse.Namespace, described: dict[str, Any], count: int) -> dict[str, Any]:
+    texts, labels = reviews.load(str(given.imdb / "train.parquet"), count)
+    job = train.job_for(texts, labels, described["peak_gflops"], given.base)
+    job |= {"reviews_per_update": REVIEWS_PER_UPDATE, "checkpoint_every": NO_CHECKPOINT}
+    return {**job, "reviews_per_update": 4, "max_tokens": 64} if given.tiny else job
+
+
+def _measure(job: dict[str, Any], deadline: float) -> dict[str, Any]:
+    found: dict[str, Any] = children.call(train.run, job, seconds=deadline - time.monotonic())
+    print(f"{job['contestant']} {job.get('precision', '')}: {found['seconds']:.1f} s", flush=True)
+    return found
+
+
+def _flat(rounds: list[dict[str, Any]], peaks: dict[str, float]) -> dict[str, Any]:
+    """What each precision took, as keys that begin with its name."""
+    found: dict[str, Any] = {}
+    for measured in rounds:
+        name, seconds = measured["precision"], measured["epochs_seconds"]
+        # Over the same time as the seconds, so without the validation and the checkpoint.
+        gflops = measured["gflops"] * measured["seconds"] / seconds
+        found |= {
+            f"{name}_epoch_seconds": seconds,
+            f"{name}_saved_percent": 100 * (1 - seconds / rounds[0]["epochs_seconds"]),
+            f"{name}_fraction_of_peak": gflops / peaks[name],
+            f"{name}_peak_gpu_memory_mb": measured["peak_gpu_memory_mb"],
+        }
+    return found
+
+
+def _seeds(found: dict[int, dict[str, Any]], described: dict[str, Any]) -> dict[str, Any]:
+    """Mean and sample deviation over the seeds, and what each seed gave."""
+    tests = {seed: results["metrics"]["test"] for seed, results in sorted(found.items())}
+    accuracies = [test["accuracy"] for test in tests.values()]
+    first = next(iter(found.values()))
+    return {
+        "accuracy_mean": statistics.mean(accuracies),
+        "accuracy_stdev": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "ece_mean": statistics.mean(test["ece"] for test in tests.values()),
+        "train_seconds": max(results["training"]["seconds"] for results in found.values()),
+        "test_reviews": first["metrics"]["test"]["n"],
+        "seeds": {str(seed): test for seed, test in tests.items()},
+        "work": {
+            "recipe": first["recipe"],
+            "side_by_side": "the seeds share the GPU, so each takes longer than alone",
+            "adaptation": False,
+            "pseudo_labels": False,
+        },
+        "machine": described,
+    }
+
+
+def _settings(given: argparse.Namespace, seed: int) -> list[str]:
+    """The recipe on the local files, without the adaptation."""
+    local = [f"datasets.source={given.imdb}", "datasets.revision=null"]
+    base = [f"base_model={given.base}", "base_revision=null", "adaptation=null"]
+    return [*local, *base, f"seed={seed}", *(TINY_SETTINGS if given.tiny else [])]
+
+
+def _distilbert(given: argparse.Namespace, folder: str) -> str:
+    shape = TINY_SHAPE if given.tiny else None
+    made = children.call(precision.distilbert, Path(folder), given.base, shape, seconds=60)
+    return str(made)
+
+
+def _described(
+    given: argparse.Namespace, described: dict[str, Any], job: dict[str, Any]
+) -> dict[str, Any]:
+    work = {key: value for key, value in job.items() if key not in {"texts", "labels", "base"}}
+    architecture = "DistilBERT, random weights" + ", tiny" * given.tiny
+    return {
+        "machine": described,
+        "data": reviews.describe(str(given.imdb / "train.parquet"), job["texts"]),
+        "work": {"architecture": architecture, **work},
+    }
+
+
+if __name__ == "__main__":
+    main()
