@@ -28,6 +28,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def read(*names: str) -> Grammar:
     """
     data: dict[str, Any] = {}
     for name in names:
-        own = plain_yaml.read(DATA / f"{name}.yaml")
+        own = _data(name)
         data |= own | {key: _merged(data.get(key), own[key]) for key in ADDED if key in own}
     templates = {
         split: {kind: _expand(entries, data["frames"]) for kind, entries in kinds.items()}
@@ -80,6 +81,11 @@ def read(*names: str) -> Grammar:
     others = {key: data[key] for key in data.keys() - {*ADDED, "templates", "frames"}}
     added = {key: _lists(data[key]) for key in ADDED}
     return Grammar(templates=templates, **added, **others)
+
+
+@cache  # the first file is part of every grammar
+def _data(name: str) -> Any:
+    return plain_yaml.read(DATA / f"{name}.yaml")
 
 
 def _merged(lists: Any, more: Any) -> Any:
