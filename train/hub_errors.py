@@ -1,10 +1,11 @@
 """What went wrong between here and the Hub, in one sentence: what was seen and the remedy.
 
-In: whatever huggingface_hub, httpx2, hf_xet, datasets or transformers raise. Out: an error of this
-project. Everything that names a repository or talks to the Hub goes through `explained`.
+In: whatever huggingface_hub, its HTTP client, hf_xet, datasets or transformers raise. Out: an error
+of this project. Everything that names a repository or talks to the Hub goes through `explained`.
 """
 
 import errno
+import importlib
 import os
 import re
 import urllib.request
@@ -13,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx2
 from huggingface_hub import constants
-from huggingface_hub.errors import (
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is the client's
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    HTTPError,
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
@@ -29,6 +30,9 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from train.errors import HubBusy, HubError, TrainError
 from train.recipe import is_path
+
+# huggingface_hub 1 is built on httpx, huggingface_hub 2 on httpx2, which have the same errors.
+_client = importlib.import_module(HTTPError.__module__.partition(".")[0])
 
 TRANSIENT = {408, 429, 500, 502, 503, 504}  # statuses that may be others a moment later
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC}
@@ -186,9 +190,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_connection(error: BaseException) -> bool:
-    return isinstance(
-        error, httpx2.RequestError | httpx2.InvalidURL | ConnectionError | TimeoutError
-    )
+    kinds = (_client.RequestError, _client.InvalidURL, ConnectionError, TimeoutError)
+    return isinstance(error, kinds)
 
 
 def _status(error: BaseException) -> int | None:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from train import plain_yaml
 from train.errors import RecipeError, shorten
 from train.sections import (
     FILES,
+    MADE,
     STEPS,
     Adaptation,
     Corpus,
@@ -363,13 +364,7 @@ def parse_section(kind: type[AnySection], values: Any, origin: str) -> AnySectio
 
 def parse_step(values: dict[str, Any]) -> Made:
     """Check a step that is no run, as it would stand under `requires`."""
-    try:
-        return TypeAdapter[Made](Annotated[Made, Field(discriminator="step")]).validate_python(
-            values
-        )
-    except ValidationError as error:
-        lines = "; ".join(_explain(detail, STEPS[values["step"]]) for detail in error.errors())
-        raise RecipeError(f"{values['step']}: {lines}") from None
+    return parse_section(MADE[values["step"]], values, values["step"])
 
 
 def dump(recipe: Recipe) -> str:

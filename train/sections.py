@@ -156,11 +156,11 @@ class Teach(Section):
 
 Made = Patterns | CutSentences | Sentences | PseudoLabels | Teach  # by one process, in one go
 Step = Run | Made
-STEPS: dict[str, type[Section]] = {
-    "run": Run,
+MADE: dict[str, type[Made]] = {
     "patterns": Patterns,
     "cut-sentences": CutSentences,
     "sentences": Sentences,
     "pseudo-labels": PseudoLabels,
     "teach": Teach,
 }
+STEPS: dict[str, type[Section]] = {"run": Run, **MADE}
