@@ -10,7 +10,7 @@ TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests browser quickstart examples test check space hub bench bench-train bench-serve bench-space
+.PHONY: help setup setup-tests browser quickstart examples test coverage check space hub bench bench-train bench-serve bench-space
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -108,9 +108,14 @@ runs/quickstart/onnx/model.onnx:
 	$(MAKE) quickstart
 
 # Two workers, each with one thread: most tests wait for processes of their own.
+TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: setup-tests  ## run the tests (sets up what is missing)
+	$(TESTS)
+
+coverage: setup-tests  ## ... and measure which lines they run, which takes twice as long
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+	$(TESTS) --cov --cov-report=term
 
 check: setup-tests  ## lint and type-check
 	$(BIN)/ruff check .
