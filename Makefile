@@ -108,7 +108,8 @@ runs/quickstart/onnx/model.onnx:
 	$(MAKE) quickstart
 
 # Two workers, each with one thread: most tests wait for processes of their own.
-TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile
+# In the order of the files: by default those of few tests come last, and they are the long ones.
+TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: setup-tests  ## run the tests (sets up what is missing)
 	$(TESTS)
