@@ -37,10 +37,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     parser.add_argument("--reviews", type=int, default=200)
     given = parser.parse_args()
-    from train import model
-    from train.export import dependence
-    from train.reviews import Split
-    from train.tokens import encode
+    from train.data.preparation import Split
+    from train.data.tokens import encode
+    from train.modeling import model
+    from train.publishing.export import dependence
 
     texts, labels = reviews.load(given.data, given.reviews + CALIBRATION)
     classifier, tokenizer = model.load(str(given.model))
@@ -98,7 +98,7 @@ def _forms(classifier: Any, calibration: Any, folder: Path) -> dict[str, Path]:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    from train import export
+    from train.publishing import export
 
     forms = {"fp32": folder / "fp32.onnx"}
     export.write(classifier, False, forms["fp32"])
@@ -160,7 +160,7 @@ def _quantize_static(full: Path, file: Path, calibration: Any) -> None:
 
 def _timed(file: Path, tokens: Any) -> tuple[Any, float]:
     """Logits, and reviews/s: the better of two passes, a review at a time."""
-    from train import export
+    from train.publishing import export
 
     best = np.inf
     for _ in range(2):

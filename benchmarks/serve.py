@@ -28,8 +28,7 @@ PIPELINE_1, PIPELINE_32 = "pipeline(), batch 1", "pipeline(), batch 32"
 CONTESTANTS = [PIPELINE_1, PIPELINE_32, "ONNX Runtime, fp32", "ours, fp32", OURS]
 COLD = """
 import sys
-sys.path.insert(0, "space")
-from classifier import Classifier
+from space.inference.classifier import Classifier
 print(Classifier.from_hub(sys.argv[1])("Not a minute too long.").label)
 """
 COLD_STARTS = 5
@@ -243,7 +242,7 @@ def _cold(model: Path) -> float:
 def _curves(model: Path) -> dict[str, dict[str, float]]:
     """Reviews/s over length, over reviews in a call, and over threads."""
     from benchmarks.peers import callers
-    from space.classifier import cores
+    from space.inference.classifier import cores
 
     score, words = callers.ours(model), _words()
 

@@ -23,18 +23,23 @@ OURS, BEST, DEFAULT = "ours", "trainer best", "trainer default"
 # What is ours, switched off one at a time; and what was tried and not taken, switched on.
 VARIANTS = {
     "with attention dropout 0.1": {"attention_dropout": 0.1},
-    "with torch's attention": {"off": ["quicken_attention"]},
-    "with torch's dropout": {"off": ["quicken_dropout"]},
+    "with torch's attention": {"off": ["use_fast_attention"]},
+    "with torch's dropout": {"off": ["use_fast_dropout"]},
     "without hidden dropout": {"dropout": 0.0},
-    "one pass an update": {"pass_tokens": 1 << 20},
-    "passes of 1,024 tokens": {"pass_tokens": 1024},
-    "passes of 4,096 tokens": {"pass_tokens": 4096},
-    "with the allocator as it is": {"off": ["keep_memory"]},
+    "one pass an update": {"micro_batch_tokens": 1 << 20},
+    "passes of 1,024 tokens": {"micro_batch_tokens": 1024},
+    "passes of 4,096 tokens": {"micro_batch_tokens": 4096},
+    "with the allocator as it is": {"off": ["tune_malloc"]},
     "with the whole last layer": {"off": ["shorten"]},
     "in the other precision": {"other_precision": True},
     "with torch.compile": {"compile": True},
 }
-PASSED_ON = ["dropout", "attention_dropout", "pass_tokens", "checkpoint_every"]  # to the recipe
+PASSED_ON = [
+    "dropout",
+    "attention_dropout",
+    "micro_batch_tokens",
+    "checkpoint_every",
+]  # to the recipe
 LENGTHS = [64, 128, 256, 512, 1024, 2048]
 
 
@@ -138,7 +143,8 @@ def job_for(
     texts: list[str], labels: list[int], peaks: dict[str, float], base: Path | None = None
 ) -> dict[str, Any]:
     """One epoch over these reviews, from MiniLM-L6 or another base, in updates of 16."""
-    from train import cpu, quickstart
+    from train import quickstart
+    from train.modeling import cpu
 
     return {
         "base": str(base or quickstart.base_folder()),
@@ -175,9 +181,11 @@ def measure(job: dict[str, Any], contestant: str, **change: Any) -> dict[str, An
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Inside that process: build, tokenize, train; figures of this run alone."""
     from benchmarks.peers import trainer
-    from train import evaluation, model, recipe
-    from train.reviews import Split
-    from train.tokens import encode
+    from train import recipe
+    from train.data.preparation import Split
+    from train.data.tokens import encode
+    from train.evaluation import metrics
+    from train.modeling import model
 
     chosen = recipe.parse(
         {
@@ -216,7 +224,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     }
     if "test_texts" in job:
         test = encode(tokenizer, Split(job["test_texts"], job["test_labels"])).cut(512, "head")
-        logits = evaluation.predict(classifier, test, tokenizer.pad_token_id)
+        logits = metrics.predict(classifier, test, tokenizer.pad_token_id)
         found["accuracy"] = float((logits.argmax(axis=1) == test.labels).mean())
     return found
 
@@ -227,17 +235,17 @@ def _train_ours(
     """Seconds of `loop.fit` with its validation (on 16 reviews) and checkpoint, and without."""
     import torch
 
-    from train import loop
-    from train.tokens import Tokens
+    from train.data.tokens import Tokens
+    from train.modeling import training
 
     updates = len(tokens.ids) / job["reviews_per_update"]
     budget = job["reviews_per_update"] * int(tokens.lengths.mean())
     for _ in range(5):  # so that an update has as many reviews as theirs, on average
         sized = chosen.model_copy(update={"batch_tokens": budget, "epochs": 1})
-        budget = round(budget * len(loop.plan_updates(tokens.lengths, sized)[0]) / updates)
+        budget = round(budget * len(training.plan_updates(tokens.lengths, sized)[0]) / updates)
     precision = job.get("precision", "auto")
     if job.get("other_precision"):
-        auto = loop.choose_precision(chosen)
+        auto = training.choose_precision(chosen)
         precision = "bf16" if auto == "fp32" else "fp32"
     chosen = chosen.model_copy(update={"batch_tokens": budget, "precision": precision})
     if job.get("compile"):
@@ -249,14 +257,14 @@ def _train_ours(
     few = Tokens(tokens.ids[:16], tokens.labels[:16])
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        progress = loop.fit(
-            classifier, chosen, loop.accelerator_for(chosen), tokens, few, pad_id, Path(folder)
+        progress = training.fit(
+            classifier, chosen, training.accelerator_for(chosen), tokens, few, pad_id, Path(folder)
         )
         return time.perf_counter() - started, progress.seconds
 
 
 def _switch_off(names: list[str]) -> None:
-    from train import cpu, first_token
+    from train.modeling import cpu, first_token
 
     for name in names:
         room: Any = first_token if name == "shorten" else cpu

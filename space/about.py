@@ -14,9 +14,10 @@ from threading import Lock
 from typing import Any
 
 import yaml
-from classifier import Classifier, Unavailable, reason
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # it is httpx2's
+
+from space.inference.classifier import Classifier, ModelUnavailable, reason
 
 RESULTS, CARD, PLOTS = "results.json", "README.md", "plots/*.png"
 MAX_BYTES = 10 * 2**20  # of a file that is shown
@@ -66,7 +67,7 @@ class Source:
         """The facts of the revision that is loaded.
 
         Raises:
-            Unavailable: There is no model, or no Hub and not all of it in the cache.
+            ModelUnavailable: There is no model, or no Hub and not all of it in the cache.
         """
         with self._pulling:
             if self._facts is None:
@@ -81,8 +82,8 @@ def pull(repo_id: str, commit: str) -> Path:
     """Bring what is shown of a model into the cache; gives its folder.
 
     Raises:
-        Unavailable: The Hub does not give it or the cache does not take it, and not all of it is
-            there already.
+        ModelUnavailable: The Hub does not give it or the cache does not take it, and not all of it
+            is there already.
     """
     shown = [RESULTS, CARD, PLOTS]
     try:
@@ -93,7 +94,7 @@ def pull(repo_id: str, commit: str) -> Path:
         folder = _cached(repo_id, commit, shown)
         if folder and (folder / RESULTS).is_file() and (folder / CARD).is_file():
             return folder
-        raise Unavailable(
+        raise ModelUnavailable(
             reason(error, repo_id, commit)
             or f"The Hub at {constants.ENDPOINT} does not answer, so there is nothing to show of "
             f"{repo_id}. Open this page again later."
@@ -188,19 +189,19 @@ def unsure(facts: Facts) -> str:
 
 
 def origin(facts: Facts) -> list[Row]:
-    """Where the model comes from: data, base model, licence."""
+    """Where the model comes from: data, base model, license."""
     recipe, card = at(facts.results, "recipe"), facts.metadata
     data = ", ".join(_names(at(facts.results, "data", "repo")) or _names(card.get("datasets")))
     reviews = number(facts.results, "data", "splits", "train", "rows")
     counted = f"{reviews:,.0f} reviews" if reviews is not None else ""
     base = at(recipe, "base_model") or ", ".join(_names(card.get("base_model")))
-    licence = at(recipe, "licence") or ", ".join(_names(card.get("license")))
+    license = at(recipe, "license") or ", ".join(_names(card.get("license")))
     languages = ", ".join(_names(at(recipe, "language")) or _names(card.get("language")))
     rows = [
         ("Training data", ": ".join(filter(None, [data, counted]))),
         ("Base model", str(base)),
         ("Language", languages),
-        ("Licence", str(licence)),
+        ("License", str(license)),
         ("Revision", facts.commit),
         ("File that answers here", facts.file),
     ]

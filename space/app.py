@@ -5,9 +5,12 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
+if __name__ == "__main__":  # started by its path, as a Space does: `space` is found beside it
+    sys.path[0] = str(Path(__file__).parent.parent)
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 # Statistics of the last 10,000 events that nobody reads, computed anew after each of them.
 os.environ |= {
@@ -15,19 +18,20 @@ os.environ |= {
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1" + 12 * "0",
 }
 
-import endpoints
 import gradio
-import memory
-import tables
-from classifier import Classifier, Unavailable
-from feedback import Feedback
-from gate import Gate
-from guard import Guard, Page
-from serving import Service
 from starlette.middleware import Middleware
-from tabs import about, compare, many
-from tabs.review import Review
-from theme import HEAD, STYLE, THEME
+
+from space import endpoints
+from space.feedback import Feedback
+from space.files import tables
+from space.inference import memory
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.inference.serving import Service
+from space.tabs import about, compare, many
+from space.tabs.review import Review
+from space.theme import HEAD, STYLE, THEME
+from space.web.gate import Gate
+from space.web.guard import Guard, Page
 
 INTRODUCTION = """# Movie sentiment
 Paste a film review, or bring a file of them: praise or blame, how surely, and why?"""
@@ -85,7 +89,7 @@ def keep_loading(classifier: Classifier) -> None:
         try:
             classifier.load()
             return
-        except Unavailable as reason:
+        except ModelUnavailable as reason:
             log.warning("%s", reason)
             if not classifier.repo_id:
                 return  # nothing will change that

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import explanation
 import gradio
-from classifier import Unavailable, Unreadable, Verdict
-from explanation import Part
-from line import Busy, Cancelled
-from serving import BATCH, EXPLANATION, VERDICT, Service
+
+from space.inference import attribution
+from space.inference.attribution import Part
+from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
+from space.inference.concurrency import Busy, Cancelled
+from space.inference.serving import BATCH, EXPLANATION, VERDICT, Service
 
 TEXTS_AT_MOST = 1_000  # of one call
 
@@ -46,10 +47,10 @@ def build(service: Service) -> None:
         with _reasons():
             if not isinstance(texts, list) or not 0 < len(texts) <= TEXTS_AT_MOST:
                 found = f"{len(texts):,}" if isinstance(texts, list) else type(texts).__name__
-                raise Unreadable(f"texts must be a list of 1 to {TEXTS_AT_MOST:,}, got {found}.")
+                raise InvalidText(f"texts must be a list of 1 to {TEXTS_AT_MOST:,}, got {found}.")
             found_answers = service.request(BATCH).many(texts)
         return [
-            {"error": str(found)} if isinstance(found, Unreadable) else answer(found)
+            {"error": str(found)} if isinstance(found, InvalidText) else answer(found)
             for found in found_answers
         ]
 
@@ -62,14 +63,14 @@ def build(service: Service) -> None:
         Returns:
             What `classify` answers, and `sentences` and `words` (of the strongest sentences): for
             each its place in the text, `pull` (log-odds of the label with it less those without)
-            and the label's probability without it. `left_out` counts those that are not weighed,
+            and the label's probability without it. `dropped` counts those that are not weighed,
             with a `pull` of null, because the call has reached its limit of tokens or seconds.
         """
         with _reasons():
-            found = explanation.explain(service.request(EXPLANATION), text)
+            found = attribution.explain(service.request(EXPLANATION), text)
         return {
             **answer(found.verdict),
-            "left_out": found.left_out,
+            "dropped": found.dropped,
             "sentences": [_part(text, part) for part in found.sentences],
             "words": [_part(text, part) for part in found.words],
         }
@@ -80,7 +81,7 @@ def build(service: Service) -> None:
     gradio.api(explain, api_name="explain", **options)
 
 
-def answer(verdict: Verdict) -> dict[str, Any]:
+def answer(verdict: Prediction) -> dict[str, Any]:
     """What a program gets of a verdict: the README of the Space describes it."""
     return {
         "label": verdict.label,
@@ -107,5 +108,5 @@ def _reasons() -> Iterator[None]:
     """Turns our refusals into gradio's errors, which reach the caller as JSON."""
     try:
         yield
-    except (Unreadable, Unavailable, Busy, Cancelled) as reason:
+    except (InvalidText, ModelUnavailable, Busy, Cancelled) as reason:
         raise gradio.Error(str(reason), print_exception=False) from reason

@@ -16,12 +16,13 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Self
 
-from classifier import MAX_CHARACTERS, Verdict
 from huggingface_hub import CommitInfo, CommitScheduler, constants
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
     HFValidationError,
     HTTPError,
 )
+
+from space.inference.classifier import MAX_CHARACTERS, Prediction
 
 MAX_BYTES = 50 * 2**20  # of all feedback in the folder
 EVERY_MINUTES = 5
@@ -87,7 +88,7 @@ class Feedback:
         )
 
     def record(
-        self, text: str, verdict: Verdict, right: bool, model: str | None, commit: str | None
+        self, text: str, verdict: Prediction, right: bool, model: str | None, commit: str | None
     ) -> str:
         """Store one answer; gives a sentence for the page, whatever comes of it.
 
@@ -193,7 +194,9 @@ class _Commits(CommitScheduler):
         return True
 
 
-def _line(text: str, verdict: Verdict, right: bool, model: str | None, commit: str | None) -> bytes:
+def _line(
+    text: str, verdict: Prediction, right: bool, model: str | None, commit: str | None
+) -> bytes:
     row = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "text": text,

@@ -6,8 +6,9 @@ In: the model's repository, and this page's address. Out: code to copy.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from about import Facts
 from huggingface_hub import constants
+
+from space.about import Facts
 
 HUB = "https://huggingface.co"  # what clients ask unless told otherwise
 COLAB = "https://colab.research.google.com/github/OWNER/movie-sentiment/blob/main/train/colab.ipynb"

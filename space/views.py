@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from classifier import Verdict
-from explanation import Explanation, Part
+from space.inference.attribution import Explanation, Part
+from space.inference.classifier import Prediction
 
 TIE = 0.05  # log-odds: what does less is shown as doing nothing
 
@@ -19,7 +19,7 @@ def sentence(reason: object, kind: str = "problem") -> str:
     return f'<p class="{kind}" role="status">{escape(str(reason))}</p>'
 
 
-def verdict_card(verdict: Verdict, unsure_below: float) -> str:
+def verdict_card(verdict: Prediction, unsure_below: float) -> str:
     """The verdict as a word, a probability and a bar for each label.
 
     Args:
@@ -38,7 +38,7 @@ def verdict_card(verdict: Verdict, unsure_below: float) -> str:
         else ""
     )
     return (
-        '<section class="verdict" role="status" aria-label="Verdict">'
+        '<section class="verdict" role="status" aria-label="Prediction">'
         f'<p class="word {side}">{escape(word)}</p>'
         f'<p class="how-sure">{leaning}{percent(probability)} sure</p>'
         f'<dl class="bars">{rows}</dl>{rule}'
@@ -46,7 +46,7 @@ def verdict_card(verdict: Verdict, unsure_below: float) -> str:
     )
 
 
-def coverage(verdict: Verdict) -> str:
+def coverage(verdict: Prediction) -> str:
     """How much of the review the verdict is about."""
     read = f"{verdict.tokens_read:,} of {verdict.tokens:,} tokens read"
     if verdict.tokens_read < verdict.tokens:
@@ -54,7 +54,7 @@ def coverage(verdict: Verdict) -> str:
     return read
 
 
-def sentence_line(explanation: Explanation) -> str:
+def attribution(explanation: Explanation) -> str:
     """The review, each sentence coloured by what it does to the verdict, and the numbers."""
     if not explanation.sentences and not explanation.words:
         return ""
@@ -85,7 +85,7 @@ def figures(rows: Sequence[tuple[str, str]], label: str | None = None) -> str:
     return f'<section class="figures" {marked}>{cells}</section>'
 
 
-def _bar(label: str, verdict: Verdict, unsure_below: float) -> str:
+def _bar(label: str, verdict: Prediction, unsure_below: float) -> str:
     share = verdict.probabilities[label]
     tick = f'<i style="left:{unsure_below:.2%}"></i>' if unsure_below else ""
     return (
@@ -95,7 +95,7 @@ def _bar(label: str, verdict: Verdict, unsure_below: float) -> str:
     )
 
 
-def _legend(verdict: Verdict) -> str:
+def _legend(verdict: Prediction) -> str:
     """What the colours mean, the verdict's own first."""
     others = [label for label in verdict.probabilities if label != verdict.label]
     mine = name(verdict.label)
@@ -162,7 +162,7 @@ def _reach(explanation: Explanation) -> str:
             "In a review of this length each sentence is weighed against the thousand characters "
             "around it, not against the whole."
         )
-    if count := explanation.left_out:
+    if count := explanation.dropped:
         told.append(
             f"{count:,} sentences and words were left out: the limit of one request was reached."
         )
@@ -185,13 +185,13 @@ def _table(explanation: Explanation) -> str:
     )
 
 
-def _tint(verdict: Verdict, speaks_for: bool) -> str:
+def _tint(verdict: Prediction, speaks_for: bool) -> str:
     """Praise has always the one colour and blame the other, whatever the verdict is."""
     mine = _side(verdict.label, verdict)
     return mine if speaks_for else {"for": "against", "against": "for"}[mine]
 
 
-def _side(label: str, verdict: Verdict) -> str:
+def _side(label: str, verdict: Prediction) -> str:
     """Of a model's labels the first, as NEGATIVE, has one colour, the others the other."""
     return "against" if label == next(iter(verdict.probabilities)) else "for"
 

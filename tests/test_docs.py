@@ -129,5 +129,5 @@ def test_the_space_front_matter_is_valid() -> None:
     front = yaml.safe_load((REPOSITORY / "space/README.md").read_text("utf-8").split("---")[1])
     pins = (REPOSITORY / "space/requirements.txt").read_text(encoding="utf-8")
     assert f"gradio[mcp]=={front['sdk_version']}" in pins
-    assert (REPOSITORY / "space" / front["app_file"]).exists()
+    assert (REPOSITORY / front["app_file"]).exists()
     assert len(front["short_description"]) <= 60  # the Hub's limit

@@ -12,7 +12,8 @@ from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
 from localhub.tokens import TOKEN_FILES
-from train import model, quickstart, recipe
+from train import quickstart, recipe
+from train.modeling import model
 
 RUN = REPOSITORY / "runs" / "quickstart"
 trained = pytest.mark.skipif(
@@ -123,12 +124,11 @@ def test_examples_of_documents_and_page_get_the_answers_that_are_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By `pipeline()`, and by the Space, which reads the ONNX file."""
-    monkeypatch.syspath_prepend(REPOSITORY / "space")
-    from tabs.review import EXAMPLES
     from transformers import pipeline
-    from usage import REVIEW
 
-    from space.classifier import Classifier
+    from space.inference.classifier import Classifier
+    from space.tabs.review import EXAMPLES
+    from space.usage import REVIEW
 
     expected = dict([*shown("README.md"), *shown("space/README.md"), (REVIEW, "POSITIVE")])
     expected |= {EXAMPLES[name]: label for name, label in PAGE.items()}
@@ -144,7 +144,7 @@ def test_examples_of_documents_and_page_get_the_answers_that_are_shown(
 
 @trained
 def test_example_answer_of_the_endpoint_is_the_one_shown() -> None:
-    from space.classifier import Classifier
+    from space.inference.classifier import Classifier
 
     [(text, label)] = shown("space/README.md")
     verdict = Classifier.from_folder(RUN)(text)

@@ -26,7 +26,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def folder(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny classifier with an int8 form as well."""
-    from train import export
+    from train.publishing import export
 
     folder = tmp_path_factory.mktemp("javascript") / "model"
     shutil.copytree(tiny_classifier, folder)
@@ -99,7 +99,7 @@ def test_fp32_gives_the_scores_of_pipeline(
 def test_int8_gives_the_labels_of_the_space_alone_and_in_batches(
     library: str, hub: RunningHub, folder: Path, tmp_path: Path
 ) -> None:
-    from space.classifier import Classifier
+    from space.inference.classifier import Classifier
 
     classifier = Classifier.from_folder(folder)
     expected = [classifier(text).label for text in TEXTS]

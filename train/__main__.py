@@ -76,7 +76,7 @@ def adapt(
     recipe: RecipeName, set_: Overrides = None, out: Out = None, resume: Resume = False
 ) -> None:
     """Let the base model read unlabelled reviews first: what `fit` then starts from."""
-    from train import steps
+    from train.pipeline import steps
 
     chosen = recipes.load(recipe, set_)
     steps.adapt(chosen, out or Path("runs") / chosen.name, resume)
@@ -86,9 +86,9 @@ def adapt(
 @app.command(epilog=_examples("plan movie-sentiment"))
 def plan(recipe: RecipeName, set_: Overrides = None, out: Out = None) -> None:
     """Show the steps that a recipe needs, what they cost, and what is there of them."""
-    from train import costs, pipeline
+    from train.pipeline import costs, plan
 
-    costs.show(pipeline.plan(recipe, set_, out))
+    costs.show(plan.plan(recipe, set_, out))
 
 
 @app.command(
@@ -108,10 +108,11 @@ def fit(
 
     What was interrupted goes on. A finished step is not done again.
     """
-    from train import costs, pipeline, runs, steps
+    from train import run_folder
+    from train.pipeline import costs, plan, steps
 
-    tasks = pipeline.plan(recipe, set_, out)
-    with runs.locked(tasks[-1].out):
+    tasks = plan.plan(recipe, set_, out)
+    with run_folder.locked(tasks[-1].out):
         costs.show(tasks)
         steps.run(tasks, resume, checkpoints_to)
     steps.leave_processes()
@@ -138,7 +139,8 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="write the figures to this JSON file")] = None,
 ) -> None:
     """Measure a model: a run on its own test reviews, or any model on any dataset."""
-    from train import runs, stages
+    from train import run_folder
+    from train.pipeline import training_run
 
     if dataset is None:
         if not Path(run_or_repo).is_dir():
@@ -148,11 +150,11 @@ def evaluate(
         _evaluate(Path(run_or_repo))
         return
     described = _dataset(dataset, set_ or [])
-    results = stages.evaluate_elsewhere(run_or_repo, revision, described, split, max_rows)
+    results = training_run.evaluate_elsewhere(run_or_repo, revision, described, split, max_rows)
     _show(results["metrics"])
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        runs.save_results(out, results)
+        run_folder.save_results(out, results)
 
 
 @app.command(epilog=_examples("export runs/imdb-small"))
@@ -160,10 +162,11 @@ def export(
     run: Annotated[Path, typer.Argument(help="a run folder that fit has finished")],
 ) -> None:
     """Write the ONNX files, fp32 and int8, that the Space and transformers.js load."""
-    from train import export, runs
+    from train import run_folder
+    from train.publishing import export
 
-    runs.load_results(run)
-    with runs.locked(run):
+    run_folder.load_results(run)
+    with run_folder.locked(run):
         export.export(run)
 
 
@@ -181,15 +184,15 @@ def publish(
     space: Space = None,
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
-    allow_worse: AllowWorse = False,
+    allow_regression: AllowWorse = False,
 ) -> None:
     """Push a run folder to the Hub in one commit and check what arrived; the Space likewise."""
-    from train import runs
+    from train import run_folder
 
-    runs.check_complete(run)
-    with runs.locked(run):
+    run_folder.check_complete(run)
+    with run_folder.locked(run):
         _check_targets(to, private, space, space_hardware)
-        _publish(run, to, private, allow_worse, space, space_hardware, space_wait)
+        _publish(run, to, private, allow_regression, space, space_hardware, space_wait)
 
 
 @app.command(
@@ -208,29 +211,30 @@ def run(
     space: Space = None,
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
-    allow_worse: AllowWorse = False,
+    allow_regression: AllowWorse = False,
 ) -> None:
     """Fit as `fit` does, with all that comes before; then evaluate, export and publish.
 
     That the token may write is checked first. What was interrupted goes on.
     """
-    from train import costs, pipeline, runs, steps
+    from train import run_folder
+    from train.pipeline import costs, plan, steps
 
-    tasks = pipeline.plan(recipe, set_, out)
+    tasks = plan.plan(recipe, set_, out)
     folder = tasks[-1].out
-    with runs.locked(folder):
+    with run_folder.locked(folder):
         costs.show(tasks)
-        if runs.is_first_process():
+        if run_folder.is_first_process():
             _check_targets(to, private, space, space_hardware, checkpoints_to)
         steps.run(tasks, resume, checkpoints_to)
         steps.leave_processes()
-        if runs.is_first_process():
-            results = runs.load_results(folder)
+        if run_folder.is_first_process():
+            results = run_folder.load_results(folder)
             if "weaknesses" not in results or not (folder / "README.md").exists():
                 _evaluate(folder)
             if not results["export"]:
                 export(folder)
-            _publish(folder, to, private, allow_worse, space, space_hardware, space_wait)
+            _publish(folder, to, private, allow_regression, space, space_hardware, space_wait)
 
 
 @app.command(
@@ -253,7 +257,7 @@ def score(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the output")] = False,
 ) -> None:
     """Judge every row of a file or dataset, of any length; the same command resumes."""
-    from train.score import score
+    from train.scoring.score import score
 
     score(
         source, model, out, revision=revision, text=text, split=split, config=config,
@@ -339,17 +343,19 @@ def cut_sentences(
 
 def _step(kind: str, student: Recipe | None = None, **arguments: Any) -> None:
     """Do a step by itself, whose arguments are those that it has under `requires`."""
-    from train import pipeline, steps
+    from train.pipeline import plan, steps
 
     values = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
-    steps.do(pipeline.step_task(recipes.parse_step({"step": kind, **values}), student))
+    steps.do(plan.step_task(recipes.parse_step({"step": kind, **values}), student))
 
 
 def _evaluate(folder: Path) -> None:
-    from train import card, runs, stages
+    from train import run_folder
+    from train.pipeline import training_run
+    from train.publishing import card
 
-    with runs.locked(folder):
-        results = stages.evaluate(folder)
+    with run_folder.locked(folder):
+        results = training_run.evaluate(folder)
         text = card.render(results, f"user/{results['recipe']['name']}")
         (folder / "README.md").write_text(text, encoding="utf-8")
     _show(results["metrics"])
@@ -362,7 +368,7 @@ def _check_targets(
     hardware: _Hardware | None,
     checkpoints_to: str | None = None,
 ) -> None:
-    from train import deployment, hub
+    from train.publishing import deployment, hub
 
     if hardware and not space:
         raise HubError(f"--space-hardware {hardware} is a Space's — name it with --space as well")
@@ -377,20 +383,23 @@ def _publish(
     folder: Path,
     to: str,
     private: bool,
-    allow_worse: bool,
+    allow_regression: bool,
     space: str | None,
     hardware: _Hardware | None,
     wait_minutes: float,
 ) -> None:
-    from train import deployment, hub, runs, visitor
+    from train import run_folder
+    from train.publishing import deployment, hub, smoke_test_space
 
-    done = hub.publish(folder, to, private, allow_worse)
+    done = hub.publish(folder, to, private, allow_regression)
     typer.echo(f'model  {done.url}\n       pipeline("sentiment-analysis", model="{done.repo_id}")')
     if space:
         deployed = deployment.deploy(space, done, private, hardware)
         typer.echo(f"space  {deployed.url}")
-        labels = runs.load_results(folder)["recipe"]["labels"]
-        typer.echo(f"       {visitor.try_out(deployed, labels, 60 * wait_minutes)}")
+        labels = run_folder.load_results(folder)["recipe"]["labels"]
+        typer.echo(
+            f"       {smoke_test_space.smoke_test_space(deployed, labels, 60 * wait_minutes)}"
+        )
 
 
 def _dataset(source: str, overrides: list[str]) -> Dataset:

@@ -164,7 +164,7 @@ def call(client: dict[str, str]) -> None:
     """Answer three reviews by `pipeline()` in a fresh process with an empty HF_HOME."""
     with tempfile.TemporaryDirectory() as empty:
         answered = subprocess.run(
-            [sys.executable, "-m", "train.caller", MODEL, *REVIEWS],
+            [sys.executable, "-m", "train.publishing.smoke_test_model", MODEL, *REVIEWS],
             env={**client, "HF_HOME": empty},
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,

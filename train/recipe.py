@@ -168,7 +168,7 @@ class Recipe(Section):
         description="names the run folder",
     )
     language: str = Field("en", description="language code of the reviews, for the card")
-    licence: str = Field("apache-2.0", description="licence of the published weights")
+    license: str = Field("apache-2.0", description="license of the published weights")
     labels: Annotated[list[str], Field(min_length=2)] = Field(
         ["NEGATIVE", "POSITIVE"], description="label names, in the order of the model's outputs"
     )
@@ -183,7 +183,7 @@ class Recipe(Section):
 
     base_model: str = Field(min_length=1, description="Hub id or folder of the pre-trained encoder")
     base_revision: str | None = Field(None, description="commit or tag of the base model")
-    positions: int = Field(
+    max_position_embeddings: int = Field(
         4096, ge=16, le=32768, multiple_of=8, description="tokens the published model reads"
     )
     max_tokens: int = Field(512, ge=16, description="tokens of a review read in training")
@@ -217,7 +217,7 @@ class Recipe(Section):
     batch_tokens: int = Field(
         8192, ge=16, description="padded tokens of one update, over all processes"
     )
-    pass_tokens: int | None = Field(
+    micro_batch_tokens: int | None = Field(
         None,
         ge=16,
         description="padded tokens of one pass, into which an update is split for memory and "
@@ -230,7 +230,7 @@ class Recipe(Section):
     weight_decay: float = Field(0.01, ge=0, lt=1, description="of AdamW; not on biases and norms")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="after warm-up")
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="share of updates that warm up")
-    consistency: float = Field(
+    rdrop_alpha: float = Field(
         0.0, ge=0, description="R-Drop: weight of the divergence of two passes of each review"
     )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
@@ -256,9 +256,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.max_tokens > self.positions:
+        if self.max_tokens > self.max_position_embeddings:
             raise ValueError(
-                f"max_tokens must be at most positions ({self.positions}), got {self.max_tokens}: "
+                "max_tokens must be at most max_position_embeddings "
+                f"({self.max_position_embeddings}), got {self.max_tokens}: "
                 "the model can't train on more than it reads"
             )
         for dataset in self.datasets:

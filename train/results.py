@@ -25,7 +25,7 @@ class Results(dict[str, Any]):
 class _Split(TypedDict, total=False):
     rows: int
     sha256: str
-    left_out: dict[str, int]
+    dropped: dict[str, int]
 
 
 class _Data(TypedDict, total=False):

@@ -47,11 +47,11 @@ IN_WORD = re.compile(rf"[^\W\d_][^\w\s’–—·{SIGNS[-1]}!-~]+[^\W\d_]|[^\W\d
 RARE = "ðþÐÞ"  # Icelandic alone; in Turkish and Baltic encodings ğ, ş and š
 
 
-class Unusable(Exception):
+class InvalidFile(Exception):
     """The file can't be used; why, in a sentence that begins with its name."""
 
 
-class _Undecodable(Unusable):
+class _Undecodable(InvalidFile):
     """The text is not in the encoding that it was taken to be in."""
 
 
@@ -60,32 +60,32 @@ def unpacked(path: Path, name: str) -> Iterator[BinaryIO]:
     """The bytes of a file, without gzip.
 
     Raises:
-        Unusable: It can't be opened or, also while it is read, is broken.
+        InvalidFile: It can't be opened or, also while it is read, is broken.
     """
     try:
         raw = path.open("rb")
     except OSError as error:
-        raise Unusable(f"{name} can't be opened: {error.strerror}.") from error
+        raise InvalidFile(f"{name} can't be opened: {error.strerror}.") from error
     with raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         try:
             yield cast(BinaryIO, gzip.open(raw)) if packed else raw
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise Unusable(f"{name} is a broken gzip file: {error}.") from error
+            raise InvalidFile(f"{name} is a broken gzip file: {error}.") from error
 
 
 def encoding_of(stream: BinaryIO, name: str) -> tuple[str, bool]:
     """The encoding of a text, read to its end; and whether a backslash precedes some quote.
 
     Raises:
-        Unusable: It is no text, empty, or in an encoding that nothing in the file tells.
+        InvalidFile: It is no text, empty, or in an encoding that nothing in the file tells.
     """
     stream.seek(0)
     head = stream.read(HEAD)
     for signature, kind in SIGNATURES.items():
         if head.startswith(signature):
-            raise Unusable(f"{name} is {kind}, not a table. Save the table as CSV.")
+            raise InvalidFile(f"{name} is {kind}, not a table. Save the table as CSV.")
     mark = next(filter(head.startswith, BOMS), None)
     encoding = BOMS[mark] if mark else _utf16(head) or "utf-8"
     try:
@@ -123,13 +123,15 @@ def _read_through(stream: BinaryIO, encoding: str, name: str) -> bool:
             ) from error
         if "\0" in text:
             line += text.count("\n", 0, text.index("\0"))
-            raise Unusable(f"{name} has a NUL on line {line:,}, as no text has. Save it as UTF-8.")
+            raise InvalidFile(
+                f"{name} has a NUL on line {line:,}, as no text has. Save it as UTF-8."
+            )
         line += text.count("\n")
         blank = blank and not text.strip()
         escapes = escapes or '\\"' in last + text
         last = text[-1:]
     if blank:
-        raise Unusable(f"{name} is empty.")
+        raise InvalidFile(f"{name} is empty.")
     return escapes
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from .cells import Row, as_json, as_text, plain_rows
-from .delimited import dialect_of, records
-from .raw import HEAD, Unusable, encoding_of, unpacked
+from .csv import dialect_of, records
+from .raw import HEAD, InvalidFile, encoding_of, unpacked
 
-__all__ = ["Row", "Table", "Unusable", "as_json", "as_text", "opened", "plain_rows", "unpacked"]
+__all__ = ["Row", "Table", "InvalidFile", "as_json", "as_text", "opened", "plain_rows", "unpacked"]
 
 BATCH_ROWS = 100  # of Parquet, a small file of which can repeat one long text many times
 WEB_PAGE = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
@@ -53,7 +53,7 @@ def opened(path: Path, name: str) -> Iterator[Table]:
         name: Of the file in what is said about it.
 
     Raises:
-        Unusable: It is broken, empty or no table; also while its rows are read.
+        InvalidFile: It is broken, empty or no table; also while its rows are read.
     """
     with unpacked(path, name) as stream:
         if stream.read(4) == b"PAR1":
@@ -62,10 +62,10 @@ def opened(path: Path, name: str) -> Iterator[Table]:
             return
         try:
             encoding, escapes = encoding_of(stream, name)
-        except Unusable as reason:
+        except InvalidFile as reason:
             if path.suffix.lower() != ".parquet":
                 raise
-            raise Unusable(
+            raise InvalidFile(
                 f"{name} is a broken Parquet file: it doesn't begin with PAR1."
             ) from reason
         stream.seek(0)
@@ -76,7 +76,7 @@ def opened(path: Path, name: str) -> Iterator[Table]:
 def _text(text: io.TextIOWrapper, escapes: bool, path: Path, name: str) -> Table:
     head = text.read(HEAD)
     if WEB_PAGE.match(head):
-        raise Unusable(f"{name} is a web page or XML, not a table. Save the table as CSV.")
+        raise InvalidFile(f"{name} is a web page or XML, not a table. Save the table as CSV.")
     suffix = next((s for s in map(str.lower, reversed(path.suffixes)) if s != ".gz"), "")
     bracket = head.lstrip()[:1]
     in_json = suffix.startswith((".json", ".ndjson")) and bracket in ("[", "{")
@@ -97,17 +97,17 @@ def _distinct(names: list[str], name: str) -> list[str]:
     """Names of columns; of several that have none, each is called by its number.
 
     Raises:
-        Unusable: Two are the same, or there are none.
+        InvalidFile: Two are the same, or there are none.
     """
     if names.count("") > 1:
         names = [given or f"column {number}" for number, given in enumerate(names, start=1)]
     if doubled := [repr(given) for given, count in Counter(names).items() if count > 1]:
-        raise Unusable(
+        raise InvalidFile(
             f"{name} has more than one column of the name {', '.join(doubled)}. Give each column a "
             "name of its own."
         )
     if not names:
-        raise Unusable(f"{name} has no columns.")
+        raise InvalidFile(f"{name} has no columns.")
     return names
 
 
@@ -133,9 +133,9 @@ def _decoded(text: str, where: str, advice: str = "") -> Any:
             value = JSON.decode(whole.decode())
         return value
     except RecursionError as error:
-        raise Unusable(f"{where} is nested too deeply.") from error
+        raise InvalidFile(f"{where} is nested too deeply.") from error
     except ValueError as error:
-        raise Unusable(f"{where} is broken JSON: {error}.{advice}") from error
+        raise InvalidFile(f"{where} is broken JSON: {error}.{advice}") from error
 
 
 def _check_numbers(value: Any, where: str) -> None:
@@ -144,7 +144,7 @@ def _check_numbers(value: Any, where: str) -> None:
         for part in parts:  # which grows
             if part is TOO_LONG:
                 entry = f", entry {number:,}" if isinstance(value, list) else ""
-                raise Unusable(
+                raise InvalidFile(
                     f"{where}{entry}: a whole number has more than {MAX_DIGITS:,} digits. Put "
                     "quotes around it, so that it is a text."
                 )
@@ -182,7 +182,7 @@ JSON = json.JSONDecoder(
 def _object(value: Any, where: str) -> Row:
     if not isinstance(value, dict):
         start = repr(value)[:40]
-        raise Unusable(f'{where}: a row must be an object such as {{"text": "…"}}, got {start}.')
+        raise InvalidFile(f'{where}: a row must be an object such as {{"text": "…"}}, got {start}.')
     return value
 
 
@@ -219,4 +219,4 @@ def _explained(name: str) -> Iterator[None]:
         yield
     except Exception as error:  # strangers' bytes: pyarrow raises whatever they make it stumble at
         reason = str(error).strip().partition("\n")[0][:200]
-        raise Unusable(f"{name} is a broken Parquet file: {reason}") from error
+        raise InvalidFile(f"{name} is a broken Parquet file: {reason}") from error

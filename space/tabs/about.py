@@ -9,16 +9,15 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-import about
 import gradio
-import views
-from about import Facts
-from classifier import Classifier, Unavailable
 from huggingface_hub import constants
 from markdown_it import MarkdownIt
-from usage import COLAB, Usage, address, retraining, usage
 
-from tabs.events import QUIET
+from space import about, views
+from space.about import Facts
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.tabs.events import QUIET
+from space.usage import COLAB, Usage, address, retraining, usage
 
 EMPTY = '<p class="empty">What the model\'s own repository says of it comes here.</p>'
 CALLS = {
@@ -72,7 +71,7 @@ def build(classifier: Classifier, tab: Any) -> None:
             return [gradio.skip(), gradio.skip()]
         try:
             facts = source.facts()
-        except Unavailable as reason:
+        except ModelUnavailable as reason:
             return [None, views.sentence(reason)]
         here = address(os.environ, dict(request.headers), request.request.url.scheme)
         return [facts.commit, body(facts, here)]

@@ -10,19 +10,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import cancellation
 import gradio
 import pandas
-import tables
-import views
-from classifier import Classifier, Unavailable
-from comparison import MAX_ROWS, Comparison, Step, compare, meaning, told
-from line import Busy, Cancelled, Line
-from shelf import MAX_ONNX_BYTES, Shelf
-from visitors import visitor
 
-from tabs import events
-from tabs.events import NONE, QUIET
+from space import views
+from space.analysis.comparison import MAX_ROWS, Comparison, Step, compare, meaning, told
+from space.files import tables
+from space.inference import cancellation
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.inference.concurrency import Busy, Cancelled, Line
+from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache
+from space.inference.visitors import visitor
+from space.tabs import events
+from space.tabs.events import NONE, QUIET
 
 INVITATION = (
     '<p class="empty">Name two models on the Hub, as user/name, and give them one review or a file '
@@ -69,7 +69,7 @@ def build(classifier: Classifier) -> None:
     )  # fmt: skip
 
     file.change(receive, file, [table, received, area, *columns], **QUIET)
-    work = _runner(Shelf(classifier))
+    work = _runner(ModelCache(classifier))
     events.run(start, cancel, work, [*models, text, table, *columns], [outcome, differing], outcome)
 
 
@@ -80,7 +80,7 @@ def receive(path: str | None) -> list[Any]:
         return [None, "", *closed]
     try:
         found = tables.read(Path(path))
-    except tables.Unusable as reason:
+    except tables.InvalidFile as reason:
         return [None, views.sentence(reason), *closed]
     names = list(map(str, found.frame.columns))
     size = f"{found.name}: {len(found.frame):,} rows."
@@ -95,7 +95,7 @@ def receive(path: str | None) -> list[Any]:
     ]
 
 
-def _runner(shelf: Shelf) -> Any:
+def _runner(shelf: ModelCache) -> Any:
     line = Line(places=COMPARISONS, most_waiting=8, turn_seconds=TURN_SECONDS)
 
     def run(
@@ -119,7 +119,7 @@ def _runner(shelf: Shelf) -> Any:
                         yield show(step)
                     else:
                         yield [progress(step, time.monotonic() - began), hidden]
-        except (Unavailable, Busy, Cancelled) as reason:
+        except (ModelUnavailable, Busy, Cancelled) as reason:
             yield [views.sentence(reason), hidden]
 
     return run
@@ -161,7 +161,7 @@ def _table(found: Comparison) -> str:
     sides = [found.first, found.second]
     rows = [("Model", [side.model for side in sides])]
     if len(found.first.answers) == 1:
-        rows.append(("Verdict", [told(side.answers[0]) for side in sides]))
+        rows.append(("Prediction", [told(side.answers[0]) for side in sides]))
     if found.outcome and found.outcome.first.n:
         both = [found.outcome.first, found.outcome.second]
         rows.append(("Accuracy", [views.percent(side.accuracy.value) for side in both]))

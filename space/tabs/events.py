@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio
-import views
+
+from space import views
 
 NONE = "(none)"  # among the columns of a file
 # Events of the page are no endpoints; `AdmissionQueue` holds visitors back, not gradio.

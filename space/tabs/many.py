@@ -11,23 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cancellation
-import charts
-import downloads
 import gradio
 import pandas
-import tables
-import views
-from classifier import Unavailable, Unreadable, Verdict
-from figures import Period
-from line import Busy, Cancelled, Line
-from report import Columns, Report
-from serving import FILE, Service
-from visitors import visitor
 
-from tabs import events
-from tabs.events import HIDDEN, NONE, QUIET
-from tabs.review import Review
+from space import views
+from space.analysis import charts
+from space.analysis.report import Columns, Report
+from space.analysis.statistics import Period
+from space.files import downloads, tables
+from space.inference import cancellation
+from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
+from space.inference.concurrency import Busy, Cancelled, Line
+from space.inference.serving import FILE, Service
+from space.inference.visitors import visitor
+from space.tabs import events
+from space.tabs.events import HIDDEN, NONE, QUIET
+from space.tabs.review import Review
 
 AT_ONCE = 64  # reviews between two reports of progress
 FILES = 3  # scored at once: they share the model, and none waits for a long one to end
@@ -133,7 +132,7 @@ def receive(path: str | None) -> list[Any]:
         return [None, INVITATION, closed, *none, None, None, ""]
     try:
         found = tables.read(Path(path))
-    except tables.Unusable as reason:
+    except tables.InvalidFile as reason:
         return [None, views.sentence(reason), closed, *none, None, None, ""]
     names = list(map(str, found.frame.columns))
     choices = [
@@ -160,7 +159,7 @@ def _scorer(service: Service) -> Any:
         text, *others = chosen
         columns = Columns(text, *(None if column == NONE else column for column in others))
         texts = tables.texts(found.frame, text)
-        answers: list[Verdict | Unreadable] = []
+        answers: list[Prediction | InvalidText] = []
         yield [None, views.sentence("Waiting for a place in the line …", "remark")]
         try:
             with line.place(cancellation.watch(), visitor()):
@@ -171,7 +170,7 @@ def _scorer(service: Service) -> Any:
                     told = f"{len(answers):,} of {len(texts):,} reviews"
                     yield [None, views.progress(told, len(answers), len(texts), seconds)]
                 labels = service.classifier.load().labels
-        except (Unavailable, Busy, Cancelled) as reason:
+        except (ModelUnavailable, Busy, Cancelled) as reason:
             yield [None, views.sentence(reason)]
             return
         yield [Report(found.frame, answers, labels, columns), ""]

@@ -6,16 +6,16 @@ In: the model behind its queue, and where feedback goes. Out: components on the 
 from typing import Any
 
 import gradio
-import views
-from classifier import Unavailable, Unreadable
-from explanation import explain
-from feedback import Feedback
-from line import Busy, Cancelled
-from serving import EXPLANATION, VERDICT, Service
 
-from tabs.events import HIDDEN, QUIET
+from space import views
+from space.feedback import Feedback
+from space.inference.attribution import explain
+from space.inference.classifier import InvalidText, ModelUnavailable
+from space.inference.concurrency import Busy, Cancelled
+from space.inference.serving import EXPLANATION, VERDICT, Service
+from space.tabs.events import HIDDEN, QUIET
 
-REFUSALS = (Unreadable, Unavailable, Busy, Cancelled)
+REFUSALS = (InvalidText, ModelUnavailable, Busy, Cancelled)
 # Written for this page; tests/test_quickstart.py has what the quick start's model says of them.
 EXAMPLES = {
     "A clear one": "I laughed, I cried, and I rang my sister from the car park to tell her to go "
@@ -128,7 +128,7 @@ class Review:
         if text is None:
             return ""  # the card has the reason
         try:
-            return views.sentence_line(explain(self.service.request(EXPLANATION), text))
+            return views.attribution(explain(self.service.request(EXPLANATION), text))
         except REFUSALS as reason:
             return views.sentence(reason)
 

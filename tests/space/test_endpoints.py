@@ -1,0 +1,396 @@
+"""The Space's endpoints, as programs call them: Python, JavaScript, plain HTTP, and an agent."""
+
+import asyncio
+import http.client
+import json
+import random
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import REPOSITORY
+from hubserver import running_hub
+from test_app import LABELS, MODEL, ask, push, running_space
+from test_transformers_js import JS, install
+
+from space.files import validation
+from space.web import bodies
+from space.web.gate import UNKNOWN
+
+TEXTS = ["Good songs. A dreadful end!", "a wonderful film", "  "]
+LONE = REPOSITORY / ".venv-space" / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the app's log is."""
+    return tmp_path_factory.mktemp("space")
+
+
+@pytest.fixture(scope="module")
+def space(tiny_classifier: Path, folder: Path) -> Iterator[str]:
+    with running_hub() as hub:
+        push(hub, tiny_classifier)
+        env = {**hub.env(folder / "home", token=None), "MODEL_ID": MODEL}
+        with running_space(env, folder) as url:
+            yield url
+
+
+@pytest.fixture(scope="module")
+def client(space: str) -> Iterator[Any]:
+    from gradio_client import Client
+
+    client = Client(space, verbose=False)
+    yield client
+    client.close()
+
+
+def test_a_batch_answers_each_and_says_what_it_cannot_judge(client: Any):
+    single = client.predict(TEXTS[0], api_name="/classify")
+    first, second, third = client.predict(TEXTS, api_name="/classify_batch")
+    assert first == single
+    assert second["label"] in LABELS
+    assert third == {"error": "Write or paste a review first."}
+
+
+@pytest.mark.parametrize(
+    ("texts", "sentence"),
+    [
+        ([], "texts must be a list of 1 to 1,000, got 0."),
+        (["x"] * 1001, "texts must be a list of 1 to 1,000, got 1,001."),
+        ("a review", "texts must be a list of 1 to 1,000, got str."),
+    ],
+)
+def test_a_batch_has_its_bounds(client: Any, texts: Any, sentence: str):
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as caught:
+        client.predict(texts, api_name="/classify_batch")
+    assert str(caught.value) == sentence
+
+
+def test_an_explanation_weighs_each_sentence_and_the_words_of_the_strongest(client: Any):
+    found = client.predict(TEXTS[0], api_name="/explain")
+    assert [part["text"] for part in found["sentences"]] == ["Good songs.", "A dreadful end!"]
+    for part in found["sentences"] + found["words"]:
+        assert TEXTS[0][part["start"] : part["end"]] == part["text"]
+    assert {part["text"] for part in found["words"]} == {"Good", "songs", "A", "dreadful", "end"}
+    alone = client.predict("A dreadful end!", api_name="/classify")
+    first = found["sentences"][0]
+    assert first["without"] == pytest.approx(alone["probabilities"][found["label"]], abs=1e-6)
+
+
+def test_only_the_named_endpoints_are_offered(client: Any):
+    offered = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(offered) == {"/classify", "/classify_batch", "/explain"}
+    assert "praise or blame" in offered["/classify"]["description"]
+
+
+def test_javascript_gets_the_same_answers(space: str, client: Any):
+    install("@gradio/client")
+    done = subprocess.run(
+        ["node", "space.mjs"],
+        cwd=JS,
+        input=json.dumps({"url": space, "texts": TEXTS}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout.splitlines()[-1])
+    assert answers["refusal"] == "Write or paste a review first."
+    assert answers["classify"] == client.predict(TEXTS[0], api_name="/classify")
+    assert answers["classify_batch"] == client.predict(TEXTS, api_name="/classify_batch")
+    assert answers["explain"] == client.predict(TEXTS[0], api_name="/explain")
+
+
+def test_an_agent_finds_them_as_tools(space: str, client: Any):
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def call() -> tuple[set[str], Any]:
+        async with (
+            streamable_http_client(f"{space}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            name = next(tool.name for tool in tools if tool.name.endswith("classify"))
+            answer = await session.call_tool(name, {"text": TEXTS[1]})
+            return {tool.name for tool in tools}, answer
+
+    names, answer = asyncio.run(call())
+    assert len(names) == 3
+    assert not answer.isError
+    label = client.predict(TEXTS[1], api_name="/classify")["label"]
+    assert label in answer.content[0].text
+
+
+def post(url: str, body: Any, kind: str = "application/json") -> tuple[int, Any]:
+    """The status and the JSON of an answer; bytes are sent as they are."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": kind, "Accept": "application/json, text/event-stream"}
+    request = urllib.request.Request(url, data, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            events = answer.headers["Content-Type"].startswith("text/event-stream")
+            content = answer.read()
+            return answer.status, content if events else json.loads(content or b"null")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read() or b"null")
+
+
+def told(status: int, answer: Any) -> None:
+    """It is an answer, or an error that says something."""
+    assert status < 500 or (isinstance(answer["error"], str) and len(answer["error"]) > 10), answer
+
+
+def odd(chance: random.Random, depth: int = 0) -> Any:
+    """A value that no page sends."""
+    file = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+    if depth < 3 and chance.random() < 0.3:
+        parts = [odd(chance, depth + 1) for _ in range(chance.randrange(3))]
+        return parts if chance.random() < 0.5 else {f"{part}"[:9]: part for part in parts}
+    return chance.choice(
+        [None, True, -1, 10**9, 10**30, 0.5, float("nan"), float("inf"), "", "x", "\ud83d", "\0",
+         "day", "(none)", "../../etc/passwd", file, {**file, "path": "a\0b"}, {"path": None},
+         {"path": 7, "meta": {"_type": "gradio.FileData"}}, "2" * 5000, [], {}]
+    )  # fmt: skip
+
+
+BODIES = [
+    b"", b"[", b"null", b"7", b"\xff\xfe", b"[" * 100_000, b'{"data":[' + b"9" * 5000 + b"]}",
+    b'{"data":["\\ud83d"]}', b'{"data":["\xed\xa0\xbd"]}', b'{"data":["\\ud83d\\ude00 \\\\ud83d"]}',
+    b'{"data":[NaN]}', b'{"data":[1e999]}', b'{"data":"x"}', b'{"data":[]}', b'{"data":["a","b"]}',
+    b'{"data":["x"],"event_data":7}', b'{"data":["x"],"session_hash":"\\ud83d"}',
+    b'{"data":["x"],"fn_index":99999}', b'{"data":["x"],"trigger_id":99999}', b'{"text":"\\ud83d"}',
+    b'{"data":["\xff"]}', b'{"data":[' + b"9" * 4000 + b"]}", b"\0", b'\xef\xbb\xbf{"data":["x"]}',
+    *(b'{"data":' + b"[" * depth + b"]" * depth + b"}" for depth in [40, 60, 190, 900, 3000]),
+    b'{"data":' + 70 * b'{"x":' + b"1" + 70 * b"}" + b"}", b"[" + b"[]," * 300_000 + b"[]]",
+    *(b'{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":"classify","arguments":'
+      b'{"text":%s}}}' % (number, text)
+      for number in [b"1", b"9" * 30, b"NaN"]
+      for text in [b'"x"', b"[" * 40 + b"]" * 40, b"9" * 299, b"NaN", b'"\\ud83d"', b"{}"]),
+]  # fmt: skip
+PATHS = ["run/classify", "call/classify", "call/explain", "call/v2/classify", "run/nope",
+         "queue/join", "reset", "cancel", "component_server", "stream/x", "mcp/"]  # fmt: skip
+
+
+def test_no_request_leaves_a_stack_trace(space: str, folder: Path):
+    for body in BODIES:
+        for path in PATHS:
+            told(*post(f"{space}/gradio_api/{path}", body))
+    chance = random.Random(18)
+    with urllib.request.urlopen(f"{space}/config", timeout=60) as answer:
+        events = [event for event in json.load(answer)["dependencies"] if event["backend_fn"]]
+    for event in events:
+        for _ in range(8):
+            count = chance.choice([max(1, len(event["inputs"])), chance.randrange(4)])
+            body = {
+                "data": [odd(chance) for _ in range(count)],
+                "fn_index": event["id"],
+                "event_data": odd(chance),
+                "session_hash": chance.choice(["odd", None, "\ud83d"]),
+            }
+            told(*post(f"{space}/gradio_api/run/x", body))
+    assert ask(space, TEXTS[0])["label"] in LABELS  # the queue goes on
+    assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("endpoint", ["classify", "explain"])
+def test_half_a_surrogate_pair_is_read_as_a_question_mark(client: Any, space: str, endpoint: str):
+    status, answer = post(f"{space}/gradio_api/run/{endpoint}", {"data": ["Good \ud83d. Bad!"]})
+    assert status == 200
+    assert answer["data"][0] == client.predict("Good ?. Bad!", api_name=f"/{endpoint}")
+    body = '{"data": ["Good \\ud83d. Bad!"]}'
+    for encoding in ["utf-16", "utf-32-be"]:  # which JSON may be in as well
+        status, other = post(f"{space}/gradio_api/run/{endpoint}", body.encode(encoding))
+        assert (status, other["data"]) == (200, answer["data"])
+
+
+FORM = "multipart/form-data; boundary=part"
+
+
+def form(content: str, name: str | None = None) -> bytes:
+    filename = "" if name is None else f'; filename="{name}"'
+    return (
+        f'--part\r\nContent-Disposition: form-data; name="files"{filename}\r\n'
+        f"Content-Type: text/csv\r\n\r\n{content}\r\n--part--\r\n"
+    ).encode()
+
+
+def upload(space: str, name: str, content: str) -> tuple[int, Any]:
+    return post(f"{space}/gradio_api/upload", form(content, name), FORM)
+
+
+def length(space: str, path: str, size: int, kind: str) -> tuple[int, str]:
+    """The answer to a request that says the size of its body and sends none of it."""
+    connection = http.client.HTTPConnection(space.removeprefix("http://"), timeout=60)
+    headers = {"Content-Length": str(size), "Content-Type": kind}
+    connection.request("POST", f"/gradio_api/{path}", headers=headers)
+    with closing(connection), connection.getresponse() as answer:
+        return answer.status, json.loads(answer.read())["error"]
+
+
+@pytest.mark.parametrize("path", ["run/classify", "call/explain", "mcp/", "component_server", "x"])
+@pytest.mark.parametrize("kind", ["application/json", FORM])
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(space: str, path: str, kind: str):
+    told = length(space, path, bodies.MAX_BYTES + 1, kind)
+    assert told[0] == 413
+    assert told[1].startswith("The body of this request has 46,048,577 bytes or more, and 46,0")
+
+
+def test_a_body_of_unknown_size_is_read_up_to_the_limit(space: str):
+    connection = http.client.HTTPConnection(space.removeprefix("http://"), timeout=60)
+    parts = iter([b'{"data":["'] + [b"x" * 2**20] * (bodies.MAX_BYTES // 2**20 + 1))
+    connection.request("POST", "/gradio_api/run/classify", parts, encode_chunked=True)
+    with closing(connection), connection.getresponse() as answer:
+        assert answer.status == 413
+        assert "46,048,576 are allowed" in json.loads(answer.read())["error"]
+
+
+def test_the_largest_batch_is_taken_whatever_its_characters_and_escapes(space: str):
+    """7,500,000 characters of 6 bytes each, in reviews that are too long to be judged."""
+    text = "\\u4e2d" * 100_001
+    body = ('{"data":[[' + ",".join([f'"{text}"'] * 74) + "]]}").encode()
+    assert len(body) > 0.96 * bodies.MAX_BYTES
+    status, answer = post(f"{space}/gradio_api/run/classify_batch", body)
+    assert status == 200
+    assert [list(found) for found in answer["data"][0]] == [["error"]] * 74
+
+
+@pytest.mark.parametrize("name", [None, "large.csv"])
+def test_uploads_have_bounds_of_their_own(space: str, name: str | None):
+    """A file as Gradio bounds it, and a field beside it, which Gradio would hold in memory."""
+    body = form("x" * (validation.MAX_BYTES + 2**21), name)
+    request = urllib.request.Request(f"{space}/gradio_api/upload", body, {"Content-Type": FORM})
+    with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(request):
+        pass
+    with caught.value as error:
+        assert (error.code, b"exceeded" in error.read().lower()) == (413, True)
+    assert upload(space, "small.csv", "text\nA joy.")[0] == 200
+
+
+# Prints the paths that Gradio answers to GET, as templates.
+GET_ROUTES = """
+import json
+import gradio
+from gradio.routes import App
+with gradio.Blocks() as page: pass
+routes, found = [("", route) for route in App.create_app(page).routes], set()
+while routes:
+    prefix, route = routes.pop()
+    if hasattr(route, "original_router"):
+        inside = route.original_router
+        routes += [("" if inside.prefix else "/gradio_api", inner) for inner in inside.routes]
+    elif "GET" in (getattr(route, "methods", None) or ()):
+        found.add(prefix + route.path)
+print(json.dumps(sorted(found)))
+"""
+ODD_PATHS = ["nope", "%ff", "%00", "0", "-1", "9" * 400, "a%0d%0ab", "..%2fx", "%ed%a0%bd"]
+ODD_QUERIES = ["", "?session_hash=%ff", "?session_hash=%00", "?deep_link=%ff&key=%ff", "?%ff=%ff"]
+ENDLESS = re.compile("/heartbeat/|/dev/reload")  # streams by design
+
+
+def test_answers_to_odd_addresses_are_whole(space: str, folder: Path):
+    address = space.removeprefix("http://")
+    command = [sys.executable, "-c", GET_ROUTES]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    paths = [path for path in json.loads(listed) if not ENDLESS.search(path)]
+    assert len(paths) > 40
+    for path in paths:
+        named = "{" in path
+        for odd in ODD_PATHS if named else ODD_QUERIES:
+            target = re.sub(r"\{[^}]*\}", odd, path) if named else path + odd
+            connection = http.client.HTTPConnection(address, timeout=60)
+            with closing(connection):
+                connection.request("GET", target)
+                answer = connection.getresponse()
+                answer.read()  # raises IncompleteRead where the answer breaks off
+                assert answer.status < 500, target
+    assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "path", ["call/classify/nope", "call/v2/x/%ff", "queue/data?session_hash=%ff"]
+)
+def test_whoever_asks_for_an_unknown_call_is_told_so(space: str, path: str):
+    with urllib.request.urlopen(f"{space}/gradio_api/{path}", timeout=60) as answer:
+        assert UNKNOWN in answer.read().decode()
+
+
+ROWS = [None, [], {}, "1", [[]], [None], [10**9], [-1], [0], [1.5], ["²"], ["9" * 5000], [True]]
+
+
+@pytest.mark.parametrize(
+    "name", [".csv", r"..\..\evil.csv", "../../evil.csv", "é?*.csv", "a" * 300]
+)
+def test_a_file_of_any_name_is_scored_and_its_rows_are_opened(space: str, folder: Path, name: str):
+    status, answer = upload(space, name, "text,date\nA joy.,2024-05-01\nA bore.,2024-05-02")
+    told(status, answer)
+    with urllib.request.urlopen(f"{space}/config", timeout=60) as config:
+        ids = {event["api_name"]: event["id"] for event in json.load(config)["dependencies"]}
+    session = f"of-{len(name)}"
+
+    def run(event: str, *data: Any, path: str = "run/x", event_data: Any = None) -> tuple[int, Any]:
+        body = {"data": data, "fn_index": ids[event], "session_hash": session}
+        return post(f"{space}/gradio_api/{path}", {**body, "event_data": event_data})
+
+    if status == 200:
+        file = {"path": answer[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+        told(*run("receive", file))
+        run("score", None, "text", "date", "(none)", "(none)", path="queue/join")
+        with urllib.request.urlopen(f"{space}/gradio_api/queue/data?session_hash={session}") as sse:
+            assert any(b'"process_completed"' in line for line in sse)
+        told(*run("lambda_5", None, None, "week"))
+        row = ["2", "Positive"]
+        found = run("_opened", None, event_data={"index": [1, 0], "value": "2", "row_value": row})
+        assert found[0] == 200 and found[1]["data"][1] == "A bore."
+    for event_data in [None, [], 7, "x", {}, *({"row_value": value} for value in ROWS)]:
+        told(*run("_opened", None, event_data=event_data))
+    assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8")
+
+
+def test_on_zerogpu_many_texts_go_through_a_function_that_it_knows(tiny_classifier: Path):
+    """Marked for ZeroGPU, with a classifier of its own, and with the very same answers."""
+    code = (
+        "import json, os, sys\n"
+        "import spaces\n"
+        "os.environ['SPACES_ZERO_GPU'] = 'true'  # from here on, for the app alone\n"
+        "marked = []\n"
+        "spaces.GPU = lambda function: marked.append(function) or function\n"
+        "from space.inference import batch as bulk\n"
+        "from pathlib import Path\n"
+        "from space.inference.classifier import Classifier\n"
+        "classifier = Classifier.from_folder(Path(sys.argv[1]))\n"
+        "texts = json.loads(sys.argv[2])\n"
+        "here = list(map(repr, classifier.many(texts)))\n"
+        "lent = list(map(repr, bulk.judge(classifier, texts)))\n"
+        "assert here == lent and marked == [bulk._alone]\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(tiny_classifier), json.dumps(TEXTS)],
+        cwd=REPOSITORY,
+        check=True,
+    )
+
+
+def test_the_spaces_own_requirements_are_enough(tiny_classifier: Path, tmp_path: Path):
+    """What the Hub builds: an environment in which nothing else is installed."""
+    assert LONE.exists(), "`make setup-tests` makes the Space's own environment"
+    missing = "import importlib.util as u; print(u.find_spec('torch'), u.find_spec('transformers'))"
+    found = subprocess.run([LONE, "-c", missing], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["None", "None"]
+    with running_hub() as hub:
+        push(hub, tiny_classifier)
+        env = {**hub.env(tmp_path / "home", token=None), "MODEL_ID": MODEL}
+        with running_space(env, tmp_path, python=str(LONE)) as url:
+            assert ask(url, "a wonderful film")["label"] in LABELS

@@ -1,0 +1,62 @@
+"""Sentences for short input: cut where a reader would, kept where the model is sure."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import fit_toy_run
+
+from train import run_folder
+from train.augmentation import sentences
+from train.data import preparation
+from train.errors import RunError
+from train.publishing import export
+
+
+@pytest.fixture(scope="module")
+def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A fine film. Go and see it!", ["A fine film.", "Go and see it!"]),
+        ("It cost 2.5 million, e.g. too much.", ["It cost 2.5 million, e.g. too much."]),
+        ("One two three<br /><br />four five six", ["One two three", "four five six"]),
+        ('He said "so what?" And I left it.', ['He said "so what?"', "And I left it."]),
+        ("Too short. Also. " + "word " * 41, []),
+        ("", []),
+    ],
+)
+def test_cut(text: str, expected: list[str]) -> None:
+    assert sentences.cut(text) == expected
+
+
+def test_a_run_that_is_not_exported_is_an_error(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="python -m train export"):
+        sentences.write(run, tmp_path / "out.jsonl")
+
+
+def test_kept_are_training_sentences_the_model_is_sure_of(run: Path, tmp_path: Path) -> None:
+    export.export(run)
+    out = tmp_path / "new" / "out.jsonl"
+    count = sentences.write(run, out, least=0.6, most=20)
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == count == 20
+    train = preparation.load(run_folder.load_recipe(run))["train"]
+    labels = run_folder.load_recipe(run).labels
+    truth = {text: labels[label] for text, label in zip(train.texts, train.labels, strict=True)}
+    assert all(truth[row["text"]] == row["label"] for row in rows)
+    assert all(row["score"] >= 0.6 for row in rows)
+    assert len({row["text"] for row in rows}) == 20
+    assert [row["label"] for row in rows].count("POSITIVE") == 10
+    again = tmp_path / "again.jsonl"
+    sentences.write(run, again, least=0.6, most=20)
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_none_that_is_sure_enough_is_said(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="lower --least"):
+        sentences.write(run, tmp_path / "out.jsonl", least=1.0)
+    assert not (tmp_path / "out.jsonl").exists()

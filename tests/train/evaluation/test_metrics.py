@@ -1,0 +1,274 @@
+"""Evaluation: figures as counted by hand and by scikit-learn, and plots that never change."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import log_softmax, softmax
+from sklearn import metrics as sklearn_metrics
+
+from train.data.tokens import Tokens
+from train.evaluation import metrics
+from train.evaluation.classification_report.classification_report import (
+    BINS,
+    expected_calibration_error,
+    roc_auc,
+)
+
+
+def logits_of(probabilities: list[list[float]]) -> np.ndarray:
+    return np.log(np.array(probabilities)).astype(np.float32)
+
+
+def random_case(labels: int, rows: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(labels)
+    truth = rng.integers(0, labels, rows)
+    logits = rng.normal(size=(rows, labels)) + 1.5 * np.eye(labels)[truth]
+    return logits.astype(np.float32), truth
+
+
+def test_metrics_as_counted_by_hand() -> None:
+    #            predicted: 1           1           0           1           0
+    probabilities = [[0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6], [0.6, 0.4]]
+    found = metrics.metrics(logits_of(probabilities), np.array([1, 1, 0, 0, 1]))
+    assert found["n"] == 5
+    assert found["confusion"] == [[1, 1], [1, 2]]  # true in rows, predicted in columns
+    assert found["accuracy"] == 3 / 5
+    assert found["precision"] == pytest.approx(2 / 3)
+    assert found["recall"] == pytest.approx(2 / 3)
+    assert found["f1"] == pytest.approx(2 / 3)
+    assert found["f1_macro"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert found["roc_auc"] == pytest.approx(5 / 6)  # of 6 pairs, only 0.4 stands below 0.6
+    assert found["nll"] == pytest.approx(-np.log([0.9, 0.8, 0.7, 0.4, 0.4]).mean(), abs=1e-6)
+    # Each review has a bin of its own but the two of confidence 0.6: 1 of 15 is 0.0667 wide.
+    gaps = [abs(0.9 - 1), abs(0.8 - 1), abs(0.7 - 1), 2 * abs(0.6 - 0)]
+    assert found["ece"] == pytest.approx(sum(gaps) / 5, abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", [2, 3, 5])
+def test_metrics_agree_with_scikit_learn(labels: int) -> None:
+    logits, truth = random_case(labels)
+    found = metrics.metrics(logits, truth)
+    predicted, probabilities = logits.argmax(axis=1), softmax(logits.astype(float), axis=1)
+    average = "binary" if labels == 2 else "weighted"
+    expected = {
+        "accuracy": sklearn_metrics.accuracy_score(truth, predicted),
+        "f1": sklearn_metrics.f1_score(truth, predicted, average=average),
+        "f1_macro": sklearn_metrics.f1_score(truth, predicted, average="macro"),
+        "precision": sklearn_metrics.precision_score(truth, predicted, average=average),
+        "recall": sklearn_metrics.recall_score(truth, predicted, average=average),
+        "nll": sklearn_metrics.log_loss(truth, probabilities),
+        "roc_auc": sklearn_metrics.roc_auc_score(truth, probabilities[:, 1])
+        if labels == 2
+        else sklearn_metrics.roc_auc_score(truth, probabilities, multi_class="ovr"),
+    }
+    assert {key: found[key] for key in expected} == pytest.approx(expected)
+    assert found["confusion"] == sklearn_metrics.confusion_matrix(truth, predicted).tolist()
+
+
+def test_report_holds_what_design_promises() -> None:
+    wanted = "n accuracy accuracy_ci95 f1 f1_macro precision recall roc_auc nll ece confusion"
+    assert set(metrics.metrics(*random_case(2))) == set(wanted.split())
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    logits, truth = random_case(3)
+    shuffled = np.random.default_rng(0).permutation(len(truth))
+    found = metrics.metrics(logits[shuffled], truth[shuffled])
+    for key, value in metrics.metrics(logits, truth).items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-9, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    ("correct", "low", "high"),
+    [(10, 0.7225, 1.0), (0, 0.0, 0.2775), (5, 0.2366, 0.7634)],
+    ids=["all", "none", "half"],
+)
+def test_wilson_interval_of_ten(correct: int, low: float, high: float) -> None:
+    truth = np.array([1] * correct + [0] * (10 - correct))
+    found = metrics.metrics(logits_of([[0.2, 0.8]] * 10), truth)
+    assert found["accuracy_ci95"] == pytest.approx([low, high], abs=5e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_interval_holds_the_accuracy_and_stays_in_bounds(hits: list[bool]) -> None:
+    found = metrics.metrics(logits_of([[0.2, 0.8]] * len(hits)), np.array(hits, dtype=int))
+    low, high = found["accuracy_ci95"]
+    assert 0 <= low <= sum(hits) / len(hits) + 1e-9
+    assert sum(hits) / len(hits) - 1e-9 <= high <= 1
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "expected"),
+    [
+        ([[0.0, 1.0]] * 4, [1, 1, 1, 1], 0.0),
+        ([[0.0, 1.0]] * 4, [0, 0, 0, 0], 1.0),
+        ([[0.25, 0.75]] * 4, [1, 1, 1, 0], 0.0),
+        ([[0.25, 0.75]] * 4, [1, 1, 0, 0], 0.25),
+        ([[0.25, 0.75], [0.05, 0.95]], [1, 0], (0.25 + 0.95) / 2),
+        ([[0.2, 0.5, 0.3]] * 2, [1, 0], 0.0),
+    ],
+    ids=["sure-and-right", "sure-and-wrong", "honest", "boastful", "two-bins", "three-labels"],
+)
+def test_calibration_error_by_hand(
+    probabilities: list[list[float]], labels: list[int], expected: float
+) -> None:
+    found = expected_calibration_error(np.array(probabilities), np.array(labels))
+    assert found == pytest.approx(expected)
+
+
+def test_calibration_bins_are_fifteen() -> None:
+    # 0.70 and 0.72 share the bin from 10/15 to 11/15; 0.74 is in the next one.
+    assert BINS == 15
+    together = expected_calibration_error(np.array([[0.3, 0.7], [0.28, 0.72]]), np.array([1, 0]))
+    assert together == pytest.approx(abs(0.71 - 0.5))
+    apart = expected_calibration_error(np.array([[0.3, 0.7], [0.26, 0.74]]), np.array([1, 0]))
+    assert apart == pytest.approx((0.3 + 0.74) / 2)
+
+
+def test_roc_auc_is_none_where_a_label_has_no_review() -> None:
+    probabilities = softmax(random_case(3)[0], axis=1)
+    assert roc_auc(np.zeros(200, dtype=int), probabilities) is None
+
+
+@pytest.mark.parametrize(
+    "truth", [[1, 1, 1], [0, 0, 0], [0, 1, 1]], ids=["one-class", "other-class", "perfect"]
+)
+def test_plain_splits_have_all_figures_but_the_auc(truth: list[int]) -> None:
+    logits = logits_of([[0.9, 0.1] if label == 0 else [0.1, 0.9] for label in truth])
+    found = metrics.metrics(logits, np.array(truth))
+    assert found["accuracy"] == 1
+    assert np.sum(found["confusion"]) == 3
+    assert (found["roc_auc"] is None) == (len(set(truth)) == 1)
+    assert all(np.isfinite(found[key]) for key in ["f1", "precision", "recall", "nll", "ece"])
+
+
+def test_metric_module_loads_offline(tmp_path: Path) -> None:
+    code = (
+        "import evaluate\n"
+        "report = evaluate.load('train/classification_report')\n"
+        "found = report.compute(predictions=[[0.0, 1.0], [1.0, 0.0]], references=[1, 1])\n"
+        "assert found['accuracy'] == 0.5, found\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": ""},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def tokens_of(lengths: list[int], labels: list[int]) -> Tokens:
+    return Tokens([np.ones(length, dtype=np.int64) for length in lengths], np.array(labels))
+
+
+def test_slices_add_up_to_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(3, 5000, 300)
+    logits, truth = random_case(2, rows=300)
+    bands = metrics.slices(logits, tokens_of(lengths.tolist(), truth.tolist()))["length_tokens"]
+    assert sum(band["n"] for band in bands.values()) == 300
+    mean = sum(band["n"] * band["accuracy"] for band in bands.values()) / 300
+    assert mean == pytest.approx((logits.argmax(axis=1) == truth).mean())
+
+
+@pytest.mark.parametrize(
+    ("length", "name"),
+    [(1, "1-64"), (64, "1-64"), (65, "65-128"), (4096, "1025-4096"), (4097, "4097+")],
+)
+def test_length_falls_into_its_band(length: int, name: str) -> None:
+    found = metrics.slices(logits_of([[0.9, 0.1]]), tokens_of([length], [0]))
+    assert found == {"length_tokens": {name: {"n": 1, "accuracy": 1.0}}}
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 4.0])
+def test_known_temperature_is_found_again(temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    honest = rng.normal(scale=2, size=(20_000, 3))
+    shares = softmax(honest, axis=1).cumsum(axis=1)
+    labels = (rng.random((20_000, 1)) > shares).sum(axis=1)
+    found = metrics.fit_temperature((honest * temperature).astype(np.float32), labels)
+    assert found == pytest.approx(temperature, rel=0.03)
+
+
+def test_temperature_never_makes_the_scores_worse() -> None:
+    logits, truth = random_case(2)
+
+    def nll(scores: np.ndarray) -> float:
+        return -log_softmax(scores, axis=1)[np.arange(len(truth)), truth].mean()
+
+    temperature = metrics.fit_temperature(5 * logits, truth)
+    assert nll(5 * logits / temperature) < nll(5 * logits)
+
+
+@pytest.mark.parametrize("truth", [[0, 1], [1, 0]], ids=["all-right", "all-wrong"])
+def test_temperature_stays_within_its_range(truth: list[int]) -> None:
+    logits = logits_of([[0.9, 0.1], [0.1, 0.9]])
+    assert 0.1 <= metrics.fit_temperature(logits, np.array(truth)) <= 10
+
+
+def test_predict_keeps_the_order_of_reviews(tiny_base: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_base)
+    rng = np.random.default_rng(0)
+    ids = [rng.integers(5, 900, length) for length in rng.integers(3, 60, 50)]
+    tokens = Tokens(ids, np.zeros(50, dtype=np.int64))
+    found = metrics.predict(model, tokens, pad_id=0, batch_tokens=256)
+    assert not model.training
+    with torch.inference_mode():
+        alone = np.concatenate([model(torch.from_numpy(row)[None]).logits.numpy() for row in ids])
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+
+
+def results_of(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict[str, Any]:
+    history = {
+        "train": [{"step": step, "loss": 1 / step} for step in range(1, 9)],
+        "validation": [{"step": 4, "loss": 0.5}, {"step": 8, "loss": 0.4}],
+    }
+    return {
+        "recipe": {"labels": labels},
+        "metrics": {"test": metrics.metrics(logits, truth)},
+        "training": {"history": history},
+    }
+
+
+def plots_of(folder: Path, logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict:
+    metrics.plot(folder, results_of(logits, truth, labels), logits, truth)
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("labels", [["NEGATIVE", "POSITIVE"], ["BAD", "SO-SO", "GOOD"]])
+def test_plots_are_the_same_bytes_again(tmp_path: Path, labels: list[str]) -> None:
+    logits, truth = random_case(len(labels))
+    first = plots_of(tmp_path / "first", logits, truth, labels)
+    assert set(first) == {"confusion.png", "reliability.png", "training.png"}
+    assert all(content.startswith(b"\x89PNG") for content in first.values())
+    assert plots_of(tmp_path / "second", logits, truth, labels) == first
+
+
+def test_plots_show_the_figures(tmp_path: Path) -> None:
+    logits, truth = random_case(2)
+    first = plots_of(tmp_path / "first", logits, truth, ["NEGATIVE", "POSITIVE"])
+    other = plots_of(tmp_path / "other", -logits, truth, ["NEGATIVE", "POSITIVE"])
+    assert first["confusion.png"] != other["confusion.png"]
+    assert first["reliability.png"] != other["reliability.png"]
+    assert first["training.png"] == other["training.png"]
+
+
+@pytest.mark.parametrize("truth", [[1, 1, 1], [0, 1, 1]], ids=["one-class", "perfect"])
+def test_plain_splits_can_be_drawn(tmp_path: Path, truth: list[int]) -> None:
+    logits = logits_of([[0.9, 0.1] if label == 0 else [0.001, 0.999] for label in truth])
+    assert len(plots_of(tmp_path / "plots", logits, np.array(truth), ["NEG", "POS"])) == 3

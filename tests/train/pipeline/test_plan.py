@@ -1,0 +1,412 @@
+"""What a recipe requires is planned, done in order, resumed, and refused where it has changed."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY, toy_reviews, toy_settings, write_toy_csv
+from test_training import launched
+
+from train import plain_yaml, recipe, run_folder
+from train.errors import RecipeError, RunError
+from train.modeling import checkpoints
+from train.pipeline import costs, plan, steps, training_run
+from train.sections import Patterns
+
+LABELS = {"neg": "NEGATIVE", "pos": "POSITIVE"}
+UNLABELLED = 40
+
+
+def write_recipe(name: str, base: Path, **changes: object) -> None:
+    """`NAME.yaml` in the current folder: a run of a second or two on the toy reviews."""
+    values = plain_yaml.read(recipe.RECIPES / "quickstart.yaml")
+    for setting in [*toy_settings("reviews.csv", base), "epochs=2"]:
+        plain_yaml.override(values, setting)
+    values |= {"name": name, **changes}
+    Path(f"{name}.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+@pytest.fixture
+def toy_folder(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with reviews, `teacher.yaml` and `student.yaml`, which requires it."""
+    monkeypatch.chdir(tmp_path)
+    write_toy_csv(tmp_path / "reviews.csv")
+    (tmp_path / "more").mkdir()
+    texts = [json.dumps({"text": row["text"] + ". A fine day."}) for row in toy_reviews(UNLABELLED)]
+    Path("more/train.jsonl").write_text("\n".join(texts), encoding="utf-8")
+    patterns = {"step": "patterns", "most": 30}
+    labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
+    made = {"source": "./runs/patterns", "splits": ["train"]}
+    write_recipe("teacher", tiny_base, datasets=[labelled, made], requires=[patterns])
+    write_recipe(
+        "student",
+        tiny_base,
+        datasets=[labelled, {"source": "./more", "splits": ["train"], "label": None}, made],
+        distillation={"probabilities": "runs/probabilities.parquet"},
+        requires=[
+            {"step": "run", "recipe": "teacher.yaml"},
+            patterns,
+            {"step": "teach", "teachers": ["runs/teacher"]},
+        ],
+    )
+    return tmp_path
+
+
+def fit(*arguments: str) -> None:
+    """`train fit student.yaml` in this process."""
+    from train.__main__ import app
+
+    app(["fit", "student.yaml", *arguments], standalone_mode=False)
+
+
+def started(*arguments: str) -> "subprocess.Popen[str]":
+    """`train …` in a process of its own, in the current folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "train", *arguments],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def modified() -> dict[str, int]:
+    """When each output was written, by its path."""
+    files = ["runs/patterns/train.jsonl", "runs/teacher/model.safetensors"]
+    files += ["runs/probabilities.parquet", "runs/student/model.safetensors"]
+    return {file: Path(file).stat().st_mtime_ns for file in files}
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_steps_are_done_in_order_and_once(capsys: pytest.CaptureFixture[str]) -> None:
+    fit()
+    first = modified()
+    assert sorted(first.values()) == list(first.values())
+    said = capsys.readouterr().out
+    assert [line.strip() for line in said.splitlines() if ": missing" in line] == [
+        "1. patterns → runs/patterns: missing",
+        "2. run of teacher → runs/teacher: missing",
+        "3. teach → runs/probabilities.parquet: missing",
+        "4. run of student → runs/student: missing",
+    ]
+    fit()
+    assert modified() == first
+    said = capsys.readouterr().out
+    assert said.count(": finished, ") == 4
+    assert "runs/student is finished — rename or remove it to train it anew" in said
+    Path("runs/probabilities.parquet").unlink()
+    fit("--set", "epochs=3")  # of the student: the steps before are the same
+    again = modified()
+    assert [again[file] == first[file] for file in first] == [True, True, False, False]
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_what_was_interrupted_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a required run, and of the recipe's own, the same command resumes it."""
+    change("teacher", "epochs: 2", "epochs: 10\ncheckpoint_every: 1")
+    with started("fit", "student.yaml") as process:
+        while not list(Path("runs/teacher/checkpoints").glob("step-????????")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()  # kill -9
+        said, _ = process.communicate()
+    assert not Path("runs/teacher/results.json").exists(), said
+    save = checkpoints.save
+
+    def power_cut(folder: Path, *state: object) -> None:
+        save(folder, *state)
+        if folder.name == "student":
+            raise ConnectionAbortedError
+
+    with monkeypatch.context() as patched, pytest.raises(ConnectionAbortedError):
+        patched.setattr(checkpoints, "save", power_cut)
+        fit()
+    said = capsys.readouterr().out
+    assert "2. run of teacher → runs/teacher: begun, will go on" in said
+    assert said.count("resuming from update") == 1
+    fit()
+    said = capsys.readouterr().out
+    assert "4. run of student → runs/student: begun, will go on" in said
+    assert said.count("resuming from update") == 1
+    assert not list(Path("runs").glob("*-2*"))  # no earlier run was moved aside
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_a_killed_step_leaves_no_half_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    from train.augmentation import patterns
+
+    def power_cut(folder: Path, *_: object) -> None:
+        folder.mkdir()
+        (folder / "train.jsonl").write_text("half", encoding="utf-8")
+        raise ConnectionAbortedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(patterns, "write", power_cut)
+        with pytest.raises(ConnectionAbortedError):
+            fit()
+    assert not Path("runs/patterns").exists()
+    fit("--set", "epochs=1")
+    assert len(Path("runs/patterns/train.jsonl").read_text().splitlines()) == 30
+
+
+def change(name: str, before: str, now: str) -> None:
+    """Edit `NAME.yaml`."""
+    text = Path(f"{name}.yaml").read_text(encoding="utf-8")
+    assert before in text
+    Path(f"{name}.yaml").write_text(text.replace(before, now), encoding="utf-8")
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_a_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    fit()
+    before = modified()
+    for name in ["teacher", "student"]:
+        change(name, "most: 30", "most: 28")
+    changed = r"\(most was 30, now 28\)"
+    with pytest.raises(
+        RunError,
+        match=rf"runs/patterns was not made by the patterns as it is now {changed} — rename or "
+        "remove it to make it anew, or use all that is there with --set",
+    ):
+        fit()
+    assert re.search(f"1. patterns .* renamed or removed first {changed}", capsys.readouterr().out)
+    Path("runs/patterns").rename("runs/patterns-old")
+    with pytest.raises(RunError, match="runs/teacher .*a step that it requires has changed"):
+        fit()
+    Path("runs/teacher").rename("runs/teacher-old")
+    with pytest.raises(RunError, match="probabilities.parquet .*a step before it has changed"):
+        fit()
+    Path("runs/probabilities.parquet").unlink()
+    fit()  # the student's own earlier run is moved aside
+    assert not set(before.values()) & set(modified().values())
+    assert len(list(Path("runs").glob("student-2*"))) == 1
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_a_changed_recipe_of_a_required_run_is_refused() -> None:
+    fit()
+    change("teacher", "epochs: 2", "epochs: 1")
+    with pytest.raises(RunError, match=r"runs/teacher was not .* \(epochs was 2, now 1\)"):
+        fit()
+    fit("--set", "requires=[]", "--set", "epochs=1")  # as the message says
+
+
+ONE_STEP = ["--set", "requires=[{step: patterns, most: 30}]", "--set", "distillation=null"]
+ONE_STEP += ["--set", "datasets=[{source: reviews.csv}, {source: ./runs/patterns}]"]
+
+
+@pytest.mark.usefixtures("toy_folder")
+@pytest.mark.parametrize("origin", ["edited", "unknown"])
+def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
+    steps.do(plan.step_task(Patterns(step="patterns", most=30)))
+    fit(*ONE_STEP, "--set", "epochs=1")
+    if origin == "edited":
+        Path("runs/patterns/train.jsonl").write_text("{}", encoding="utf-8")
+    else:
+        Path("runs/.patterns.step").unlink()
+    with pytest.raises(RunError, match="runs/patterns .*there is no record of how it was made"):
+        fit(*ONE_STEP)
+
+
+@pytest.mark.usefixtures("toy_folder")
+@pytest.mark.parametrize(
+    ("requires", "said"),
+    [
+        pytest.param(
+            "[{step: run, recipe: techer}]",
+            "student requires techer: no recipe at techer — give a YAML file, or one of: imdb",
+            id="unknown recipe",
+        ),
+        pytest.param(
+            "[{step: run, recipe: student.yaml}]", "lead back .* student → student", id="circle"
+        ),
+        pytest.param(
+            "[{step: run, recipe: back.yaml}]", "got student → back → student", id="long circle"
+        ),
+        pytest.param(
+            "[{step: run, recipe: teacher.yaml}]",
+            "the recipe student reads runs/probabilities.parquet, which isn't there and which no",
+            id="file that no step makes",
+        ),
+        pytest.param(
+            "[{step: teach, teachers: [runs/teacher]}, {step: run, recipe: teacher.yaml}]",
+            "the step teach of student reads runs/teacher, which .* no step before it",
+            id="wrong order",
+        ),
+        pytest.param(
+            "[{step: run, recipe: teacher.yaml}, {step: patterns}]",
+            "different things to runs/patterns .*most was 30, now None.* another `out`",
+            id="two of one output",
+        ),
+        pytest.param(
+            "[{step: fit, recipe: imdb}]", "`step` that is one of run, patterns, ", id="no step"
+        ),
+        pytest.param(
+            "[{step: patterns, rows: 3}]", "unknown key 'requires.0.patterns.rows'", id="no key"
+        ),
+    ],
+)
+def test_impossible_requirements_are_one_plain_sentence(
+    requires: str, said: str, tiny_base: Path
+) -> None:
+    write_recipe("back", tiny_base, requires=[{"step": "run", "recipe": "student.yaml"}])
+    with pytest.raises(RecipeError, match=said):
+        plan.plan("student.yaml", [f"requires={requires}"])
+    assert not Path("runs").exists()
+
+
+def test_teach_without_distillation_is_refused() -> None:
+    with pytest.raises(RecipeError, match="has a step `teach`, so it needs a `distillation`"):
+        recipe.load("imdb", ["requires=[{step: teach, teachers: [runs/a]}]"])
+
+
+def required(tasks: list[plan.Task], name: str) -> recipe.Recipe:
+    """The recipe of a run among the tasks."""
+    found = next(task.recipe for task in tasks if task.title == f"run of {name}")
+    assert found
+    return found
+
+
+@pytest.fixture
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What settings below name; a plan looks only whether it is there."""
+    monkeypatch.chdir(tmp_path)
+    for name in ["mine.csv", "more.csv", "sst.csv", "other"]:
+        Path(name).touch()
+
+
+@pytest.mark.usefixtures("own_files")
+def test_settings_of_shared_data_reach_the_required_recipes() -> None:
+    settings = ["datasets.0.source=mine.csv", "datasets.0.revision=null", "datasets.0.weight=2"]
+    settings += ["datasets.1.source=more.csv", "datasets.1.train=train", "split_seed=3"]
+    settings += ["datasets.2.source=sst.csv", "base_model=./other", "base_revision=null"]
+    tasks = plan.plan("movie-sentiment", [*settings, "epochs=9", "requires.2.most=5"])
+    teacher, student = (required(tasks, name) for name in ["teacher", "movie-sentiment"])
+    assert [d.source for d in teacher.datasets][:3] == ["mine.csv", "sst.csv", "./runs/patterns"]
+    assert (teacher.datasets[0].revision, teacher.datasets[0].weight) == (None, 1)
+    assert (teacher.split_seed, teacher.epochs) == (3, recipe.load("teacher").epochs)
+    assert teacher.base_model == recipe.load("teacher").base_model  # another than the student's
+    assert student.base_model == "./other"
+    [cut] = [task.arguments for task in tasks if task.title == "cut-sentences"]
+    assert (cut["source"], cut["split"], cut["most"]) == ("more.csv", "train", 5)
+
+
+@pytest.mark.usefixtures("own_files")
+def test_settings_reach_recipes_that_are_required_by_required_ones() -> None:
+    settings = ["datasets.0.group=movie", "datasets.0.weight=2"]
+    tasks = plan.plan("reviews-any-length", settings)
+    for name in ["imdb-small-plain", "imdb-small"]:
+        assert required(tasks, name).datasets[0].group == "movie"
+        assert required(tasks, name).datasets[0].weight == 1
+    tasks = plan.plan("imdb-small", ["base_model=./other", "base_revision=null"])
+    assert required(tasks, "imdb-small-plain").base_model == "./other"
+
+
+def test_plan_tells_measured_costs_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:
+    costs.show(plan.plan("imdb-small"))
+    said = capsys.readouterr().out
+    results = json.loads((costs.RESULTS / "imdb-small-plain.json").read_text(encoding="utf-8"))
+    memory = f"memory {results['training']['peak_memory_mb']:,.0f} MB"
+    plain, labels, _ = re.findall(r"\d\. .*\n +(.*)", said)
+    assert memory in plain
+    assert plain.startswith("time 1.3 h")
+    assert labels == "time, memory and disk not measured"
+
+
+def test_pseudo_labels_of_a_required_run_whose_adaptation_is_shared(
+    tiny_base: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run is adapted and exported on the way; `train run` would publish after that."""
+    shared = {
+        "adaptation": {
+            "corpora": [{"source": "./more", "split": "train"}],
+            "validation_texts": 8,
+            "batch_tokens": 256,
+        },
+        "epochs": 6,
+        "positions": 64,
+    }
+    labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
+    write_recipe("teacher", tiny_base, datasets=[labelled], **shared)
+    write_recipe(
+        "student",
+        tiny_base,
+        datasets=[
+            labelled,
+            {"source": "./runs/pseudo-labels", "splits": ["train"], "confidence": "score"},
+            {"source": "./runs/sentences", "splits": ["train"]},
+        ],
+        requires=[
+            {"step": "run", "recipe": "teacher.yaml"},
+            {"step": "pseudo-labels", "run": "runs/teacher", "source": "./more", "split": "train"},
+            {"step": "sentences", "run": "./runs/teacher", "least": 0.5, "most": 10},
+            {"step": "cut-sentences", "source": "./more", "split": "train", "most": 7},
+        ],
+        **shared,
+    )
+    fit()
+    said = capsys.readouterr().out
+    assert said.count("perplexity") == 1
+    assert "runs/student-adapted is a copy of runs/teacher-adapted" in said
+    lines = Path("runs/pseudo-labels/train.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == UNLABELLED
+    assert len(Path("runs/cut-sentences/train.jsonl").read_text("utf-8").splitlines()) == 7
+    costs.show(plan.plan("student.yaml"))
+    assert capsys.readouterr().out.count(": finished, ") == 5
+
+
+@pytest.mark.usefixtures("toy_folder")
+@pytest.mark.parametrize(
+    ("begun", "expected"),
+    [
+        pytest.param([], False, id="a required run was interrupted"),
+        pytest.param(["student"], True, id="its own run was interrupted"),
+    ],
+)
+def test_resume_is_of_what_there_is_to_resume(
+    begun: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--resume` is no error where the recipe's own run has not begun yet."""
+    for name in begun:
+        Path("runs", name).mkdir(parents=True)
+    asked: dict[str, bool] = {}
+    monkeypatch.setattr(
+        training_run, "fit", lambda recipe, folder, resume, **_: asked.update({recipe.name: resume})
+    )
+    monkeypatch.setattr(steps, "do", lambda task: None)
+    fit("--resume")
+    assert asked == {"teacher": False, "student": expected}
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_a_finished_run_is_only_completed_and_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`train run` again, after an upload that failed, costs neither training nor the test split."""
+    from train import __main__ as command_line
+    from train.publishing import export
+
+    monkeypatch.setattr(command_line, "_check_targets", lambda *_: None)
+    monkeypatch.setattr(command_line, "_publish", lambda *_: None)
+    arguments = ["run", "student.yaml", "--to", "user/name", *ONE_STEP, "--set", "epochs=1"]
+    command_line.app(arguments, standalone_mode=False)
+    for module, name in [(training_run, "fit"), (training_run, "evaluate"), (export, "export")]:
+        monkeypatch.delattr(module, name)
+    command_line.app(arguments, standalone_mode=False)
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_two_processes_do_a_chain(tmp_path: Path) -> None:
+    """Both train; the first does the other steps, while the second waits."""
+    said = launched(tmp_path / "log", ["fit", "student.yaml"], cwd=tmp_path)
+    assert said.count("wrote runs/patterns: ") == 1
+    assert said.count("wrote runs/probabilities.parquet: ") == 1
+    for name in ["teacher", "student"]:
+        device = run_folder.load_results(Path("runs", name))["environment"]["device"]
+        assert device.endswith("2 processes")

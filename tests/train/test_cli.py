@@ -1,0 +1,179 @@
+"""The command line as a user meets it: help, bad input, and that the whole way runs."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, SAMPLES, toy_reviews, toy_settings
+from hubserver import ADMIN, running_hub
+
+from train import __main__ as command_line
+from train.data import preparation
+from train.errors import DataError, RecipeError
+
+
+def train(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "train", *map(str, arguments)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, **options)
+
+
+def sets(settings: list[str]) -> list[str]:
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+@pytest.mark.parametrize("verb", ["fit", "evaluate", "publish", "run"])
+def test_every_verb_has_help_with_examples(verb: str) -> None:
+    done = train(verb, "--help")
+    assert done.returncode == 0
+    assert f"python -m train {verb}" in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['train', '--help']\n"
+        "from train.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'accelerate', 'huggingface_hub', 'gradio'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("key", ["label", "datasets.label", "datasets.0.label"])
+def test_evaluate_takes_the_keys_that_messages_name(key: str) -> None:
+    assert command_line._dataset("reviews.csv", [f"{key}=stars"]).label == "stars"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("seed=3", "unknown key 'seed' — known are source, revision, config, text, "),
+        ("datasets.seed=3", "unknown key 'seed' — known are source, "),
+        ("lable=stars", "unknown key 'lable' — did you mean 'label'?"),
+        ("weight=0", "  weight must be greater than 0, got 0"),
+        ("labels.x=1", "--set labels.x: the recipe has no 'labels' there"),
+        ("label", "--set takes key=value, got 'label'"),
+        ("label=null", "label must name a column to evaluate on, got null"),
+    ],
+)
+def test_evaluate_names_the_key_that_was_written(setting: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        command_line._dataset("reviews.csv", [setting])
+    assert said in str(caught.value)
+    assert "datasets.0" not in str(caught.value)
+
+
+def test_evaluate_takes_a_map_to_labels_that_only_the_model_knows(tmp_path: Path) -> None:
+    source = tmp_path / "a.csv"
+    source.write_text("text,label\nfine,A\nso,B\n", encoding="utf-8")
+    dataset = command_line._dataset(str(source), ["label_map={A: GOOD, B: SO}"])
+    assert preparation.read_split(dataset, "train", ["BAD", "SO", "GOOD"]).labels == [2, 1]
+    with pytest.raises(
+        DataError, match=r"must lead to one of \['BAD', 'GOOD'\] or null, got \['SO'\]"
+    ):
+        preparation.read_split(dataset, "train", ["BAD", "GOOD"])
+
+
+def test_card_and_hub_do_without_torch() -> None:
+    code = "import sys, train.publishing.card, train.publishing.hub; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "said"),
+    [
+        pytest.param(["lerning_rate=1e-5"], 2, "did you mean 'learning_rate'", id="unknown key"),
+        pytest.param(["learning_rate=5"], 2, "did you mean 5e-5?", id="impossible value"),
+        pytest.param(["precision=fp16"], 2, "needs a CUDA GPU", id="fp16 on a CPU"),
+        pytest.param(["datasets.source=none.csv"], 1, "no file or folder", id="missing file"),
+        pytest.param(["datasets.text=review"], 1, "no column 'review'", id="missing column"),
+        pytest.param(
+            ["datasets.label_map={neg: NEGATIVE}"], 1, "got ['pos'] in rows 2, 4", id="label"
+        ),
+        pytest.param(["base_model=user/none"], 1, "base model 'user/none'", id="no base model"),
+    ],
+)
+def test_bad_input_is_one_plain_sentence(
+    toy_csv: Path, tiny_base: Path, tmp_path: Path, settings: list[str], status: int, said: str
+) -> None:
+    out = tmp_path / "run"
+    all_settings = sets([*toy_settings(toy_csv, tiny_base), *settings])
+    done = train("fit", "quickstart", "--out", out, *all_settings)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (out / "checkpoints").exists()
+
+
+def test_an_earlier_run_is_kept_when_training_again(
+    toy_csv: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    settings = sets([*toy_settings(toy_csv, tiny_base), "epochs=1"])
+    assert train("fit", "quickstart", "--out", out, *settings).returncode == 0
+    first = (out / "model.safetensors").read_bytes()
+    again = train("fit", "quickstart", "--out", out, *settings, "--set", "seed=1")
+    assert "the earlier run is kept in" in again.stdout
+    (kept,) = tmp_path.glob("run-*")
+    assert (kept / "model.safetensors").read_bytes() == first
+
+
+def test_the_whole_way_on_a_hub(tiny_base: Path, tmp_path: Path) -> None:
+    """`run` with a dataset and a base model from the Hub, and checkpoints kept there."""
+    from huggingface_hub import HfApi
+
+    with running_hub() as hub:
+        api = HfApi(endpoint=hub.endpoint, token=ADMIN)
+        api.create_repo("demo/tiny-base")
+        api.upload_folder(repo_id="demo/tiny-base", folder_path=tiny_base)
+        rows = [json.dumps(row) for row in toy_reviews()]
+        api.create_repo("demo/toy", repo_type="dataset")
+        for split, part in [("train", rows[:60]), ("test", rows[60:])]:
+            content = "\n".join(part).encode()
+            api.upload_file(
+                path_or_fileobj=content,
+                path_in_repo=f"{split}.jsonl",
+                repo_id="demo/toy",
+                repo_type="dataset",
+            )
+        settings = toy_settings("demo/toy", "demo/tiny-base")
+        arguments = ["run", "quickstart", *sets(settings), "--to", "demo/toy-model"]
+        arguments += ["--checkpoints-to", "demo/toy-checkpoints", "--resume"]
+        environment = hub.env(home=tmp_path / "home")
+        first = train(*arguments, "--out", tmp_path / "one", env=environment)
+        assert first.returncode == 0, first.stderr
+        results = json.loads((tmp_path / "one/results.json").read_text())
+        assert results["data"]["splits"]["test"]["rows"] == 20
+        assert results["metrics"]["test"]["accuracy"] > 0.9
+        # The dataset's and the base model's exact versions are on record though none was pinned.
+        assert re.fullmatch("[0-9a-f]{40}", results["data"]["revision"][0])
+        assert re.fullmatch("[0-9a-f]{40}", results["training"]["base_revision"])
+        kept = api.list_repo_files("demo/toy-checkpoints")
+        assert "recipe.yaml" in kept
+        assert api.model_info("demo/toy-checkpoints").private
+        # A machine that knows nothing goes on from there: all updates are done already.
+        second = train(*arguments, "--out", tmp_path / "two", env=environment)
+        assert second.returncode == 0, second.stderr
+        assert "resuming from update" in second.stdout
+        same = [(tmp_path / n / "model.safetensors").read_bytes() for n in ["one", "two"]]
+        assert same[0] == same[1]
+
+        elsewhere = train(
+            "evaluate", "demo/toy-model", "--dataset", SAMPLES, "--split", "test",
+            "--max-rows", "20", "--out", tmp_path / "elsewhere.json",
+            "--set", "label=stars",
+            "--set", "label_map={1: NEGATIVE, 2: NEGATIVE, 3: null, 4: POSITIVE, 5: POSITIVE}",
+            env=environment,
+        )  # fmt: skip
+        assert elsewhere.returncode == 0, elsewhere.stderr
+        assert json.loads((tmp_path / "elsewhere.json").read_text())["metrics"]["test"]["n"] == 20

@@ -1,0 +1,265 @@
+"""Where rows come from: a Hub dataset, a file or a folder of files.
+
+In: a recipe's `Dataset`. Out: the splits it has, as `datasets.Dataset`, with the columns checked.
+"""
+
+import errno
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from train.data import tables
+from train.errors import DataError, shorten
+from train.recipe import FILES, Corpus, Dataset, Source, is_commit
+
+if TYPE_CHECKING:
+    import datasets
+
+
+def read(source: Dataset) -> "dict[str, datasets.Dataset]":
+    """All splits of a source, by name.
+
+    Raises:
+        DataError: The source is missing, unreadable, ragged, or lacks a column.
+    """
+    splits = _read(source, {source.train, source.validation, source.test} - {None})
+    check_columns(splits[source.train], source, source.train)
+    return splits
+
+
+def check_columns(rows: "datasets.Dataset", source: Dataset, name: str) -> None:
+    """Raise `DataError` unless a split has rows, all columns, and text in those of texts."""
+    where = f"{source.source} split {name!r}"
+    if not len(rows):
+        raise DataError(f"{where} has no rows — add rows, or name another split or file")
+    keys = ["text", "label", "text_pair", "group", "confidence"]
+    wanted = [(key, getattr(source, key)) for key in keys]
+    wanted += [("minimum", column) for column in source.minimum]
+    for key, column in wanted:
+        if column is not None and column not in rows.column_names:
+            none = {"text": "", "label": "", "minimum": "{}"}.get(key, "null")
+            optional = none and f", or do without by --set datasets.{key}={none}"
+            raise DataError(
+                f"{where} has no column {column!r} — it has: {', '.join(rows.column_names)}; "
+                f"name yours with --set datasets.{key}=…{optional}"
+            )
+    for column in filter(None, [source.text, source.text_pair]):
+        _check_is_text(rows, column, where, "--set datasets.text=… or datasets.text_pair=…")
+
+
+def texts(corpus: Corpus) -> list[Any]:
+    """The texts of a corpus, None where one is missing.
+
+    Raises:
+        DataError: As for `read`.
+    """
+    split = _read(corpus, {corpus.split})[corpus.split]
+    if corpus.text not in split.column_names:
+        raise DataError(
+            f"{corpus.source} has no column {corpus.text!r} — it has: "
+            f"{', '.join(split.column_names)}"
+        )
+    _check_is_text(split, corpus.text, corpus.source, "`text` of the corpus")
+    return list(split[corpus.text])
+
+
+def kind(feature: Any) -> str:
+    """The type of a column: `string` and so on, `list`, `struct`, or the name of a feature."""
+    if isinstance(feature, dict):
+        return "struct"
+    return str(getattr(feature, "dtype", None) or type(feature).__name__.lower())
+
+
+def _check_is_text(rows: "datasets.Dataset", column: str, where: str, remedy: str) -> None:
+    found = kind(rows.features[column])
+    if found not in {"string", "large_string", "null"}:
+        raise DataError(
+            f"{where}: column {column!r} must hold text, got the type {found} — name the column "
+            f"of the texts with {remedy}, or convert this one to text"
+        )
+
+
+def revision(source: Source) -> str | None:
+    """The commit that the source's revision stands for, by reading it; of a local one, none.
+
+    Raises:
+        DataError: It can't be read.
+    """
+    if source.is_local or is_commit(source.revision):
+        return source.revision
+    return _commit(_read_hub(source)) or source.revision
+
+
+def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
+    """All splits, of which these must be there."""
+    try:
+        splits = _read_local(source) if source.is_local else _cached(source) or _read_hub(source)
+    except (OSError, RuntimeError) as error:  # a name too long, the home of nobody, a script
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
+        raise DataError(f"{shorten(source.source)} can't be read: {shorten(error, 500)}") from error
+    for name in names:
+        if name not in splits:
+            raise DataError(
+                f"{source.source} has no split {name!r} — it has: {', '.join(sorted(splits))}"
+            )
+    return splits
+
+
+def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetGenerationError
+    from huggingface_hub import constants
+
+    from train.hub_errors import explained
+
+    with explained(
+        f"dataset {source.source!r} (revision {source.revision or 'main'}) can't be loaded",
+        DataError,
+        name=source.source,
+        expected=(FileNotFoundError, ValueError, OverflowError, NotImplementedError),
+        after="or name a local file",
+    ):
+        what = {"path": source.source, "name": source.config, "revision": source.revision}
+        try:
+            loaded = load_dataset(**what, **reading_options(**what))
+        except DatasetGenerationError as error:  # which tells nothing itself
+            cause = " ".join(str(error.__cause__ or error).split())
+            raise ValueError(shorten(cause, 500)) from error
+    splits = _by_name(loaded)
+    # Where the Hub can't be reached, `load_dataset` takes any commit that it has in its cache.
+    known = {None, source.revision}
+    if is_commit(source.revision) and (read := _commit(splits)) not in known | {_tagged(source)}:
+        raise DataError(
+            f"dataset {source.source!r} at {source.revision} can't be loaded from "
+            f"{constants.ENDPOINT}, and the cache holds only {read} — check the network and "
+            "HF_ENDPOINT"
+        )
+    return splits
+
+
+def _tagged(source: Source) -> str | None:
+    """The commit of a revision that is a tag in the form of a commit, as a copy of a Hub has it."""
+    from huggingface_hub import HfApi
+
+    from train.hub_errors import explained
+
+    with suppress(DataError), explained("asking for a revision", DataError):
+        return HfApi().dataset_info(source.source, revision=source.revision).sha
+    return None
+
+
+def reading_options(**what: Any) -> dict[str, Any]:
+    """How a Hub dataset is read, for `load_dataset`: in a CSV only an empty cell is missing.
+
+    "None", "nan" and "NULL" are texts. Other formats take no such options.
+    """
+    from datasets import load_dataset_builder
+
+    try:
+        is_csv = hasattr(load_dataset_builder(**what).config, "keep_default_na")
+    except ValueError:  # offline the cache has a CSV only by the options that it was read with
+        is_csv = True
+    return {"keep_default_na": False, "na_values": [""]} if is_csv else {}
+
+
+def _cached(source: Source) -> "dict[str, datasets.Dataset] | None":
+    """A Hub dataset at a commit that was read before, without a request; None where it wasn't."""
+    from datasets import config
+    from datasets.naming import camelcase_to_snakecase
+    from datasets.packaged_modules.cache.cache import Cache
+
+    owner, _, name = source.source.rpartition("/")
+    folder = "___".join([*[owner][: bool(owner)], camelcase_to_snakecase(name)])
+    pattern = f"{folder}/{source.config or '*'}/*/{source.revision}"
+    found = list(Path(config.HF_DATASETS_CACHE).glob(pattern))
+    if not is_commit(source.revision) or len(found) != 1:
+        return None
+    configuration, version, commit = found[0].parts[-3:]
+    builder = Cache(
+        repo_id=source.source,
+        dataset_name=name,
+        config_name=configuration,
+        version=version,
+        hash=commit,
+    )
+    return _by_name(builder.as_dataset())
+
+
+def _commit(splits: "dict[str, datasets.Dataset]") -> str | None:
+    """The commit of a Hub dataset, after which its folder in the cache is named."""
+    files = [file["filename"] for split in splits.values() for file in split.cache_files]
+    names = {Path(file).parent.name for file in files}
+    return names.pop() if len(names) == 1 and all(map(is_commit, names)) else None
+
+
+def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
+    import datasets
+    import pyarrow
+
+    path = Path(source.source).expanduser()
+    if not os.path.exists(path):
+        raise DataError(
+            f"no file or folder at {shorten(path)} — give its path from the current folder, or "
+            "let the recipe require a step that makes it"
+        )
+    splits, features = ({"train": [path]}, None) if path.is_file() else _layout(path, source.config)
+    found = {}
+    for split, files in splits.items():
+        roles = [getattr(source, role, None) for role in ("text", "text_pair")]
+        read = [tables.read(file, [name for name in roles if name]) for file in files]
+        try:
+            table = pyarrow.concat_tables(read, promote_options="default")
+            if features:
+                table = datasets.table.table_cast(table, features.arrow_schema)
+            found[split] = datasets.Dataset(table)
+        except (pyarrow.ArrowException, ValueError, NotImplementedError, KeyError) as error:
+            names = ", ".join(map(str, files[:3]))
+            raise DataError(f"{names} can't be read as one table: {_first_line(error)}") from error
+    return found
+
+
+def _layout(path: Path, config: str | None) -> "tuple[dict[str, list[Path]], Any]":
+    """The files of each split of a folder, found as `datasets` finds them; its features, if told.
+
+    They go by their names, or by `configs` and `dataset_info` in the folder's README.md.
+    """
+    from datasets.data_files import (
+        DataFilesDict,
+        EmptyDatasetError,
+        get_data_patterns,
+        sanitize_patterns,
+    )
+    from datasets.info import DatasetInfosDict
+    from datasets.utils.metadata import MetadataConfigs
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    try:
+        readme = path / "README.md"
+        card = DatasetCard.load(readme).data if readme.is_file() else DatasetCardData()
+        configs = MetadataConfigs.from_dataset_card_data(card)
+        infos = DatasetInfosDict.from_dataset_card_data(card)
+        name = config or configs.get_default_config_name() or next(iter(configs or infos), None)
+        told = configs.get(name, {}).get("data_files")
+        patterns = sanitize_patterns(told) if told else get_data_patterns(str(path))
+        files = DataFilesDict.from_patterns(patterns, base_path=str(path))
+    except (EmptyDatasetError, OSError, ValueError) as error:
+        raise DataError(f"{path} can't be read: {_first_line(error)}") from error
+    splits = {
+        str(split): [Path(file) for file in names if Path(file).suffix.lower() in FILES]
+        for split, names in files.items()
+    }
+    splits = {split: names for split, names in splits.items() if names}
+    if not splits:
+        raise DataError(f"{path} can't be read: it has none of {', '.join(FILES)}")
+    return splits, infos[name].features if name in infos else None
+
+
+def _by_name(loaded: "Mapping[Any, datasets.Dataset]") -> "dict[str, datasets.Dataset]":
+    return {str(name): split for name, split in loaded.items()}
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,213 @@
+"""Local files as tables: rows by the Space's reader, and Arrow tables that hold all of them.
+
+In: a file. Out: what is in it, read to its end before anything is done with it; its rows, part by
+part; or all of it as one Arrow table.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+# What reads a visitor's file reads a trainer's.
+from space.files.reader import InvalidFile, Row, Table, as_text, opened, plain_rows
+from train import run_folder
+from train.errors import DataError
+
+CHUNK_ROWS = 1000
+
+Part = list[Row] | Any  # rows, or a table of Arrow
+
+
+@dataclass
+class Survey:
+    """What a file holds, known once all of it has been read."""
+
+    columns: list[str]  # of all rows, in the order in which they come up
+    rows: int
+    schema: Any  # of an Arrow table that holds every row
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Table]:
+    """The rows of a file; see `space.files.reader.opened`.
+
+    Raises:
+        DataError: It is broken, empty or no table; also while its rows are read.
+    """
+    try:
+        with opened(path, str(path)) as table:
+            yield table
+    except InvalidFile as reason:
+        raise DataError(str(reason)) from reason
+
+
+def survey(path: Path) -> Survey:
+    """Read a file to its end, and find the types that hold all of its cells.
+
+    Raises:
+        DataError: As for `reading`.
+    """
+    import pyarrow
+
+    columns: dict[str, None] = {}
+    types: dict[str, Any] = {}
+    rows = 0
+    widened = False
+    with reading(path) as table:
+        if table.encoding == "cp1252":
+            run_folder.print_line(f"{path} is read as Windows-1252: it is not in UTF-8")
+        if table.batches:
+            rows = sum(map(len, table.batches))
+            return Survey(table.columns, rows, table.schema)
+        columns |= dict.fromkeys(table.columns)
+        for part in chunks(table.rows, CHUNK_ROWS):
+            rows += len(part)
+            if table.kind != "json":
+                continue  # texts, in columns that are known
+            columns |= dict.fromkeys(key for row in part for key in row)
+            for name in columns:
+                before = types.get(name, pyarrow.null())
+                types[name] = _wider(before, [row.get(name) for row in part])
+                widened |= types[name] != before != pyarrow.null()
+    if widened:  # whether earlier cells fit what later ones made of the type
+        with reading(path) as table:
+            for part in chunks(table.rows, CHUNK_ROWS):
+                for name, kind in types.items():
+                    types[name] = _fitting(kind, [row.get(name) for row in part])
+    schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in columns])
+    return Survey(list(columns), rows, schema)
+
+
+def parts(path: Path, size: int) -> Iterator[Part]:
+    """All rows, so many at a time: of Parquet as tables of Arrow, else as lists.
+
+    Raises:
+        DataError: As for `reading`.
+    """
+    with reading(path) as table:
+        yield from regrouped(table.batches, size) if table.batches else chunks(table.rows, size)
+
+
+def read(path: Path, texts: Collection[str] = ()) -> Any:
+    """A whole file as a table of Arrow; cells of CSV are texts, others keep their types.
+
+    Args:
+        path: The file.
+        texts: Columns in which JSON may hold nothing but texts and null.
+
+    Raises:
+        DataError: As for `reading`; or a cell of these columns is no text.
+    """
+    import pyarrow
+
+    schema = survey(path).schema
+    tables, done = [], 0
+    for part in parts(path, CHUNK_ROWS):
+        if isinstance(part, list):
+            _check_texts(part, texts, f"{path}", done)
+            done += len(part)
+        tables.append(to_arrow(part, schema))
+    table = pyarrow.concat_tables(tables) if tables else schema.empty_table()
+    for number, column in enumerate(table.schema):
+        if pyarrow.types.is_dictionary(column.type):  # pandas' categories, which stand for values
+            cells = table.column(number).cast(column.type.value_type)
+            table = table.set_column(number, column.name, cells)
+    return table
+
+
+def _check_texts(rows: list[Row], columns: Collection[str], where: str, before: int) -> None:
+    for number, row in enumerate(rows, start=before + 1):
+        for name in columns:
+            if not isinstance(cell := row.get(name), str | None):
+                raise DataError(
+                    f"{where}, row {number:,}: column {name!r} must hold text, got the type "
+                    f"{type(cell).__name__} — fix the row, or name the column of the texts"
+                )
+
+
+def regrouped(batches: Iterable[Any], size: int) -> Iterator[Any]:
+    """The same rows in tables of this size, but for the last."""
+    import pyarrow
+
+    pending: list[Any] = []
+    for batch in batches:
+        pending += batch.to_batches() if isinstance(batch, pyarrow.Table) else [batch]
+        while sum(map(len, pending)) >= size:
+            table = pyarrow.Table.from_batches(pending)
+            yield table.slice(0, size)
+            pending = table.slice(size).to_batches()
+    if sum(map(len, pending)):
+        yield pyarrow.Table.from_batches(pending)
+
+
+def chunks(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+    """So many rows at a time."""
+    while part := list(islice(rows, size)):
+        yield part
+
+
+def to_rows(part: Part) -> list[Row]:
+    """A part as rows of what JSON and CSV can hold."""
+    if isinstance(part, list):
+        return part
+    try:
+        rows: list[Row] = plain_rows(part)
+    except (ValueError, OverflowError, LookupError) as error:
+        raise DataError(
+            f"a row has a value that has no form as text ({error}) — write to .parquet"
+        ) from error
+    return rows
+
+
+def to_arrow(part: Part, schema: Any) -> Any:
+    """A part as a table of Arrow, of a schema that `survey` has found for it."""
+    import pyarrow
+
+    if not isinstance(part, list):
+        return part
+    cells = [_cells([row.get(field.name) for row in part], field.type) for field in schema]
+    return pyarrow.table(cells, schema=schema)
+
+
+def _cells(cells: list[Any], kind: Any) -> Any:
+    import pyarrow
+
+    if kind == pyarrow.string():
+        cells = [None if cell is None else as_text(cell) for cell in cells]
+    return pyarrow.array(cells, kind)
+
+
+def _wider(kind: Any, cells: list[Any]) -> Any:
+    """A type that holds these cells as well; that of texts holds all."""
+    import pyarrow
+
+    if len({type(cell) is bool for cell in cells if cell is not None}) > 1:
+        return pyarrow.string()  # pyarrow would take True for 1.0
+    try:
+        both = [pyarrow.schema([("", part)]) for part in (kind, pyarrow.array(cells).type)]
+        wider = pyarrow.unify_schemas(both, promote_options="permissive").field(0).type
+        return wider if _can_be_stored(wider) else pyarrow.string()
+    except (pyarrow.ArrowException, OverflowError):
+        return pyarrow.string()
+
+
+def _fitting(kind: Any, cells: list[Any]) -> Any:
+    """The type, if it holds the cells as they are; not so 2**53 + 1 as a float."""
+    import pyarrow
+
+    try:
+        _cells(cells, kind)
+        return kind
+    except (pyarrow.ArrowException, OverflowError):
+        return pyarrow.string()
+
+
+def _can_be_stored(kind: Any) -> bool:
+    """Whether Parquet has the type: no objects without keys."""
+    from pyarrow import types
+
+    inner = [kind.field(number).type for number in range(kind.num_fields)]
+    return all(map(_can_be_stored, inner)) and not (types.is_struct(kind) and not inner)
