@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 
 from benchmarks import REPOSITORY, add_out, machine, save
@@ -152,8 +153,11 @@ async def _together(url: str, users: int, seconds: float, pause: float) -> dict[
     """So many visitors, each asking for a verdict on 250 words, reading it, asking again."""
     waits: list[float] = []
     errors: list[str] = []
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+    # Not httpx: looking for a free one among hundreds of connections takes it longer than the app
+    # takes to answer.
+    connections = aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with aiohttp.ClientSession(connector=connections, timeout=timeout) as client:
         end = time.perf_counter() + seconds
 
         async def visit(number: int) -> None:
@@ -177,15 +181,17 @@ async def _together(url: str, users: int, seconds: float, pause: float) -> dict[
     }
 
 
-async def _verdict(client: httpx.AsyncClient, url: str, text: str) -> str | None:
+async def _verdict(client: aiohttp.ClientSession, url: str, text: str) -> str | None:
     """Ask for a verdict; gives what went wrong, or None."""
     call = f"{url}/gradio_api/call/classify"
     try:
-        asked = await client.post(call, json={"data": [text]})
-        if not asked.is_success:
-            return asked.text[:200]
-        answer = (await client.get(f"{call}/{asked.json()['event_id']}")).text
-    except httpx.HTTPError as error:
+        async with client.post(call, json={"data": [text]}) as asked:
+            if not asked.ok:
+                return (await asked.text())[:200]
+            event = await asked.json()
+        async with client.get(f"{call}/{event['event_id']}") as told:
+            answer = await told.text()
+    except (aiohttp.ClientError, TimeoutError) as error:
         return repr(error)
     kind, _, data = answer.strip().rpartition("data: ")
     return None if "event: complete" in kind and "label" in json.dumps(data) else answer[-200:]
