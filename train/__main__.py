@@ -217,18 +217,18 @@ def run(
 
     That the token may write is checked first. What was interrupted goes on.
     """
-    from train import run_folder
+    from train import console, run_folder
     from train.pipeline import costs, plan, steps
 
     tasks = plan.plan(recipe, set_, out)
     folder = tasks[-1].out
     with run_folder.locked(folder):
         costs.show(tasks)
-        if run_folder.is_first_process():
+        if console.is_first_process():
             _check_targets(to, private, space, space_hardware, checkpoints_to)
         steps.run(tasks, resume, checkpoints_to)
         steps.leave_processes()
-        if run_folder.is_first_process():
+        if console.is_first_process():
             results = run_folder.load_results(folder)
             if "weaknesses" not in results or not (folder / "README.md").exists():
                 _evaluate(folder)

@@ -32,12 +32,12 @@ from train.sections import (
     is_commit,
     is_local,
     is_path,
-    shown,
+    public_name,
 )
 
 # What other modules take from here, which `sections` holds for the length of the files.
 __all__ = ["FILES", "Adaptation", "Corpus", "Distillation", "Source"]
-__all__ += ["is_commit", "is_local", "is_path", "shown"]
+__all__ += ["is_commit", "is_local", "is_path", "public_name"]
 
 RECIPES = Path(__file__).parent / "recipes"
 # Options that did not pay (README, Results) and are gone -> the value that saved recipes may have.

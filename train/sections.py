@@ -33,7 +33,7 @@ def is_commit(revision: str | None) -> bool:
     return re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
 
 
-def shown(source: str, local: bool) -> str:
+def public_name(source: str, local: bool) -> str:
     """A Hub id as it is; of a local path only the last part, for nobody needs to know the rest."""
     return Path(source).name if local else source
 

@@ -123,7 +123,7 @@ def test_an_earlier_run_is_kept_when_training_again(
     assert train("fit", "quickstart", "--out", out, *settings).returncode == 0
     first = (out / "model.safetensors").read_bytes()
     again = train("fit", "quickstart", "--out", out, *settings, "--set", "seed=1")
-    assert "the earlier run is kept in" in again.stdout
+    assert "moved the earlier run to" in again.stdout
     (kept,) = tmp_path.glob("run-*")
     assert (kept / "model.safetensors").read_bytes() == first
 

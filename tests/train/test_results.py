@@ -12,7 +12,7 @@ from test_card import results_of
 
 from train import results, run_folder
 from train.errors import RunError, TrainError
-from train.publishing import card
+from train.publishing import card, published_files
 
 WHOLE = results_of({"datasets": [{"source": "user/one"}, {"source": "two.csv"}]})
 WHOLE["datasets"] = {str(number): WHOLE["metrics"]["test"] for number in range(2)}
@@ -40,7 +40,7 @@ def is_usable_or_sentence(folder: Path, text: str) -> None:
         card.render(found, "user/m")
         run_folder.check_complete(folder)
         run_folder.check_split(folder, "test", "ab" * 32)
-        run_folder.public_files(folder)
+        published_files.public_files(folder)
     except TrainError as error:
         assert 0 < len(str(error)) < 1500
 
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 def test_results_as_they_were_written_are_read(folder: Path) -> None:
     assert results.parse(TEXT) == WHOLE
     is_usable_or_sentence(folder, TEXT)
-    assert "results.json" in run_folder.public_files(folder)
+    assert "results.json" in published_files.public_files(folder)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_results_as_they_were_written_are_read(folder: Path) -> None:
 )
 def test_what_is_no_results_file_is_said(folder: Path, text: str) -> None:
     (folder / "results.json").write_text(text, encoding="utf-8")
-    with pytest.raises(RunError, match="has no results that can be read: results.json") as caught:
+    with pytest.raises(RunError, match="has no readable results: results.json") as caught:
         run_folder.load_results(folder)
     assert len(str(caught.value)) < 1000
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from train import run_folder
+from train import console, run_folder
 from train.data import preparation
 from train.data.labels import NO_LABEL
 from train.data.tokens import encode
@@ -107,9 +107,7 @@ def targets(train: "Split", own: FloatArray, file: Path, labels: list[str]) -> F
             f"{file} lacks {missing:,} of the reviews that have no label — write it again with "
             "`python -m train teach` and the same recipe"
         )
-    run_folder.print_line(
-        f"{file}: probabilities for {int((at >= 0).sum()):,} of {len(at):,} reviews"
-    )
+    console.print_line(f"{file}: probabilities for {int((at >= 0).sum()):,} of {len(at):,} reviews")
     taught = np.where(at[:, None] >= 0, known[at], own).astype(np.float32)
     return np.stack([np.where(unlabelled[:, None], taught, own), taught], axis=1, dtype=np.float32)
 

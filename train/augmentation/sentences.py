@@ -62,7 +62,7 @@ def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int
         RunError: The run isn't exported, or no sentence is sure enough.
     """
     run_folder.check_exported(run)
-    recipe = run_folder.as_read(run)
+    recipe = run_folder.load_pinned_recipe(run)
     train = preparation.load(recipe)["train"]
     kept: dict[str, list[dict[str, object]]] = {label: [] for label in recipe.labels}
     share = most // len(recipe.labels)

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from train import run_folder
+from train import environment
 from train.errors import RunError
 
 FOLDER = "checkpoints"
@@ -39,7 +39,7 @@ class Progress:
     def note_memory(self, device: torch.device) -> None:
         """Keep the most that any process of the run has held: what was interrupted has several."""
         cuda = device.type == "cuda"
-        held = torch.cuda.max_memory_allocated() / 1e6 if cuda else run_folder.peak_memory_mb()
+        held = torch.cuda.max_memory_allocated() / 1e6 if cuda else environment.peak_memory_mb()
         self.peak_memory_mb = max(self.peak_memory_mb, held)
 
 

@@ -66,7 +66,7 @@ def adapt(
     reader = model.portable(copy.deepcopy(tokenizer), shaped.max_tokens)
     tokens = chunks(encode(reader, Split(texts, [0] * len(texts)), "texts"), shaped.max_tokens)
     train, validation = _held_out(tokens, recipe.adaptation, recipe.split_seed)
-    run_folder.check_disk(folder, needed_bytes=8 * 4 * sum(p.numel() for p in masked.parameters()))
+    environment.check_disk(folder, needed_bytes=8 * 4 * sum(p.numel() for p in masked.parameters()))
     if accelerator.is_main_process:
         if not resume:
             run_folder.prepare(folder, recipe)

@@ -96,7 +96,7 @@ def _resolved(recipe: Recipe, folder: Path) -> Recipe:
     if recipe.base_model == str(adapted):
         pairs = zip(
             run_folder.load_recipe(adapted).datasets,
-            run_folder.as_read(adapted).datasets,
+            run_folder.load_pinned_recipe(adapted).datasets,
             strict=True,
         )
         known = {_key(asked): read.revision for asked, read in pairs}

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from train import console
 from train import recipe as recipes
 from train import results as results_file
-from train import run_folder
 from train.errors import TrainError
 from train.pipeline.plan import Task
 
@@ -22,13 +22,13 @@ BYTES_PER_PARAMETER = 32  # of weights and checkpoints, at most: what `fit` asks
 
 def show(tasks: Sequence[Task]) -> None:
     """Print each step with what is there of it and, where it isn't finished, what it costs."""
-    run_folder.print_line("steps, in order:")
+    console.print_line("steps, in order:")
     for number, task in enumerate(tasks, 1):
         found = state(task, is_last=number == len(tasks))
-        run_folder.print_line(f"{number:>3}. {task.title} → {task.out}: {found}")
+        console.print_line(f"{number:>3}. {task.title} → {task.out}: {found}")
         if not task.is_done:
             for line in costs(task):
-                run_folder.print_line(f"     {line}")
+                console.print_line(f"     {line}")
 
 
 def state(task: Task, is_last: bool = False) -> str:

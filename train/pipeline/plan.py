@@ -76,7 +76,7 @@ class Task:
             assert self.recipe is not None
             is_there = (self.out / "recipe.yaml").is_file()
             return (
-                run_folder.changes(run_folder.load_recipe(self.out), self.recipe)
+                run_folder.describe_changes(run_folder.load_recipe(self.out), self.recipe)
                 if is_there
                 else ""
             )
@@ -85,7 +85,7 @@ class Task:
         made = _record(self.out)
         if not made or made["sha256"] != _sha256_of_files(self.out):
             return "there is no record of how it was made"
-        changed = run_folder.differences(made["arguments"], self.arguments)
+        changed = run_folder.describe_differences(made["arguments"], self.arguments)
         is_stale = made["after"] not in {None, self.after_sha256}
         return changed or "a step before it has changed" * is_stale
 
@@ -209,7 +209,8 @@ def _add(task: Task, found: dict[Path, Task], by: str) -> None:
     same = found.setdefault(task.out, task)
     if same.digest != task.digest:
         changed = (
-            run_folder.differences(same.arguments, task.arguments) or "a step before it differs"
+            run_folder.describe_differences(same.arguments, task.arguments)
+            or "a step before it differs"
         )
         raise RecipeError(
             f"two steps that {by} requires must not write different things to {task.out} "

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from train import run_folder
+from train import console, environment, run_folder
 from train.errors import RunError, TrainError
 from train.pipeline.plan import Task
 from train.recipe import Recipe
@@ -40,7 +40,7 @@ def run(tasks: Sequence[Task], resume: bool = False, checkpoints_to: str | None 
     for task in required:
         if task.is_run:
             _fit(task, folders)
-        elif not run_folder.is_first_process():
+        elif not console.is_first_process():
             while not task.is_done or task.changes():
                 time.sleep(POLL_SECONDS)
         elif not task.is_done:
@@ -64,7 +64,7 @@ def do(task: Task) -> None:
     with run_folder.locked(task.out):
         said = _make(task)
         task.write_record()
-    run_folder.print_line(f"wrote {task.out}: {said}")
+    console.print_line(f"wrote {task.out}: {said}")
 
 
 def adapt(recipe: Recipe, folder: Path, resume: bool) -> None:
@@ -72,12 +72,12 @@ def adapt(recipe: Recipe, folder: Path, resume: bool) -> None:
     from train.modeling import mlm
 
     adapted = run_folder.adapted_folder(folder)
-    run_folder.reset_peak_memory()
+    environment.reset_peak_memory()
     with run_folder.locked(adapted):
         results = mlm.adapt(recipe, adapted, resume=resume)
-    if run_folder.is_first_process():
+    if console.is_first_process():
         before, after = (results["perplexity"][key] for key in ["before", "after"])
-        run_folder.print_line(
+        console.print_line(
             f"perplexity {before:,.1f} before, {after:,.1f} after; the base is in {adapted}"
         )
 
@@ -139,7 +139,7 @@ def _fit(
     after: Callable[[Path], None] | None = None
     with run_folder.locked(folder):
         if once(lambda: task.is_done and not task.changes()):
-            run_folder.print_line(f"{folder} is finished — rename or remove it to train it anew")
+            console.print_line(f"{folder} is finished — rename or remove it to train it anew")
             return
         if checkpoints_to:
             pulled = checkpoints_to
@@ -150,15 +150,15 @@ def _fit(
         alone = not required and recipe.adaptation is None
         asked = resume
         resume = once(lambda: _is_begun(recipe, folder) or (asked and (alone or folder.exists())))
-        run_folder.reset_peak_memory()
+        environment.reset_peak_memory()
         training_run.fit(recipe, folder, resume=resume, after_checkpoint=after)
-    run_folder.print_line(f"model and validation figures are in {folder}")
+    console.print_line(f"model and validation figures are in {folder}")
 
 
 def _is_begun(recipe: Recipe, folder: Path) -> bool:
     """Whether a run of this very recipe, or its adaptation, was interrupted there."""
     is_there = (folder / "recipe.yaml").is_file() and not (folder / "results.json").is_file()
-    return is_there and not run_folder.changes(run_folder.load_recipe(folder), recipe)
+    return is_there and not run_folder.describe_changes(run_folder.load_recipe(folder), recipe)
 
 
 def _adapt_if_missing(recipe: Recipe, folder: Path, required: Sequence[Path]) -> None:
@@ -169,13 +169,13 @@ def _adapt_if_missing(recipe: Recipe, folder: Path, required: Sequence[Path]) ->
 
     def is_there() -> bool:
         for other in map(run_folder.adapted_folder, required):
-            same = run_folder.is_adapted(other) and not run_folder.adapted_otherwise(other, recipe)
+            same = run_folder.is_adapted(other) and not run_folder.adaptation_changes(other, recipe)
             if same and not adapted.exists():
                 draft = adapted.with_name(f".{adapted.name}.draft")
                 shutil.rmtree(draft, ignore_errors=True)
                 shutil.copytree(other, draft, ignore=shutil.ignore_patterns("checkpoints"))
                 draft.rename(adapted)
-                run_folder.print_line(f"{adapted} is a copy of {other}")
+                console.print_line(f"{adapted} is a copy of {other}")
         return run_folder.is_adapted(adapted)
 
     if recipe.adaptation:
@@ -192,9 +192,7 @@ def _pull(checkpoints_to: str, folder: Path, resume: bool) -> bool:
     if not resume or (folder / "recipe.yaml").exists():
         return resume
     found = hub.pull_checkpoint(checkpoints_to, folder)
-    run_folder.print_line(
-        f"{'going on from the' if found else 'no'} checkpoint on {checkpoints_to}"
-    )
+    console.print_line(f"{'going on from the' if found else 'no'} checkpoint on {checkpoints_to}")
     return found
 
 

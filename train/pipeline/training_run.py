@@ -19,7 +19,7 @@ from train.evaluation import error_analysis, metrics, row_results
 from train.modeling import model, training
 from train.modeling.resolve import resolve, store
 from train.publishing import examples
-from train.recipe import Dataset, Recipe, shown
+from train.recipe import Dataset, Recipe, public_name
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -50,7 +50,7 @@ def fit(
         splits = preparation.load(resolved)
         preparation.check_unseen(run_folder.lineage(recipe), splits)
         classifier, tokenizer = model.build(resolved)
-    run_folder.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
+    environment.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
     if accelerator.is_main_process:
         if not resume:
             run_folder.prepare(folder, recipe)
@@ -105,7 +105,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     """
     recipe, results = run_folder.load_recipe(folder), run_folder.load_results(folder)
     suite, name = error_analysis.load_suite(), recipe.evaluation_split
-    test = preparation.load(run_folder.as_read(folder))[name]
+    test = preparation.load(run_folder.load_pinned_recipe(folder))[name]
     run_folder.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
     scored = score(classifier, tokenizer, test, name)
@@ -143,7 +143,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
 def _row_results(
     name: str, split: "Split", recipe: Recipe, right: Any
 ) -> list[row_results.RowResult]:
-    names = [shown(dataset.source, dataset.is_local) for dataset in recipe.datasets]
+    names = [public_name(dataset.source, dataset.is_local) for dataset in recipe.datasets]
     kinds = [names[number] for number in split.datasets or [0] * len(split)]
     ids = [
         row_results.row_id(*key, recipe.labels[label])
@@ -281,7 +281,9 @@ def _base(recipe: Recipe, resolved: Recipe, folder: Path) -> dict[str, Any]:
     adapted, base_revision = None, resolved.base_revision
     if recipe.adaptation:
         whole = run_folder.load_results(run_folder.adapted_folder(folder))
-        base_revision = run_folder.as_read(run_folder.adapted_folder(folder)).base_revision
+        base_revision = run_folder.load_pinned_recipe(
+            run_folder.adapted_folder(folder)
+        ).base_revision
         adapted = {key: whole[key] for key in ["data", "perplexity"]}
         adapted["seconds"] = whole["training"]["seconds"]
         adapted["local"] = [corpus.is_local for corpus in recipe.adaptation.corpora]
@@ -295,11 +297,13 @@ def _base(recipe: Recipe, resolved: Recipe, folder: Path) -> dict[str, Any]:
 
 def _origin(recipe: Recipe) -> dict[str, Any] | None:
     """What the runs began with that the base model has been through; None if through none."""
-    passed = [run_folder.as_read(folder) for folder in reversed(run_folder.lineage(recipe))]
+    passed = [
+        run_folder.load_pinned_recipe(folder) for folder in reversed(run_folder.lineage(recipe))
+    ]
     if not passed:
         return None
     return {
-        "base_model": shown(passed[0].base_model, passed[0].base_is_local),
+        "base_model": public_name(passed[0].base_model, passed[0].base_is_local),
         "base_revision": passed[0].base_revision,
         "base_is_local": passed[0].base_is_local,
         "runs": [earlier.name for earlier in passed],

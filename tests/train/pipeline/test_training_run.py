@@ -27,7 +27,7 @@ from train.errors import DataError, ModelError, RunError
 from train.evaluation import error_analysis, metrics, row_results
 from train.modeling import model
 from train.pipeline import training_run
-from train.publishing import card
+from train.publishing import card, published_files
 from train.recipe import Dataset
 
 LABEL_MAP = {"neg": "NEGATIVE", "pos": "POSITIVE"}
@@ -148,7 +148,7 @@ def test_figures_follow_from_the_predictions(evaluated: Path) -> None:
 def test_row_results_are_those_behind_the_figures(evaluated: Path) -> None:
     results = run_folder.load_results(evaluated)
     rows = row_results.load(evaluated / row_results.FILE)
-    assert row_results.FILE in run_folder.public_files(evaluated)
+    assert row_results.FILE in published_files.public_files(evaluated)
     found = {part: (len(r), r["correct"].mean()) for part, r in rows.groupby("part")}
     behaviour = results["weaknesses"]["behaviour"]
     assert found == {
@@ -268,7 +268,7 @@ def test_evaluate_again_changes_nothing(evaluated: Path) -> None:
 def test_what_is_published_names_no_path_of_the_machine(
     evaluated: Path, source: Path, tiny_base: Path
 ) -> None:
-    files = run_folder.public_files(evaluated)
+    files = published_files.public_files(evaluated)
     assert not [name for name in files if name.startswith("checkpoints")]
     assert {*run_folder.MODEL_FILES, "recipe.yaml", "results.json"} <= set(files)
     for name, file in files.items():
