@@ -1,6 +1,6 @@
-"""The sections of a recipe beside its datasets: sources, adaptation, distillation, required steps.
+"""The sections of a recipe except its datasets: sources, adaptation, distillation, steps.
 
-Each is a part of the YAML file, checked by pydantic; `train.recipe` puts them together.
+In: a part of the YAML file. Out: a frozen pydantic model. `train.recipe` combines them.
 """
 
 import os
@@ -18,93 +18,93 @@ LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
 def is_local(source: str) -> bool:
-    """Whether a string names a file or folder here rather than a repository on the Hub."""
+    """Whether a string is a local file or folder rather than a repository on the Hub."""
     return is_path(source) or os.path.exists(source)
 
 
 def is_path(source: str) -> bool:
-    """Whether a string can only be meant as a path, as no repository is named so."""
-    odd = source.startswith((".", "/", "~")) or source.endswith("/") or "\\" in source
-    return odd or source.count("/") > 1
+    """Whether a string can only be a path, because it is no valid repository name."""
+    has_path_syntax = source.startswith((".", "/", "~")) or source.endswith("/") or "\\" in source
+    return has_path_syntax or source.count("/") > 1
 
 
 def is_commit(revision: str | None) -> bool:
-    """Whether a revision names a commit, which never changes, rather than a tag or a branch."""
+    """Whether a revision is a commit hash, which never changes, rather than a tag or a branch."""
     return re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
 
 
-def public_name(source: str, local: bool) -> str:
-    """A Hub id as it is; of a local path only the last part, for nobody needs to know the rest."""
-    return Path(source).name if local else source
+def public_name(source: str, is_local: bool) -> str:
+    """The name to publish: a Hub id unchanged, of a local path only the last part."""
+    return Path(source).name if is_local else source
 
 
 class Section(BaseModel):
-    """A part of a recipe: immutable, and an unknown key is an error."""
+    """A part of a recipe: immutable; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Source(Section):
-    """Where rows come from: a dataset on the Hub, a file or a folder."""
+    """A source of rows: a dataset on the Hub, a file or a folder."""
 
     source: str = Field(
         min_length=1, description="a Hub dataset id, or a CSV, TSV, JSONL, Parquet file or folder"
     )
     revision: str | None = Field(None, description="commit or tag of a Hub dataset")
-    config: str | None = Field(None, description="configuration of a Hub dataset that has several")
+    config: str | None = Field(None, description="configuration of a Hub dataset with several")
 
     @property
     def is_local(self) -> bool:
-        """Whether `source` names a file or folder rather than a Hub dataset."""
+        """Whether `source` is a file or folder rather than a Hub dataset."""
         return is_local(self.source) or Path(self.source).suffix.lower() in FILES
 
 
 class Corpus(Source):
-    """Where texts without labels come from."""
+    """A source of unlabelled texts."""
 
-    split: str = Field("unsupervised", description="the split to read; a single file is `train`")
+    split: str = Field("unsupervised", description="split to read; `train` for a single file")
     text: str = Field("text", description="column of the text")
 
 
 class Adaptation(Section):
-    """Masked-language modelling on unlabelled texts, before the fine-tuning."""
+    """Masked-language modeling on unlabelled texts, before the fine-tuning."""
 
     corpora: Annotated[list[Corpus], Field(min_length=1)]
-    with_train: bool = Field(True, description="read the training reviews too, without labels")
-    max_texts: Count | None = Field(None, description="read at most so many texts")
+    with_train: bool = Field(True, description="also use the training reviews, without labels")
+    max_texts: Count | None = Field(None, description="maximum number of texts")
     validation_texts: Count = Field(500, description="texts to measure the perplexity on")
-    mask_fraction: float = Field(0.15, gt=0, lt=1, description="share of tokens to guess")
+    mask_fraction: float = Field(0.15, gt=0, lt=1, description="share of tokens to predict")
     epochs: int = Field(1, ge=1, le=1000, description="passes over the texts")
-    max_tokens: int = Field(256, ge=16, description="longer texts are read in parts")
+    max_tokens: int = Field(256, ge=16, description="longer texts are split")
     batch_tokens: int = Field(16384, ge=16, description="padded tokens of one update")
     learning_rate: LearningRate = Field(2e-4, description="peak for the encoder")
-    head_learning_rate: LearningRate | None = Field(None, description="peak for the word head")
-    warmup_fraction: float = Field(0.05, ge=0, lt=1, description="share of updates that warm up")
+    head_learning_rate: LearningRate | None = Field(
+        None, description="peak for the masked-language head"
+    )
+    warmup_fraction: float = Field(0.05, ge=0, lt=1, description="share of updates with warm-up")
     checkpoint_every: Count = Field(100, description="updates between checkpoints")
 
     def training(self) -> dict[str, Any]:
-        """What it says of the training loop, under the recipe's own keys."""
+        """Settings of the training loop, by the recipe's keys."""
         keys = ["epochs", "max_tokens", "batch_tokens", "learning_rate", "head_learning_rate"]
         keys += ["warmup_fraction", "checkpoint_every"]
-        plain = {"evaluations_per_epoch": 2, "early_stopping_patience": None}
-        return {key: getattr(self, key) for key in keys} | plain
+        fixed = {"evaluations_per_epoch": 2, "early_stopping_patience": None}
+        return {key: getattr(self, key) for key in keys} | fixed
 
 
 class Distillation(Section):
-    """Training on a teacher's probabilities beside the labels (Hinton et al. 2015, 1503.02531)."""
+    """Training on a teacher's probabilities (Hinton et al. 2015, https://arxiv.org/abs/1503.02531)."""
 
-    probabilities: str = Field(
-        min_length=1, description="Parquet file that `train teach` has written"
-    )
+    probabilities: str = Field(min_length=1, description="Parquet file that `train teach` writes")
     weight: float = Field(
-        0.9, gt=0, le=1, description="of the teacher's probabilities; the labels have the rest"
+        0.9, gt=0, le=1, description="weight of the teacher's loss; the labels' loss has the rest"
     )
     temperature: float = Field(
-        1.0, gt=0, le=20, description="by which the logits of both are divided in its loss"
+        1.0, gt=0, le=20, description="divides the logits of teacher and student"
     )
 
 
-class Run(Section):
+class RunStep(Section):
     """A run of another recipe, in `runs/NAME`."""
 
     step: Literal["run"]
@@ -112,7 +112,7 @@ class Run(Section):
 
 
 class Patterns(Section):
-    """Invented sentences with negation, contrast and hedges: a folder of splits."""
+    """Generated sentences with negation, contrast and hedges: a folder of splits."""
 
     step: Literal["patterns"]
     out: str = Field("runs/patterns", min_length=1, description="the folder to write")
@@ -121,7 +121,7 @@ class Patterns(Section):
 
 
 class CutSentences(Corpus):
-    """Sentences of texts without labels, for a teacher to label."""
+    """Sentences cut from unlabelled texts, for a teacher to label."""
 
     step: Literal["cut-sentences"]
     out: str = Field("runs/cut-sentences/train.jsonl", min_length=1, description=JSONL)
@@ -129,7 +129,7 @@ class CutSentences(Corpus):
 
 
 class Sentences(Section):
-    """Labelled sentences of a run's training reviews."""
+    """Labelled sentences cut from a run's training reviews."""
 
     step: Literal["sentences"]
     run: str = Field(min_length=1, description="the run folder")
@@ -140,7 +140,7 @@ class Sentences(Section):
 
 
 class PseudoLabels(Corpus):
-    """Texts without labels, labelled by a run's model and a bag of n-grams."""
+    """Unlabelled texts, labelled by a run's model and an n-gram classifier."""
 
     step: Literal["pseudo-labels"]
     run: str = Field(min_length=1, description="the run folder")
@@ -148,19 +148,20 @@ class PseudoLabels(Corpus):
 
 
 class Teach(Section):
-    """Teachers' probabilities for the recipe's training texts, in the file of `distillation`."""
+    """Teachers' probabilities of the recipe's training texts, in the file of `distillation`."""
 
     step: Literal["teach"]
     teachers: Annotated[list[str], Field(min_length=1)] = Field(description="run folders")
 
 
-Made = Patterns | CutSentences | Sentences | PseudoLabels | Teach  # by one process, in one go
-Step = Run | Made
-MADE: dict[str, type[Made]] = {
+# Steps that write one output, in the first process; a `RunStep` trains in all processes.
+DataStep = Patterns | CutSentences | Sentences | PseudoLabels | Teach
+Step = RunStep | DataStep
+STEPS: dict[str, type[Section]] = {
+    "run": RunStep,
     "patterns": Patterns,
     "cut-sentences": CutSentences,
     "sentences": Sentences,
     "pseudo-labels": PseudoLabels,
     "teach": Teach,
 }
-STEPS: dict[str, type[Section]] = {"run": Run, **MADE}

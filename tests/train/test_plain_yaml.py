@@ -120,7 +120,7 @@ def test_a_set_of_a_place_that_is_not_there_is_refused(recipe_file: Path, key: s
 
 
 def test_paths_that_are_no_recipe_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=f"a folder is at {tmp_path} — give a YAML file, or one"):
+    with pytest.raises(RecipeError, match=f"{tmp_path} is a folder — give a YAML file, or one"):
         recipes.load(tmp_path)
     for odd in ["a" * 5000, "a\0b", "", "\ud83d"]:
         with pytest.raises(RecipeError, match="give a YAML file, or one of: imdb") as caught:

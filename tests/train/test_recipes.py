@@ -28,12 +28,12 @@ def test_loads_under_its_own_name(path: Path) -> None:
 @each_recipe
 def test_header_says_cost_hardware_expected_command(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")
-    assert list(recipes.header(path)) == ["cost", "hardware", "expected", "command"]
+    assert list(recipes.read_header(path)) == ["cost", "hardware", "expected", "command"]
 
 
 @each_recipe
 def test_command_is_one_that_runs_this_recipe(path: Path) -> None:
-    command = recipes.header(path)["command"]
+    command = recipes.read_header(path)["command"]
     if command.startswith("make "):
         target = re.split(r"[\s,;]", command.removeprefix("make "))[0]
         makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_what_it_requires_is_planned_and_not_told_in_comments(path: Path) -> Non
     assert len({task.out for task in tasks}) == len(tasks)
     comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
     instructions = [line for line in comments if "python -m" in line]
-    assert instructions in ([], [f"# command:   {recipes.header(path)['command']}"])
+    assert instructions in ([], [f"# command:   {recipes.read_header(path)['command']}"])
 
 
 @each_recipe

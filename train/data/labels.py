@@ -114,7 +114,7 @@ def _known(
     plain: dict[str, Target | None] = {k: (n, 1.0) for k, n in obvious(labels).items()}
     if dataset.label_map is None:
         return plain
-    mapped = dataset.mapped()
+    mapped = dataset.label_targets()
     if unknown := sorted({value[0] for value in mapped.values() if value} - set(labels)):
         raise DataError(f"{where}: label_map must lead to one of {labels} or null, got {unknown}")
     given: dict[str, Target | None] = {

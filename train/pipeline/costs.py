@@ -75,7 +75,7 @@ def _measured(task: Task) -> dict[str, Any] | None:
 
 def _header(task: Task) -> dict[str, str]:
     try:
-        found = recipes.header(str(task.arguments["name"]))
+        found = recipes.read_header(str(task.arguments["name"]))
     except TrainError:
         return {}
     return {key: found[key] for key in ["cost", "hardware"] if key in found}

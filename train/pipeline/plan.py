@@ -17,7 +17,7 @@ from train import recipe as recipes
 from train import run_folder
 from train.errors import RecipeError
 from train.recipe import FILES, Recipe, is_path
-from train.sections import Made, Run, Step, Teach
+from train.sections import DataStep, RunStep, Step, Teach
 
 RUNS = Path("runs")
 # Settings that reach a required recipe where it has the same values, together.
@@ -39,7 +39,7 @@ class Task:
     @property
     def is_run(self) -> bool:
         """Whether it is a run of a recipe."""
-        return isinstance(self.step, Run)
+        return isinstance(self.step, RunStep)
 
     @property
     def title(self) -> str:
@@ -117,7 +117,7 @@ def plan(name: str, overrides: list[str] | None = None, out: Path | None = None)
     return _tasks(recipes.parse(values), out or RUNS / asked.name, before, ())
 
 
-def step_task(step: Made, recipe: Recipe | None = None, after: Sequence[Task] = ()) -> Task:
+def step_task(step: DataStep, recipe: Recipe | None = None, after: Sequence[Task] = ()) -> Task:
     """The task of a step that is no run; of `teach` with the student's recipe."""
     arguments = json.loads(step.model_dump_json(exclude={"out"}))
     if "run" in arguments:
@@ -139,7 +139,7 @@ def _tasks(recipe: Recipe, out: Path, before: Recipe, parents: tuple[Recipe, ...
         raise RecipeError(f"requires must not lead back to a recipe, got {' → '.join(names)}")
     found: dict[Path, Task] = {}
     for step in recipe.requires:
-        if isinstance(step, Run):
+        if isinstance(step, RunStep):
             asked = (*parents, recipe)
             required = _required(step.recipe, recipe.name, before, asked[0])
             new = _tasks(required, RUNS / required.name, before, asked)
@@ -153,7 +153,7 @@ def _tasks(recipe: Recipe, out: Path, before: Recipe, parents: tuple[Recipe, ...
         _check_made(_paths_of_recipe(recipe), found, f"the recipe {recipe.name}")
     after = tuple(found.values())
     arguments = json.loads(recipe.model_dump_json(exclude={"requires", "requires_sha256"}))
-    own = Task(Run(step="run", recipe=recipe.name), out, arguments, None, after)
+    own = Task(RunStep(step="run", recipe=recipe.name), out, arguments, None, after)
     recipe = recipe.model_copy(update={"requires_sha256": own.after_sha256})
     return [*after, Task(own.step, out, arguments, recipe, after)]
 
@@ -218,7 +218,7 @@ def _add(task: Task, found: dict[Path, Task], by: str) -> None:
         )
 
 
-def _paths_of_step(step: Made, recipe: Recipe) -> Iterator[str]:
+def _paths_of_step(step: DataStep, recipe: Recipe) -> Iterator[str]:
     """What the step reads here."""
     if isinstance(step, Teach):
         yield from step.teachers

@@ -222,7 +222,7 @@ def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
     [
         pytest.param(
             "[{step: run, recipe: techer}]",
-            "student requires techer: no recipe at techer — give a YAML file, or one of: imdb",
+            "student requires techer: techer is no recipe — give a YAML file, or one of: imdb",
             id="unknown recipe",
         ),
         pytest.param(
