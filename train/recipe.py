@@ -381,6 +381,23 @@ def parse_step(values: dict[str, Any]) -> DataStep:
     return step
 
 
+def parse_dataset(source: str, overrides: list[str]) -> Dataset:
+    """Validate a dataset to evaluate on, given by its source and `key=value` overrides.
+
+    Raises:
+        RecipeError: A key is unknown, a value breaks its rule, or `label` is null.
+    """
+    values: dict[str, Any] = {"source": source}
+    for override in overrides:
+        # Error messages about the datasets of a recipe name keys with this prefix.
+        has_prefix = override.startswith("datasets.")
+        plain_yaml.override({"datasets": [values]} if has_prefix else values, override)
+    dataset = parse_section(Dataset, values, "--dataset with --set")
+    if dataset.label is None:
+        raise RecipeError("label must name a column to evaluate on, got null — remove it")
+    return dataset
+
+
 def dump(recipe: Recipe) -> str:
     """The recipe as YAML, with every default."""
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)

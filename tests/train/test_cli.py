@@ -25,7 +25,7 @@ def sets(settings: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("verb", ["fit", "evaluate", "publish", "run"])
-def test_every_verb_has_help_with_examples(verb: str) -> None:
+def test_every_command_has_help_with_examples(verb: str) -> None:
     done = train(verb, "--help")
     assert done.returncode == 0
     assert f"python -m train {verb}" in done.stdout
@@ -47,12 +47,12 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("key", ["label", "datasets.label", "datasets.0.label"])
-def test_evaluate_takes_the_keys_that_messages_name(key: str) -> None:
+def test_evaluate_accepts_keys_with_datasets_prefix(key: str) -> None:
     assert command_line._dataset("reviews.csv", [f"{key}=stars"]).label == "stars"
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ("seed=3", "unknown key 'seed' — known are source, revision, config, text, "),
         ("datasets.seed=3", "unknown key 'seed' — known are source, "),
@@ -63,14 +63,14 @@ def test_evaluate_takes_the_keys_that_messages_name(key: str) -> None:
         ("label=null", "label must name a column to evaluate on, got null"),
     ],
 )
-def test_evaluate_names_the_key_that_was_written(setting: str, said: str) -> None:
+def test_evaluate_reports_the_invalid_key(setting: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         command_line._dataset("reviews.csv", [setting])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "datasets.0" not in str(caught.value)
 
 
-def test_evaluate_takes_a_map_to_labels_that_only_the_model_knows(tmp_path: Path) -> None:
+def test_evaluate_checks_label_map_against_model_labels(tmp_path: Path) -> None:
     source = tmp_path / "a.csv"
     source.write_text("text,label\nfine,A\nso,B\n", encoding="utf-8")
     dataset = command_line._dataset(str(source), ["label_map={A: GOOD, B: SO}"])
@@ -81,7 +81,7 @@ def test_evaluate_takes_a_map_to_labels_that_only_the_model_knows(tmp_path: Path
         preparation.read_split(dataset, "train", ["BAD", "GOOD"])
 
 
-def test_card_and_hub_do_without_torch() -> None:
+def test_card_and_hub_import_no_torch() -> None:
     code = "import sys, train.publishing.card, train.publishing.hub; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
@@ -90,7 +90,7 @@ def test_card_and_hub_do_without_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "status", "said"),
+    ("settings", "status", "message"),
     [
         pytest.param(["lerning_rate=1e-5"], 2, "did you mean 'learning_rate'", id="unknown key"),
         pytest.param(["learning_rate=5"], 2, "did you mean 5e-5?", id="impossible value"),
@@ -103,19 +103,19 @@ def test_card_and_hub_do_without_torch() -> None:
         pytest.param(["base_model=user/none"], 1, "base model 'user/none'", id="no base model"),
     ],
 )
-def test_bad_input_is_one_plain_sentence(
-    toy_csv: Path, tiny_base: Path, tmp_path: Path, settings: list[str], status: int, said: str
+def test_invalid_input_prints_one_line_without_stack_trace(
+    toy_csv: Path, tiny_base: Path, tmp_path: Path, settings: list[str], status: int, message: str
 ) -> None:
     out = tmp_path / "run"
     all_settings = sets([*toy_settings(toy_csv, tiny_base), *settings])
     done = train("fit", "quickstart", "--out", out, *all_settings)
     assert done.returncode == status, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (out / "checkpoints").exists()
 
 
-def test_an_earlier_run_is_kept_when_training_again(
+def test_training_again_keeps_the_earlier_run(
     toy_csv: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
@@ -128,7 +128,7 @@ def test_an_earlier_run_is_kept_when_training_again(
     assert (kept / "model.safetensors").read_bytes() == first
 
 
-def test_the_whole_way_on_a_hub(tiny_base: Path, tmp_path: Path) -> None:
+def test_run_trains_publishes_and_resumes_on_a_hub(tiny_base: Path, tmp_path: Path) -> None:
     """`run` with a dataset and a base model from the Hub, and checkpoints kept there."""
     from huggingface_hub import HfApi
 

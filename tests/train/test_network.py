@@ -33,23 +33,21 @@ def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"no_proxy": "*"}, "*,localhost,127.0.0.1,::1"),
     ],
 )
-def test_loopback_is_added_to_what_goes_direct(before: dict[str, str], after: str) -> None:
+def test_prepare_adds_loopback_to_no_proxy(before: dict[str, str], after: str) -> None:
     environment = dict(before)
     for _ in range(2):
         network.prepare(environment)
         assert (environment["no_proxy"], environment["NO_PROXY"]) == (after, after)
 
 
-def test_limits_of_the_users_own_stay() -> None:
+def test_prepare_keeps_limits_set_by_the_user() -> None:
     environment = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "9"}
     network.prepare(environment)
     assert environment["HF_XET_CLIENT_RETRY_MAX_ATTEMPTS"] == "9"
     assert environment["HF_XET_CLIENT_RETRY_MAX_DURATION"] == "20s"
 
 
-def test_a_proxy_that_is_dead_breaks_neither_hub_nor_space_nor_client(
-    tmp_path: Path, proxies: None
-) -> None:
+def test_local_hub_space_and_client_work_with_dead_proxy(tmp_path: Path, proxies: None) -> None:
     """A local Hub that runs a Space, and the smoke test of the Space, all behind the proxy."""
     app = (
         "import gradio\n"
@@ -91,7 +89,7 @@ def test_a_proxy_that_is_dead_breaks_neither_hub_nor_space_nor_client(
     assert '"label": "fine"' in done.stdout
 
 
-def test_the_quick_start_reaches_its_hub_past_a_dead_proxy(tmp_path: Path, proxies: None) -> None:
+def test_quickstart_works_with_dead_proxy(tmp_path: Path, proxies: None) -> None:
     """`make quickstart`, `make space` and `make hub` are this module as a program."""
     code = (
         "import sys\n"
@@ -108,7 +106,7 @@ def test_the_quick_start_reaches_its_hub_past_a_dead_proxy(tmp_path: Path, proxi
     assert "is on the local Hub" in done.stdout
 
 
-def test_the_local_hub_tells_clients_behind_a_proxy(proxies: None) -> None:
+def test_local_hub_warns_clients_behind_a_proxy(proxies: None) -> None:
     with running_hub() as hub:
         hub.process.terminate()
         hub.process.wait(timeout=20)

@@ -99,7 +99,7 @@ def test_steps_are_done_in_order_and_once(capsys: pytest.CaptureFixture[str]) ->
     assert modified() == first
     said = capsys.readouterr().out
     assert said.count(": finished, ") == 4
-    assert "runs/student is finished — rename or remove it to train it anew" in said
+    assert "runs/student is finished — rename or remove it to train again" in said
     Path("runs/probabilities.parquet").unlink()
     fit("--set", "epochs=3")  # of the student: the steps before are the same
     again = modified()
@@ -130,11 +130,11 @@ def test_what_was_interrupted_goes_on(
         patched.setattr(checkpoints, "save", power_cut)
         fit()
     said = capsys.readouterr().out
-    assert "2. run of teacher → runs/teacher: begun, will go on" in said
+    assert "2. run of teacher → runs/teacher: started, will be resumed" in said
     assert said.count("resuming from update") == 1
     fit()
     said = capsys.readouterr().out
-    assert "4. run of student → runs/student: begun, will go on" in said
+    assert "4. run of student → runs/student: started, will be resumed" in said
     assert said.count("resuming from update") == 1
     assert not list(Path("runs").glob("*-2*"))  # no earlier run was moved aside
 
@@ -174,15 +174,15 @@ def test_a_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         RunError,
         match=rf"runs/patterns was not made by the patterns as it is now {changed} — rename or "
-        "remove it to make it anew, or use all that is there with --set",
+        "remove it to make it again, or use all existing outputs with --set",
     ):
         fit()
     assert re.search(f"1. patterns .* renamed or removed first {changed}", capsys.readouterr().out)
     Path("runs/patterns").rename("runs/patterns-old")
-    with pytest.raises(RunError, match="runs/teacher .*a step that it requires has changed"):
+    with pytest.raises(RunError, match="runs/teacher .*a required step has changed"):
         fit()
     Path("runs/teacher").rename("runs/teacher-old")
-    with pytest.raises(RunError, match="probabilities.parquet .*a step before it has changed"):
+    with pytest.raises(RunError, match="probabilities.parquet .*an input has changed"):
         fit()
     Path("runs/probabilities.parquet").unlink()
     fit()  # the student's own earlier run is moved aside
@@ -206,7 +206,7 @@ ONE_STEP += ["--set", "datasets=[{source: reviews.csv}, {source: ./runs/patterns
 @pytest.mark.usefixtures("toy_folder")
 @pytest.mark.parametrize("origin", ["edited", "unknown"])
 def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
-    steps.do(plan.step_task(Patterns(step="patterns", max_rows=30)))
+    steps.run_data_step(plan.data_task(Patterns(step="patterns", max_rows=30)))
     fit(*ONE_STEP, "--set", "epochs=1")
     if origin == "edited":
         Path("runs/patterns/train.jsonl").write_text("{}", encoding="utf-8")
@@ -226,24 +226,24 @@ def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
             id="unknown recipe",
         ),
         pytest.param(
-            "[{step: run, recipe: student.yaml}]", "lead back .* student → student", id="circle"
+            "[{step: run, recipe: student.yaml}]", "circular, got student → student", id="circle"
         ),
         pytest.param(
             "[{step: run, recipe: back.yaml}]", "got student → back → student", id="long circle"
         ),
         pytest.param(
             "[{step: run, recipe: teacher.yaml}]",
-            "the recipe student reads runs/probabilities.parquet, which isn't there and which no",
+            "the recipe student reads runs/probabilities.parquet, which doesn't exist",
             id="file that no step makes",
         ),
         pytest.param(
             "[{step: teach, teachers: [runs/teacher]}, {step: run, recipe: teacher.yaml}]",
-            "the step teach of student reads runs/teacher, which .* no step before it",
+            "the step teach of student reads runs/teacher, which doesn't exist and is not",
             id="wrong order",
         ),
         pytest.param(
             "[{step: run, recipe: teacher.yaml}, {step: patterns}]",
-            "different things to runs/patterns .*most was 30, now None.* another `out`",
+            "different outputs to runs/patterns .*most was 30, now None.* another `out`",
             id="two of one output",
         ),
         pytest.param(
@@ -311,7 +311,7 @@ def test_settings_reach_recipes_that_are_required_by_required_ones() -> None:
 
 
 def test_plan_tells_measured_costs_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:
-    costs.show(plan.plan("imdb-small"))
+    costs.print_plan(plan.plan("imdb-small"))
     said = capsys.readouterr().out
     results = json.loads((costs.RESULTS / "imdb-small-plain.json").read_text(encoding="utf-8"))
     memory = f"memory {results['training']['peak_memory_mb']:,.0f} MB"
@@ -360,11 +360,11 @@ def test_pseudo_labels_of_a_required_run_whose_adaptation_is_shared(
     fit()
     said = capsys.readouterr().out
     assert said.count("perplexity") == 1
-    assert "runs/student-adapted is a copy of runs/teacher-adapted" in said
+    assert "copied runs/teacher-adapted to runs/student-adapted" in said
     lines = Path("runs/pseudo-labels/train.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == UNLABELLED
     assert len(Path("runs/cut-sentences/train.jsonl").read_text("utf-8").splitlines()) == 7
-    costs.show(plan.plan("student.yaml"))
+    costs.print_plan(plan.plan("student.yaml"))
     assert capsys.readouterr().out.count(": finished, ") == 5
 
 
