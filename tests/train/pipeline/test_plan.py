@@ -1,4 +1,4 @@
-"""What a recipe requires is planned, done in order, resumed, and refused where it has changed."""
+"""Required steps: the plan, their order, resuming, and outdated outputs."""
 
 import json
 import os
@@ -84,12 +84,12 @@ def modified() -> dict[str, int]:
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_steps_are_done_in_order_and_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_run_once_and_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     fit()
     first = modified()
     assert sorted(first.values()) == list(first.values())
-    said = capsys.readouterr().out
-    assert [line.strip() for line in said.splitlines() if ": missing" in line] == [
+    output = capsys.readouterr().out
+    assert [line.strip() for line in output.splitlines() if ": missing" in line] == [
         "1. patterns → runs/patterns: missing",
         "2. run of teacher → runs/teacher: missing",
         "3. teach → runs/probabilities.parquet: missing",
@@ -97,28 +97,28 @@ def test_steps_are_done_in_order_and_once(capsys: pytest.CaptureFixture[str]) ->
     ]
     fit()
     assert modified() == first
-    said = capsys.readouterr().out
-    assert said.count(": finished, ") == 4
-    assert "runs/student is finished — rename or remove it to train again" in said
+    output = capsys.readouterr().out
+    assert output.count(": finished, ") == 4
+    assert "runs/student is finished — rename or remove it to train again" in output
     Path("runs/probabilities.parquet").unlink()
-    fit("--set", "epochs=3")  # of the student: the steps before are the same
+    fit("--set", "epochs=3")  # changes the student only
     again = modified()
     assert [again[file] == first[file] for file in first] == [True, True, False, False]
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_what_was_interrupted_goes_on(
+def test_interrupted_steps_are_resumed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of a required run, and of the recipe's own, the same command resumes it."""
+    """The same command resumes a required run and the recipe's own run."""
     change("teacher", "epochs: 2", "epochs: 10\ncheckpoint_every: 1")
     with started("fit", "student.yaml") as process:
         while not list(Path("runs/teacher/checkpoints").glob("step-????????")):
             assert process.poll() is None
             time.sleep(0.02)
         process.kill()  # kill -9
-        said, _ = process.communicate()
-    assert not Path("runs/teacher/results.json").exists(), said
+        output, _ = process.communicate()
+    assert not Path("runs/teacher/results.json").exists(), output
     save = checkpoints.save
 
     def power_cut(folder: Path, *state: object) -> None:
@@ -129,18 +129,18 @@ def test_what_was_interrupted_goes_on(
     with monkeypatch.context() as patched, pytest.raises(ConnectionAbortedError):
         patched.setattr(checkpoints, "save", power_cut)
         fit()
-    said = capsys.readouterr().out
-    assert "2. run of teacher → runs/teacher: started, will be resumed" in said
-    assert said.count("resuming from update") == 1
+    output = capsys.readouterr().out
+    assert "2. run of teacher → runs/teacher: started, will be resumed" in output
+    assert output.count("resuming from update") == 1
     fit()
-    said = capsys.readouterr().out
-    assert "4. run of student → runs/student: started, will be resumed" in said
-    assert said.count("resuming from update") == 1
-    assert not list(Path("runs").glob("*-2*"))  # no earlier run was moved aside
+    output = capsys.readouterr().out
+    assert "4. run of student → runs/student: started, will be resumed" in output
+    assert output.count("resuming from update") == 1
+    assert not list(Path("runs").glob("*-2*"))  # no earlier run was renamed
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_a_killed_step_leaves_no_half_output(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_step_leaves_no_partial_output(monkeypatch: pytest.MonkeyPatch) -> None:
     from train.augmentation import patterns
 
     def power_cut(folder: Path, *_: object) -> None:
@@ -165,7 +165,7 @@ def change(name: str, before: str, now: str) -> None:
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_a_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     fit()
     before = modified()
     for name in ["teacher", "student"]:
@@ -185,13 +185,13 @@ def test_a_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RunError, match="probabilities.parquet .*an input has changed"):
         fit()
     Path("runs/probabilities.parquet").unlink()
-    fit()  # the student's own earlier run is moved aside
+    fit()  # renames the student's own earlier run
     assert not set(before.values()) & set(modified().values())
     assert len(list(Path("runs").glob("student-2*"))) == 1
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_a_changed_recipe_of_a_required_run_is_refused() -> None:
+def test_changed_recipe_of_required_run_is_refused() -> None:
     fit()
     change("teacher", "epochs: 2", "epochs: 1")
     with pytest.raises(RunError, match=r"runs/teacher was not .* \(epochs was 2, now 1\)"):
@@ -205,7 +205,7 @@ ONE_STEP += ["--set", "datasets=[{source: reviews.csv}, {source: ./runs/patterns
 
 @pytest.mark.usefixtures("toy_folder")
 @pytest.mark.parametrize("origin", ["edited", "unknown"])
-def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
+def test_edited_or_unknown_output_is_refused(origin: str) -> None:
     steps.run_data_step(plan.data_task(Patterns(step="patterns", max_rows=30)))
     fit(*ONE_STEP, "--set", "epochs=1")
     if origin == "edited":
@@ -218,7 +218,7 @@ def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
 
 @pytest.mark.usefixtures("toy_folder")
 @pytest.mark.parametrize(
-    ("requires", "said"),
+    ("requires", "message"),
     [
         pytest.param(
             "[{step: run, recipe: techer}]",
@@ -254,11 +254,11 @@ def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
         ),
     ],
 )
-def test_impossible_requirements_are_one_plain_sentence(
-    requires: str, said: str, tiny_base: Path
+def test_invalid_requirements_raise_recipe_error(
+    requires: str, message: str, tiny_base: Path
 ) -> None:
     write_recipe("back", tiny_base, requires=[{"step": "run", "recipe": "student.yaml"}])
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(RecipeError, match=message):
         plan.plan("student.yaml", [f"requires={requires}"])
     assert not Path("runs").exists()
 
@@ -270,21 +270,21 @@ def test_teach_without_distillation_is_refused() -> None:
 
 def required(tasks: list[plan.Task], name: str) -> recipe.Recipe:
     """The recipe of a run among the tasks."""
-    found = next(task.recipe for task in tasks if task.title == f"run of {name}")
-    assert found
-    return found
+    task = next(task for task in tasks if task.title == f"run of {name}")
+    assert task.recipe
+    return task.recipe
 
 
 @pytest.fixture
 def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What settings below name; a plan looks only whether it is there."""
+    """Files that the overrides name; a plan checks only that they exist."""
     monkeypatch.chdir(tmp_path)
     for name in ["mine.csv", "more.csv", "sst.csv", "other"]:
         Path(name).touch()
 
 
 @pytest.mark.usefixtures("own_files")
-def test_settings_of_shared_data_reach_the_required_recipes() -> None:
+def test_overrides_of_shared_data_apply_to_required_recipes() -> None:
     settings = ["datasets.0.source=mine.csv", "datasets.0.revision=null", "datasets.0.weight=2"]
     settings += ["datasets.1.source=more.csv", "datasets.1.train=train", "split_seed=3"]
     settings += ["datasets.2.source=sst.csv", "base_model=./other", "base_revision=null"]
@@ -300,7 +300,7 @@ def test_settings_of_shared_data_reach_the_required_recipes() -> None:
 
 
 @pytest.mark.usefixtures("own_files")
-def test_settings_reach_recipes_that_are_required_by_required_ones() -> None:
+def test_overrides_apply_to_indirectly_required_recipes() -> None:
     settings = ["datasets.0.group=movie", "datasets.0.weight=2"]
     tasks = plan.plan("reviews-any-length", settings)
     for name in ["imdb-small-plain", "imdb-small"]:
@@ -310,18 +310,18 @@ def test_settings_reach_recipes_that_are_required_by_required_ones() -> None:
     assert required(tasks, "imdb-small-plain").base_model == "./other"
 
 
-def test_plan_tells_measured_costs_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_prints_only_measured_costs(capsys: pytest.CaptureFixture[str]) -> None:
     costs.print_plan(plan.plan("imdb-small"))
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     results = json.loads((costs.RESULTS / "imdb-small-plain.json").read_text(encoding="utf-8"))
     memory = f"memory {results['training']['peak_memory_mb']:,.0f} MB"
-    plain, labels, _ = re.findall(r"\d\. .*\n +(.*)", said)
+    plain, labels, _ = re.findall(r"\d\. .*\n +(.*)", output)
     assert memory in plain
     assert plain.startswith("time 1.3 h")
     assert labels == "time, memory and disk not measured"
 
 
-def test_pseudo_labels_of_a_required_run_whose_adaptation_is_shared(
+def test_pseudo_labels_of_required_run_with_shared_adaptation(
     tiny_base: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The run is adapted and exported on the way; `train run` would publish after that."""
@@ -358,9 +358,9 @@ def test_pseudo_labels_of_a_required_run_whose_adaptation_is_shared(
         **shared,
     )
     fit()
-    said = capsys.readouterr().out
-    assert said.count("perplexity") == 1
-    assert "copied runs/teacher-adapted to runs/student-adapted" in said
+    output = capsys.readouterr().out
+    assert output.count("perplexity") == 1
+    assert "copied runs/teacher-adapted to runs/student-adapted" in output
     lines = Path("runs/pseudo-labels/train.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == UNLABELLED
     assert len(Path("runs/cut-sentences/train.jsonl").read_text("utf-8").splitlines()) == 7
@@ -407,11 +407,11 @@ def test_a_finished_run_is_only_completed_and_published(monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_two_processes_do_a_chain(tmp_path: Path) -> None:
-    """Both train; the first does the other steps, while the second waits."""
-    said = launched(tmp_path / "log", ["fit", "student.yaml"], cwd=tmp_path)
-    assert said.count("wrote runs/patterns: ") == 1
-    assert said.count("wrote runs/probabilities.parquet: ") == 1
+def test_two_processes_run_a_chain_of_steps(tmp_path: Path) -> None:
+    """Both train; the first runs the other steps while the second waits."""
+    output = launched(tmp_path / "log", ["fit", "student.yaml"], cwd=tmp_path)
+    assert output.count("wrote runs/patterns: ") == 1
+    assert output.count("wrote runs/probabilities.parquet: ") == 1
     for name in ["teacher", "student"]:
         device = run_folder.load_results(Path("runs", name))["environment"]["device"]
         assert device.endswith("2 processes")
