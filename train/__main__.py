@@ -59,6 +59,13 @@ SpaceHardware = Annotated[
         " account, cpu-basic needs a PRO or Team plan; default: the present or the Hub's default"
     ),
 ]
+JsonlOut = Annotated[Path, typer.Option("--out", help="the JSONL file to write")]
+Corpus = Annotated[
+    str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSON or Parquet file, or a Hub id")
+]
+CorpusSplit = Annotated[str, typer.Option("--split", help="its split; `train` for a single file")]
+TextColumn = Annotated[str, typer.Option("--text", help="column of the text")]
+ExportedRun = Annotated[Path, typer.Argument(help="an exported run folder")]
 SpaceWait = Annotated[
     float,
     typer.Option(
@@ -130,12 +137,10 @@ def evaluate(
     dataset: Annotated[
         str | None, typer.Option(help="another dataset: a Hub id, a file or a folder")
     ] = None,
-    split: Annotated[str, typer.Option(help="its split; `train` for a single file")] = "test",
+    split: CorpusSplit = "test",
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="columns and other keys, as under `datasets`"
-        ),
+        typer.Option("--set", metavar="KEY=VALUE", help="columns and other keys of `datasets`"),
     ] = None,
     max_rows: Annotated[
         int | None, typer.Option(min=1, help="maximum number of rows, sampled at random")
@@ -163,9 +168,7 @@ def evaluate(
 
 
 @app.command(epilog=_examples("export runs/imdb-small"))
-def export(
-    run: Annotated[Path, typer.Argument(help="a finished run folder")],
-) -> None:
+def export(run: Annotated[Path, typer.Argument(help="a finished run folder")]) -> None:
     """Write the ONNX files, fp32 and int8, for the Space and transformers.js."""
     from train import run_folder
     from train.publishing import export
@@ -201,11 +204,7 @@ def publish(
         publication.publish(run, to, private, allow_regression, space, space_hardware, space_wait)
 
 
-@app.command(
-    epilog=_examples(
-        "run imdb --to user/movie-sentiment --space user/movie-sentiment",
-    )
-)
+@app.command(epilog=_examples("run imdb --to user/movie-sentiment --space user/movie-sentiment"))
 def run(
     recipe: RecipeName,
     to: To,
@@ -258,7 +257,7 @@ def score(
     model: Annotated[str, typer.Option(metavar="USER/REPO", help="a Hub id, or a run folder")],
     out: Annotated[Path, typer.Option(help="the file to write: .csv, .jsonl or .parquet")],
     revision: Annotated[str | None, typer.Option(help="commit or tag of the model")] = None,
-    text: Annotated[str, typer.Option(help="column of the text")] = "text",
+    text: TextColumn = "text",
     split: Annotated[str, typer.Option(help="of a Hub dataset")] = "test",
     config: Annotated[str | None, typer.Option(help="of a Hub dataset with several")] = None,
     prefix: Annotated[str, typer.Option(help="prefix of the added columns")] = "",
@@ -277,8 +276,8 @@ def score(
 
 @app.command(epilog=_examples("sentences runs/imdb-small --out runs/sentences/train.jsonl"))
 def sentences(
-    run: Annotated[Path, typer.Argument(help="an exported run folder")],
-    out: Annotated[Path, typer.Option(help="the JSONL file to write")],
+    run: ExportedRun,
+    out: JsonlOut,
     min_confidence: Annotated[
         float, typer.Option(min=0.5, max=1, help="minimum probability of the review's label")
     ] = 0.98,
@@ -299,15 +298,11 @@ def sentences(
     )
 )
 def pseudo_label(
-    run: Annotated[Path, typer.Argument(help="an exported run folder")],
-    source: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSON or Parquet file, or a Hub id")
-    ],
-    out: Annotated[Path, typer.Option(help="the JSONL file to write")],
-    split: Annotated[
-        str, typer.Option(help="its split; `train` for a single file")
-    ] = "unsupervised",
-    text: Annotated[str, typer.Option(help="column of the text")] = "text",
+    run: ExportedRun,
+    source: Corpus,
+    out: JsonlOut,
+    split: CorpusSplit = "unsupervised",
+    text: TextColumn = "text",
     revision: Annotated[
         str | None, typer.Option(help="of a Hub dataset; default: the revision that the run read")
     ] = None,
@@ -328,9 +323,7 @@ def teach(
     """Write teachers' probabilities for a recipe's training texts; the same command resumes."""
     student = recipes.load(recipe, set_)
     if student.distillation is None:
-        raise RecipeError(
-            f"{student.name} has no `distillation` section — add one, it names the output file"
-        )
+        raise RecipeError(f"{student.name} has no `distillation` section — add one")
     _run_data_step("teach", student, teachers=list(map(str, teacher)))
 
 
@@ -340,17 +333,13 @@ def teach(
     )
 )
 def cut_sentences(
-    source: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSONL or Parquet file, or a Hub id")
-    ],
-    out: Annotated[Path, typer.Option(help="the JSONL file to write")],
+    source: Corpus,
+    out: JsonlOut,
     max_sentences: Annotated[
         int, typer.Option(min=1, help="maximum sentences, drawn at random")
     ] = 100_000,
-    split: Annotated[
-        str, typer.Option(help="its split; `train` for a single file")
-    ] = "unsupervised",
-    text: Annotated[str, typer.Option(help="column of the text")] = "text",
+    split: CorpusSplit = "unsupervised",
+    text: TextColumn = "text",
     revision: Annotated[str | None, typer.Option(help="of a Hub dataset")] = None,
 ) -> None:
     """Cut sentences from unlabelled texts, for a teacher to label."""
@@ -401,11 +390,8 @@ def main() -> None:
     except OSError as error:
         if error.errno != 28:  # ENOSPC
             raise
-        typer.echo(
-            "error: the disk is full — the last complete checkpoint is kept; free some space, then "
-            "run the same command with --resume",
-            err=True,
-        )
+        remedy = "free some space, then run the same command with --resume"
+        typer.echo(f"error: the disk is full, the last checkpoint is kept — {remedy}", err=True)
         sys.exit(1)
 
 

@@ -21,6 +21,7 @@ from train.sections import (
     Adaptation,
     Corpus,
     Count,
+    Dataset,
     DataStep,
     Distillation,
     LearningRate,
@@ -31,131 +32,21 @@ from train.sections import (
     is_commit,
     is_local,
     is_path,
+    is_probability,
+    label_key,
     public_name,
 )
 
 # Re-exported: one import for everything about recipes.
-__all__ = ["FILES", "Adaptation", "Corpus", "Distillation", "Source"]
-__all__ += ["is_commit", "is_local", "is_path", "public_name"]
+__all__ = ["FILES", "Adaptation", "Corpus", "Dataset", "Distillation", "Source"]
+__all__ += ["is_commit", "is_local", "is_path", "is_probability", "label_key", "public_name"]
 
 RECIPES = Path(__file__).parent / "recipes"
 
 Fraction = Annotated[float, Field(gt=0, le=0.5)]  # split off by folds, at least two
-SplitName = Literal["train", "validation", "test"]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy takes
 Required = Annotated[Step, Field(discriminator="step")]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-
-
-def label_key(value: Any) -> str:
-    """A label as text, as in `label_map`: 4.0 and 4 both give "4", None and NaN give ""."""
-    if value is None or value != value:  # NaN
-        return ""
-    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", str(value).strip())
-
-
-def is_probability(value: Any) -> bool:
-    """Whether a value is a valid probability of a label: a number in (0, 1]."""
-    return isinstance(value, int | float) and 0 < value <= 1
-
-
-class Dataset(Source):
-    """A source of labelled reviews, and the meaning of its columns."""
-
-    text: str = Field("text", description="column of the review")
-    text_pair: str | None = Field(None, description="column of a second text, for text pairs")
-    label: str | None = Field(
-        "label",
-        description="column of the label; null: the rows are unlabelled, and train on the "
-        "teacher's probabilities only",
-    )
-    label_map: dict[str, str | dict[str, float] | None] | None = Field(
-        None,
-        description="value in the label column -> label name, or {name: probability} as a soft "
-        "label, the rest spread evenly over the other labels; null drops the row",
-    )
-    group: str | None = Field(
-        None, description="column, such as a film's title, whose values no two splits share"
-    )
-    slice_by: list[str] = Field(
-        [], description="columns by whose values the test accuracy is reported, if they exist"
-    )
-    train: str = Field("train", description="split to train on")
-    validation: str | None = Field(
-        None,
-        description="split to validate on; null: `validation` if there is one; without one, or "
-        "with the value of `train`, split off from the training reviews",
-    )
-    test: str | None = Field(
-        None, description="split to test on once; null and the value of `train` as in `validation`"
-    )
-    splits: Annotated[list[SplitName], Field(min_length=1)] = Field(
-        ["train", "validation", "test"],
-        description="splits that its rows may go to; without `test` in any dataset the final "
-        "metrics are of `validation`",
-    )
-    confidence: str | None = Field(
-        None,
-        description="column of the label's probability, for pseudo-labels: a soft label, the rest "
-        "spread evenly over the other labels",
-    )
-    minimum: dict[str, float] = Field(
-        {}, description="column -> minimum value; rows below it are dropped"
-    )
-    weight: float = Field(
-        1.0, gt=0, le=100, description="mean number of times that an epoch uses each training row"
-    )
-    on_empty: Literal["error", "skip"] = Field("error", description="what to do with empty reviews")
-
-    @field_validator("label_map", mode="before")
-    @classmethod
-    def _text_keys(cls, value: Any) -> Any:
-        # YAML reads `1:` as an integer; labels are compared as text.
-        if not isinstance(value, dict):
-            return value
-        keys = [label_key(key) for key in value]
-        if repeated := [key for number, key in enumerate(keys) if key in keys[:number]]:
-            raise ValueError(f"must have each value once, got {repeated[0]!r} in two spellings")
-        return dict(zip(keys, value.values(), strict=True))
-
-    @field_validator("label_map", mode="before")
-    @classmethod
-    def _check_targets(cls, value: Any) -> Any:
-        for target in value.values() if isinstance(value, dict) else []:
-            probabilities = list(target.values()) if isinstance(target, dict) else [1.0]
-            is_known_type = target is None or isinstance(target, str | dict)
-            if not is_known_type or len(probabilities) != 1 or not is_probability(probabilities[0]):
-                raise ValueError(
-                    "must map to a label name, to {name: probability} with a probability above 0 "
-                    f"and at most 1, or to null, got {target!r}"
-                )
-        return value
-
-    @model_validator(mode="after")
-    def _check_confidence(self) -> Self:
-        if self.confidence and any(isinstance(v, dict) for v in (self.label_map or {}).values()):
-            raise ValueError(
-                f"confidence must be null if label_map has probabilities, got {self.confidence!r}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _check_splits(self) -> Self:
-        if self.test not in {None, self.train} and self.test == self.validation:
-            raise ValueError(
-                f"validation and test must be different splits, got {self.test!r} for both: remove "
-                "validation to split it off from train, or set splits to [train, validation] for "
-                "a run without a test split"
-            )
-        return self
-
-    def label_targets(self) -> dict[str, tuple[str, float] | None]:
-        """`label_map` as key → label name and its probability; None drops the row."""
-        targets: dict[str, tuple[str, float] | None] = {}
-        for key, value in (self.label_map or {}).items():
-            soft_label = {value: 1.0} if isinstance(value, str) else value
-            targets[key] = next(iter(soft_label.items())) if soft_label else None
-        return targets
 
 
 class Recipe(Section):

@@ -38,8 +38,6 @@ def fit(
 ) -> None:
     """Train a calibrated model and write it, with validation metrics, to a run folder.
 
-    Precision, data and disk are checked before the base model is downloaded.
-
     Args:
         recipe: The recipe.
         folder: The run folder; an earlier run in it is renamed.
@@ -47,7 +45,7 @@ def fit(
         after_checkpoint: Called with the folder of each checkpoint.
 
     Raises:
-        TrainError: A subclass for the recipe, the data, the base model, the folder or the training.
+        TrainError: Most errors are raised before the training, the cheapest checks first.
     """
     error_analysis.load_suite()  # `evaluate` needs it
     base = run_folder.with_adapted_base(recipe, folder)
@@ -70,30 +68,22 @@ def fit(
     targets = _targets(splits["train"], recipe.labels, recipe.distillation)
     cut["train"] = replace(cut["train"], labels=targets)
     progress = training.fit(
-        classifier,
-        recipe,
-        accelerator,
-        cut["train"],
-        cut["validation"],
-        tokenizer.pad_token_id,
-        folder,
-        weights=_row_weights([dataset.weight for dataset in recipe.datasets], splits["train"]),
-        resume=resume,
-        after_checkpoint=after_checkpoint,
-    )
+        classifier, recipe, accelerator, cut["train"], cut["validation"], tokenizer.pad_token_id,
+        folder, weights=_row_weights([d.weight for d in recipe.datasets], splits["train"]),
+        resume=resume, after_checkpoint=after_checkpoint,
+    )  # fmt: skip
     if accelerator.is_main_process:
         calibration, validation_metrics = _calibrate(
             classifier, tokens["validation"], tokenizer.pad_token_id, _test_mixture_weights(splits)
         )
         model.save(classifier, tokenizer, folder)
+        statistics = training_figures(progress, accelerator)
+        statistics |= {"parameters": classifier.num_parameters()} | calibration
         results = {
             "recipe": recipe.model_dump(),
             "environment": environment.describe(device_name(accelerator)),
             "data": _describe_data(resolved.datasets, splits),
-            "training": training_figures(progress, accelerator)
-            | {"parameters": classifier.num_parameters()}
-            | calibration
-            | _describe_base(recipe, resolved.base_revision, folder),
+            "training": statistics | _describe_base(recipe, resolved.base_revision, folder),
             "metrics": {"validation": validation_metrics},
             "slices": {},
             "export": {},
@@ -129,12 +119,12 @@ def _calibrate(
 def evaluate(folder: Path) -> dict[str, Any]:
     """Score the test split of a run; adds metrics, slices, weaknesses and plots to the folder.
 
-    Writes `test-predictions.parquet`, the probability of each label for each row, and
-    `row-results.parquet`, whether the model is right on each row of the split and of the behaviour
-    suite. Without a test split, all this is done for validation, under that name.
+    `test-predictions.parquet` gets the probability of each label, `row-results.parquet` whether
+    each row of the split and of the behaviour suite is right. Without a test split, all this is
+    done for validation, under that name.
 
     Returns:
-        The content of results.json.
+        The contents of results.json.
 
     Raises:
         RunError: The folder has no trained run, or the reviews have changed since.
@@ -266,10 +256,10 @@ def _metrics_by_dataset(
     logits: metrics.FloatArray, labels: Any, numbers: list[int]
 ) -> dict[str, dict[str, Any]]:
     """The metrics of each dataset, by its number in the recipe; `numbers` has one for each row."""
-    dataset_of_row = np.array(numbers)
-    is_in = {number: dataset_of_row == number for number in sorted(set(numbers))}
+    rows = np.array(numbers)
     return {
-        str(number): metrics.metrics(logits[rows], labels[rows]) for number, rows in is_in.items()
+        str(number): metrics.metrics(logits[rows == number], labels[rows == number])
+        for number in sorted(set(numbers))
     }
 
 
