@@ -1,4 +1,4 @@
-"""network.py: what an environment lacks for loopback and for transfers that end."""
+"""Network settings: loopback addresses bypass proxies, and transfers give up early."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ PROXIES = {name: DEAD for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "A
 
 @pytest.fixture
 def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of this process, behind a proxy that is dead."""
+    """Proxy variables that name a proxy without a server."""
     for name in ["NO_PROXY", "no_proxy"]:
         monkeypatch.delenv(name, raising=False)
     for name, value in PROXIES.items():
@@ -48,7 +48,7 @@ def test_prepare_keeps_limits_set_by_the_user() -> None:
 
 
 def test_local_hub_space_and_client_work_with_dead_proxy(tmp_path: Path, proxies: None) -> None:
-    """A local Hub that runs a Space, and the smoke test of the Space, all behind the proxy."""
+    """A local Hub runs a Space, and the smoke test calls it, with proxy variables set."""
     app = (
         "import gradio\n"
         "def classify(text: str) -> dict:\n"
@@ -90,7 +90,7 @@ def test_local_hub_space_and_client_work_with_dead_proxy(tmp_path: Path, proxies
 
 
 def test_quickstart_works_with_dead_proxy(tmp_path: Path, proxies: None) -> None:
-    """`make quickstart`, `make space` and `make hub` are this module as a program."""
+    """`make quickstart`, `make space` and `make hub` run this module."""
     code = (
         "import sys\n"
         "from pathlib import Path\n"

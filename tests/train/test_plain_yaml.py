@@ -1,4 +1,4 @@
-"""Recipes of any content: a `Recipe` or a sentence, soon, from a file, from `--set` and saved."""
+"""YAML of any content gives a `Recipe` or a short error, from a file, `--set` or a run folder."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from train import plain_yaml, run_folder
 from train import recipe as recipes
 from train.errors import RecipeError, TrainError
 
-GOOD = "name: tiny\nbase_model: user/base\ndatasets:\n- source: one.csv\n"
+MINIMAL = "name: tiny\nbase_model: user/base\ndatasets:\n- source: one.csv\n"
 BOMB = "a0: &a0 [x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
 )
@@ -31,7 +31,7 @@ REFUSED = {
     "twice": ("{a: 1, 'a': 2}", "a recipe has each key once, got 'a' twice"),
     "cut": ("[1, 2", "expected ',' or ']'"),
 }
-# What is no special value here, but text as any other.
+# Special values in YAML 1.1, plain text here.
 TEXTS = ["2024-13-45", "2024-02-30 25:61:61", "12:30:45", "1:30", "0x10", "=", "<<", "no", "yes"]
 values = pytest.mark.parametrize(("value", "message"), REFUSED.values(), ids=REFUSED)
 
@@ -39,7 +39,7 @@ values = pytest.mark.parametrize(("value", "message"), REFUSED.values(), ids=REF
 @pytest.fixture
 def recipe_file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.yaml"
-    path.write_text(GOOD, encoding="utf-8")
+    path.write_text(MINIMAL, encoding="utf-8")
     return path
 
 
@@ -47,7 +47,7 @@ def recipe_file(tmp_path: Path) -> Path:
 def test_unsupported_value_is_refused_in_a_file(
     recipe_file: Path, value: str, message: str
 ) -> None:
-    recipe_file.write_text(f"{GOOD}language: {value}\n", encoding="utf-8")
+    recipe_file.write_text(f"{MINIMAL}language: {value}\n", encoding="utf-8")
     with pytest.raises(RecipeError, match=message) as caught:
         recipes.load(recipe_file)
     assert str(caught.value).startswith(f"{recipe_file} is not valid YAML: ")
@@ -67,7 +67,7 @@ def test_unsupported_value_is_refused_in_a_saved_recipe(
     recipe_file: Path, value: str, message: str
 ) -> None:
     saved = recipe_file.with_name("recipe.yaml")
-    saved.write_text(f"{GOOD}language: {value}\n", encoding="utf-8")
+    saved.write_text(f"{MINIMAL}language: {value}\n", encoding="utf-8")
     with pytest.raises(TrainError, match=message):
         run_folder.load_recipe(recipe_file.parent)
 
@@ -97,13 +97,13 @@ def test_numbers_booleans_and_null_are_parsed(text: str, value: object) -> None:
 
 
 def test_alias_bomb_is_refused_quickly(recipe_file: Path) -> None:
-    recipe_file.write_text(GOOD + BOMB, encoding="utf-8")
+    recipe_file.write_text(MINIMAL + BOMB, encoding="utf-8")
     with pytest.raises(RecipeError, match="at most 20 aliases, none of them inside an anchor"):
         recipes.load(recipe_file)
 
 
 def test_many_aliases_are_refused(recipe_file: Path) -> None:
-    recipe_file.write_text(f"{GOOD}labels: [&a x{', *a' * 30}]\n", encoding="utf-8")
+    recipe_file.write_text(f"{MINIMAL}labels: [&a x{', *a' * 30}]\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="at most 20 aliases"):
         recipes.load(recipe_file)
 
@@ -136,7 +136,7 @@ def test_unreadable_file_is_reported(recipe_file: Path, monkeypatch: pytest.Monk
 
 
 def test_too_large_file_is_reported(recipe_file: Path) -> None:
-    recipe_file.write_text(GOOD + "#" * plain_yaml.MAX_BYTES, encoding="utf-8")
+    recipe_file.write_text(MINIMAL + "#" * plain_yaml.MAX_BYTES, encoding="utf-8")
     with pytest.raises(RecipeError, match="must have at most 500,000 bytes"):
         recipes.load(recipe_file)
 
@@ -186,11 +186,11 @@ def load_or_raise_recipe_error(read: Any, *arguments: Any) -> None:
 @fuzz
 @given(st.binary(max_size=60) | yaml_text.map(str.encode), st.booleans())
 def test_any_bytes_are_a_recipe_or_a_recipe_error(
-    recipe_file: Path, content: bytes, behind: bool
+    recipe_file: Path, content: bytes, has_prefix: bool
 ) -> None:
     saved = recipe_file.with_name("recipe.yaml")
     for file in [recipe_file, saved]:
-        file.write_bytes(GOOD.encode() * behind + content)
+        file.write_bytes(MINIMAL.encode() * has_prefix + content)
     load_or_raise_recipe_error(recipes.load, recipe_file)
     load_or_raise_recipe_error(run_folder.load_recipe, saved.parent)
 
@@ -206,7 +206,7 @@ keys = st.sampled_from(
 def test_any_set_is_a_recipe_or_a_recipe_error(
     recipe_file: Path, settings_: list[tuple[str, str]]
 ) -> None:
-    recipe_file.write_text(GOOD, encoding="utf-8")
+    recipe_file.write_text(MINIMAL, encoding="utf-8")
     load_or_raise_recipe_error(
         recipes.load, recipe_file, [f"{key}={value}" for key, value in settings_]
     )
@@ -227,7 +227,5 @@ plain = st.recursive(
 def test_any_values_are_a_recipe_or_a_recipe_error(
     values: dict[str, Any], dataset: dict[str, Any]
 ) -> None:
-    described = {"datasets": [{"source": "a.csv", **dataset}]}
-    load_or_raise_recipe_error(
-        recipes.parse, {"name": "t", "base_model": "b", **described, **values}
-    )
+    minimal = {"datasets": [{"source": "a.csv", **dataset}]}
+    load_or_raise_recipe_error(recipes.parse, {"name": "t", "base_model": "b", **minimal, **values})

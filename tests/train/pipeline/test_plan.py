@@ -16,7 +16,7 @@ from test_training import launched
 from train import plain_yaml, recipe, run_folder
 from train.errors import RecipeError, RunError
 from train.modeling import checkpoints
-from train.pipeline import costs, plan, steps, training_run
+from train.pipeline import costs, plan, publication, steps, training_run
 from train.sections import Patterns
 
 LABELS = {"neg": "NEGATIVE", "pos": "POSITIVE"}
@@ -65,7 +65,7 @@ def fit(*arguments: str) -> None:
     app(["fit", "student.yaml", *arguments], standalone_mode=False)
 
 
-def started(*arguments: str) -> "subprocess.Popen[str]":
+def start_train(*arguments: str) -> "subprocess.Popen[str]":
     """`train …` in a process of its own, in the current folder."""
     return subprocess.Popen(
         [sys.executable, "-m", "train", *arguments],
@@ -112,7 +112,7 @@ def test_interrupted_steps_are_resumed(
 ) -> None:
     """The same command resumes a required run and the recipe's own run."""
     change("teacher", "epochs: 2", "epochs: 10\ncheckpoint_every: 1")
-    with started("fit", "student.yaml") as process:
+    with start_train("fit", "student.yaml") as process:
         while not list(Path("runs/teacher/checkpoints").glob("step-????????")):
             assert process.poll() is None
             time.sleep(0.02)
@@ -324,7 +324,7 @@ def test_plan_prints_only_measured_costs(capsys: pytest.CaptureFixture[str]) -> 
 def test_pseudo_labels_of_required_run_with_shared_adaptation(
     tiny_base: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The run is adapted and exported on the way; `train run` would publish after that."""
+    """The required run is adapted and exported before its labels are used."""
     shared = {
         "adaptation": {
             "corpora": [{"source": "./more", "split": "train"}],
@@ -332,7 +332,7 @@ def test_pseudo_labels_of_required_run_with_shared_adaptation(
             "batch_tokens": 256,
         },
         "epochs": 6,
-        "positions": 64,
+        "max_position_embeddings": 64,
     }
     labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
     write_recipe("teacher", tiny_base, datasets=[labelled], **shared)
@@ -370,35 +370,37 @@ def test_pseudo_labels_of_required_run_with_shared_adaptation(
 
 @pytest.mark.usefixtures("toy_folder")
 @pytest.mark.parametrize(
-    ("begun", "expected"),
+    ("started", "expected"),
     [
         pytest.param([], False, id="a required run was interrupted"),
         pytest.param(["student"], True, id="its own run was interrupted"),
     ],
 )
-def test_resume_is_of_what_there_is_to_resume(
-    begun: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
+def test_resume_applies_to_the_started_run(
+    started: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`--resume` is no error where the recipe's own run has not begun yet."""
-    for name in begun:
+    """`--resume` is no error if only a required run has started."""
+    for name in started:
         Path("runs", name).mkdir(parents=True)
-    asked: dict[str, bool] = {}
+    resumed: dict[str, bool] = {}
     monkeypatch.setattr(
-        training_run, "fit", lambda recipe, folder, resume, **_: asked.update({recipe.name: resume})
+        training_run,
+        "fit",
+        lambda recipe, folder, resume, **_: resumed.update({recipe.name: resume}),
     )
-    monkeypatch.setattr(steps, "do", lambda task: None)
+    monkeypatch.setattr(steps, "run_data_step", lambda task: None)
     fit("--resume")
-    assert asked == {"teacher": False, "student": expected}
+    assert resumed == {"teacher": False, "student": expected}
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_a_finished_run_is_only_completed_and_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`train run` again, after an upload that failed, costs neither training nor the test split."""
+def test_finished_run_is_only_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second `train run`, after a failed upload, neither trains nor evaluates."""
     from train import __main__ as command_line
     from train.publishing import export
 
-    monkeypatch.setattr(command_line, "_check_targets", lambda *_: None)
-    monkeypatch.setattr(command_line, "_publish", lambda *_: None)
+    monkeypatch.setattr(publication, "check_targets", lambda *_: None)
+    monkeypatch.setattr(publication, "publish", lambda *_: None)
     arguments = ["run", "student.yaml", "--to", "user/name", *ONE_STEP, "--set", "epochs=1"]
     command_line.app(arguments, standalone_mode=False)
     for module, name in [(training_run, "fit"), (training_run, "evaluate"), (export, "export")]:
