@@ -21,7 +21,7 @@ PACKAGES = (
     "torch transformers tokenizers datasets accelerate huggingface_hub onnx onnxruntime".split()
 )
 REPOSITORY = Path(__file__).parent.parent
-RECORDS = "benchmarks/results"
+RESULTS = "benchmarks/results"  # written by measurements, so not counted as a change
 
 
 def describe(device: str) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def describe(device: str) -> dict[str, Any]:
 
 def changed_files() -> list[str]:
     """Tracked files outside `benchmarks/results` that differ from the last commit."""
-    changed = _git("diff", "--name-only", "HEAD", "--", ".", f":(exclude){RECORDS}")
+    changed = _git("diff", "--name-only", "HEAD", "--", ".", f":(exclude){RESULTS}")
     return (changed or "").splitlines()
 
 

@@ -24,15 +24,15 @@ ARM = "processor\t: 0\nFeatures\t: fp asimd bf16 svebf16\nCPU part\t: 0xd4f\n"
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A committed repository with code and one results file, used in place of this one."""
-    records = tmp_path / environment.RECORDS
-    records.mkdir(parents=True)
-    (records / "train.json").write_text("{}")
+    results = tmp_path / environment.RESULTS
+    results.mkdir(parents=True)
+    (results / "train.json").write_text("{}")
     (tmp_path / "code.py").write_text("1")
     author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     for arguments in [["init", "-q"], ["add", "."], [*author, "commit", "-qm", "First"]]:
         subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
     monkeypatch.setattr(environment, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(benchmarks, "RESULTS", records)
+    monkeypatch.setattr(benchmarks, "RESULTS", results)
     return tmp_path
 
 
@@ -76,7 +76,7 @@ def test_cpu_parses_name_and_flags(
 def test_untracked_files_and_results_are_not_dirty(repository: Path) -> None:
     assert environment.describe("cpu")["dirty"] is False
     (repository / "notes.txt").write_text("untracked")
-    (repository / environment.RECORDS / "train.json").write_text('{"measured": 1}')
+    (repository / environment.RESULTS / "train.json").write_text('{"measured": 1}')
     assert environment.describe("cpu")["dirty"] is False
     (repository / "code.py").write_text("2")
     assert environment.describe("cpu")["dirty"] is True
