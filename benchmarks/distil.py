@@ -91,7 +91,7 @@ def chain(given: argparse.Namespace) -> None:
     tiny = TINY if given.tiny else []
     taught = [*TEACHER_ON_GPU, *tiny, *given.set_teacher]
     learning = [*ON_GPU, *tiny, *given.set_student]
-    patterns = ["--most", "40"] if given.tiny else []
+    patterns = ["--max-rows", "40"] if given.tiny else []
     command = [
         sys.executable,
         "-m",
@@ -165,12 +165,13 @@ def evaluate(name: str, seed: int) -> None:
         training_run.evaluate(folder)
 
 
-def cut_sentences(most: int) -> None:
+def cut_sentences(max_sentences: int) -> None:
     """Sentences of the unlabelled reviews, as `train cut-sentences` cuts them."""
     from train.augmentation.sentences import sample
 
     first = recipe.load(STUDENT).datasets[0]
-    sample(recipe.Corpus(source=first.source, revision=first.revision), SENTENCES, most=most)
+    corpus = recipe.Corpus(source=first.source, revision=first.revision)
+    sample(corpus, SENTENCES, max_sentences=max_sentences)
 
 
 def label(seed: int, taught: list[str], learning: list[str]) -> None:

@@ -269,14 +269,17 @@ def score(
 def sentences(
     run: Annotated[Path, typer.Argument(help="a run folder, exported")],
     out: Annotated[Path, typer.Option(help="the JSONL file to write")],
-    least: Annotated[
-        float, typer.Option(min=0.5, max=1, help="probability from which the model is sure")
+    min_confidence: Annotated[
+        float, typer.Option(min=0.5, max=1, help="minimum probability of the review's label")
     ] = 0.98,
-    each: Annotated[int, typer.Option(min=1, help="sentences of a review, at most")] = 2,
-    most: Annotated[int, typer.Option(min=2, help="sentences in all, at most")] = 20_000,
+    max_per_review: Annotated[int, typer.Option(min=1, help="maximum sentences of one review")] = 2,
+    max_sentences: Annotated[int, typer.Option(min=2, help="maximum sentences in all")] = 20_000,
 ) -> None:
     """Cut labelled sentences from a run's training reviews, to train on short input."""
-    _step("sentences", run=run, out=out, least=least, each=each, most=most)
+    _step(
+        "sentences", run=run, out=out, min_confidence=min_confidence,
+        max_per_review=max_per_review, max_sentences=max_sentences,
+    )  # fmt: skip
 
 
 @app.command(
@@ -321,7 +324,7 @@ def teach(
 
 @app.command(
     epilog=_examples(
-        "cut-sentences stanfordnlp/imdb --most 100000 --out runs/sentences/train.jsonl"
+        "cut-sentences stanfordnlp/imdb --max-sentences 100000 --out runs/sentences/train.jsonl"
     )
 )
 def cut_sentences(
@@ -329,7 +332,9 @@ def cut_sentences(
         str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSONL, Parquet file, or a Hub id")
     ],
     out: Annotated[Path, typer.Option(help="the JSONL file to write")],
-    most: Annotated[int, typer.Option(min=1, help="sentences at most, at random")] = 100_000,
+    max_sentences: Annotated[
+        int, typer.Option(min=1, help="maximum sentences, drawn at random")
+    ] = 100_000,
     split: Annotated[
         str, typer.Option(help="its split; a single file is `train`")
     ] = "unsupervised",
@@ -338,7 +343,7 @@ def cut_sentences(
 ) -> None:
     """Cut sentences from texts without labels, for a teacher to label."""
     corpus: dict[str, Any] = {"source": source, "split": split, "text": text, "revision": revision}
-    _step("cut-sentences", out=out, most=most, **corpus)
+    _step("cut-sentences", out=out, max_sentences=max_sentences, **corpus)
 
 
 def _step(kind: str, student: Recipe | None = None, **arguments: Any) -> None:

@@ -116,7 +116,7 @@ class Patterns(Section):
 
     step: Literal["patterns"]
     out: str = Field("runs/patterns", min_length=1, description="the folder to write")
-    most: Count | None = Field(None, description="rows of each file at most; null for all")
+    max_rows: Count | None = Field(None, description="maximum rows of each file; null: all")
     seed: int = Field(0, description="the same seed gives the same rows")
 
 
@@ -125,7 +125,7 @@ class CutSentences(Corpus):
 
     step: Literal["cut-sentences"]
     out: str = Field("runs/cut-sentences/train.jsonl", min_length=1, description=JSONL)
-    most: Count = Field(100_000, description="sentences at most, at random")
+    max_sentences: Count = Field(100_000, description="maximum sentences, drawn at random")
 
 
 class Sentences(Section):
@@ -134,9 +134,11 @@ class Sentences(Section):
     step: Literal["sentences"]
     run: str = Field(min_length=1, description="the run folder")
     out: str = Field("runs/sentences/train.jsonl", min_length=1, description=JSONL)
-    least: float = Field(0.98, ge=0.5, le=1, description="probability from which a run is sure")
-    each: Count = Field(2, description="sentences of a review, at most")
-    most: int = Field(20_000, ge=2, description="sentences in all, at most")
+    min_confidence: float = Field(
+        0.98, ge=0.5, le=1, description="minimum probability of the review's label"
+    )
+    max_per_review: Count = Field(2, description="maximum sentences of one review")
+    max_sentences: int = Field(20_000, ge=2, description="maximum sentences in all")
 
 
 class PseudoLabels(Corpus):

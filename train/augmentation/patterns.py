@@ -229,13 +229,13 @@ def _dress(grammar: Grammar, text: str, split: str, label: str, chance: random.R
     return {"as it is": text, "lower": text.lower(), "upper": text.upper()}[case]
 
 
-def write(folder: Path, seed: int = 0, most: int | None = None) -> int:
+def write(folder: Path, seed: int = 0, max_rows: int | None = None) -> int:
     """All `FILES` as JSON lines, and a README.md that names them as the splits of a dataset.
 
     Args:
         folder: It is made where it is missing.
         seed: The same seed gives the same rows.
-        most: Rows of each file at most.
+        max_rows: Maximum rows of each file; None writes all.
 
     Returns:
         The number of rows.
@@ -244,7 +244,7 @@ def write(folder: Path, seed: int = 0, most: int | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for file, sets in FILES.items():
         rows = [row for name, split, n in sets for row in make(GRAMMARS[name], split, n, seed)][
-            :most
+            :max_rows
         ]
         count += len(rows)
         lines = (json.dumps(row, ensure_ascii=False) for row in rows)
@@ -263,9 +263,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--most", type=int, help="rows of each file at most")
+    parser.add_argument("--max-rows", type=int, help="maximum rows of each file")
     options = parser.parse_args(arguments)
-    write(options.out, options.seed, options.most)
+    write(options.out, options.seed, options.max_rows)
 
 
 if __name__ == "__main__":

@@ -30,33 +30,40 @@ def cut(text: str) -> list[str]:
     return [line.strip() for line in lines if len(line.split()) in WORDS]
 
 
-def sample(corpus: Corpus, out: Path, *, most: int, seed: int = 0) -> int:
+def sample(corpus: Corpus, out: Path, *, max_sentences: int, seed: int = 0) -> int:
     """Write sentences of a corpus as JSONL with `text`, for a teacher to label; returns how many.
 
     Args:
         corpus: Texts without labels.
         out: The JSONL file.
-        most: Sentences at most; they are drawn at random, each text once.
+        max_sentences: Maximum number of sentences, drawn at random without duplicates.
         seed: Of the drawing.
     """
     texts, _ = preparation.distinct(sources.texts(corpus), set())
     each, _ = preparation.distinct([s for text in texts for s in cut(text)], set())
-    rows = np.sort(np.random.default_rng(seed).permutation(len(each))[:most])
+    rows = np.sort(np.random.default_rng(seed).permutation(len(each))[:max_sentences])
     out.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"text": each[i]}, ensure_ascii=False) + "\n" for i in rows]
     out.write_text("".join(lines), encoding="utf-8")
     return len(rows)
 
 
-def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int = 20_000) -> int:
+def write(
+    run: Path,
+    out: Path,
+    *,
+    min_confidence: float = 0.98,
+    max_per_review: int = 2,
+    max_sentences: int = 20_000,
+) -> int:
     """Write the sentences of a run's training reviews; returns how many.
 
     Args:
         run: The run folder, with its ONNX files.
         out: The JSONL file.
-        least: The model's probability of the review's label from which on it is sure.
-        each: Sentences of one review, at most.
-        most: Sentences in all, at most, as many of each label.
+        min_confidence: Minimum probability that the model gives the review's label.
+        max_per_review: Maximum number of sentences of one review.
+        max_sentences: Maximum number of sentences in all, the same number for each label.
 
     Raises:
         RunError: The run isn't exported, or no sentence is sure enough.
@@ -65,9 +72,9 @@ def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int
     recipe = run_folder.as_read(run)
     train = preparation.load(recipe)["train"]
     kept: dict[str, list[dict[str, object]]] = {label: [] for label in recipe.labels}
-    share = most // len(recipe.labels)
+    share = max_sentences // len(recipe.labels)
     order = np.random.default_rng(recipe.split_seed).permutation(len(train))
-    for row in _judged(run, train, order, least, each, recipe.labels):
+    for row in _judged(run, train, order, min_confidence, max_per_review, recipe.labels):
         found = kept[str(row["label"])]
         if len(found) < share:
             found.append(row)
@@ -77,7 +84,7 @@ def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int
     if not rows:
         raise RunError(
             f"no sentence of {run}'s training reviews is judged like its review with at least "
-            f"{least} — lower --least"
+            f"{min_confidence} — lower --min-confidence"
         )
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +93,12 @@ def write(run: Path, out: Path, *, least: float = 0.98, each: int = 2, most: int
 
 
 def _judged(
-    run: Path, train: Split, order: IntArray, least: float, each: int, labels: list[str]
+    run: Path,
+    train: Split,
+    order: IntArray,
+    min_confidence: float,
+    max_per_review: int,
+    labels: list[str],
 ) -> Iterator[dict[str, object]]:
     """Sentences that are sure enough, the surest of each review, review by review."""
     from space.inference.classifier import Classifier, Prediction
@@ -102,11 +114,11 @@ def _judged(
         for (i, sentence), answer in zip(sentences, answers, strict=True):
             label = labels[train.labels[i]]
             score = answer.probabilities[label] if isinstance(answer, Prediction) else 0.0
-            if score >= least:
+            if score >= min_confidence:
                 found.setdefault(int(i), []).append((score, sentence))
         for i, scored in found.items():
             label = labels[train.labels[i]]
-            for score, sentence in sorted(scored, reverse=True)[:each]:
+            for score, sentence in sorted(scored, reverse=True)[:max_per_review]:
                 if (key := preparation.folded(sentence)) not in seen:
                     seen.add(key)
                     yield {"text": sentence, "label": label, "score": round(score, 4)}

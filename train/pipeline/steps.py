@@ -107,13 +107,17 @@ def _make(task: Task) -> str:
         return f"{done['texts']:,} texts{''.join(judged)}"
     if isinstance(step, Patterns):
         shutil.rmtree(draft, ignore_errors=True)
-        count = patterns.write(draft, step.seed, step.most)
+        count = patterns.write(draft, step.seed, step.max_rows)
     elif isinstance(step, CutSentences):
-        count = sentences.sample(step, draft, most=step.most)
+        count = sentences.sample(step, draft, max_sentences=step.max_sentences)
     else:
         assert isinstance(step, Sentences)
         count = sentences.write(
-            Path(step.run), draft, least=step.least, each=step.each, most=step.most
+            Path(step.run),
+            draft,
+            min_confidence=step.min_confidence,
+            max_per_review=step.max_per_review,
+            max_sentences=step.max_sentences,
         )
     draft.replace(out)
     return f"{count:,} sentences"

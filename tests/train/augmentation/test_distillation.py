@@ -170,7 +170,7 @@ def test_sentences_are_drawn_from_a_corpus_each_once(tmp_path: Path) -> None:
     rows = [{"text": text}, {"text": "I slept well. The plot is thin."}]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     corpus, out = Corpus(source=str(source), split="train"), tmp_path / "deep" / "out.jsonl"
-    assert sentences.sample(corpus, out, most=10) == 3
+    assert sentences.sample(corpus, out, max_sentences=10) == 3
     found = [json.loads(line)["text"] for line in out.read_text(encoding="utf-8").splitlines()]
     assert found == ["The plot is thin.", "The songs are lovely!", "I slept well."]
-    assert sentences.sample(corpus, out, most=2) == 2
+    assert sentences.sample(corpus, out, max_sentences=2) == 2

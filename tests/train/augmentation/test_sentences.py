@@ -41,7 +41,7 @@ def test_a_run_that_is_not_exported_is_an_error(run: Path, tmp_path: Path) -> No
 def test_kept_are_training_sentences_the_model_is_sure_of(run: Path, tmp_path: Path) -> None:
     export.export(run)
     out = tmp_path / "new" / "out.jsonl"
-    count = sentences.write(run, out, least=0.6, most=20)
+    count = sentences.write(run, out, min_confidence=0.6, max_sentences=20)
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == count == 20
     train = preparation.load(run_folder.load_recipe(run))["train"]
@@ -52,11 +52,11 @@ def test_kept_are_training_sentences_the_model_is_sure_of(run: Path, tmp_path: P
     assert len({row["text"] for row in rows}) == 20
     assert [row["label"] for row in rows].count("POSITIVE") == 10
     again = tmp_path / "again.jsonl"
-    sentences.write(run, again, least=0.6, most=20)
+    sentences.write(run, again, min_confidence=0.6, max_sentences=20)
     assert again.read_bytes() == out.read_bytes()
 
 
 def test_none_that_is_sure_enough_is_said(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="lower --least"):
-        sentences.write(run, tmp_path / "out.jsonl", least=1.0)
+    with pytest.raises(RunError, match="lower --min-confidence"):
+        sentences.write(run, tmp_path / "out.jsonl", min_confidence=1.0)
     assert not (tmp_path / "out.jsonl").exists()

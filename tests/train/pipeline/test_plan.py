@@ -40,7 +40,7 @@ def toy_folder(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "more").mkdir()
     texts = [json.dumps({"text": row["text"] + ". A fine day."}) for row in toy_reviews(UNLABELLED)]
     Path("more/train.jsonl").write_text("\n".join(texts), encoding="utf-8")
-    patterns = {"step": "patterns", "most": 30}
+    patterns = {"step": "patterns", "max_rows": 30}
     labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
     made = {"source": "./runs/patterns", "splits": ["train"]}
     write_recipe("teacher", tiny_base, datasets=[labelled, made], requires=[patterns])
@@ -169,8 +169,8 @@ def test_a_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     fit()
     before = modified()
     for name in ["teacher", "student"]:
-        change(name, "most: 30", "most: 28")
-    changed = r"\(most was 30, now 28\)"
+        change(name, "max_rows: 30", "max_rows: 28")
+    changed = r"\(max_rows was 30, now 28\)"
     with pytest.raises(
         RunError,
         match=rf"runs/patterns was not made by the patterns as it is now {changed} — rename or "
@@ -199,14 +199,14 @@ def test_a_changed_recipe_of_a_required_run_is_refused() -> None:
     fit("--set", "requires=[]", "--set", "epochs=1")  # as the message says
 
 
-ONE_STEP = ["--set", "requires=[{step: patterns, most: 30}]", "--set", "distillation=null"]
+ONE_STEP = ["--set", "requires=[{step: patterns, max_rows: 30}]", "--set", "distillation=null"]
 ONE_STEP += ["--set", "datasets=[{source: reviews.csv}, {source: ./runs/patterns}]"]
 
 
 @pytest.mark.usefixtures("toy_folder")
 @pytest.mark.parametrize("origin", ["edited", "unknown"])
 def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
-    steps.do(plan.step_task(Patterns(step="patterns", most=30)))
+    steps.do(plan.step_task(Patterns(step="patterns", max_rows=30)))
     fit(*ONE_STEP, "--set", "epochs=1")
     if origin == "edited":
         Path("runs/patterns/train.jsonl").write_text("{}", encoding="utf-8")
@@ -288,7 +288,7 @@ def test_settings_of_shared_data_reach_the_required_recipes() -> None:
     settings = ["datasets.0.source=mine.csv", "datasets.0.revision=null", "datasets.0.weight=2"]
     settings += ["datasets.1.source=more.csv", "datasets.1.train=train", "split_seed=3"]
     settings += ["datasets.2.source=sst.csv", "base_model=./other", "base_revision=null"]
-    tasks = plan.plan("movie-sentiment", [*settings, "epochs=9", "requires.2.most=5"])
+    tasks = plan.plan("movie-sentiment", [*settings, "epochs=9", "requires.2.max_sentences=5"])
     teacher, student = (required(tasks, name) for name in ["teacher", "movie-sentiment"])
     assert [d.source for d in teacher.datasets][:3] == ["mine.csv", "sst.csv", "./runs/patterns"]
     assert (teacher.datasets[0].revision, teacher.datasets[0].weight) == (None, 1)
@@ -296,7 +296,7 @@ def test_settings_of_shared_data_reach_the_required_recipes() -> None:
     assert teacher.base_model == recipe.load("teacher").base_model  # another than the student's
     assert student.base_model == "./other"
     [cut] = [task.arguments for task in tasks if task.title == "cut-sentences"]
-    assert (cut["source"], cut["split"], cut["most"]) == ("more.csv", "train", 5)
+    assert (cut["source"], cut["split"], cut["max_sentences"]) == ("more.csv", "train", 5)
 
 
 @pytest.mark.usefixtures("own_files")
@@ -347,8 +347,13 @@ def test_pseudo_labels_of_a_required_run_whose_adaptation_is_shared(
         requires=[
             {"step": "run", "recipe": "teacher.yaml"},
             {"step": "pseudo-labels", "run": "runs/teacher", "source": "./more", "split": "train"},
-            {"step": "sentences", "run": "./runs/teacher", "least": 0.5, "most": 10},
-            {"step": "cut-sentences", "source": "./more", "split": "train", "most": 7},
+            {
+                "step": "sentences",
+                "run": "./runs/teacher",
+                "min_confidence": 0.5,
+                "max_sentences": 10,
+            },
+            {"step": "cut-sentences", "source": "./more", "split": "train", "max_sentences": 7},
         ],
         **shared,
     )
