@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from train.data.tokens import Tokens, batches, tensors
 from train.evaluation.classification_report.classification_report import BINS
-from train.modeling.cpu import PASS_TOKENS
+from train.modeling.cpu import MICRO_BATCH_TOKENS
 
 FloatArray = npt.NDArray[np.float32]
 LENGTHS = [0, 64, 128, 256, 512, 1024, 4096]  # edges of the slices, in tokens
@@ -29,7 +29,7 @@ def predict(
 ) -> FloatArray:
     """Logits of every review, (reviews, labels), in the order of `tokens`."""
     device = next(model.parameters()).device
-    batch_tokens = batch_tokens or (PASS_TOKENS if device.type == "cpu" else 32768)
+    batch_tokens = batch_tokens or (MICRO_BATCH_TOKENS if device.type == "cpu" else 32768)
     groups = batches(tokens.lengths, batch_tokens, seed=None)
     logits = np.zeros((len(tokens.ids), model.config.num_labels), dtype=np.float32)
     model.eval()

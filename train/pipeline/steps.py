@@ -135,25 +135,27 @@ def _fit(
     task: Task, required: Sequence[Path], resume: bool = False, checkpoints_to: str | None = None
 ) -> None:
     """Train a recipe, unless its run is finished; one that was interrupted goes on."""
-    from train.modeling.resolve import once
+    from train.modeling.resolve import on_main_process
     from train.pipeline import training_run
 
     recipe, folder = task.recipe, task.out
     assert recipe is not None
     after: Callable[[Path], None] | None = None
     with run_folder.locked(folder):
-        if once(lambda: task.is_done and not task.changes()):
+        if on_main_process(lambda: task.is_done and not task.changes()):
             run_folder.print_line(f"{folder} is finished — rename or remove it to train it anew")
             return
         if checkpoints_to:
             pulled = checkpoints_to
-            resume = once(lambda: _pull(pulled, folder, resume))
+            resume = on_main_process(lambda: _pull(pulled, folder, resume))
             after = _pusher(checkpoints_to)
         _adapt_if_missing(recipe, folder, required)
         # Where there are steps before this one, they may be all that there is to resume.
         alone = not required and recipe.adaptation is None
         asked = resume
-        resume = once(lambda: _is_begun(recipe, folder) or (asked and (alone or folder.exists())))
+        resume = on_main_process(
+            lambda: _is_begun(recipe, folder) or (asked and (alone or folder.exists()))
+        )
         run_folder.reset_peak_memory()
         training_run.fit(recipe, folder, resume=resume, after_checkpoint=after)
     run_folder.print_line(f"model and validation figures are in {folder}")
@@ -167,7 +169,7 @@ def _is_begun(recipe: Recipe, folder: Path) -> bool:
 
 def _adapt_if_missing(recipe: Recipe, folder: Path, required: Sequence[Path]) -> None:
     """Adapt the base model; where a required run has adapted the same in the same way, copy it."""
-    from train.modeling.resolve import once
+    from train.modeling.resolve import on_main_process
 
     adapted = run_folder.adapted_folder(folder)
 
@@ -184,8 +186,8 @@ def _adapt_if_missing(recipe: Recipe, folder: Path, required: Sequence[Path]) ->
 
     if recipe.adaptation:
         with run_folder.locked(adapted):
-            if not once(is_there):
-                adapt(recipe, folder, once(lambda: _is_begun(recipe, adapted)))
+            if not on_main_process(is_there):
+                adapt(recipe, folder, on_main_process(lambda: _is_begun(recipe, adapted)))
 
 
 def _pull(checkpoints_to: str, folder: Path, resume: bool) -> bool:

@@ -9,23 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from train import environment, run_folder
 from train.augmentation import distillation
 from train.data import preparation, sources
 from train.data.tokens import Tokens, encode
 from train.evaluation import error_analysis, metrics, row_results
-from train.modeling import model, training
-from train.modeling.resolve import resolve, store
+from train.modeling import devices, model, training
+from train.modeling.resolve import resolve, start_run
 from train.publishing import examples
 from train.recipe import Dataset, Recipe, shown
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
     from train.data.preparation import Split
-    from train.modeling.checkpoints import Progress
 
 
 def fit(
@@ -45,17 +41,13 @@ def fit(
     if resume:
         run_folder.check_resumable(folder, recipe)
     resolved = resolve(base, folder, resume=resume)
-    accelerator = training.accelerator_for(resolved)
+    accelerator = devices.accelerator_for(resolved.precision)
     with accelerator.main_process_first():
         splits = preparation.load(resolved)
         preparation.check_unseen(run_folder.lineage(recipe), splits)
         classifier, tokenizer = model.build(resolved)
     run_folder.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
-    if accelerator.is_main_process:
-        if not resume:
-            run_folder.prepare(folder, recipe)
-        store(resolved, folder)
-    accelerator.wait_for_everyone()
+    start_run(recipe, resolved, folder, accelerator, resume=resume)
     whole = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
     cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in whole.items()}
     cut["train"] = replace(cut["train"], labels=_targets(splits["train"], recipe))
@@ -82,9 +74,9 @@ def fit(
         model.save(classifier, tokenizer, folder)
         results = {
             "recipe": recipe.model_dump(),
-            "environment": environment.describe(device_name(accelerator)),
+            "environment": environment.describe(devices.device_name(accelerator)),
             "data": _data(resolved, splits),
-            "training": training_figures(progress, accelerator)
+            "training": training.statistics(progress, accelerator)
             | {"parameters": classifier.num_parameters(), "temperature": temperature}
             | {"unsure_below": unsure_below}
             | _base(recipe, resolved, folder),
@@ -179,15 +171,6 @@ def evaluate_elsewhere(
     }
 
 
-def device_name(accelerator: "Accelerator") -> str:
-    """The accelerator's device in words, with the number of processes where there are several."""
-    name = environment.cpu()["cpu"]
-    if accelerator.device.type == "cuda":
-        name = torch.cuda.get_device_name()
-    processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
-    return f"{accelerator.device.type}: {name}{processes}"
-
-
 def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -> dict[str, Any]:
     """A model's logits on a split, with metrics and slices."""
     model.to_device(classifier)
@@ -236,7 +219,7 @@ def _weights(recipe: Recipe, train: "Split") -> Any:
 
 
 def _targets(train: "Split", recipe: Recipe) -> Any:
-    """The labels that `loop.classification` takes, of every row."""
+    """The labels that `losses.classification_loss` takes, of every row."""
     numbers, labels = np.array(train.labels), len(recipe.labels)
     if train.confidences is None and recipe.distillation is None:
         return numbers
@@ -260,20 +243,6 @@ def _as_in_test(splits: "dict[str, Split]") -> Any:
 
 def _described(split: "Split") -> dict[str, Any]:
     return {"rows": len(split), "sha256": split.sha256(), "dropped": split.dropped}
-
-
-def training_figures(progress: "Progress", accelerator: "Accelerator") -> dict[str, Any]:
-    """What a training has to tell, of whatever it trained."""
-    progress.note_memory(accelerator.device)
-    precision = accelerator.mixed_precision
-    return {
-        "history": progress.history,
-        "updates": progress.step,
-        "seconds": progress.seconds,
-        "tokens_per_second": progress.tokens / progress.seconds,
-        "precision": "fp32" if precision == "no" else precision,
-        "peak_memory_mb": progress.peak_memory_mb,
-    }
 
 
 def _base(recipe: Recipe, resolved: Recipe, folder: Path) -> dict[str, Any]:

@@ -243,7 +243,7 @@ def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
         ),
         pytest.param(
             "[{step: run, recipe: teacher.yaml}, {step: patterns}]",
-            "different things to runs/patterns .*most was 30, now None.* another `out`",
+            "different things to runs/patterns .*max_rows was 30, now None.* another `out`",
             id="two of one output",
         ),
         pytest.param(
@@ -332,7 +332,7 @@ def test_pseudo_labels_of_a_required_run_whose_adaptation_is_shared(
             "batch_tokens": 256,
         },
         "epochs": 6,
-        "positions": 64,
+        "max_position_embeddings": 64,
     }
     labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
     write_recipe("teacher", tiny_base, datasets=[labelled], **shared)
