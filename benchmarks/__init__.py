@@ -15,13 +15,13 @@ def add_out(parser: argparse.ArgumentParser, default: Path) -> None:
 
 def output_folder(path: str) -> Path:
     """The folder of that path; the folder of the records only if all code is committed."""
-    from train import environment, run_folder
+    from train import console, environment
 
     folder = Path(path)
     if folder.resolve().is_relative_to(RESULTS) and (changed := environment.changed_files()):
         raise argparse.ArgumentTypeError(
             "a record must be of code that is committed, but tracked files have changed: "
-            f"{run_folder.listing(changed)} — commit them, or write elsewhere with --out"
+            f"{console.summarize_names(changed)} — commit them, or write elsewhere with --out"
         )
     return folder
 

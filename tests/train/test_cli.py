@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, bad input, and that the whole way runs."""
+"""The command line: help, invalid input, and a complete run on a local Hub."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 from conftest import REPOSITORY, SAMPLES, toy_reviews, toy_settings
 from hubserver import ADMIN, running_hub
 
-from train import __main__ as command_line
+from train import recipe as recipes
 from train.data import preparation
 from train.errors import DataError, RecipeError
 
@@ -24,11 +24,11 @@ def sets(settings: list[str]) -> list[str]:
     return [part for setting in settings for part in ("--set", setting)]
 
 
-@pytest.mark.parametrize("verb", ["fit", "evaluate", "publish", "run"])
-def test_every_verb_has_help_with_examples(verb: str) -> None:
-    done = train(verb, "--help")
+@pytest.mark.parametrize("command", ["fit", "evaluate", "publish", "run"])
+def test_every_command_has_help_with_examples(command: str) -> None:
+    done = train(command, "--help")
     assert done.returncode == 0
-    assert f"python -m train {verb}" in done.stdout
+    assert f"python -m train {command}" in done.stdout
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -47,15 +47,15 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("key", ["label", "datasets.label", "datasets.0.label"])
-def test_evaluate_takes_the_keys_that_messages_name(key: str) -> None:
-    assert command_line._dataset("reviews.csv", [f"{key}=stars"]).label == "stars"
+def test_evaluate_accepts_keys_with_datasets_prefix(key: str) -> None:
+    assert recipes.parse_dataset("reviews.csv", [f"{key}=stars"]).label == "stars"
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
-        ("seed=3", "unknown key 'seed' — known are source, revision, config, text, "),
-        ("datasets.seed=3", "unknown key 'seed' — known are source, "),
+        ("seed=3", "unknown key 'seed' — valid keys: source, revision, config, text, "),
+        ("datasets.seed=3", "unknown key 'seed' — valid keys: source, "),
         ("lable=stars", "unknown key 'lable' — did you mean 'label'?"),
         ("weight=0", "  weight must be greater than 0, got 0"),
         ("labels.x=1", "--set labels.x: the recipe has no 'labels' there"),
@@ -63,17 +63,17 @@ def test_evaluate_takes_the_keys_that_messages_name(key: str) -> None:
         ("label=null", "label must name a column to evaluate on, got null"),
     ],
 )
-def test_evaluate_names_the_key_that_was_written(setting: str, said: str) -> None:
+def test_evaluate_reports_the_invalid_key(setting: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        command_line._dataset("reviews.csv", [setting])
-    assert said in str(caught.value)
+        recipes.parse_dataset("reviews.csv", [setting])
+    assert message in str(caught.value)
     assert "datasets.0" not in str(caught.value)
 
 
-def test_evaluate_takes_a_map_to_labels_that_only_the_model_knows(tmp_path: Path) -> None:
+def test_evaluate_checks_label_map_against_model_labels(tmp_path: Path) -> None:
     source = tmp_path / "a.csv"
     source.write_text("text,label\nfine,A\nso,B\n", encoding="utf-8")
-    dataset = command_line._dataset(str(source), ["label_map={A: GOOD, B: SO}"])
+    dataset = recipes.parse_dataset(str(source), ["label_map={A: GOOD, B: SO}"])
     assert preparation.read_split(dataset, "train", ["BAD", "SO", "GOOD"]).labels == [2, 1]
     with pytest.raises(
         DataError, match=r"must lead to one of \['BAD', 'GOOD'\] or null, got \['SO'\]"
@@ -81,7 +81,7 @@ def test_evaluate_takes_a_map_to_labels_that_only_the_model_knows(tmp_path: Path
         preparation.read_split(dataset, "train", ["BAD", "GOOD"])
 
 
-def test_card_and_hub_do_without_torch() -> None:
+def test_card_and_hub_import_no_torch() -> None:
     code = "import sys, train.publishing.card, train.publishing.hub; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
@@ -90,10 +90,10 @@ def test_card_and_hub_do_without_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "status", "said"),
+    ("settings", "status", "message"),
     [
         pytest.param(["lerning_rate=1e-5"], 2, "did you mean 'learning_rate'", id="unknown key"),
-        pytest.param(["learning_rate=5"], 2, "did you mean 5e-5?", id="impossible value"),
+        pytest.param(["learning_rate=5"], 2, "did you mean 5e-5?", id="invalid value"),
         pytest.param(["precision=fp16"], 2, "needs a CUDA GPU", id="fp16 on a CPU"),
         pytest.param(["datasets.source=none.csv"], 1, "no file or folder", id="missing file"),
         pytest.param(["datasets.text=review"], 1, "no column 'review'", id="missing column"),
@@ -103,19 +103,19 @@ def test_card_and_hub_do_without_torch() -> None:
         pytest.param(["base_model=user/none"], 1, "base model 'user/none'", id="no base model"),
     ],
 )
-def test_bad_input_is_one_plain_sentence(
-    toy_csv: Path, tiny_base: Path, tmp_path: Path, settings: list[str], status: int, said: str
+def test_invalid_input_prints_one_line_without_stack_trace(
+    toy_csv: Path, tiny_base: Path, tmp_path: Path, settings: list[str], status: int, message: str
 ) -> None:
     out = tmp_path / "run"
     all_settings = sets([*toy_settings(toy_csv, tiny_base), *settings])
     done = train("fit", "quickstart", "--out", out, *all_settings)
     assert done.returncode == status, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (out / "checkpoints").exists()
 
 
-def test_an_earlier_run_is_kept_when_training_again(
+def test_training_again_keeps_the_earlier_run(
     toy_csv: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
@@ -123,12 +123,12 @@ def test_an_earlier_run_is_kept_when_training_again(
     assert train("fit", "quickstart", "--out", out, *settings).returncode == 0
     first = (out / "model.safetensors").read_bytes()
     again = train("fit", "quickstart", "--out", out, *settings, "--set", "seed=1")
-    assert "the earlier run is kept in" in again.stdout
-    (kept,) = tmp_path.glob("run-*")
-    assert (kept / "model.safetensors").read_bytes() == first
+    assert "moved the earlier run to" in again.stdout
+    (backup,) = tmp_path.glob("run-*")
+    assert (backup / "model.safetensors").read_bytes() == first
 
 
-def test_the_whole_way_on_a_hub(tiny_base: Path, tmp_path: Path) -> None:
+def test_run_trains_publishes_and_resumes_on_a_hub(tiny_base: Path, tmp_path: Path) -> None:
     """`run` with a dataset and a base model from the Hub, and checkpoints kept there."""
     from huggingface_hub import HfApi
 
@@ -155,18 +155,18 @@ def test_the_whole_way_on_a_hub(tiny_base: Path, tmp_path: Path) -> None:
         results = json.loads((tmp_path / "one/results.json").read_text())
         assert results["data"]["splits"]["test"]["rows"] == 20
         assert results["metrics"]["test"]["accuracy"] > 0.9
-        # The dataset's and the base model's exact versions are on record though none was pinned.
+        # The commits of dataset and base model are recorded although none was pinned.
         assert re.fullmatch("[0-9a-f]{40}", results["data"]["revision"][0])
         assert re.fullmatch("[0-9a-f]{40}", results["training"]["base_revision"])
-        kept = api.list_repo_files("demo/toy-checkpoints")
-        assert "recipe.yaml" in kept
+        files = api.list_repo_files("demo/toy-checkpoints")
+        assert "recipe.yaml" in files
         assert api.model_info("demo/toy-checkpoints").private
-        # A machine that knows nothing goes on from there: all updates are done already.
+        # A second machine resumes from there: all updates are done already.
         second = train(*arguments, "--out", tmp_path / "two", env=environment)
         assert second.returncode == 0, second.stderr
         assert "resuming from update" in second.stdout
-        same = [(tmp_path / n / "model.safetensors").read_bytes() for n in ["one", "two"]]
-        assert same[0] == same[1]
+        weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ["one", "two"]]
+        assert weights[0] == weights[1]
 
         elsewhere = train(
             "evaluate", "demo/toy-model", "--dataset", SAMPLES, "--split", "test",

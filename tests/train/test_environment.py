@@ -1,16 +1,19 @@
-"""environment.py, and the rule by it that a record is of code that is committed."""
+"""train.environment, and the rule that benchmark results come from committed code."""
 
 import argparse
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import benchmarks
 from train import environment
+from train.errors import RunError
 
 X86 = (
     "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx512_bf16 amx_tile amx_bf16\n"
@@ -20,28 +23,30 @@ ARM = "processor\t: 0\nFeatures\t: fp asimd bf16 svebf16\nCPU part\t: 0xd4f\n"
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with code and one record, all of it committed; it takes the place of ours."""
+    """A committed repository with code and one results file, used in place of this one."""
     records = tmp_path / environment.RECORDS
     records.mkdir(parents=True)
     (records / "train.json").write_text("{}")
     (tmp_path / "code.py").write_text("1")
-    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    for arguments in [["init", "-q"], ["add", "."], [*who, "commit", "-qm", "First"]]:
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for arguments in [["init", "-q"], ["add", "."], [*author, "commit", "-qm", "First"]]:
         subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
     monkeypatch.setattr(environment, "REPOSITORY", tmp_path)
     monkeypatch.setattr(benchmarks, "RESULTS", records)
     return tmp_path
 
 
-def test_it_names_versions_device_cpu_and_code() -> None:
-    found = environment.describe("cpu: test")
-    assert found["device"] == "cpu: test"
-    assert {"python", *environment.PACKAGES} == set(found["versions"])
-    assert found["cpu"]
-    assert found["cpu_flags"] is None or all(isinstance(flag, str) for flag in found["cpu_flags"])
-    assert len(found["git_sha"]) == 40
-    assert found["dirty"] in {True, False}
-    json.dumps(found)
+def test_describe_returns_versions_device_cpu_and_git_state() -> None:
+    described = environment.describe("cpu: test")
+    assert described["device"] == "cpu: test"
+    assert {"python", *environment.PACKAGES} == set(described["versions"])
+    assert described["cpu"]
+    assert described["cpu_flags"] is None or all(
+        isinstance(flag, str) for flag in described["cpu_flags"]
+    )
+    assert len(described["git_sha"]) == 40
+    assert described["dirty"] in {True, False}
+    json.dumps(described)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +58,7 @@ def test_it_names_versions_device_cpu_and_code() -> None:
         pytest.param(None, "aarch64", None, id="another system"),
     ],
 )
-def test_cpu_and_its_flags(
+def test_cpu_parses_name_and_flags(
     monkeypatch: pytest.MonkeyPatch, cpuinfo: str | None, name: str, flags: list[str] | None
 ) -> None:
     def read_text(path: Path, encoding: str) -> str:
@@ -68,7 +73,7 @@ def test_cpu_and_its_flags(
     assert environment.cpu() == {"cpu": name, "cpu_flags": flags}
 
 
-def test_code_is_dirty_by_tracked_files_alone(repository: Path) -> None:
+def test_untracked_files_and_results_are_not_dirty(repository: Path) -> None:
     assert environment.describe("cpu")["dirty"] is False
     (repository / "notes.txt").write_text("untracked")
     (repository / environment.RECORDS / "train.json").write_text('{"measured": 1}')
@@ -80,12 +85,48 @@ def test_code_is_dirty_by_tracked_files_alone(repository: Path) -> None:
     assert environment.changed_files() == ["code.py"]
 
 
-def test_where_there_is_no_repository_the_state_is_unknown(
+def test_git_state_is_none_outside_a_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(environment, "REPOSITORY", tmp_path)
-    found = environment.describe("cpu")
-    assert (found["git_sha"], found["dirty"]) == (None, None)
+    described = environment.describe("cpu")
+    assert (described["git_sha"], described["dirty"]) == (None, None)
+
+
+def test_check_disk_reports_needed_and_free_megabytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Path] = []
+
+    def usage(path: Path) -> SimpleNamespace:
+        checked.append(path)
+        return SimpleNamespace(free=5_000_000)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with pytest.raises(RunError) as caught:
+        environment.check_disk(tmp_path / "not/yet/there", needed_bytes=1_234_000_000)
+    assert "needs 1,234 MB for weights and checkpoints" in str(caught.value)
+    assert "has 5 MB free — free some, or choose another disk with --out" in str(caught.value)
+    assert checked == [tmp_path]  # the nearest folder that exists
+    environment.check_disk(tmp_path, needed_bytes=5_000_000)
+
+
+def test_check_disk_passes_on_this_machine(tmp_path: Path) -> None:
+    environment.check_disk(tmp_path, needed_bytes=1)
+
+
+def test_peak_memory_is_in_megabytes() -> None:
+    assert 20 < environment.peak_memory_mb() < 50_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process inherits its parent's")
+def test_peak_memory_excludes_the_parent_process() -> None:
+    code = "from train import environment; print(environment.peak_memory_mb())"
+    buffer = bytearray(400_000_000)
+    buffer[::4096] = b"\1" * len(buffer[::4096])
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 5 < float(child.stdout) < 200
+    assert environment.peak_memory_mb() > 400
 
 
 COMMANDS = {
@@ -103,7 +144,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_record_of_changed_code_is_refused_before_any_work(
+def test_benchmark_refuses_results_folder_with_changed_code(
     repository: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -116,11 +157,10 @@ def test_a_record_of_changed_code_is_refused_before_any_work(
     with pytest.raises(SystemExit) as caught:
         command.main()
     assert caught.value.code == 2
-    said = capsys.readouterr().err
-    assert "tracked files have changed: 1 file: code.py — commit them" in said
+    assert "tracked files have changed: 1 file: code.py — commit them" in capsys.readouterr().err
 
 
-def test_the_folder_of_records_by_default_is_refused_as_well(
+def test_default_results_folder_is_refused_with_changed_code(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = argparse.ArgumentParser()
@@ -132,7 +172,7 @@ def test_the_folder_of_records_by_default_is_refused_as_well(
     assert "1 file: code.py" in capsys.readouterr().err
 
 
-def test_results_of_changed_code_may_go_elsewhere(repository: Path, tmp_path: Path) -> None:
+def test_other_folder_is_allowed_with_changed_code(repository: Path, tmp_path: Path) -> None:
     (repository / "code.py").write_text("2")
     parser = benchmarks.parser_of("Measure.")
     elsewhere = tmp_path / "elsewhere"
@@ -142,7 +182,7 @@ def test_results_of_changed_code_may_go_elsewhere(repository: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("dirty", [True, False])
-def test_a_run_of_changed_code_is_no_record(repository: Path, tmp_path: Path, dirty: bool) -> None:
+def test_run_of_changed_code_is_not_recorded(repository: Path, tmp_path: Path, dirty: bool) -> None:
     run = tmp_path / "runs" / "tiny"
     run.mkdir(parents=True)
     (run / "results.json").write_text(json.dumps({"environment": {"dirty": dirty}}))

@@ -1,4 +1,4 @@
-"""hub_errors.py: every command that names a repository, with each way in which it can't be had."""
+"""Hub errors: every command that reads or writes a repository, with every kind of failure."""
 
 import errno
 import json
@@ -52,33 +52,33 @@ CACHED = {
     "--out {out}.csv",
 }
 WRITES = {"--checkpoints-to", "--to", "--space"}
-# Runs one command after the other in one process, as each pays seconds for its imports.
+# Runs all commands in one process, because their imports take seconds.
 DRIVER = """
 import json, sys, time, traceback
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from train import __main__; from train import network
 time.sleep = lambda seconds: None  # between huggingface_hub's retries
-ends = []
+outcomes = []
 for arguments in json.load(sys.stdin):
-    said = StringIO()
+    output = StringIO()
     sys.argv = ["train", *arguments]
-    with redirect_stderr(said), redirect_stdout(StringIO()):
+    with redirect_stderr(output), redirect_stdout(StringIO()):
         try:
             __main__.main()
-        except SystemExit as end:
-            status = end.code or 0
+        except SystemExit as error:
+            status = error.code or 0
         except BaseException:
             traceback.print_exc()
             status = "trace"
-    ends.append([status, said.getvalue()])
-print(json.dumps(ends))
+    outcomes.append([status, output.getvalue()])
+print(json.dumps(outcomes))
 """
 
 
 @dataclass(frozen=True)
-class Place:
-    """A Hub with a model and a dataset, and a cache that holds both."""
+class HubWithModel:
+    """A Hub with a model and a dataset, and local copies of both."""
 
     hub: RunningHub
     run: Path
@@ -86,15 +86,15 @@ class Place:
     base: Path
 
     def run_all(
-        self, asked: Iterable[tuple[str, str]], folder: Path, **environment: str
+        self, pairs: Iterable[tuple[str, str]], folder: Path, **environment: str
     ) -> list[tuple[str, object, str]]:
-        """Command, exit status and output of each command about a repository's name."""
+        """Run pairs of command and repository name; returns command line, status and output."""
         fit = shlex.join(f"--set={setting}" for setting in toy_settings(self.csv, self.base))
         lines = [
             (COMMANDS | CACHED)[command].format(
                 csv=self.csv, run=self.run, name=name, out=folder / f"out{number}", fit=fit
             )
-            for number, (command, name) in enumerate(asked)
+            for number, (command, name) in enumerate(pairs)
         ]
         done = subprocess.run(
             [sys.executable, "-c", DRIVER],
@@ -105,12 +105,12 @@ class Place:
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        ends = zip(lines, json.loads(done.stdout.splitlines()[-1]), strict=True)
-        return [(line, status, said.strip()) for line, (status, said) in ends]
+        outcomes = zip(lines, json.loads(done.stdout.splitlines()[-1]), strict=True)
+        return [(line, status, output.strip()) for line, (status, output) in outcomes]
 
 
 @pytest.fixture(scope="module")
-def place(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubWithModel]:
     from train.pipeline import training_run
     from train.publishing import card, export
 
@@ -134,76 +134,76 @@ def place(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             path_in_repo="train.csv",
             path_or_fileobj=csv,
         )
-        yield Place(hub, run, csv, tiny_base)
+        yield HubWithModel(hub, run, csv, tiny_base)
 
 
-def last_line(said: str) -> str:
-    assert "Traceback" not in said, said
-    return said.splitlines()[-1]
+def last_line(output: str) -> str:
+    assert "Traceback" not in output, output
+    return output.splitlines()[-1]
 
 
-def test_a_hub_that_cannot_be_reached(place: Place, tmp_path: Path) -> None:
-    asked = [(command, "demo/nosuch") for command in COMMANDS]
-    for command, status, said in place.run_all(asked, tmp_path, HF_ENDPOINT="http://127.0.0.1:9"):
-        assert status == 1, (command, said)
-        line = last_line(said)
+def test_unreachable_hub_is_reported_by_every_command(place: HubWithModel, tmp_path: Path) -> None:
+    pairs = [(command, "demo/nosuch") for command in COMMANDS]
+    for command, status, output in place.run_all(pairs, tmp_path, HF_ENDPOINT="http://127.0.0.1:9"):
+        assert status == 1, (command, output)
+        line = last_line(output)
         assert "the connection to http://127.0.0.1:9 failed" in line, (command, line)
         assert "check the network and HF_ENDPOINT" in line
         assert "nothing in the run folder has changed" not in line, (command, line)
         reads = not any(option in command for option in WRITES)
-        assert ("there is no file or folder demo/nosuch here" in line) is reads, (command, line)
+        assert ("there is no local file or folder demo/nosuch" in line) is reads, (command, line)
 
 
-def test_offline_without_a_copy(place: Place, tmp_path: Path) -> None:
-    asked = [(command, "demo/nosuch") for command in COMMANDS]
-    for command, status, said in place.run_all(asked, tmp_path, HF_HUB_OFFLINE="1"):
-        assert status == 1, (command, said)
-        assert "HF_HUB_OFFLINE is set" in last_line(said), (command, said)
-        assert "check the network" not in last_line(said)
+def test_offline_without_cache_is_reported(place: HubWithModel, tmp_path: Path) -> None:
+    pairs = [(command, "demo/nosuch") for command in COMMANDS]
+    for command, status, output in place.run_all(pairs, tmp_path, HF_HUB_OFFLINE="1"):
+        assert status == 1, (command, output)
+        assert "HF_HUB_OFFLINE is set" in last_line(output), (command, output)
+        assert "check the network" not in last_line(output)
 
 
-def test_a_cache_that_cannot_be_written(place: Place, tmp_path: Path) -> None:
+def test_unwritable_cache_is_reported(place: HubWithModel, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     home = str(tmp_path / "file/home")
-    asked = [
+    pairs = [
         ("score --model", "demo/tiny"),
         ("evaluate", "demo/tiny"),
         ("evaluate --dataset", "demo/reviews"),
         ("fit base_model", "demo/base"),
         ("fit datasets", "demo/reviews"),
     ]
-    for command, status, said in place.run_all(asked, tmp_path, HF_HOME=home):
-        assert status == 1, (command, said)
-        line = last_line(said)
-        assert "HF_HOME must name a folder that can be written" in line, (command, line)
+    for command, status, output in place.run_all(pairs, tmp_path, HF_HOME=home):
+        assert status == 1, (command, output)
+        line = last_line(output)
+        assert "HF_HOME must be a writable folder" in line, (command, line)
         assert home in line and "Not a directory" in line
 
 
-def test_names_that_are_no_repositorys(place: Place, tmp_path: Path) -> None:
+def test_invalid_repository_names_are_reported(place: HubWithModel, tmp_path: Path) -> None:
     reads = [command for command in COMMANDS if command.rpartition(" ")[2] not in WRITES]
-    asked = [(command, "demo/été") for command in COMMANDS]
-    asked += [(command, name) for command in reads for name in ["./nosuch", "runs/mine/nosuch"]]
-    for command, status, said in place.run_all(asked, tmp_path, HF_ENDPOINT="http://127.0.0.1:9"):
-        assert status == 1, (command, said)
-        line = last_line(said)
+    pairs = [(command, "demo/été") for command in COMMANDS]
+    pairs += [(command, name) for command in reads for name in ["./nosuch", "runs/mine/nosuch"]]
+    for command, status, output in place.run_all(pairs, tmp_path, HF_ENDPOINT="http://127.0.0.1:9"):
+        assert status == 1, (command, output)
+        line = last_line(output)
         if "nosuch" in command:
             assert "no file or folder at" in line or "no file at" in line, (command, line)
             assert "nosuch" in line and "connection" not in line, (command, line)
         else:
-            assert "is named user/name, in letters without accents" in line, (command, line)
+            assert "must be named user/name, in letters without accents" in line, (command, line)
             assert "'demo/été'" in line
 
 
-def test_offline_with_everything_in_the_cache(place: Place, tmp_path: Path) -> None:
+def test_offline_with_complete_cache_succeeds(place: HubWithModel, tmp_path: Path) -> None:
     api = HfApi(endpoint=place.hub.endpoint, token=WRITE)
     commit = str(api.dataset_info("demo/reviews").sha)
     home, offline = str(tmp_path / "home"), {"HF_HUB_OFFLINE": "1"}
     for mode in [{}, offline]:
         folder = tmp_path / f"offline{len(mode)}"
         folder.mkdir()
-        asked = [(command, commit) for command in CACHED]
-        for command, status, said in place.run_all(asked, folder, HF_HOME=home, **mode):
-            assert status == 0, (mode, command, said)
+        pairs = [(command, commit) for command in CACHED]
+        for command, status, output in place.run_all(pairs, folder, HF_HOME=home, **mode):
+            assert status == 0, (mode, command, output)
     call = "from transformers import pipeline; pipeline('sentiment-analysis', 'demo/tiny')('Fine')"
     run_python(call, place.hub.env(tmp_path / "home") | offline)
 
@@ -224,8 +224,8 @@ for name in sys.argv[2:]:
 """
 
 
-def test_offline_with_a_part_in_the_cache(place: Place, tmp_path: Path) -> None:
-    """For instance what the Space or `score` has left of a model: no safetensors."""
+def test_offline_with_partial_cache_is_reported(place: HubWithModel, tmp_path: Path) -> None:
+    """For example what the Space or `score` downloads of a model: no safetensors."""
     parts = {
         "config.json": ["config.json"],
         "model.safetensors": ["model.safetensors"],
@@ -246,9 +246,9 @@ def test_offline_with_a_part_in_the_cache(place: Place, tmp_path: Path) -> None:
         for name in kept - set(lacking):
             (snapshot / name).symlink_to(place.run / name)
     done = run_python(PARTS, place.hub.env(home) | {"HF_HUB_OFFLINE": "1"}, "", *names)
-    whole, *broken = zip(*[iter(done.stdout.splitlines())] * 2, strict=True)
-    assert all(line.startswith("loaded") for line in whole)
-    for missing, lines in zip(parts, broken, strict=True):
+    complete, *partial = zip(*[iter(done.stdout.splitlines())] * 2, strict=True)
+    assert all(line.startswith("loaded") for line in complete)
+    for missing, lines in zip(parts, partial, strict=True):
         for line in lines:
             assert "HF_HUB_OFFLINE is set, and " in line, line
             assert f"holds no {missing} of it — unset HF_HUB_OFFLINE" in line, line
@@ -259,14 +259,14 @@ def response(status: int) -> httpx2.Response:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("tensor size"), OSError(errno.EIO, "x", "/run/y")])
-def test_what_is_not_the_hubs_is_not_called_so(error: Exception) -> None:
+def test_other_errors_pass_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, hub_errors.explained("publishing"):
         raise error
     assert caught.value is error
 
 
 @pytest.mark.parametrize(
-    ("error", "said", "transient"),
+    ("error", "message", "transient"),
     [
         (httpx2.ConnectError("refused"), "failed (refused) — check the network", True),
         (httpx2.ProxyError("407"), "failed (407) — check the network", True),
@@ -286,27 +286,29 @@ def test_what_is_not_the_hubs_is_not_called_so(error: Exception) -> None:
     ],
 )
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_diagnosis(error: Exception, said: str | None, transient: bool, wrapped: bool) -> None:
+def test_diagnose_returns_reason_and_is_transient(
+    error: Exception, message: str | None, transient: bool, wrapped: bool
+) -> None:
     if wrapped:
         outer = OSError("we couldn't connect")
         outer.__cause__ = error
         error = outer
     reason = hub_errors.diagnose(error)
-    assert (reason is None) if said is None else (said in str(reason))
+    assert (reason is None) if message is None else (message in str(reason))
     assert hub_errors.is_transient(error) is transient
 
 
-def test_a_proxy_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "https://hub.example")
     monkeypatch.setenv("https_proxy", "http://me:secret@proxy.example:3128")
-    said = str(hub_errors.diagnose(httpx2.ConnectError("refused")))
-    assert "through the proxy proxy.example:3128" in said and "HTTPS_PROXY" in said
-    assert "secret" not in said
+    message = str(hub_errors.diagnose(httpx2.ConnectError("refused")))
+    assert "through the proxy proxy.example:3128" in message and "HTTPS_PROXY" in message
+    assert "secret" not in message
 
 
 @given(st.text("ab1-_./\\~é ", min_size=1, max_size=12))
 @settings(derandomize=True, max_examples=200)
-def test_every_name_is_a_path_or_an_id_or_refused(name: str) -> None:
+def test_any_name_is_a_path_or_an_id_or_refused(name: str) -> None:
     """What passes neither leaves the Hub's own alphabet nor can be meant as a path."""
     if os.path.exists(os.path.expanduser(name)):
         return

@@ -1,4 +1,4 @@
-"""network.py: what an environment lacks for loopback and for transfers that end."""
+"""Network settings: loopback addresses bypass proxies, and transfers give up early."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ PROXIES = {name: DEAD for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "A
 
 @pytest.fixture
 def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of this process, behind a proxy that is dead."""
+    """Proxy variables that name a proxy without a server."""
     for name in ["NO_PROXY", "no_proxy"]:
         monkeypatch.delenv(name, raising=False)
     for name, value in PROXIES.items():
@@ -33,24 +33,22 @@ def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"no_proxy": "*"}, "*,localhost,127.0.0.1,::1"),
     ],
 )
-def test_loopback_is_added_to_what_goes_direct(before: dict[str, str], after: str) -> None:
+def test_prepare_adds_loopback_to_no_proxy(before: dict[str, str], after: str) -> None:
     environment = dict(before)
     for _ in range(2):
         network.prepare(environment)
         assert (environment["no_proxy"], environment["NO_PROXY"]) == (after, after)
 
 
-def test_limits_of_the_users_own_stay() -> None:
+def test_prepare_keeps_limits_set_by_the_user() -> None:
     environment = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "9"}
     network.prepare(environment)
     assert environment["HF_XET_CLIENT_RETRY_MAX_ATTEMPTS"] == "9"
     assert environment["HF_XET_CLIENT_RETRY_MAX_DURATION"] == "20s"
 
 
-def test_a_proxy_that_is_dead_breaks_neither_hub_nor_space_nor_client(
-    tmp_path: Path, proxies: None
-) -> None:
-    """A local Hub that runs a Space, and the smoke test of the Space, all behind the proxy."""
+def test_local_hub_space_and_client_work_with_dead_proxy(tmp_path: Path, proxies: None) -> None:
+    """A local Hub runs a Space, and the smoke test calls it, with proxy variables set."""
     app = (
         "import gradio\n"
         "def classify(text: str) -> dict:\n"
@@ -91,8 +89,8 @@ def test_a_proxy_that_is_dead_breaks_neither_hub_nor_space_nor_client(
     assert '"label": "fine"' in done.stdout
 
 
-def test_the_quick_start_reaches_its_hub_past_a_dead_proxy(tmp_path: Path, proxies: None) -> None:
-    """`make quickstart`, `make space` and `make hub` are this module as a program."""
+def test_quickstart_works_with_dead_proxy(tmp_path: Path, proxies: None) -> None:
+    """`make quickstart`, `make space` and `make hub` run this module."""
     code = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -108,7 +106,7 @@ def test_the_quick_start_reaches_its_hub_past_a_dead_proxy(tmp_path: Path, proxi
     assert "is on the local Hub" in done.stdout
 
 
-def test_the_local_hub_tells_clients_behind_a_proxy(proxies: None) -> None:
+def test_local_hub_warns_clients_behind_a_proxy(proxies: None) -> None:
     with running_hub() as hub:
         hub.process.terminate()
         hub.process.wait(timeout=20)

@@ -1,4 +1,4 @@
-"""Recipes of any content: a `Recipe` or a sentence, soon, from a file, from `--set` and saved."""
+"""YAML of any content gives a `Recipe` or a short error, from a file, `--set` or a run folder."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from train import plain_yaml, run_folder
 from train import recipe as recipes
 from train.errors import RecipeError, TrainError
 
-GOOD = "name: tiny\nbase_model: user/base\ndatasets:\n- source: one.csv\n"
+MINIMAL = "name: tiny\nbase_model: user/base\ndatasets:\n- source: one.csv\n"
 BOMB = "a0: &a0 [x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
 )
-# What a value may be -> what is said of it.
+# Unsupported value -> error message.
 REFUSED = {
     "tag": ("!!int x", "a recipe has no tags, got 'tag:yaml.org,2002:int'"),
     "python-tag": ("!!python/object/apply:os.system [ls]", "a recipe has no tags"),
@@ -31,46 +31,44 @@ REFUSED = {
     "twice": ("{a: 1, 'a': 2}", "a recipe has each key once, got 'a' twice"),
     "cut": ("[1, 2", "expected ',' or ']'"),
 }
-# What is no special value here, but text as any other.
+# Special values in YAML 1.1, plain text here.
 TEXTS = ["2024-13-45", "2024-02-30 25:61:61", "12:30:45", "1:30", "0x10", "=", "<<", "no", "yes"]
-values = pytest.mark.parametrize(("value", "said"), REFUSED.values(), ids=REFUSED)
+values = pytest.mark.parametrize(("value", "message"), REFUSED.values(), ids=REFUSED)
 
 
 @pytest.fixture
 def recipe_file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.yaml"
-    path.write_text(GOOD, encoding="utf-8")
+    path.write_text(MINIMAL, encoding="utf-8")
     return path
 
 
 @values
-def test_value_that_no_recipe_needs_is_refused_in_a_file(
-    recipe_file: Path, value: str, said: str
+def test_unsupported_value_is_refused_in_a_file(
+    recipe_file: Path, value: str, message: str
 ) -> None:
-    recipe_file.write_text(f"{GOOD}language: {value}\n", encoding="utf-8")
-    with pytest.raises(RecipeError, match=said) as caught:
+    recipe_file.write_text(f"{MINIMAL}language: {value}\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=message) as caught:
         recipes.load(recipe_file)
     assert str(caught.value).startswith(f"{recipe_file} is not valid YAML: ")
     assert len(str(caught.value)) < 1000
 
 
 @values
-def test_value_that_no_recipe_needs_is_refused_in_a_set(
-    recipe_file: Path, value: str, said: str
-) -> None:
-    with pytest.raises(RecipeError, match=said) as caught:
+def test_unsupported_value_is_refused_in_a_set(recipe_file: Path, value: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
         recipes.load(recipe_file, [f"language={value}"])
     assert str(caught.value).startswith("--set language: ")
     assert len(str(caught.value)) < 1000
 
 
 @values
-def test_value_that_no_recipe_needs_is_refused_in_a_saved_recipe(
-    recipe_file: Path, value: str, said: str
+def test_unsupported_value_is_refused_in_a_saved_recipe(
+    recipe_file: Path, value: str, message: str
 ) -> None:
     saved = recipe_file.with_name("recipe.yaml")
-    saved.write_text(f"{GOOD}language: {value}\n", encoding="utf-8")
-    with pytest.raises(TrainError, match=said):
+    saved.write_text(f"{MINIMAL}language: {value}\n", encoding="utf-8")
+    with pytest.raises(TrainError, match=message):
         run_folder.load_recipe(recipe_file.parent)
 
 
@@ -83,7 +81,7 @@ def test_plain_words_are_text(text: str) -> None:
 @pytest.mark.parametrize(
     "text", [*TEXTS, "1.5e5", "+.5", ".5", "1_0", "~", "null", "true", "-", "é", "*a", "x" * 300]
 )
-def test_saved_text_is_the_same_text(tmp_path: Path, text: str) -> None:
+def test_saved_text_round_trips(tmp_path: Path, text: str) -> None:
     dataset = {"source": "a.csv", "label_map": {text: "NEGATIVE"}}
     recipe = recipes.parse({"name": "t", "base_model": text, "datasets": [dataset] * 3})
     (tmp_path / "recipe.yaml").write_text(recipes.dump(recipe), encoding="utf-8")
@@ -94,18 +92,18 @@ def test_saved_text_is_the_same_text(tmp_path: Path, text: str) -> None:
     ("text", "value"),
     [("1_000", 1000), ("-7", -7), ("5.0e-5", 5e-5), ("5e-5", "5e-5"), ("true", True), ("", None)],
 )
-def test_numbers_and_so_on_are_read_as_before(text: str, value: object) -> None:
+def test_numbers_booleans_and_null_are_parsed(text: str, value: object) -> None:
     assert plain_yaml.parse(text) == value
 
 
-def test_alias_bomb_is_refused_at_once(recipe_file: Path) -> None:
-    recipe_file.write_text(GOOD + BOMB, encoding="utf-8")
+def test_alias_bomb_is_refused_quickly(recipe_file: Path) -> None:
+    recipe_file.write_text(MINIMAL + BOMB, encoding="utf-8")
     with pytest.raises(RecipeError, match="at most 20 aliases, none of them inside an anchor"):
         recipes.load(recipe_file)
 
 
 def test_many_aliases_are_refused(recipe_file: Path) -> None:
-    recipe_file.write_text(f"{GOOD}labels: [&a x{', *a' * 30}]\n", encoding="utf-8")
+    recipe_file.write_text(f"{MINIMAL}labels: [&a x{', *a' * 30}]\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="at most 20 aliases"):
         recipes.load(recipe_file)
 
@@ -113,14 +111,14 @@ def test_many_aliases_are_refused(recipe_file: Path) -> None:
 @pytest.mark.parametrize(
     "key", ["datasets.².source", f"datasets.{'9' * 5000}.source", "²", "a" * 9]
 )
-def test_a_set_of_a_place_that_is_not_there_is_refused(recipe_file: Path, key: str) -> None:
+def test_set_of_missing_section_is_refused(recipe_file: Path, key: str) -> None:
     with pytest.raises(RecipeError, match="--set|unknown key") as caught:
         recipes.load(recipe_file, [f"{key}=x"])
     assert len(str(caught.value)) < 1000
 
 
-def test_paths_that_are_no_recipe_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=f"a folder is at {tmp_path} — give a YAML file, or one"):
+def test_paths_without_recipe_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=f"{tmp_path} is a folder — give a YAML file, or one"):
         recipes.load(tmp_path)
     for odd in ["a" * 5000, "a\0b", "", "\ud83d"]:
         with pytest.raises(RecipeError, match="give a YAML file, or one of: imdb") as caught:
@@ -128,9 +126,7 @@ def test_paths_that_are_no_recipe_are_named(tmp_path: Path) -> None:
         assert len(str(caught.value)) < 1000
 
 
-def test_a_file_that_cannot_be_read_is_named(
-    recipe_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_file_is_reported(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -139,19 +135,19 @@ def test_a_file_that_cannot_be_read_is_named(
         recipes.load(recipe_file)
 
 
-def test_a_file_that_is_too_large_is_named(recipe_file: Path) -> None:
-    recipe_file.write_text(GOOD + "#" * plain_yaml.MAX_BYTES, encoding="utf-8")
+def test_too_large_file_is_reported(recipe_file: Path) -> None:
+    recipe_file.write_text(MINIMAL + "#" * plain_yaml.MAX_BYTES, encoding="utf-8")
     with pytest.raises(RecipeError, match="must have at most 500,000 bytes"):
         recipes.load(recipe_file)
 
 
-def test_a_name_is_short_enough_for_a_folder(recipe_file: Path) -> None:
+def test_too_long_name_is_refused(recipe_file: Path) -> None:
     with pytest.raises(RecipeError, match="name must have at most 50 characters") as caught:
         recipes.load(recipe_file, [f"name={'a' * 5000}"])
     assert len(str(caught.value)) < 1000
 
 
-def test_an_alias_stands_for_what_was_said_before(recipe_file: Path) -> None:
+def test_alias_is_replaced_by_its_value(recipe_file: Path) -> None:
     recipe_file.write_text(
         "name: tiny\nbase_model: user/base\ndatasets:\n"
         "- {source: a.csv, label_map: &map {n: NEGATIVE, p: POSITIVE}}\n"
@@ -180,7 +176,7 @@ fuzz = settings(
 )
 
 
-def recipe_or_sentence(read: Any, *arguments: Any) -> None:
+def load_or_raise_recipe_error(read: Any, *arguments: Any) -> None:
     try:
         assert isinstance(read(*arguments), recipes.Recipe)
     except TrainError as error:
@@ -189,14 +185,14 @@ def recipe_or_sentence(read: Any, *arguments: Any) -> None:
 
 @fuzz
 @given(st.binary(max_size=60) | yaml_text.map(str.encode), st.booleans())
-def test_any_bytes_are_a_recipe_or_a_sentence(
-    recipe_file: Path, content: bytes, behind: bool
+def test_any_bytes_are_a_recipe_or_a_recipe_error(
+    recipe_file: Path, content: bytes, has_prefix: bool
 ) -> None:
     saved = recipe_file.with_name("recipe.yaml")
     for file in [recipe_file, saved]:
-        file.write_bytes(GOOD.encode() * behind + content)
-    recipe_or_sentence(recipes.load, recipe_file)
-    recipe_or_sentence(run_folder.load_recipe, saved.parent)
+        file.write_bytes(MINIMAL.encode() * has_prefix + content)
+    load_or_raise_recipe_error(recipes.load, recipe_file)
+    load_or_raise_recipe_error(run_folder.load_recipe, saved.parent)
 
 
 keys = st.sampled_from(
@@ -207,11 +203,13 @@ keys = st.sampled_from(
 
 @fuzz
 @given(st.lists(st.tuples(keys | st.text(max_size=5), yaml_text | st.text(max_size=8)), max_size=4))
-def test_any_set_is_a_recipe_or_a_sentence(
+def test_any_set_is_a_recipe_or_a_recipe_error(
     recipe_file: Path, settings_: list[tuple[str, str]]
 ) -> None:
-    recipe_file.write_text(GOOD, encoding="utf-8")
-    recipe_or_sentence(recipes.load, recipe_file, [f"{key}={value}" for key, value in settings_])
+    recipe_file.write_text(MINIMAL, encoding="utf-8")
+    load_or_raise_recipe_error(
+        recipes.load, recipe_file, [f"{key}={value}" for key, value in settings_]
+    )
 
 
 plain = st.recursive(
@@ -226,8 +224,8 @@ plain = st.recursive(
     st.dictionaries(st.sampled_from(list(recipes.Recipe.model_fields)) | st.text(), plain),
     st.dictionaries(st.sampled_from(list(recipes.Dataset.model_fields)) | st.text(), plain),
 )
-def test_any_values_are_a_recipe_or_a_sentence(
+def test_any_values_are_a_recipe_or_a_recipe_error(
     values: dict[str, Any], dataset: dict[str, Any]
 ) -> None:
-    described = {"datasets": [{"source": "a.csv", **dataset}]}
-    recipe_or_sentence(recipes.parse, {"name": "t", "base_model": "b", **described, **values})
+    minimal = {"datasets": [{"source": "a.csv", **dataset}]}
+    load_or_raise_recipe_error(recipes.parse, {"name": "t", "base_model": "b", **minimal, **values})

@@ -1,4 +1,4 @@
-"""Recipes: what is refused and how it is said, and that nothing is lost on the way to YAML."""
+"""Recipes: validation, error messages, overrides, and the round trip through YAML."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def minimal_yaml(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"learning_rat": 1e-5}, "'learning_rat' — did you mean 'learning_rate'?"),
         ({"epoch": 1}, "'epoch' — did you mean 'epochs'?"),
@@ -48,28 +48,19 @@ def minimal_yaml(tmp_path: Path) -> Path:
     ],
     ids=["recipe", "singular", "dataset"],
 )
-def test_unknown_key_suggests_the_nearest(changes: dict[str, Any], said: str) -> None:
+def test_unknown_key_suggests_nearest_key(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(**changes)
-    assert f"unknown key {said}" in str(caught.value)
+    assert f"unknown key {message}" in str(caught.value)
 
 
-@pytest.mark.parametrize("key", sorted(recipes.RETIRED))
-def test_options_that_are_gone_are_known_still(key: str) -> None:
-    assert parse(**{key: recipes.RETIRED[key]}) == parse()  # a recipe saved when it was there
-    with pytest.raises(RecipeError, match=f"{key} is gone: it did not pay"):
-        parse(**{key: 0.5})
-    with pytest.raises(RecipeError, match=f"unknown key 'datasets.0.{key}'"):  # never was there
-        parse(**dataset(**{key: recipes.RETIRED[key]}))
-
-
-def test_unknown_key_like_no_other_suggests_nothing() -> None:
+def test_unknown_key_without_match_has_no_suggestion() -> None:
     with pytest.raises(RecipeError) as caught:
         parse(zzz=1)
     assert str(caught.value) == "recipe:\n  unknown key 'zzz'"
 
 
-IMPOSSIBLE: list[tuple[dict[str, Any], list[str]]] = [
+INVALID: list[tuple[dict[str, Any], list[str]]] = [
     ({"learning_rate": 5.0}, ["learning_rate must be", "1", "got 5.0", "did you mean 5e-5?"]),
     ({"head_learning_rate": 2}, ["head_learning_rate", "got 2", "did you mean 2e-5?"]),
     ({"learning_rate": 0}, ["learning_rate must be greater than 0", "got 0", "2e-5 to 2e-4"]),
@@ -116,24 +107,24 @@ IMPOSSIBLE: list[tuple[dict[str, Any], list[str]]] = [
     ({"dropout": 1}, ["dropout must be less than 1", "got 1"]),
     (
         dataset(label_map={"1": "BAD"}),
-        ["label_map must lead to one of ['NEGATIVE', 'POSITIVE'] or null", "got ['BAD']"],
+        ["label_map must map to one of ['NEGATIVE', 'POSITIVE'] or null", "got ['BAD']"],
     ),
     (
         dataset(label_map={"1": {"BAD": 0.9}}),
-        ["label_map must lead to one of ['NEGATIVE', 'POSITIVE'] or null", "got ['BAD']"],
+        ["label_map must map to one of ['NEGATIVE', 'POSITIVE'] or null", "got ['BAD']"],
     ),
     (
         dataset(label_map={"1": {"POSITIVE": 1.5}}),
-        ["datasets.0.label_map must lead to a label's name", "got {'POSITIVE': 1.5}"],
+        ["datasets.0.label_map must map to a label name", "got {'POSITIVE': 1.5}"],
     ),
     (
         dataset(label_map={"1": {"POSITIVE": 0.9, "NEGATIVE": 0.1}}),
-        ["datasets.0.label_map must lead to a label's name", "'NEGATIVE': 0.1}"],
+        ["datasets.0.label_map must map to a label name", "'NEGATIVE': 0.1}"],
     ),
-    (dataset(label_map={"1": 1}), ["datasets.0.label_map must lead to a label's name", "got 1"]),
+    (dataset(label_map={"1": 1}), ["datasets.0.label_map must map to a label name", "got 1"]),
     (
         dataset(label_map={"1": {"POSITIVE": 0.9}}, confidence="score"),
-        ["confidence must be null where label_map gives probabilities", "got 'score'"],
+        ["confidence must be null if label_map has probabilities", "got 'score'"],
     ),
     (
         {"datasets": [{"source": "a.csv", "text_pair": "aspect"}, {"source": "b.csv"}]},
@@ -146,23 +137,23 @@ IMPOSSIBLE: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-def shown(changes: dict[str, Any]) -> str:
+def changes_id(changes: dict[str, Any]) -> str:
     return ",".join(f"{key}={value}"[:40] for key, value in changes.items())
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"), IMPOSSIBLE, ids=[shown(changes) for changes, _ in IMPOSSIBLE]
+    ("changes", "parts"), INVALID, ids=[changes_id(changes) for changes, _ in INVALID]
 )
-def test_impossible_value_names_rule_value_and_key(
-    changes: dict[str, Any], said: list[str]
+def test_invalid_value_reports_key_rule_and_value(
+    changes: dict[str, Any], parts: list[str]
 ) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(**changes)
-    for part in said:
+    for part in parts:
         assert part in str(caught.value)
 
 
-def test_missing_key_is_described() -> None:
+def test_missing_key_reports_its_description() -> None:
     with pytest.raises(RecipeError) as caught:
         recipes.parse({"name": "tiny", "datasets": [{}]})
     assert "base_model is missing (Hub id or folder of the pre-trained encoder)" in str(
@@ -171,12 +162,12 @@ def test_missing_key_is_described() -> None:
     assert "datasets.0.source is missing (a Hub dataset id" in str(caught.value)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(RecipeError) as caught:
         recipes.parse({**MINIMAL, "epochs": 0, "seeed": 1, "learning_rate": 3}, "my.yaml")
-    first, *faults = str(caught.value).splitlines()
+    first, *errors = str(caught.value).splitlines()
     assert first == "my.yaml:"
-    assert len(faults) == 3
+    assert len(errors) == 3
 
 
 def test_recipe_is_immutable() -> None:
@@ -196,15 +187,15 @@ def test_recipe_is_immutable() -> None:
     ],
     ids=["integer", "5e-5", "3E-4", "null", "list", "equals-sign"],
 )
-def test_set_reads_the_value_as_yaml(
+def test_set_parses_value_as_yaml(
     minimal_yaml: Path, override: str, key: str, value: object
 ) -> None:
     assert getattr(recipes.load(minimal_yaml, [override]), key) == value
 
 
-def test_number_without_a_dot_is_a_number_in_a_file(minimal_yaml: Path) -> None:
+def test_exponent_without_dot_is_a_number_in_a_file(minimal_yaml: Path) -> None:
     with minimal_yaml.open("a", encoding="utf-8") as stream:
-        stream.write("learning_rate: 5e-5\n")  # a text to YAML 1.1
+        stream.write("learning_rate: 5e-5\n")  # a string in YAML 1.1
     assert recipes.load(minimal_yaml).learning_rate == 5e-5
 
 
@@ -219,8 +210,8 @@ def test_number_without_a_dot_is_a_number_in_a_file(minimal_yaml: Path) -> None:
     ids=["every", "first", "second", "whole"],
 )
 def test_set_reaches_into_datasets(minimal_yaml: Path, override: str, sources: list[str]) -> None:
-    found = recipes.load(minimal_yaml, [override]).datasets
-    assert [dataset.source for dataset in found] == sources
+    datasets = recipes.load(minimal_yaml, [override]).datasets
+    assert [dataset.source for dataset in datasets] == sources
 
 
 def test_later_set_wins(minimal_yaml: Path) -> None:
@@ -228,7 +219,7 @@ def test_later_set_wins(minimal_yaml: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("epochs", "--set takes key=value, got 'epochs' — for example --set epochs=2"),
         ("=3", "--set takes key=value, got '=3'"),
@@ -240,21 +231,21 @@ def test_later_set_wins(minimal_yaml: Path) -> None:
     ],
     ids=["no-equals", "no-key", "broken-yaml", "beyond", "no-section", "not-a-section", "unknown"],
 )
-def test_set_is_refused(minimal_yaml: Path, override: str, said: str) -> None:
+def test_invalid_set_is_refused(minimal_yaml: Path, override: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         recipes.load(minimal_yaml, [override])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_missing_recipe_lists_those_there_are() -> None:
+def test_missing_recipe_lists_shipped_recipes() -> None:
     with pytest.raises(
-        RecipeError, match="no recipe at imbd .*imdb, imdb-small, .*, movie-sentiment, quickstart"
+        RecipeError, match="imbd is no recipe .*imdb, imdb-small, .*, movie-sentiment, quickstart"
     ):
         recipes.load("imbd")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"name: [", "is not valid YAML"),
         (b"name: caf\xe9", "is not valid YAML"),
@@ -263,12 +254,12 @@ def test_missing_recipe_lists_those_there_are() -> None:
     ],
     ids=["unclosed", "latin-1", "a-list", "empty"],
 )
-def test_unreadable_file_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_unreadable_file_is_reported(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(content)
     with pytest.raises(RecipeError) as caught:
         recipes.load(path)
-    assert str(caught.value).startswith(f"{path} {said}")
+    assert str(caught.value).startswith(f"{path} {message}")
 
 
 @pytest.mark.parametrize(
@@ -298,11 +289,11 @@ def test_label_map_keys_are_text(minimal_yaml: Path, yaml_map: str, keys: list[s
         ("~/imdb", True),
     ],
 )
-def test_path_is_told_from_a_hub_id(source: str, local: bool) -> None:
+def test_is_local_distinguishes_path_and_hub_id(source: str, local: bool) -> None:
     assert Dataset(source=source).is_local is local
 
 
-# No control characters: PyYAML reads U+0085 back as a space, and nobody names a column so.
+# No control characters: PyYAML reads U+0085 back as a space.
 printable = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=12)
 name = printable.filter(bool)
 label_names = st.lists(name, min_size=2, max_size=5, unique_by=str.casefold)
@@ -311,13 +302,13 @@ label_names = st.lists(name, min_size=2, max_size=5, unique_by=str.casefold)
 @st.composite
 def any_recipe(draw: st.DrawFn) -> Recipe:
     labels = draw(label_names)
-    sure = st.floats(0, 1, exclude_min=True)
+    probabilities = st.floats(0, 1, exclude_min=True)
     targets = (
         st.none()
         | st.sampled_from(labels)
-        | st.dictionaries(st.sampled_from(labels), sure, min_size=1, max_size=1)
+        | st.dictionaries(st.sampled_from(labels), probabilities, min_size=1, max_size=1)
     )
-    described = st.fixed_dictionaries(
+    dataset_values = st.fixed_dictionaries(
         {"source": name},
         optional={
             "text": printable,
@@ -328,7 +319,7 @@ def any_recipe(draw: st.DrawFn) -> Recipe:
     )
     return parse(
         labels=labels,
-        datasets=draw(st.lists(described, min_size=1, max_size=3)),
+        datasets=draw(st.lists(dataset_values, min_size=1, max_size=3)),
         learning_rate=draw(st.floats(0, 1, exclude_min=True)),
         weight_decay=draw(st.floats(0, 1, exclude_max=True)),
         seed=draw(st.integers(0, 2**32 - 1)),
@@ -342,18 +333,18 @@ def test_dump_and_load_round_trip(recipe: Recipe) -> None:
     assert recipes.parse(plain_yaml.parse(recipes.dump(recipe))) == recipe
 
 
-def test_dump_spells_out_every_default() -> None:
+def test_dump_includes_every_default() -> None:
     assert set(yaml.safe_load(recipes.dump(parse()))) == set(Recipe.model_fields)
 
 
-def test_a_value_of_the_label_map_is_there_once() -> None:
-    """4 and 4.0 are the same star."""
+def test_label_map_refuses_two_spellings_of_a_value() -> None:
+    """4 and 4.0 are the same value."""
     for keys in ["4: POSITIVE, 2: NEGATIVE, 4.0", "'4': POSITIVE, 2: NEGATIVE, 4.0"]:
         with pytest.raises(RecipeError, match="each (key|value) once, got .* spellings"):
             recipes.load("quickstart", [f"datasets.label_map={{{keys}: NEGATIVE}}"])
 
 
-def test_no_learning_rate_is_proposed_for_what_is_none() -> None:
+def test_infinite_learning_rate_has_no_suggestion() -> None:
     with pytest.raises(RecipeError) as caught:
         recipes.load("quickstart", ["learning_rate=.inf"])
     assert "did you mean" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The shipped recipes: each loads, and its header says what it costs and how it is run."""
+"""The shipped recipes: each loads, and its header has cost and command."""
 
 import re
 import shlex
@@ -15,25 +15,25 @@ SHIPPED = sorted(RECIPES.glob("*.yaml"))
 each_recipe = pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 
 
-def test_recipes_are_shipped() -> None:
+def test_all_recipes_are_shipped() -> None:
     names = {"imdb", "imdb-small", "teacher", "movie-sentiment", "quickstart"}
     assert names <= {path.stem for path in SHIPPED}
 
 
 @each_recipe
-def test_loads_under_its_own_name(path: Path) -> None:
+def test_name_equals_file_name(path: Path) -> None:
     assert recipes.load(path.stem).name == path.stem
 
 
 @each_recipe
-def test_header_says_cost_hardware_expected_command(path: Path) -> None:
+def test_header_has_cost_hardware_expected_and_command(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")
-    assert list(recipes.header(path)) == ["cost", "hardware", "expected", "command"]
+    assert list(recipes.read_header(path)) == ["cost", "hardware", "expected", "command"]
 
 
 @each_recipe
-def test_command_is_one_that_runs_this_recipe(path: Path) -> None:
-    command = recipes.header(path)["command"]
+def test_command_in_header_runs_the_recipe(path: Path) -> None:
+    command = recipes.read_header(path)["command"]
     if command.startswith("make "):
         target = re.split(r"[\s,;]", command.removeprefix("make "))[0]
         makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
@@ -47,17 +47,17 @@ def test_command_is_one_that_runs_this_recipe(path: Path) -> None:
 
 
 @each_recipe
-def test_what_it_requires_is_planned_and_not_told_in_comments(path: Path) -> None:
+def test_required_steps_are_planned_not_described_in_comments(path: Path) -> None:
     """Each path in `runs/` that a recipe reads is made by a step, or the plan is refused."""
     tasks = plan.plan(path.stem)
     assert len({task.out for task in tasks}) == len(tasks)
     comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
     instructions = [line for line in comments if "python -m" in line]
-    assert instructions in ([], [f"# command:   {recipes.header(path)['command']}"])
+    assert instructions in ([], [f"# command:   {recipes.read_header(path)['command']}"])
 
 
 @each_recipe
-def test_inputs_from_the_hub_are_pinned(path: Path) -> None:
+def test_hub_inputs_are_pinned(path: Path) -> None:
     recipe = recipes.load(path)
     pinned = [] if recipe.base_is_local else [recipe.base_revision]
     # demo/ is the local Hub's: it is filled from this very checkout.

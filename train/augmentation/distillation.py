@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from train import run_folder
+from train import console, run_folder
 from train.data import preparation
 from train.data.labels import NO_LABEL
 from train.data.tokens import encode
@@ -107,7 +107,7 @@ def targets(train: "Split", label_probabilities: FloatArray, file: Path, labels:
             f"{file} lacks {missing:,} of the reviews that have no label — write it again with "
             "`python -m train teach` and the same recipe"
         )
-    run_folder.print_line(
+    console.print_line(
         f"{file}: probabilities for {int(has_teacher.sum()):,} of {len(rows):,} reviews"
     )
     by_teacher = np.where(has_teacher[:, None], teacher[rows], label_probabilities)

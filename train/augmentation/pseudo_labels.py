@@ -52,7 +52,7 @@ def write(run: Path, corpus: Corpus, out: Path) -> dict[str, Any]:
     from space.inference.classifier import Classifier
 
     run_folder.check_exported(run)
-    recipe = run_folder.as_read(run)
+    recipe = run_folder.load_pinned_recipe(run)
     splits = preparation.load(recipe)
     run_folder.check_split(run, "validation", splits["validation"].sha256())
     revisions = {dataset.source: dataset.revision for dataset in recipe.datasets}

@@ -75,7 +75,7 @@ def write(
         RunError: The run isn't exported, or no sentence reaches the minimum probability.
     """
     run_folder.check_exported(run)
-    recipe = run_folder.as_read(run)
+    recipe = run_folder.load_pinned_recipe(run)
     train = preparation.load(recipe)["train"]
     order = np.random.default_rng(recipe.split_seed).permutation(len(train))
     reviews = [(train.texts[i], recipe.labels[train.labels[i]]) for i in order]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from train import run_folder
+from train import console
 from train.data.sources import kind
 from train.errors import DataError, shorten
 from train.recipe import Dataset, label_key
@@ -114,7 +114,7 @@ def _known(
     plain: dict[str, Target | None] = {k: (n, 1.0) for k, n in obvious(labels).items()}
     if dataset.label_map is None:
         return plain
-    mapped = dataset.mapped()
+    mapped = dataset.label_targets()
     if unknown := sorted({value[0] for value in mapped.values() if value} - set(labels)):
         raise DataError(f"{where}: label_map must lead to one of {labels} or null, got {unknown}")
     given: dict[str, Target | None] = {
@@ -236,13 +236,13 @@ def _print(
 
     counts = Counter(keys).most_common(MAX_VALUES)
     told = ", ".join(f"{_printable(read_as(key))} in {n:,} rows" for key, n in counts)
-    run_folder.print_line(f"{where} is read as: {told}")
+    console.print_line(f"{where} is read as: {told}")
     first = {key: row for row, key in reversed(list(enumerate(keys)))}
     rows = sorted(first.values())[:3]
     rows += [row for row in range(min(3, len(keys))) if row not in rows][: 3 - len(rows)]
     for row in sorted(rows):
         told = _printable(f"{read_as(keys[row])}: {texts[row][:200]}")
-        run_folder.print_line(f"  row {row + 1}, {shorten(told, 100)}")
+        console.print_line(f"  row {row + 1}, {shorten(told, 100)}")
 
 
 def _printable(text: str) -> str:

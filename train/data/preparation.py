@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from train import run_folder
+from train import console, run_folder
 from train.data import labels as label_columns
 from train.data import sources
 from train.data.labels import Target, listed
@@ -136,7 +136,7 @@ def check_unseen(folders: Iterable[Path], splits: dict[str, Split]) -> None:
     held = {key for name in ["validation", "test"] for key in splits[name].keys()}
     for folder in folders:
         try:
-            seen = load(run_folder.as_read(folder))["train"].keys()
+            seen = load(run_folder.load_pinned_recipe(folder))["train"].keys()
         except DataError as error:
             raise DataError(
                 f"the reviews that {folder} was trained on can't be compared with validation and "
@@ -233,7 +233,7 @@ def _groups(cells: Iterable[Any], column: str, where: str) -> list[str | None]:
     """Each row's group; None where the cell is empty."""
     groups = [str(cell) if label_key(cell) else None for cell in cells]
     if missing := groups.count(None):
-        run_folder.print_line(
+        console.print_line(
             f"{where}: column {column!r} is empty in {missing:,} rows, each of which is a group of "
             "its own"
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 # What reads a visitor's file reads a trainer's.
 from space.files.reader import InvalidFile, Row, Table, as_text, opened, plain_rows
-from train import run_folder
+from train import console
 from train.errors import DataError
 
 CHUNK_ROWS = 1000
@@ -58,7 +58,7 @@ def survey(path: Path) -> Survey:
     widened = False
     with reading(path) as table:
         if table.encoding == "cp1252":
-            run_folder.print_line(f"{path} is read as Windows-1252: it is not in UTF-8")
+            console.print_line(f"{path} is read as Windows-1252: it is not in UTF-8")
         if table.batches:
             rows = sum(map(len, table.batches))
             return Survey(table.columns, rows, table.schema)

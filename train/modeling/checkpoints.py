@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from train import run_folder
+from train import environment
 from train.errors import RunError
 
 FOLDER = "checkpoints"
@@ -39,7 +39,7 @@ class Progress:
     def record_peak_memory(self, device: torch.device) -> None:
         """Update the peak over all processes of the run: a resumed run has several."""
         is_cuda = device.type == "cuda"
-        peak = torch.cuda.max_memory_allocated() / 1e6 if is_cuda else run_folder.peak_memory_mb()
+        peak = torch.cuda.max_memory_allocated() / 1e6 if is_cuda else environment.peak_memory_mb()
         self.peak_memory_mb = max(self.peak_memory_mb, peak)
 
 

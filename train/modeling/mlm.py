@@ -63,7 +63,7 @@ def adapt(
         texts, dropped = load_texts(resolved)
         masked, tokenizer = build(resolved)
     train, validation = (_chunks(tokenizer, part, settings.max_tokens) for part in texts)
-    run_folder.check_disk(folder, needed_bytes=8 * 4 * sum(p.numel() for p in masked.parameters()))
+    environment.check_disk(folder, needed_bytes=8 * 4 * sum(p.numel() for p in masked.parameters()))
     start_run(recipe, resolved, folder, accelerator, resume=resume)
     loss = MaskedLanguageLoss(tokenizer, adaptation.mask_fraction, float(train.lengths.mean()))
     before = perplexity(masked.to(accelerator.device), validation, loss)  # of the base model

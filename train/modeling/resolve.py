@@ -111,7 +111,7 @@ def _resolve(recipe: Recipe, folder: Path) -> Recipe:
     commits: dict[tuple[str, str | None, str | None], str | None] = {}
     adapted = run_folder.adapted_folder(folder)
     if recipe.base_model == str(adapted):
-        requested, read = run_folder.load_recipe(adapted), run_folder.as_read(adapted)
+        requested, read = run_folder.load_recipe(adapted), run_folder.load_pinned_recipe(adapted)
         for before, after in zip(requested.datasets, read.datasets, strict=True):
             commits[_key(before)] = after.revision
 

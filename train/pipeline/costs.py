@@ -1,71 +1,69 @@
-"""Costs: what the steps of a pipeline ask for, as far as it was measured, and what is there.
+"""Prints a plan: the state of each step and the measured cost of each step to do.
 
-In: the tasks of `train.pipeline.plan`, the results files of `benchmarks/results`, which hold
-measured runs, and the comments at the top of the recipes. Out: lines for the person at the
-terminal.
+In: the tasks of `train.pipeline.plan`, the results files of `benchmarks/results`, and the header
+comments of the recipes. Out: lines for the terminal.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from train import console
 from train import recipe as recipes
 from train import results as results_file
-from train import run_folder
 from train.errors import TrainError
 from train.pipeline.plan import Task
 
 RESULTS = Path(__file__).parent.parent.parent / "benchmarks" / "results"
 NOT_MEASURED = "time, memory and disk not measured"
-BYTES_PER_PARAMETER = 32  # of weights and checkpoints, at most: what `fit` asks for
+DISK_BYTES_PER_PARAMETER = 32  # weights and checkpoints, at most; `fit` checks for it
 
 
-def show(tasks: Sequence[Task]) -> None:
-    """Print each step with what is there of it and, where it isn't finished, what it costs."""
-    run_folder.print_line("steps, in order:")
+def print_plan(tasks: Sequence[Task]) -> None:
+    """Print each step with its state and, unless it is finished, its cost."""
+    console.print_line("steps, in order:")
     for number, task in enumerate(tasks, 1):
-        found = state(task, is_last=number == len(tasks))
-        run_folder.print_line(f"{number:>3}. {task.title} → {task.out}: {found}")
+        state = describe_state(task, is_last=number == len(tasks))
+        console.print_line(f"{number:>3}. {task.title} → {task.out}: {state}")
         if not task.is_done:
-            for line in costs(task):
-                run_folder.print_line(f"     {line}")
+            for line in describe_costs(task):
+                console.print_line(f"     {line}")
 
 
-def state(task: Task, is_last: bool = False) -> str:
-    """What is there of a step's output; the last step makes room for itself."""
-    if changed := task.changes():
-        remedy = "is moved aside" if is_last else "must be renamed or removed first"
-        return f"something else is there and {remedy} ({changed})"
+def describe_state(task: Task, is_last: bool = False) -> str:
+    """The state of a step's output; the last step may rename an earlier output."""
+    if changes := task.changes():
+        remedy = "will be renamed" if is_last else "must be renamed or removed first"
+        return f"exists with other inputs and {remedy} ({changes})"
     if task.is_done:
-        return f"finished, {_size(task.out) / 1e6:,.1f} MB"
-    return "begun, will go on" if task.is_begun else "missing"
+        return f"finished, {_size_bytes(task.out) / 1e6:,.1f} MB"
+    return "started, will be resumed" if task.is_started else "missing"
 
 
-def costs(task: Task) -> Iterator[str]:
-    """What a step costs: of a run by its results file, else by its recipe's own words."""
-    measured = _measured(task)
-    if measured:
-        yield _figures(measured)
-    else:
-        yield NOT_MEASURED
-        if task.is_run:
-            for key, text in _header(task).items():
-                yield f"{key}: {text}"
+def describe_costs(task: Task) -> Iterator[str]:
+    """The measured cost of a step, or else what the header of its recipe says."""
+    if results := _measured_results(task):
+        yield _measured_cost(results)
+        return
+    yield NOT_MEASURED
+    if task.is_run:
+        for key, text in _recipe_header(task).items():
+            yield f"{key}: {text}"
 
 
-def _figures(results: dict[str, Any]) -> str:
+def _measured_cost(results: dict[str, Any]) -> str:
     training, environment = results["training"], results["environment"]
-    adapted = (training.get("adaptation") or {}).get("seconds", 0)
-    disk_mb = BYTES_PER_PARAMETER * training["parameters"] / 1e6
+    adaptation_seconds = (training.get("adaptation") or {}).get("seconds", 0)
+    disk_mb = DISK_BYTES_PER_PARAMETER * training["parameters"] / 1e6
     return (
-        f"time {_duration(training['seconds'] + adapted)}, memory "
+        f"time {_duration(training['seconds'] + adaptation_seconds)}, memory "
         f"{training['peak_memory_mb']:,.0f} MB, disk {disk_mb:,.0f} MB, as measured on "
         f"{environment['device']}, {environment['cores']} cores"
     )
 
 
-def _measured(task: Task) -> dict[str, Any] | None:
-    """The results file of a shipped recipe; None of any other."""
+def _measured_results(task: Task) -> dict[str, Any] | None:
+    """The results file of a shipped recipe; None for any other step."""
     name = task.arguments.get("name", "")
     file = RESULTS / f"{name}.json"
     if not (task.is_run and (recipes.RECIPES / f"{name}.yaml").is_file() and file.is_file()):
@@ -73,18 +71,18 @@ def _measured(task: Task) -> dict[str, Any] | None:
     return results_file.parse(file.read_text(encoding="utf-8"))
 
 
-def _header(task: Task) -> dict[str, str]:
+def _recipe_header(task: Task) -> dict[str, str]:
     try:
-        found = recipes.header(str(task.arguments["name"]))
+        header = recipes.read_header(str(task.arguments["name"]))
     except TrainError:
         return {}
-    return {key: found[key] for key in ["cost", "hardware"] if key in found}
+    return {key: header[key] for key in ["cost", "hardware"] if key in header}
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
 
 
-def _size(path: Path) -> int:
+def _size_bytes(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())

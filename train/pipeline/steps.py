@@ -1,9 +1,8 @@
-"""Steps: what a pipeline has planned is done, in order, each step resumable.
+"""Executes planned steps in order; every step can be resumed.
 
-In: the tasks of `train.pipeline.plan`. Out: their outputs. Each is done by the function that its
-own command of the command line calls. A finished step is not done again; what was made from
-something else is refused, neither used nor overwritten. Under `accelerate launch` all processes
-train; while the first does a step of another kind, the others wait.
+In: the tasks of `train.pipeline.plan`. Out: their outputs. Finished steps are skipped. An output
+that was made from other inputs is an error: it is neither used nor overwritten. Under
+`accelerate launch` all processes train; the first one runs the other steps while the rest wait.
 """
 
 import math
@@ -12,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from train import run_folder
+from train import console, environment, run_folder
 from train.errors import RunError, TrainError
 from train.pipeline.plan import Task
 from train.recipe import Recipe
@@ -22,75 +21,75 @@ PUSH_EVERY_SECONDS = 300
 POLL_SECONDS = 0.5
 
 
-def run(tasks: Sequence[Task], resume: bool = False, checkpoints_to: str | None = None) -> None:
-    """Do what is missing, in order.
+def run_all(tasks: Sequence[Task], resume: bool = False, checkpoints_to: str | None = None) -> None:
+    """Execute all tasks that are not done, in order.
 
     Args:
-        tasks: From `pipeline.plan`.
-        resume: The last of them, the recipe's own run, must go on rather than begin.
-        checkpoints_to: A Hub repository that keeps the checkpoints of that run too.
+        tasks: From `plan.plan`; the last one is the recipe's own run.
+        resume: Fail if the recipe's own run can't be resumed.
+        checkpoints_to: A Hub repository that also stores the checkpoints of that run.
 
     Raises:
-        RunError: An output was made from something else.
+        RunError: An output was made from other inputs.
     """
     *required, own = tasks
     for task in required:
         check_unchanged(task)
-    folders = [task.out for task in required if task.is_run]
+    run_folders = [task.out for task in required if task.is_run]
     for task in required:
         if task.is_run:
-            _fit(task, folders)
-        elif not run_folder.is_first_process():
+            _fit(task, run_folders)
+        elif not console.is_first_process():
             while not task.is_done or task.changes():
                 time.sleep(POLL_SECONDS)
         elif not task.is_done:
             if isinstance(task.step, PseudoLabels | Sentences):
                 _export_if_missing(Path(task.step.run))
-            do(task)
-    _fit(own, folders, resume, checkpoints_to)
+            run_data_step(task)
+    _fit(own, run_folders, resume, checkpoints_to)
 
 
 def check_unchanged(task: Task) -> None:
-    """Raise `RunError` where a required output was made from something else than is asked for."""
-    if changed := task.changes():
+    """Raise `RunError` if the output of a task was made from other inputs."""
+    if changes := task.changes():
         raise RunError(
-            f"{task.out} was not made by the {task.title} as it is now ({changed}) — rename or "
-            "remove it to make it anew, or use all that is there with --set requires=[]"
+            f"{task.out} was not made by the {task.title} as it is now ({changes}) — rename or "
+            "remove it to make it again, or use all existing outputs with --set requires=[]"
         )
 
 
-def do(task: Task) -> None:
-    """Do a step that is no run, whatever is there of it; a stopped one goes on or begins anew."""
+def run_data_step(task: Task) -> None:
+    """Execute a step that is not a run; a stopped one is resumed or starts again."""
     with run_folder.locked(task.out):
-        said = _make(task)
+        summary = _write_output(task)
         task.write_record()
-    run_folder.print_line(f"wrote {task.out}: {said}")
+    console.print_line(f"wrote {task.out}: {summary}")
 
 
 def adapt(recipe: Recipe, folder: Path, resume: bool) -> None:
-    """Adapt the base model of the recipe whose run folder this is; see `train.modeling.mlm`."""
+    """Adapt the base model for the run in `folder`; see `train.modeling.mlm`."""
     from train.modeling import mlm
 
     adapted = run_folder.adapted_folder(folder)
-    run_folder.reset_peak_memory()
+    environment.reset_peak_memory()
     with run_folder.locked(adapted):
         results = mlm.adapt(recipe, adapted, resume=resume)
-    if run_folder.is_first_process():
+    if console.is_first_process():
         before, after = (results["perplexity"][key] for key in ["before", "after"])
-        run_folder.print_line(
-            f"perplexity {before:,.1f} before, {after:,.1f} after; the base is in {adapted}"
+        console.print_line(
+            f"perplexity {before:,.1f} before, {after:,.1f} after; the adapted base is in {adapted}"
         )
 
 
 def leave_processes() -> None:
-    """Part from the other processes of `accelerate launch`, at the end of all that trains."""
+    """Leave the process group of `accelerate launch`, after all training."""
     from accelerate import PartialState
 
     PartialState().destroy_process_group()
 
 
-def _make(task: Task) -> str:
-    """Write the output of a step that is no run, whole or not at all; what there is to say."""
+def _write_output(task: Task) -> str:
+    """Write the output of a data step atomically; returns a summary for the terminal."""
     from train.augmentation import distillation, patterns, pseudo_labels, sentences
 
     out, step, draft = task.out, task.step, task.out.with_name(f".{task.out.name}.draft")
@@ -99,12 +98,12 @@ def _make(task: Task) -> str:
         count = distillation.teach([Path(teacher) for teacher in step.teachers], task.recipe, out)
         return f"probabilities for {count:,} texts"
     if isinstance(step, PseudoLabels):
-        done = pseudo_labels.write(Path(step.run), step, out)
-        judged = [
-            f"\nvalidation, {name}: {found['accuracy']:.4f}, loss {found['nll']:.4f}"
-            for name, found in done["validation"].items()
+        summary = pseudo_labels.write(Path(step.run), step, out)
+        lines = [
+            f"\nvalidation, {name}: accuracy {metrics['accuracy']:.4f}, loss {metrics['nll']:.4f}"
+            for name, metrics in summary["validation"].items()
         ]
-        return f"{done['texts']:,} texts{''.join(judged)}"
+        return f"{summary['texts']:,} texts{''.join(lines)}"
     if isinstance(step, Patterns):
         shutil.rmtree(draft, ignore_errors=True)
         count = patterns.write(draft, step.seed, step.max_rows)
@@ -134,93 +133,94 @@ def _export_if_missing(folder: Path) -> None:
 def _fit(
     task: Task, required: Sequence[Path], resume: bool = False, checkpoints_to: str | None = None
 ) -> None:
-    """Train a recipe, unless its run is finished; one that was interrupted goes on."""
+    """Train a recipe unless its run is finished; an interrupted run is resumed."""
     from train.modeling.resolve import on_main_process
     from train.pipeline import training_run
 
     recipe, folder = task.recipe, task.out
     assert recipe is not None
-    after: Callable[[Path], None] | None = None
+    push_checkpoint: Callable[[Path], None] | None = None
     with run_folder.locked(folder):
         if on_main_process(lambda: task.is_done and not task.changes()):
-            run_folder.print_line(f"{folder} is finished — rename or remove it to train it anew")
+            console.print_line(f"{folder} is finished — rename or remove it to train again")
             return
         if checkpoints_to:
-            pulled = checkpoints_to
-            resume = on_main_process(lambda: _pull(pulled, folder, resume))
-            after = _pusher(checkpoints_to)
+            repo_id = checkpoints_to
+            resume = on_main_process(lambda: _pull_checkpoint(repo_id, folder, resume))
+            push_checkpoint = _checkpoint_pusher(repo_id)
         _adapt_if_missing(recipe, folder, required)
-        # Where there are steps before this one, they may be all that there is to resume.
-        alone = not required and recipe.adaptation is None
-        asked = resume
-        resume = on_main_process(
-            lambda: _is_begun(recipe, folder) or (asked and (alone or folder.exists()))
-        )
-        run_folder.reset_peak_memory()
-        training_run.fit(recipe, folder, resume=resume, after_checkpoint=after)
-    run_folder.print_line(f"model and validation figures are in {folder}")
+        # With earlier steps, `--resume` is valid before this run has started.
+        has_no_inputs = not required and recipe.adaptation is None
+        must_resume = resume and (has_no_inputs or folder.exists())
+        resume = on_main_process(lambda: _is_started(recipe, folder) or must_resume)
+        environment.reset_peak_memory()
+        training_run.fit(recipe, folder, resume=resume, after_checkpoint=push_checkpoint)
+    console.print_line(f"model and validation metrics are in {folder}")
 
 
-def _is_begun(recipe: Recipe, folder: Path) -> bool:
-    """Whether a run of this very recipe, or its adaptation, was interrupted there."""
-    is_there = (folder / "recipe.yaml").is_file() and not (folder / "results.json").is_file()
-    return is_there and not run_folder.changes(run_folder.load_recipe(folder), recipe)
+def _is_started(recipe: Recipe, folder: Path) -> bool:
+    """Whether the folder has an interrupted run, or adaptation, of this recipe."""
+    is_partial = (folder / "recipe.yaml").is_file() and not (folder / "results.json").is_file()
+    return is_partial and not run_folder.describe_changes(run_folder.load_recipe(folder), recipe)
 
 
 def _adapt_if_missing(recipe: Recipe, folder: Path, required: Sequence[Path]) -> None:
-    """Adapt the base model; where a required run has adapted the same in the same way, copy it."""
+    """Adapt the base model, or copy the result from a required run with the same adaptation."""
     from train.modeling.resolve import on_main_process
 
     adapted = run_folder.adapted_folder(folder)
 
-    def is_there() -> bool:
+    def find_or_copy() -> bool:
         for other in map(run_folder.adapted_folder, required):
-            same = run_folder.is_adapted(other) and not run_folder.adapted_otherwise(other, recipe)
-            if same and not adapted.exists():
+            is_same = run_folder.is_adapted(other) and not run_folder.adaptation_changes(
+                other, recipe
+            )
+            if is_same and not adapted.exists():
                 draft = adapted.with_name(f".{adapted.name}.draft")
                 shutil.rmtree(draft, ignore_errors=True)
                 shutil.copytree(other, draft, ignore=shutil.ignore_patterns("checkpoints"))
                 draft.rename(adapted)
-                run_folder.print_line(f"{adapted} is a copy of {other}")
+                console.print_line(f"copied {other} to {adapted}")
         return run_folder.is_adapted(adapted)
 
     if recipe.adaptation:
         with run_folder.locked(adapted):
-            if not on_main_process(is_there):
-                adapt(recipe, folder, on_main_process(lambda: _is_begun(recipe, adapted)))
+            if not on_main_process(find_or_copy):
+                adapt(recipe, folder, on_main_process(lambda: _is_started(recipe, adapted)))
 
 
-def _pull(checkpoints_to: str, folder: Path, resume: bool) -> bool:
-    """Bring the checkpoint from the Hub where none is here; whether there is one to resume."""
+def _pull_checkpoint(repo_id: str, folder: Path, resume: bool) -> bool:
+    """Download the checkpoint if there is no local run; returns whether there is one to resume."""
     from train.publishing import hub
 
-    hub.check_target(checkpoints_to, private=True)
+    hub.check_target(repo_id, private=True)
     if not resume or (folder / "recipe.yaml").exists():
         return resume
-    found = hub.pull_checkpoint(checkpoints_to, folder)
-    run_folder.print_line(
-        f"{'going on from the' if found else 'no'} checkpoint on {checkpoints_to}"
-    )
-    return found
+    has_checkpoint = hub.pull_checkpoint(repo_id, folder)
+    console.print_line(f"{'resuming from the' if has_checkpoint else 'no'} checkpoint on {repo_id}")
+    return has_checkpoint
 
 
-def _pusher(repo_id: str) -> Callable[[Path], None]:
-    """Pushes the first checkpoint and then one every five minutes: they are three models large."""
-    pushed = -math.inf
+def _checkpoint_pusher(repo_id: str) -> Callable[[Path], None]:
+    """A function that uploads the first checkpoint and then at most one every five minutes.
+
+    A checkpoint is three times as large as the model.
+    """
+    last_push_seconds = -math.inf
 
     def push(checkpoint: Path) -> None:
         import typer
 
         from train.publishing import hub
 
-        nonlocal pushed
-        if time.monotonic() - pushed < PUSH_EVERY_SECONDS:
+        nonlocal last_push_seconds
+        if time.monotonic() - last_push_seconds < PUSH_EVERY_SECONDS:
             return
-        pushed = time.monotonic()
-        # A Hub that is away for a moment must not end hours of training.
+        last_push_seconds = time.monotonic()
+        # A temporary failure of the Hub must not end a long training.
         try:
             hub.push_checkpoint(checkpoint, repo_id)
         except TrainError as error:
-            typer.echo(f"checkpoint stays at home for now: {error}", err=True)
+            typer.echo(f"checkpoint not uploaded, training continues: {error}", err=True)
 
     return push

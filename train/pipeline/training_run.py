@@ -1,6 +1,7 @@
-"""The stages of a run: each reads a run folder and writes into it.
+"""Training and evaluation of one run.
 
-`fit` makes the model, `evaluate` adds the test figures, the plots and the card.
+In: a recipe, or the run folder of a trained model. Out: files in the run folder. `fit` writes the
+model with its validation metrics, `evaluate` adds test metrics, error analysis and plots.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from train import environment, run_folder
-from train.augmentation import distillation
+from train.augmentation import distillation as teacher_probabilities
 from train.data import preparation, sources
 from train.data.tokens import Tokens, encode
 from train.evaluation import error_analysis, metrics, row_results
 from train.modeling import devices, model, training
 from train.modeling.resolve import resolve, start_run
 from train.publishing import examples
-from train.recipe import Dataset, Recipe, shown
+from train.recipe import Dataset, Distillation, Recipe, public_name
 
 if TYPE_CHECKING:
     from train.data.preparation import Split
@@ -31,10 +32,16 @@ def fit(
     resume: bool = False,
     after_checkpoint: Callable[[Path], None] | None = None,
 ) -> None:
-    """Reviews to a calibrated model with validation figures, in a run folder.
+    """Train a calibrated model and write it, with validation metrics, to a run folder.
 
-    What can fail cheaply comes first: precision, data and disk before the base model's download
-    and long before training.
+    Args:
+        recipe: The recipe.
+        folder: The run folder; an earlier run in it is renamed.
+        resume: Continue the run in the folder from its newest checkpoint.
+        after_checkpoint: Called with the folder of each checkpoint.
+
+    Raises:
+        TrainError: Most errors are raised before the training, the cheapest checks first.
     """
     error_analysis.load_suite()  # `evaluate` needs it
     base = run_folder.with_adapted_base(recipe, folder)
@@ -46,41 +53,30 @@ def fit(
         splits = preparation.load(resolved)
         preparation.check_unseen(run_folder.lineage(recipe), splits)
         classifier, tokenizer = model.build(resolved)
-    run_folder.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
+    environment.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
     start_run(recipe, resolved, folder, accelerator, resume=resume)
-    whole = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
-    cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in whole.items()}
-    cut["train"] = replace(cut["train"], labels=_targets(splits["train"], recipe))
+    tokens = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
+    cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in tokens.items()}
+    targets = _targets(splits["train"], recipe.labels, recipe.distillation)
+    cut["train"] = replace(cut["train"], labels=targets)
     progress = training.fit(
-        classifier,
-        recipe,
-        accelerator,
-        cut["train"],
-        cut["validation"],
-        tokenizer.pad_token_id,
-        folder,
-        weights=_weights(recipe, splits["train"]),
-        resume=resume,
-        after_checkpoint=after_checkpoint,
-    )
+        classifier, recipe, accelerator, cut["train"], cut["validation"], tokenizer.pad_token_id,
+        folder, weights=_row_weights([d.weight for d in recipe.datasets], splits["train"]),
+        resume=resume, after_checkpoint=after_checkpoint,
+    )  # fmt: skip
     if accelerator.is_main_process:
-        pad_id = tokenizer.pad_token_id
-        logits = _logits(classifier, whole["validation"], pad_id, "validation")
-        labels = whole["validation"].labels
-        temperature = metrics.fit_temperature(logits, labels, _as_in_test(splits))
-        model.fold_temperature(classifier, temperature)
-        unsure_below = error_analysis.unsure_below(logits / temperature, labels)
-        classifier.config.unsure_below = unsure_below  # for whoever shows the answers
+        calibration, validation_metrics = _calibrate(
+            classifier, tokens["validation"], tokenizer.pad_token_id, _test_mixture_weights(splits)
+        )
         model.save(classifier, tokenizer, folder)
+        statistics = training.statistics(progress, accelerator)
+        statistics |= {"parameters": classifier.num_parameters()} | calibration
         results = {
             "recipe": recipe.model_dump(),
             "environment": environment.describe(devices.device_name(accelerator)),
-            "data": _data(resolved, splits),
-            "training": training.statistics(progress, accelerator)
-            | {"parameters": classifier.num_parameters(), "temperature": temperature}
-            | {"unsure_below": unsure_below}
-            | _base(recipe, resolved, folder),
-            "metrics": {"validation": metrics.metrics(logits / temperature, labels)},
+            "data": _describe_data(resolved.datasets, splits),
+            "training": statistics | _describe_base(recipe, resolved.base_revision, folder),
+            "metrics": {"validation": validation_metrics},
             "slices": {},
             "export": {},
         }
@@ -88,16 +84,46 @@ def fit(
     accelerator.wait_for_everyone()
 
 
+def _calibrate(
+    classifier: Any, tokens: Tokens, pad_id: int, weights: Any
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Fit temperature and abstention threshold on validation, and store both in the model.
+
+    Args:
+        classifier: The trained model; the temperature is folded into its last layer.
+        tokens: The validation reviews, with labels.
+        pad_id: The id of the padding token.
+        weights: The weight of each review, (reviews,); None for equal weights.
+
+    Returns:
+        `temperature` and `unsure_below`; the validation metrics of the calibrated model.
+    """
+    logits = _logits(classifier, tokens, pad_id, "validation")
+    temperature = metrics.fit_temperature(logits, tokens.labels, weights)
+    logits = logits / temperature
+    model.fold_temperature(classifier, temperature)
+    unsure_below = error_analysis.unsure_below(logits, tokens.labels)
+    classifier.config.unsure_below = unsure_below
+    calibration = {"temperature": temperature, "unsure_below": unsure_below}
+    return calibration, metrics.metrics(logits, tokens.labels)
+
+
 def evaluate(folder: Path) -> dict[str, Any]:
     """Score the test split of a run; adds metrics, slices, weaknesses and plots to the folder.
 
-    `test-predictions.parquet` gets the probability of each label for each row of the split,
-    `row-results.parquet` which rows of the split and of the behaviour suite are right. A
-    recipe without a test split has all this of validation, under that name.
+    `test-predictions.parquet` gets the probability of each label, `row-results.parquet` whether
+    each row of the split and of the behaviour suite is right. Without a test split, all this is
+    done for validation, under that name.
+
+    Returns:
+        The contents of results.json.
+
+    Raises:
+        RunError: The folder has no trained run, or the reviews have changed since.
     """
     recipe, results = run_folder.load_recipe(folder), run_folder.load_results(folder)
     suite, name = error_analysis.load_suite(), recipe.evaluation_split
-    test = preparation.load(run_folder.as_read(folder))[name]
+    test = preparation.load(run_folder.load_pinned_recipe(folder))[name]
     run_folder.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
     scored = score(classifier, tokenizer, test, name)
@@ -105,7 +131,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     results["metrics"][name] = scored["metrics"]
     results["slices"] = scored["slices"]
     if len(recipe.datasets) > 1:
-        results["datasets"] = _by_dataset(logits, labels, test.datasets or [])
+        results["datasets"] = _metrics_by_dataset(logits, labels, test.datasets or [])
 
     def predict(texts: Sequence[str], pairs: Sequence[str] | None = None) -> metrics.FloatArray:
         split = preparation.Split(list(texts), [0] * len(texts), list(pairs) if pairs else None)
@@ -125,25 +151,27 @@ def evaluate(folder: Path) -> dict[str, Any]:
     }
     results["examples"] = _examples(predict, recipe, results["training"]["unsure_below"])
     metrics.save_predictions(folder / f"{name}-predictions.parquet", logits, recipe.labels)
-    measured = _row_results(name, test, recipe, logits.argmax(axis=1) == labels)
-    row_results.save(folder / row_results.FILE, passed + measured)
+    names = [public_name(dataset.source, dataset.is_local) for dataset in recipe.datasets]
+    is_right = logits.argmax(axis=1) == labels
+    rows = _row_results(name, test, names, recipe.labels, is_right)
+    row_results.save(folder / row_results.FILE, passed + rows)
     metrics.plot(folder / "plots", results, logits, labels, name)
     run_folder.save_results(folder / "results.json", results)
     return results
 
 
 def _row_results(
-    name: str, split: "Split", recipe: Recipe, right: Any
+    name: str, split: "Split", datasets: list[str], labels: list[str], is_right: Any
 ) -> list[row_results.RowResult]:
-    names = [shown(dataset.source, dataset.is_local) for dataset in recipe.datasets]
-    kinds = [names[number] for number in split.datasets or [0] * len(split)]
+    """The result of each row of a split; `datasets` has the public names of the datasets."""
+    kinds = [datasets[number] for number in split.datasets or [0] * len(split)]
     ids = [
-        row_results.row_id(*key, recipe.labels[label])
+        row_results.row_id(*key, labels[label])
         for key, label in zip(split.keys(), split.labels, strict=True)
     ]
     return [
         row_results.RowResult(name, kind, row, bool(correct))
-        for kind, row, correct in zip(kinds, ids, right, strict=True)
+        for kind, row, correct in zip(kinds, ids, is_right, strict=True)
     ]
 
 
@@ -154,25 +182,40 @@ def _examples(predict: examples.Predict, recipe: Recipe, unsure_below: float) ->
 
 
 def evaluate_elsewhere(
-    source: str, revision: str | None, dataset: Dataset, split: str, most: int | None
+    source: str, revision: str | None, dataset: Dataset, split: str, max_rows: int | None
 ) -> dict[str, Any]:
-    """Figures of a model, from a folder or the Hub, on a dataset it may never have seen."""
+    """Evaluate any model on any labelled dataset.
+
+    Args:
+        source: A folder or a Hub id of a model.
+        revision: Commit or tag of a Hub model.
+        dataset: The dataset.
+        split: Its split.
+        max_rows: Evaluate at most this many rows, sampled at random.
+
+    Returns:
+        `model`, `environment`, `data`, `metrics` and `slices`, as in results.json.
+    """
     dataset = dataset.model_copy(update={"revision": sources.revision(dataset)})
     classifier, tokenizer = model.load(source, revision)
     labels = [classifier.config.id2label[i] for i in range(classifier.config.num_labels)]
-    found = preparation.read_split(dataset, split, labels, most)
-    scored = score(classifier, tokenizer, found, split)
+    rows = preparation.read_split(dataset, split, labels, max_rows)
+    scored = score(classifier, tokenizer, rows, split)
     return {
         "model": {"source": source, "revision": model.commit(source, revision)},
         "environment": environment.describe(str(classifier.device)),
-        "data": {"dataset": dataset.model_dump(), "split": split, **_described(found)},
+        "data": {"dataset": dataset.model_dump(), "split": split, **_describe_split(rows)},
         "metrics": {split: scored["metrics"]},
         "slices": scored["slices"],
     }
 
 
 def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -> dict[str, Any]:
-    """A model's logits on a split, with metrics and slices."""
+    """Score a split.
+
+    Returns:
+        `logits`, (reviews, labels); `labels`, (reviews,); `metrics` and `slices`.
+    """
     model.to_device(classifier)
     tokens = encode(tokenizer, split, name)
     logits = _logits(classifier, tokens, tokenizer.pad_token_id, name)
@@ -187,90 +230,98 @@ def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -
 
 
 def _logits(classifier: Any, tokens: Tokens, pad_id: int, name: str) -> metrics.FloatArray:
-    """Of whole texts; of one beyond the model's reach, of its beginning and end."""
+    """Logits, (reviews, labels); a too long text is truncated to its beginning and end."""
     cut = tokens.cut(model.max_tokens(classifier), "head_tail")
     return metrics.predict(classifier, cut, pad_id, name=name)
 
 
-def _by_dataset(
+def _metrics_by_dataset(
     logits: metrics.FloatArray, labels: Any, numbers: list[int]
 ) -> dict[str, dict[str, Any]]:
-    """The figures of each dataset that has test reviews, by its number in the recipe."""
-    each = np.array(numbers)
+    """The metrics of each dataset, by its number in the recipe; `numbers` has one for each row."""
+    rows = np.array(numbers)
     return {
-        str(number): metrics.metrics(logits[each == number], labels[each == number])
+        str(number): metrics.metrics(logits[rows == number], labels[rows == number])
         for number in sorted(set(numbers))
     }
 
 
-def _data(recipe: Recipe, splits: "dict[str, Split]") -> dict[str, Any]:
+def _describe_data(datasets: list[Dataset], splits: "dict[str, Split]") -> dict[str, Any]:
+    """The `data` section of results.json."""
     return {
-        "repo": [dataset.source for dataset in recipe.datasets],
-        "local": [dataset.is_local for dataset in recipe.datasets],
-        "revision": [dataset.revision for dataset in recipe.datasets],
-        "splits": {name: _described(split) for name, split in splits.items() if len(split)},
+        "repo": [dataset.source for dataset in datasets],
+        "local": [dataset.is_local for dataset in datasets],
+        "revision": [dataset.revision for dataset in datasets],
+        "splits": {name: _describe_split(split) for name, split in splits.items() if len(split)},
     }
 
 
-def _weights(recipe: Recipe, train: "Split") -> Any:
-    """How often an epoch meets each training row, (rows,); None where all are met once."""
-    found = np.array([recipe.datasets[number].weight for number in train.datasets or []])
-    return None if (found == 1).all() else found
+def _row_weights(dataset_weights: list[float], train: "Split") -> Any:
+    """The weight of each training row, (rows,); None if all are 1."""
+    weights = np.array([dataset_weights[number] for number in train.datasets or []])
+    return None if (weights == 1).all() else weights
 
 
-def _targets(train: "Split", recipe: Recipe) -> Any:
+def _targets(train: "Split", labels: list[str], distillation: Distillation | None) -> Any:
     """The labels that `losses.classification_loss` takes, of every row."""
-    numbers, labels = np.array(train.labels), len(recipe.labels)
-    if train.confidences is None and recipe.distillation is None:
+    numbers, count = np.array(train.labels), len(labels)
+    if train.confidences is None and distillation is None:
         return numbers
-    sure = np.array(train.confidences or [1.0] * len(train), dtype=np.float32)[:, None]
-    own = np.where(np.arange(labels) == numbers[:, None], sure, (1 - sure) / (labels - 1))
-    if recipe.distillation is None:
-        return own
-    return distillation.targets(train, own, Path(recipe.distillation.probabilities), recipe.labels)
+    # Soft labels: the rest of the probability is spread evenly over the other labels.
+    confidence = np.array(train.confidences or [1.0] * len(train), dtype=np.float32)[:, None]
+    is_label = np.arange(count) == numbers[:, None]  # (rows, labels)
+    probabilities = np.where(is_label, confidence, (1 - confidence) / (count - 1))
+    if distillation is None:
+        return probabilities
+    file = Path(distillation.probabilities)
+    return teacher_probabilities.targets(train, probabilities, file, labels)
 
 
-def _as_in_test(splits: "dict[str, Split]") -> Any:
-    """What each validation review counts, (rows,), that each dataset counts as it does in test."""
+def _test_mixture_weights(splits: "dict[str, Split]") -> Any:
+    """Weights of the validation reviews, (rows,), that give each dataset its share of the test."""
     validation, test = splits["validation"].datasets, splits["test"].datasets
     if validation is None or test is None:
         return None
     size = 1 + max(*validation, *test)
     counts = [np.bincount(split, minlength=size) for split in (validation, test)]
-    found = (counts[1] / np.maximum(counts[0], 1))[validation]
-    return found if found.any() else None
+    weights = (counts[1] / np.maximum(counts[0], 1))[validation]
+    return weights if weights.any() else None
 
 
-def _described(split: "Split") -> dict[str, Any]:
+def _describe_split(split: "Split") -> dict[str, Any]:
     return {"rows": len(split), "sha256": split.sha256(), "dropped": split.dropped}
 
 
-def _base(recipe: Recipe, resolved: Recipe, folder: Path) -> dict[str, Any]:
-    """What the model was made from."""
-    adapted, base_revision = None, resolved.base_revision
+def _describe_base(recipe: Recipe, base_revision: str | None, folder: Path) -> dict[str, Any]:
+    """What the model was trained from, for the `training` section of results.json."""
+    adaptation = None
     if recipe.adaptation:
-        whole = run_folder.load_results(run_folder.adapted_folder(folder))
-        base_revision = run_folder.as_read(run_folder.adapted_folder(folder)).base_revision
-        adapted = {key: whole[key] for key in ["data", "perplexity"]}
-        adapted["seconds"] = whole["training"]["seconds"]
-        adapted["local"] = [corpus.is_local for corpus in recipe.adaptation.corpora]
+        adapted = run_folder.adapted_folder(folder)
+        results = run_folder.load_results(adapted)
+        base_revision = run_folder.load_pinned_recipe(adapted).base_revision
+        adaptation = {key: results[key] for key in ["data", "perplexity"]}
+        adaptation["seconds"] = results["training"]["seconds"]
+        adaptation["local"] = [corpus.is_local for corpus in recipe.adaptation.corpora]
     return {
         "base_revision": base_revision,
         "base_is_local": recipe.base_is_local,
-        "origin": _origin(recipe),
-        "adaptation": adapted,
+        "origin": _describe_origin(recipe),
+        "adaptation": adaptation,
     }
 
 
-def _origin(recipe: Recipe) -> dict[str, Any] | None:
-    """What the runs began with that the base model has been through; None if through none."""
-    passed = [run_folder.as_read(folder) for folder in reversed(run_folder.lineage(recipe))]
-    if not passed:
+def _describe_origin(recipe: Recipe) -> dict[str, Any] | None:
+    """The first base model and the runs since, if the base model is a run; None otherwise."""
+    folders = reversed(run_folder.lineage(recipe))
+    runs = [run_folder.load_pinned_recipe(folder) for folder in folders]
+    if not runs:
         return None
+    first = runs[0]
+    datasets = [dataset for run in runs for dataset in run.datasets]
     return {
-        "base_model": shown(passed[0].base_model, passed[0].base_is_local),
-        "base_revision": passed[0].base_revision,
-        "base_is_local": passed[0].base_is_local,
-        "runs": [earlier.name for earlier in passed],
-        "datasets": sorted({d.source for e in passed for d in e.datasets if not d.is_local}),
+        "base_model": public_name(first.base_model, first.base_is_local),
+        "base_revision": first.base_revision,
+        "base_is_local": first.base_is_local,
+        "runs": [run.name for run in runs],
+        "datasets": sorted({dataset.source for dataset in datasets if not dataset.is_local}),
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from train import recipe as recipes
 from train.errors import RunError
-from train.recipe import Dataset, Recipe, shown
+from train.recipe import Dataset, Recipe, public_name
 from train.results import REMEDY
 
 TEMPLATE = Path(__file__).parent.parent.parent / "model_card.md"
@@ -242,7 +242,7 @@ def _sources(results: dict[str, Any]) -> list[tuple[str, bool]]:
 
 def _names(results: dict[str, Any]) -> list[str]:
     """Each dataset, as the card shows it."""
-    return [shown(source, local) for source, local in _sources(results)]
+    return [public_name(source, local) for source, local in _sources(results)]
 
 
 def _tidy(body: str) -> str:

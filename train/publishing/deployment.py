@@ -17,9 +17,9 @@ from huggingface_hub import (
     constants,
 )
 
-from train import run_folder
+from train import console
 from train.hub_errors import explained
-from train.publishing import hub
+from train.publishing import hub, published_files
 
 Hardware = Literal["cpu-basic", "zero-a10g"]
 
@@ -81,11 +81,11 @@ def deploy(
         there = before.requested_hardware or "cpu-basic"
         if hardware not in (None, there):
             api.request_space_hardware(space, SpaceHardware(hardware))
-            run_folder.print_line(f"asked the Hub to move {space} from {there} to {hardware}")
+            console.print_line(f"asked the Hub to move {space} from {there} to {hardware}")
         _set_variables(api, space, {"MODEL_ID": model.repo_id, "MODEL_REVISION": model.revision})
         preloaded = [] if private else _read_by_space(model.files)  # public ones can be preloaded
         files = _files(model, preloaded, on_zero=(hardware or there) == "zero-a10g")
-        run_folder.print_left_out(SPACE, {name.removeprefix("space/") for name in files})
+        published_files.print_unpublished(SPACE, {name.removeprefix("space/") for name in files})
         head = api.repo_info(space, repo_type="space").sha
         title = f"Show {model.repo_id} at {model.revision[:12]}"
         revision = hub.commit(api, space, "space", files, title)

@@ -14,7 +14,7 @@ import torch
 from scipy.special import softmax
 from tqdm import tqdm
 
-from train import run_folder
+from train import console, run_folder
 from train.data import preparation
 from train.data.preparation import IntArray
 from train.data.tokens import Tokens, encode
@@ -45,7 +45,7 @@ def export(folder: Path) -> dict[str, Any]:
         RunError: The run is not finished, its validation reviews have changed, or the exported
             model answers otherwise than the original.
     """
-    recipe, results = run_folder.as_read(folder), run_folder.load_results(folder)
+    recipe, results = run_folder.load_pinned_recipe(folder), run_folder.load_results(folder)
     validation = preparation.load(recipe)["validation"]
     run_folder.check_split(folder, "validation", validation.sha256())
     classifier, tokenizer = model.load(str(folder))
@@ -89,7 +89,7 @@ def _checked(classifier: Any, full: Path, tokens: Tokens) -> dict[str, Any]:
         raise RunError(
             f"{fault} — it is removed; report this with the versions of torch and onnxruntime"
         )
-    run_folder.print_line(f"wrote {full}; its logits differ by at most {difference:.1g}")
+    console.print_line(f"wrote {full}; its logits differ by at most {difference:.1g}")
     return {"max_difference": difference, "in_batches": shift}
 
 
@@ -213,10 +213,10 @@ def _quantized(full: Path, file: Path, tokens: Tokens, classifier: Any) -> dict[
             f"on {len(tokens.ids):,} validation reviews; {_in_words(shift)}"
         )
         if good:
-            run_folder.print_line(f"wrote {file} {figures}")
+            console.print_line(f"wrote {file} {figures}")
             break
         file.unlink()
-        run_folder.print_line(
+        console.print_line(
             f"int8 is not kept {figures}; the rule is at most {MAX_DROP_POINTS} points, at least "
             f"{MIN_AGREEMENT:.0%} and a shift of at most {MAX_SHIFT}"
         )

@@ -31,11 +31,11 @@ from huggingface_hub import (
     snapshot_download,
 )
 
-from train import run_folder
+from train import console, run_folder
 from train.errors import HubBusy, HubError
 from train.evaluation import row_results
 from train.hub_errors import NO_TOKEN, check_repo_id, diagnose, explained, is_transient
-from train.publishing import card, release_gate
+from train.publishing import card, published_files, release_gate
 from train.publishing.smoke_test_model import BUSY
 
 LONG_REVIEW = "An opening that drags, and then it never lets go of you. " * 250  # 3,000 tokens
@@ -103,13 +103,13 @@ def publish(run: Path, to: str, private: bool = False, allow_regression: bool = 
         _check_no_worse(run, to)
     rendered = card.render(run_folder.load_results(run), to)
     (run / "README.md").write_text(rendered, encoding="utf-8")
-    files = with_manifest(run_folder.public_files(run))
-    run_folder.print_left_out(run, files)
+    files = with_manifest(published_files.public_files(run))
+    published_files.print_unpublished(run, files)
     with explained(f"publishing {run} to {to}", remedies=REMEDIES, after=UNCHANGED):
         title = f"Publish {run.name}: accuracy {_accuracy(run)}"
         revision = commit(HfApi(), to, "model", files, title)
         seconds = _verify_seconds(files)
-        run_folder.print_line(
+        console.print_line(
             f"pushed {len(files)} files to {to} at {revision[:12]}; reading them back, for at most "
             f"{seconds:,} s"
         )
@@ -127,7 +127,7 @@ def _check_no_worse(run: Path, to: str) -> None:
     if file:
         release_gate.check(run, Path(file), to)
     elif "config.json" in there:
-        run_folder.print_line(
+        console.print_line(
             f"the model in {to} was published without {row_results.FILE}: there is nothing to "
             "compare row by row, publishing without the release gate"
         )
@@ -223,7 +223,7 @@ def _listed(
         except (ValueError, KeyError, TypeError):
             return set()  # another project's
     if repo_type == "model" and {"recipe.yaml", "results.json"} <= there:  # before manifests
-        return {name for name in there if run_folder.is_public(name)}
+        return {name for name in there if published_files.is_public(name)}
     return set()
 
 
@@ -232,7 +232,7 @@ def _print_changes(repo_id: str, there: set[str], files: set[str], stale: set[st
     kept = there - files - stale - {".gitattributes"}
     for doing, names in [("replaces", there & files), ("removes", stale), ("keeps", kept)]:
         if names:
-            run_folder.print_line(f"in {repo_id} this {doing} {run_folder.listing(names)}")
+            console.print_line(f"in {repo_id} this {doing} {console.summarize_names(names)}")
 
 
 def _upload(
@@ -255,7 +255,7 @@ def _retry(doing: str, seconds: float, attempt: Callable[[], Result]) -> Result:
         except Exception as error:
             if not is_transient(error) or time.monotonic() - started + wait > seconds:
                 raise
-            run_folder.print_line(
+            console.print_line(
                 f"{doing} failed: {diagnose(error)}. Trying again in {wait} s, for {seconds} s in "
                 "all"
             )
@@ -292,7 +292,7 @@ def _verify(
     named = {a["label"] for a in answer["answers"]} <= set(results["recipe"]["labels"])
     if not named:
         raise HubError(f"{repo_id} answers with labels that are not the recipe's — {again}")
-    run_folder.print_line(f"{len(files)} files came back equal, and pipeline() answers")
+    console.print_line(f"{len(files)} files came back equal, and pipeline() answers")
 
 
 def _call(repo_id: str, revision: str, until: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from train import run_folder
+from train import console
 from train.errors import HubError, RunError, shorten
 from train.evaluation import row_results
 from train.evaluation.row_results import FILE
@@ -43,7 +43,7 @@ def check(run: Path, published: Path, to: str) -> None:
     try:
         theirs = row_results.load(published)
     except (OSError, ValueError) as error:
-        run_folder.print_line(
+        console.print_line(
             f"{FILE} of {to} can't be read ({shorten(error)}): publishing without the release gate"
         )
         return
@@ -55,7 +55,7 @@ def check(run: Path, published: Path, to: str) -> None:
         else:
             line, is_worse = compare(both)
             worse += [f"{part}: {line}"] * is_worse
-        run_folder.print_line(f"release gate, {part}: {line}")
+        console.print_line(f"release gate, {part}: {line}")
     if worse:
         raise HubError(
             f"{run} is significantly worse than the model in {to}. A release must not be worse at "

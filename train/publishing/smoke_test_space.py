@@ -21,7 +21,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     HTTPError,
 )
 
-from train import network, run_folder
+from train import console, network
 from train.errors import HubError, Interrupted
 from train.hub_errors import TRANSIENT, explained
 from train.publishing.deployment import Deployed
@@ -89,7 +89,7 @@ def _wait(api: HfApi, deployed: Deployed, seconds: float) -> str:
         stage = str(runtime.stage) if runtime else "out of reach"
         waited = time.monotonic() - started
         if stage != seen:
-            run_folder.print_line(f"{deployed.space}: {stage} after {waited:.0f} s")
+            console.print_line(f"{deployed.space}: {stage} after {waited:.0f} s")
             seen = stage
         if runtime:
             # What was there before the push may run on, or have failed, for a moment.

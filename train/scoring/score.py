@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from train import run_folder
+from train import console
 from train.data import sources, tables
 from train.errors import DataError, Interrupted, ModelError, RunError
 from train.recipe import FILES, is_local
@@ -119,7 +119,7 @@ def _score(
         parts.remove(out)
         return
     if done:
-        run_folder.print_line(f"going on behind {done * PART_ROWS:,} rows that {folder} holds")
+        console.print_line(f"going on behind {done * PART_ROWS:,} rows that {folder} holds")
     bar = tqdm(
         total=given.total, unit="row", unit_scale=True, desc="score", smoothing=0.05,
         initial=done * PART_ROWS,
@@ -130,7 +130,7 @@ def _score(
             if not len(part):
                 if number:
                     break
-                run_folder.print_line("the input has no rows, so the output has none")
+                console.print_line("the input has no rows, so the output has none")
             answers = _judge(classifier, part, text)
             write = partial(
                 parts.write, part=part, answers=answers, names=names, schema=given.schema
@@ -144,7 +144,7 @@ def _score(
                 )
     parts.join(out)
     parts.remove(out)
-    run_folder.print_line(f"wrote {out}")
+    console.print_line(f"wrote {out}")
 
 
 def _judge(classifier: "Classifier", part: tables.Part, text: str) -> list[list[Any]]:

@@ -56,7 +56,7 @@ def test_student_trains_on_labels_and_teacher_probabilities(
     table = parquet.read_table(file)
     assert table.column_names == ["key", *recipe.labels]
     assert np.allclose(sum(table[label].to_numpy() for label in recipe.labels), 1, atol=0.002)
-    targets = training_run._targets(train, recipe)  # (rows, 2, labels)
+    targets = training_run._targets(train, recipe.labels, recipe.distillation)  # (rows, 2, labels)
     assert targets.shape == (len(train), 2, 2)
     unlabelled = np.array(train.labels) == NO_LABEL
     assert (targets[unlabelled, 0] == targets[unlabelled, 1]).all()
@@ -135,12 +135,12 @@ def test_text_without_label_and_teacher_is_an_error(
     recipe = student(tmp_path / "s", tiny_base)
     file = Path(recipe.distillation.probabilities)
     with pytest.raises(DataError, match="python -m train teach"):
-        training_run._targets(preparation.load(recipe)["train"], recipe)
+        training_run._targets(preparation.load(recipe)["train"], recipe.labels, recipe.distillation)
     distillation.teach([teacher], recipe, file)
     table = parquet.read_table(file)
     parquet.write_table(table.slice(0, len(table) - 3), file)
     with pytest.raises(DataError, match="lacks 3 of the reviews that have no label"):
-        training_run._targets(preparation.load(recipe)["train"], recipe)
+        training_run._targets(preparation.load(recipe)["train"], recipe.labels, recipe.distillation)
 
 
 @pytest.mark.parametrize(

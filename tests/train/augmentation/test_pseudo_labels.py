@@ -146,10 +146,13 @@ def test_corpus_of_known_texts_is_an_error(run: Path, tmp_path: Path) -> None:
 def test_targets_are_label_probabilities() -> None:
     recipe = recipes.load("quickstart", ["labels=[A, B, C]", "datasets.label_map=null"])
     hard = preparation.Split(["a", "b"], [1, 0])
-    assert training_run._targets(hard, recipe).tolist() == [1, 0]
+    assert training_run._targets(hard, recipe.labels, recipe.distillation).tolist() == [1, 0]
     soft = preparation.Split(["a", "b"], [1, 0], confidences=[0.75, 1.0])
-    assert training_run._targets(soft, recipe).tolist() == [[0.125, 0.75, 0.125], [1, 0, 0]]
-    assert training_run._targets(soft, recipe).dtype == np.float32
+    assert training_run._targets(soft, recipe.labels, recipe.distillation).tolist() == [
+        [0.125, 0.75, 0.125],
+        [1, 0, 0],
+    ]
+    assert training_run._targets(soft, recipe.labels, recipe.distillation).dtype == np.float32
 
 
 def test_recipe_trains_on_label_probabilities(tiny_base: Path, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_csv_of_a_spreadsheet_may_begin_with_a_byte_order_mark(tmp_path: Path) -
 
 
 def test_missing_file_is_named() -> None:
-    with pytest.raises(DataError, match="no file or folder at nowhere/reviews.csv — give its path"):
+    with pytest.raises(DataError, match="no file or folder at nowhere/reviews.csv — give "):
         sources.read(Dataset(source="nowhere/reviews.csv"))
 
 

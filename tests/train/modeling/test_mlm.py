@@ -23,6 +23,7 @@ from train.data.tokens import Tokens
 from train.errors import DataError, RecipeError, RunError
 from train.modeling import mlm
 from train.pipeline import training_run
+from train.publishing import published_files
 from train.recipe import Recipe
 
 WORDS = "the film was long and the songs were short but the end came soon enough for all".split()
@@ -99,7 +100,7 @@ def test_fit_starts_from_the_adapted_base(recipe: Recipe, run: Path) -> None:
     assert results["training"]["adaptation"]["perplexity"]["after"] > 1
     corpus = recipe.adaptation.corpora[0].source  # type: ignore[union-attr]
     for name in ["recipe.yaml", "results.json"]:
-        content = run_folder.public_files(run)[name]
+        content = published_files.public_files(run)[name]
         assert isinstance(content, bytes)
         assert Path(corpus).name.encode() in content
         assert str(Path(corpus).parent).encode() not in content

@@ -534,5 +534,5 @@ def test_one_of_two_processes_pulls_the_checkpoint_and_both_resume(
         requests = hub.process.stdout.read()
     assert requests.count("GET /api/models/demo/kept/auth-check/write") == 1
     assert len(re.findall("GET /demo/kept/resolve/.*/progress.json", requests)) == 1
-    assert output.count("going on from the checkpoint on demo/kept") == 1
+    assert output.count("resuming from the checkpoint on demo/kept") == 1
     assert output.count(f"resuming from update {stopped_at} of ") == 2

@@ -1,4 +1,4 @@
-"""What a recipe requires is planned, done in order, resumed, and refused where it has changed."""
+"""Required steps: the plan, their order, resuming, and outdated outputs."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from test_training import launched
 from train import plain_yaml, recipe, run_folder
 from train.errors import RecipeError, RunError
 from train.modeling import checkpoints
-from train.pipeline import costs, plan, steps, training_run
+from train.pipeline import costs, plan, publication, steps, training_run
 from train.sections import Patterns
 
 LABELS = {"neg": "NEGATIVE", "pos": "POSITIVE"}
@@ -65,7 +65,7 @@ def fit(*arguments: str) -> None:
     app(["fit", "student.yaml", *arguments], standalone_mode=False)
 
 
-def started(*arguments: str) -> "subprocess.Popen[str]":
+def start_train(*arguments: str) -> "subprocess.Popen[str]":
     """`train …` in a process of its own, in the current folder."""
     return subprocess.Popen(
         [sys.executable, "-m", "train", *arguments],
@@ -84,12 +84,12 @@ def modified() -> dict[str, int]:
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_steps_are_done_in_order_and_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_run_once_and_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     fit()
     first = modified()
     assert sorted(first.values()) == list(first.values())
-    said = capsys.readouterr().out
-    assert [line.strip() for line in said.splitlines() if ": missing" in line] == [
+    output = capsys.readouterr().out
+    assert [line.strip() for line in output.splitlines() if ": missing" in line] == [
         "1. patterns → runs/patterns: missing",
         "2. run of teacher → runs/teacher: missing",
         "3. teach → runs/probabilities.parquet: missing",
@@ -97,28 +97,28 @@ def test_steps_are_done_in_order_and_once(capsys: pytest.CaptureFixture[str]) ->
     ]
     fit()
     assert modified() == first
-    said = capsys.readouterr().out
-    assert said.count(": finished, ") == 4
-    assert "runs/student is finished — rename or remove it to train it anew" in said
+    output = capsys.readouterr().out
+    assert output.count(": finished, ") == 4
+    assert "runs/student is finished — rename or remove it to train again" in output
     Path("runs/probabilities.parquet").unlink()
-    fit("--set", "epochs=3")  # of the student: the steps before are the same
+    fit("--set", "epochs=3")  # changes the student only
     again = modified()
     assert [again[file] == first[file] for file in first] == [True, True, False, False]
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_what_was_interrupted_goes_on(
+def test_interrupted_steps_are_resumed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of a required run, and of the recipe's own, the same command resumes it."""
+    """The same command resumes a required run and the recipe's own run."""
     change("teacher", "epochs: 2", "epochs: 10\ncheckpoint_every: 1")
-    with started("fit", "student.yaml") as process:
+    with start_train("fit", "student.yaml") as process:
         while not list(Path("runs/teacher/checkpoints").glob("step-????????")):
             assert process.poll() is None
             time.sleep(0.02)
         process.kill()  # kill -9
-        said, _ = process.communicate()
-    assert not Path("runs/teacher/results.json").exists(), said
+        output, _ = process.communicate()
+    assert not Path("runs/teacher/results.json").exists(), output
     save = checkpoints.save
 
     def power_cut(folder: Path, *state: object) -> None:
@@ -129,18 +129,18 @@ def test_what_was_interrupted_goes_on(
     with monkeypatch.context() as patched, pytest.raises(ConnectionAbortedError):
         patched.setattr(checkpoints, "save", power_cut)
         fit()
-    said = capsys.readouterr().out
-    assert "2. run of teacher → runs/teacher: begun, will go on" in said
-    assert said.count("resuming from update") == 1
+    output = capsys.readouterr().out
+    assert "2. run of teacher → runs/teacher: started, will be resumed" in output
+    assert output.count("resuming from update") == 1
     fit()
-    said = capsys.readouterr().out
-    assert "4. run of student → runs/student: begun, will go on" in said
-    assert said.count("resuming from update") == 1
-    assert not list(Path("runs").glob("*-2*"))  # no earlier run was moved aside
+    output = capsys.readouterr().out
+    assert "4. run of student → runs/student: started, will be resumed" in output
+    assert output.count("resuming from update") == 1
+    assert not list(Path("runs").glob("*-2*"))  # no earlier run was renamed
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_a_killed_step_leaves_no_half_output(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_step_leaves_no_partial_output(monkeypatch: pytest.MonkeyPatch) -> None:
     from train.augmentation import patterns
 
     def power_cut(folder: Path, *_: object) -> None:
@@ -165,7 +165,7 @@ def change(name: str, before: str, now: str) -> None:
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_a_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     fit()
     before = modified()
     for name in ["teacher", "student"]:
@@ -174,24 +174,24 @@ def test_a_changed_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         RunError,
         match=rf"runs/patterns was not made by the patterns as it is now {changed} — rename or "
-        "remove it to make it anew, or use all that is there with --set",
+        "remove it to make it again, or use all existing outputs with --set",
     ):
         fit()
     assert re.search(f"1. patterns .* renamed or removed first {changed}", capsys.readouterr().out)
     Path("runs/patterns").rename("runs/patterns-old")
-    with pytest.raises(RunError, match="runs/teacher .*a step that it requires has changed"):
+    with pytest.raises(RunError, match="runs/teacher .*a required step has changed"):
         fit()
     Path("runs/teacher").rename("runs/teacher-old")
-    with pytest.raises(RunError, match="probabilities.parquet .*a step before it has changed"):
+    with pytest.raises(RunError, match="probabilities.parquet .*an input has changed"):
         fit()
     Path("runs/probabilities.parquet").unlink()
-    fit()  # the student's own earlier run is moved aside
+    fit()  # renames the student's own earlier run
     assert not set(before.values()) & set(modified().values())
     assert len(list(Path("runs").glob("student-2*"))) == 1
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_a_changed_recipe_of_a_required_run_is_refused() -> None:
+def test_changed_recipe_of_required_run_is_refused() -> None:
     fit()
     change("teacher", "epochs: 2", "epochs: 1")
     with pytest.raises(RunError, match=r"runs/teacher was not .* \(epochs was 2, now 1\)"):
@@ -205,8 +205,8 @@ ONE_STEP += ["--set", "datasets=[{source: reviews.csv}, {source: ./runs/patterns
 
 @pytest.mark.usefixtures("toy_folder")
 @pytest.mark.parametrize("origin", ["edited", "unknown"])
-def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
-    steps.do(plan.step_task(Patterns(step="patterns", max_rows=30)))
+def test_edited_or_unknown_output_is_refused(origin: str) -> None:
+    steps.run_data_step(plan.data_task(Patterns(step="patterns", max_rows=30)))
     fit(*ONE_STEP, "--set", "epochs=1")
     if origin == "edited":
         Path("runs/patterns/train.jsonl").write_text("{}", encoding="utf-8")
@@ -218,32 +218,32 @@ def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
 
 @pytest.mark.usefixtures("toy_folder")
 @pytest.mark.parametrize(
-    ("requires", "said"),
+    ("requires", "message"),
     [
         pytest.param(
             "[{step: run, recipe: techer}]",
-            "student requires techer: no recipe at techer — give a YAML file, or one of: imdb",
+            "student requires techer: techer is no recipe — give a YAML file, or one of: imdb",
             id="unknown recipe",
         ),
         pytest.param(
-            "[{step: run, recipe: student.yaml}]", "lead back .* student → student", id="circle"
+            "[{step: run, recipe: student.yaml}]", "circular, got student → student", id="circle"
         ),
         pytest.param(
             "[{step: run, recipe: back.yaml}]", "got student → back → student", id="long circle"
         ),
         pytest.param(
             "[{step: run, recipe: teacher.yaml}]",
-            "the recipe student reads runs/probabilities.parquet, which isn't there and which no",
+            "the recipe student reads runs/probabilities.parquet, which doesn't exist",
             id="file that no step makes",
         ),
         pytest.param(
             "[{step: teach, teachers: [runs/teacher]}, {step: run, recipe: teacher.yaml}]",
-            "the step teach of student reads runs/teacher, which .* no step before it",
+            "the step teach of student reads runs/teacher, which doesn't exist and is not",
             id="wrong order",
         ),
         pytest.param(
             "[{step: run, recipe: teacher.yaml}, {step: patterns}]",
-            "different things to runs/patterns .*max_rows was 30, now None.* another `out`",
+            "different outputs to runs/patterns .*most was 30, now None.* another `out`",
             id="two of one output",
         ),
         pytest.param(
@@ -254,11 +254,11 @@ def test_an_output_that_the_step_has_not_made_is_refused(origin: str) -> None:
         ),
     ],
 )
-def test_impossible_requirements_are_one_plain_sentence(
-    requires: str, said: str, tiny_base: Path
+def test_invalid_requirements_raise_recipe_error(
+    requires: str, message: str, tiny_base: Path
 ) -> None:
     write_recipe("back", tiny_base, requires=[{"step": "run", "recipe": "student.yaml"}])
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(RecipeError, match=message):
         plan.plan("student.yaml", [f"requires={requires}"])
     assert not Path("runs").exists()
 
@@ -270,21 +270,21 @@ def test_teach_without_distillation_is_refused() -> None:
 
 def required(tasks: list[plan.Task], name: str) -> recipe.Recipe:
     """The recipe of a run among the tasks."""
-    found = next(task.recipe for task in tasks if task.title == f"run of {name}")
-    assert found
-    return found
+    task = next(task for task in tasks if task.title == f"run of {name}")
+    assert task.recipe
+    return task.recipe
 
 
 @pytest.fixture
 def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What settings below name; a plan looks only whether it is there."""
+    """Files that the overrides name; a plan checks only that they exist."""
     monkeypatch.chdir(tmp_path)
     for name in ["mine.csv", "more.csv", "sst.csv", "other"]:
         Path(name).touch()
 
 
 @pytest.mark.usefixtures("own_files")
-def test_settings_of_shared_data_reach_the_required_recipes() -> None:
+def test_overrides_of_shared_data_apply_to_required_recipes() -> None:
     settings = ["datasets.0.source=mine.csv", "datasets.0.revision=null", "datasets.0.weight=2"]
     settings += ["datasets.1.source=more.csv", "datasets.1.train=train", "split_seed=3"]
     settings += ["datasets.2.source=sst.csv", "base_model=./other", "base_revision=null"]
@@ -300,7 +300,7 @@ def test_settings_of_shared_data_reach_the_required_recipes() -> None:
 
 
 @pytest.mark.usefixtures("own_files")
-def test_settings_reach_recipes_that_are_required_by_required_ones() -> None:
+def test_overrides_apply_to_indirectly_required_recipes() -> None:
     settings = ["datasets.0.group=movie", "datasets.0.weight=2"]
     tasks = plan.plan("reviews-any-length", settings)
     for name in ["imdb-small-plain", "imdb-small"]:
@@ -310,21 +310,21 @@ def test_settings_reach_recipes_that_are_required_by_required_ones() -> None:
     assert required(tasks, "imdb-small-plain").base_model == "./other"
 
 
-def test_plan_tells_measured_costs_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:
-    costs.show(plan.plan("imdb-small"))
-    said = capsys.readouterr().out
+def test_plan_prints_only_measured_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    costs.print_plan(plan.plan("imdb-small"))
+    output = capsys.readouterr().out
     results = json.loads((costs.RESULTS / "imdb-small-plain.json").read_text(encoding="utf-8"))
     memory = f"memory {results['training']['peak_memory_mb']:,.0f} MB"
-    plain, labels, _ = re.findall(r"\d\. .*\n +(.*)", said)
+    plain, labels, _ = re.findall(r"\d\. .*\n +(.*)", output)
     assert memory in plain
     assert plain.startswith("time 1.3 h")
     assert labels == "time, memory and disk not measured"
 
 
-def test_pseudo_labels_of_a_required_run_whose_adaptation_is_shared(
+def test_pseudo_labels_of_required_run_with_shared_adaptation(
     tiny_base: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The run is adapted and exported on the way; `train run` would publish after that."""
+    """The required run is adapted and exported before its labels are used."""
     shared = {
         "adaptation": {
             "corpora": [{"source": "./more", "split": "train"}],
@@ -358,47 +358,49 @@ def test_pseudo_labels_of_a_required_run_whose_adaptation_is_shared(
         **shared,
     )
     fit()
-    said = capsys.readouterr().out
-    assert said.count("perplexity") == 1
-    assert "runs/student-adapted is a copy of runs/teacher-adapted" in said
+    output = capsys.readouterr().out
+    assert output.count("perplexity") == 1
+    assert "copied runs/teacher-adapted to runs/student-adapted" in output
     lines = Path("runs/pseudo-labels/train.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == UNLABELLED
     assert len(Path("runs/cut-sentences/train.jsonl").read_text("utf-8").splitlines()) == 7
-    costs.show(plan.plan("student.yaml"))
+    costs.print_plan(plan.plan("student.yaml"))
     assert capsys.readouterr().out.count(": finished, ") == 5
 
 
 @pytest.mark.usefixtures("toy_folder")
 @pytest.mark.parametrize(
-    ("begun", "expected"),
+    ("started", "expected"),
     [
         pytest.param([], False, id="a required run was interrupted"),
         pytest.param(["student"], True, id="its own run was interrupted"),
     ],
 )
-def test_resume_is_of_what_there_is_to_resume(
-    begun: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
+def test_resume_applies_to_the_started_run(
+    started: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`--resume` is no error where the recipe's own run has not begun yet."""
-    for name in begun:
+    """`--resume` is no error if only a required run has started."""
+    for name in started:
         Path("runs", name).mkdir(parents=True)
-    asked: dict[str, bool] = {}
+    resumed: dict[str, bool] = {}
     monkeypatch.setattr(
-        training_run, "fit", lambda recipe, folder, resume, **_: asked.update({recipe.name: resume})
+        training_run,
+        "fit",
+        lambda recipe, folder, resume, **_: resumed.update({recipe.name: resume}),
     )
-    monkeypatch.setattr(steps, "do", lambda task: None)
+    monkeypatch.setattr(steps, "run_data_step", lambda task: None)
     fit("--resume")
-    assert asked == {"teacher": False, "student": expected}
+    assert resumed == {"teacher": False, "student": expected}
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_a_finished_run_is_only_completed_and_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`train run` again, after an upload that failed, costs neither training nor the test split."""
+def test_finished_run_is_only_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second `train run`, after a failed upload, neither trains nor evaluates."""
     from train import __main__ as command_line
     from train.publishing import export
 
-    monkeypatch.setattr(command_line, "_check_targets", lambda *_: None)
-    monkeypatch.setattr(command_line, "_publish", lambda *_: None)
+    monkeypatch.setattr(publication, "check_targets", lambda *_: None)
+    monkeypatch.setattr(publication, "publish", lambda *_: None)
     arguments = ["run", "student.yaml", "--to", "user/name", *ONE_STEP, "--set", "epochs=1"]
     command_line.app(arguments, standalone_mode=False)
     for module, name in [(training_run, "fit"), (training_run, "evaluate"), (export, "export")]:
@@ -407,11 +409,11 @@ def test_a_finished_run_is_only_completed_and_published(monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("toy_folder")
-def test_two_processes_do_a_chain(tmp_path: Path) -> None:
-    """Both train; the first does the other steps, while the second waits."""
-    said = launched(tmp_path / "log", ["fit", "student.yaml"], cwd=tmp_path)
-    assert said.count("wrote runs/patterns: ") == 1
-    assert said.count("wrote runs/probabilities.parquet: ") == 1
+def test_two_processes_run_a_chain_of_steps(tmp_path: Path) -> None:
+    """Both train; the first runs the other steps while the second waits."""
+    output = launched(tmp_path / "log", ["fit", "student.yaml"], cwd=tmp_path)
+    assert output.count("wrote runs/patterns: ") == 1
+    assert output.count("wrote runs/probabilities.parquet: ") == 1
     for name in ["teacher", "student"]:
         device = run_folder.load_results(Path("runs", name))["environment"]["device"]
         assert device.endswith("2 processes")

@@ -1,4 +1,4 @@
-"""The stages: one small run from a CSV file to a folder that others can use without us."""
+"""Training and evaluation of one small run, from a CSV file to a published folder."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ from train.errors import DataError, ModelError, RunError
 from train.evaluation import error_analysis, metrics, row_results
 from train.modeling import model
 from train.pipeline import training_run
-from train.publishing import card
+from train.publishing import card, published_files
 from train.recipe import Dataset
 
 LABEL_MAP = {"neg": "NEGATIVE", "pos": "POSITIVE"}
@@ -40,7 +40,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fitted(source: Path, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder that `fit` has finished."""
+    """A trained run folder."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs") / "toy"
     recipe = recipes.load("quickstart", toy_settings(source, tiny_base))
@@ -60,7 +60,7 @@ def evaluated(fitted: Path, fit_results: dict[str, Any]) -> Path:
     return fitted
 
 
-def test_fit_leaves_a_whole_run(fitted: Path) -> None:
+def test_fit_writes_all_files(fitted: Path) -> None:
     for name in [
         *run_folder.MODEL_FILES,
         "recipe.yaml",
@@ -70,11 +70,11 @@ def test_fit_leaves_a_whole_run(fitted: Path) -> None:
         assert (fitted / name).is_file(), name
 
 
-def test_fit_does_not_touch_the_test_split(fit_results: dict[str, Any]) -> None:
+def test_fit_does_not_use_the_test_split(fit_results: dict[str, Any]) -> None:
     assert set(fit_results["metrics"]) == {"validation"}
 
 
-def test_results_are_as_designed(fit_results: dict[str, Any]) -> None:
+def test_fit_results_have_the_documented_keys(fit_results: dict[str, Any]) -> None:
     assert set(fit_results) == {
         "recipe", "environment", "data", "training", "metrics", "slices", "export",
     }  # fmt: skip
@@ -88,14 +88,14 @@ def test_results_are_as_designed(fit_results: dict[str, Any]) -> None:
     assert training["parameters"] > 32 * 4096  # the positions alone
 
 
-def test_results_hold_the_splits_that_the_recipe_gives(fitted: Path) -> None:
+def test_results_record_the_splits_of_the_recipe(fitted: Path) -> None:
     results = run_folder.load_results(fitted)
     for name, split in preparation.load(run_folder.load_recipe(fitted)).items():
         described = results["data"]["splits"][name]
         assert (described["rows"], described["sha256"]) == (len(split), split.sha256())
 
 
-def test_validation_figures_are_those_of_the_saved_model(
+def test_validation_metrics_match_the_saved_model(
     fitted: Path, fit_results: dict[str, Any]
 ) -> None:
     validation = preparation.load(run_folder.load_recipe(fitted))["validation"]
@@ -104,11 +104,13 @@ def test_validation_figures_are_those_of_the_saved_model(
         np.testing.assert_allclose(scored[key], value, atol=1e-5, err_msg=key)
 
 
-def test_it_has_learned(evaluated: Path) -> None:
+def test_model_reaches_95_percent_test_accuracy(evaluated: Path) -> None:
     assert run_folder.load_results(evaluated)["metrics"]["test"]["accuracy"] >= 0.95
 
 
-def test_evaluate_adds_test_slices_and_plots(evaluated: Path, fit_results: dict[str, Any]) -> None:
+def test_evaluate_adds_test_metrics_slices_and_plots(
+    evaluated: Path, fit_results: dict[str, Any]
+) -> None:
     results = run_folder.load_results(evaluated)
     assert results["metrics"]["validation"] == fit_results["metrics"]["validation"]
     rows = results["data"]["splits"]["test"]["rows"]
@@ -120,17 +122,17 @@ def test_evaluate_adds_test_slices_and_plots(evaluated: Path, fit_results: dict[
     assert results["weaknesses"]["behaviour"]["sentences"]["all"]["n"] >= 300
     plots = {file.name for file in (evaluated / "plots").iterdir()}
     assert plots == {"confusion.png", "reliability.png", "training.png"}
-    with pytest.raises(RunError, match="python -m train export"):  # all that is left to do
+    with pytest.raises(RunError, match="python -m train export"):  # the only step left
         run_folder.check_complete(evaluated)
 
 
-def test_card_shows_examples_that_the_model_gets_right(evaluated: Path) -> None:
+def test_card_examples_match_the_model(evaluated: Path) -> None:
     results = run_folder.load_results(evaluated)
     rendered = card.render(results, "user/toy")
     assert assert_card_tells_the_truth(rendered, evaluated) == len(results["examples"])
 
 
-def test_figures_follow_from_the_predictions(evaluated: Path) -> None:
+def test_metrics_match_the_saved_predictions(evaluated: Path) -> None:
     from pyarrow import parquet
 
     results = run_folder.load_results(evaluated)
@@ -145,13 +147,13 @@ def test_figures_follow_from_the_predictions(evaluated: Path) -> None:
     assert config["unsure_below"] == unsure["below"] == results["training"]["unsure_below"]
 
 
-def test_row_results_are_those_behind_the_figures(evaluated: Path) -> None:
+def test_row_results_match_the_metrics(evaluated: Path) -> None:
     results = run_folder.load_results(evaluated)
     rows = row_results.load(evaluated / row_results.FILE)
-    assert row_results.FILE in run_folder.public_files(evaluated)
-    found = {part: (len(r), r["correct"].mean()) for part, r in rows.groupby("part")}
+    assert row_results.FILE in published_files.public_files(evaluated)
+    by_part = {part: (len(r), r["correct"].mean()) for part, r in rows.groupby("part")}
     behaviour = results["weaknesses"]["behaviour"]
-    assert found == {
+    assert by_part == {
         **{part: tuple(behaviour[part]["all"].values()) for part in ["sentences", "pairs"]},
         "test": (results["metrics"]["test"]["n"], results["metrics"]["test"]["accuracy"]),
     }
@@ -159,7 +161,7 @@ def test_row_results_are_those_behind_the_figures(evaluated: Path) -> None:
     assert rows["row"].is_unique
 
 
-def test_a_missing_behaviour_suite_is_an_error_before_any_work(
+def test_missing_behaviour_suite_is_an_error_before_any_work(
     fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load_missing() -> error_analysis.Suite:
@@ -176,7 +178,7 @@ def test_a_missing_behaviour_suite_is_an_error_before_any_work(
     assert (fitted / "results.json").read_bytes() == before
 
 
-def test_each_dataset_of_a_mixture_has_figures_of_its_own(
+def test_each_dataset_of_a_mixture_has_its_own_metrics(
     source: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     rows = [{"text": f"short: {r['text']}", "label": r["label"]} for r in toy_reviews(40)]
@@ -198,10 +200,10 @@ def test_each_dataset_of_a_mixture_has_figures_of_its_own(
     assert kinds.to_dict() == {"reviews.csv": parts[0], "short.jsonl": parts[1]}
 
 
-def test_a_run_without_a_test_split_tells_of_validation_alone(
+def test_run_without_test_split_reports_validation(
     source: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
-    """As for data whose test labels are secret: no figure is one of a test."""
+    """The case of data whose test labels are secret."""
     settings = [*toy_settings(source, tiny_base), "epochs=1"]
     recipe = recipes.load("quickstart", [*settings, "datasets.splits=[train, validation]"])
     run = tmp_path / "run"
@@ -215,14 +217,14 @@ def test_a_run_without_a_test_split_tells_of_validation_alone(
     assert sum(band["n"] for band in results["slices"]["length_tokens"].values()) == rows
     assert (run / "validation-predictions.parquet").is_file()
     assert not (run / "test-predictions.parquet").exists()
-    with pytest.raises(RunError, match="python -m train export"):  # all that is left to do
+    with pytest.raises(RunError, match="python -m train export"):  # the only step left
         run_folder.check_complete(run)
     text = card.render(results, "user/toy")
     assert "There are no test figures" in text
     assert "split: validation" in text
 
 
-def test_what_goes_on_from_a_run_names_where_that_began(
+def test_run_on_a_run_records_its_origin(
     fitted: Path, source: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     settings = [*toy_settings(source, tiny_base), "epochs=1", f"base_model={fitted}", "name=next"]
@@ -234,7 +236,7 @@ def test_what_goes_on_from_a_run_names_where_that_began(
     assert run_folder.lineage(run_folder.load_recipe(tmp_path / "next")) == [fitted]
 
 
-def test_what_a_base_has_trained_on_may_not_be_held_out(
+def test_training_reviews_of_the_base_are_refused_in_validation(
     fitted: Path, source: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     settings = [*toy_settings(source, tiny_base), f"base_model={fitted}", "split_seed=1"]
@@ -243,7 +245,7 @@ def test_what_a_base_has_trained_on_may_not_be_held_out(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_base_whose_reviews_are_gone_is_refused(
+def test_base_whose_training_reviews_are_missing_is_refused(
     fitted: Path, source: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     base = shutil.copytree(fitted, tmp_path / "base")
@@ -256,7 +258,7 @@ def test_a_base_whose_reviews_are_gone_is_refused(
         training_run.fit(recipes.load("quickstart", settings), tmp_path / "run")
 
 
-def test_evaluate_again_changes_nothing(evaluated: Path) -> None:
+def test_second_evaluate_changes_nothing(evaluated: Path) -> None:
     def content() -> dict[Path, bytes]:
         return {file: file.read_bytes() for file in evaluated.rglob("*") if file.is_file()}
 
@@ -265,10 +267,10 @@ def test_evaluate_again_changes_nothing(evaluated: Path) -> None:
     assert content() == before
 
 
-def test_what_is_published_names_no_path_of_the_machine(
+def test_published_files_contain_no_local_path(
     evaluated: Path, source: Path, tiny_base: Path
 ) -> None:
-    files = run_folder.public_files(evaluated)
+    files = published_files.public_files(evaluated)
     assert not [name for name in files if name.startswith("checkpoints")]
     assert {*run_folder.MODEL_FILES, "recipe.yaml", "results.json"} <= set(files)
     for name, file in files.items():
@@ -277,13 +279,13 @@ def test_what_is_published_names_no_path_of_the_machine(
             assert str(path.parent).encode() not in content, name
 
 
-def test_card_can_be_written(evaluated: Path) -> None:
+def test_card_contains_no_local_path(evaluated: Path) -> None:
     text = card.render(run_folder.load_results(evaluated), "user/toy")
     assert str(evaluated.parent) not in text
     assert "reviews.csv" in text
 
 
-def test_pipeline_says_what_evaluate_says(evaluated: Path) -> None:
+def test_transformers_pipeline_matches_evaluate(evaluated: Path) -> None:
     import transformers
 
     classify = transformers.pipeline("sentiment-analysis", model=str(evaluated))
@@ -297,9 +299,7 @@ def test_pipeline_says_what_evaluate_says(evaluated: Path) -> None:
     assert [answer["score"] for answer in answers] == pytest.approx(confidence.tolist(), abs=1e-5)
 
 
-def test_evaluate_refuses_reviews_that_changed(
-    source: Path, tiny_base: Path, tmp_path: Path
-) -> None:
+def test_evaluate_refuses_changed_reviews(source: Path, tiny_base: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.csv"
     own.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     settings = [*toy_settings(own, tiny_base), "epochs=1"]
@@ -307,7 +307,7 @@ def test_evaluate_refuses_reviews_that_changed(
     with own.open("a", encoding="utf-8") as stream:
         for row in toy_reviews(60):
             stream.write(f"a sequel: {row['text'].replace(',', '')},{row['label']},sequel\n")
-    with pytest.raises(RunError, match="the test reviews are not those that .* set apart"):
+    with pytest.raises(RunError, match="the test reviews differ from those that .* recorded"):
         training_run.evaluate(tmp_path / "run")
 
 
@@ -316,37 +316,35 @@ def test_evaluate_before_fit_is_refused(tmp_path: Path) -> None:
         training_run.evaluate(tmp_path)
 
 
-def test_evaluate_elsewhere_takes_any_reviews(fitted: Path, tmp_path: Path) -> None:
+def test_evaluate_elsewhere_reads_any_dataset(fitted: Path, tmp_path: Path) -> None:
     rows = [{"body": row["text"], "verdict": row["label"]} for row in toy_reviews(30)]
     path = tmp_path / "other.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     dataset = Dataset(source=str(path), text="body", label="verdict", label_map=LABEL_MAP)
-    found = training_run.evaluate_elsewhere(str(fitted), None, dataset, "train", most=20)
-    assert found["metrics"]["train"]["n"] == 20
-    assert found["metrics"]["train"]["accuracy"] >= 0.9
-    again = training_run.evaluate_elsewhere(str(fitted), None, dataset, "train", most=20)
-    assert again["data"] == found["data"]
+    results = training_run.evaluate_elsewhere(str(fitted), None, dataset, "train", max_rows=20)
+    assert results["metrics"]["train"]["n"] == 20
+    assert results["metrics"]["train"]["accuracy"] >= 0.9
+    again = training_run.evaluate_elsewhere(str(fitted), None, dataset, "train", max_rows=20)
+    assert again["data"] == results["data"]
 
 
-def test_evaluate_elsewhere_names_a_missing_model(source: Path, tmp_path: Path) -> None:
+def test_evaluate_elsewhere_reports_missing_model(source: Path, tmp_path: Path) -> None:
     dataset = Dataset(source=str(source), label_map=LABEL_MAP)
     with pytest.raises(ModelError, match="no model at"):
-        training_run.evaluate_elsewhere(str(tmp_path), None, dataset, "train", most=None)
+        training_run.evaluate_elsewhere(str(tmp_path), None, dataset, "train", max_rows=None)
 
 
-def test_second_fit_keeps_the_first(source: Path, tiny_base: Path, tmp_path: Path) -> None:
+def test_second_fit_keeps_the_first_run(source: Path, tiny_base: Path, tmp_path: Path) -> None:
     settings = [*toy_settings(source, tiny_base), "epochs=1"]
     for seed in (0, 1):
         recipe = recipes.load("quickstart", [*settings, f"seed={seed}"])
         training_run.fit(recipe, tmp_path / "run")
-    [kept] = tmp_path.glob("run-*")
-    assert run_folder.load_results(kept)["recipe"]["seed"] == 0
+    [backup] = tmp_path.glob("run-*")
+    assert run_folder.load_results(backup)["recipe"]["seed"] == 0
     assert run_folder.load_results(tmp_path / "run")["recipe"]["seed"] == 1
 
 
-def test_base_model_that_is_missing_leaves_an_earlier_run_where_it_is(
-    source: Path, tmp_path: Path
-) -> None:
+def test_missing_base_model_leaves_earlier_run_unchanged(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     good = recipes.load("quickstart", toy_settings(source, "base"))
     run_folder.prepare(folder, good)
@@ -361,14 +359,14 @@ def test_disk_is_checked_before_training(
     source: Path, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1))
-    with pytest.raises(RunError, match="make room, or choose another disk with --out"):
+    with pytest.raises(RunError, match="free some, or choose another disk with --out"):
         training_run.fit(
             recipes.load("quickstart", toy_settings(source, tiny_base)), tmp_path / "run"
         )
     assert not (tmp_path / "run/checkpoints").exists()
 
 
-def test_pairs_and_three_labels_go_all_the_way(tiny_base: Path, tmp_path: Path) -> None:
+def test_text_pairs_with_three_labels(tiny_base: Path, tmp_path: Path) -> None:
     words = {"BAD": "dreadful", "SO-SO": "number", "GOOD": "wonderful"}
     rows = [
         {"text": f"take {i} was {word}", "aspect": "songs" if i % 2 else "end", "label": label}
@@ -392,7 +390,7 @@ def test_pairs_and_three_labels_go_all_the_way(tiny_base: Path, tmp_path: Path) 
     assert classify({"text": "wonderful", "text_pair": "songs"})["label"] in words
 
 
-def test_predictions_do_not_depend_on_the_company(fitted: Path) -> None:
+def test_predictions_do_not_depend_on_the_batch(fitted: Path) -> None:
     test = preparation.load(run_folder.load_recipe(fitted))["test"]
     together = training_run.score(*model.load(str(fitted)), test)["logits"]
     classifier, tokenizer = model.load(str(fitted))
@@ -401,10 +399,10 @@ def test_predictions_do_not_depend_on_the_company(fitted: Path) -> None:
     assert abs(alone - together).max() < 1e-4
 
 
-def test_validation_figures_are_those_of_a_caller_in_fp32(
+def test_validation_metrics_of_bf16_training_match_fp32_inference(
     toy_csv: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
-    """Trained under autocast, in a process of its own: accelerate keeps to one precision there."""
+    """Trains in a subprocess, because accelerate keeps one precision per process."""
     settings = [*toy_settings(toy_csv, tiny_base), "precision=bf16", "epochs=1"]
     options = [part for setting in settings for part in ("--set", setting)]
     run = tmp_path / "run"
@@ -417,14 +415,14 @@ def test_validation_figures_are_those_of_a_caller_in_fp32(
     )
 
 
-def test_the_temperature_is_that_of_the_mixture_in_test() -> None:
+def test_temperature_is_weighted_by_the_test_mixture() -> None:
     splits = {
         "validation": preparation.Split([""] * 4, [0] * 4, datasets=[0, 0, 1, 2]),
         "test": preparation.Split([""] * 5, [0] * 5, datasets=[0, 0, 0, 0, 1]),
     }
-    assert training_run._as_in_test(splits).tolist() == [2, 2, 1, 0]
+    assert training_run._test_mixture_weights(splits).tolist() == [2, 2, 1, 0]
     splits["test"] = preparation.Split([""], [0], datasets=[3])
-    assert training_run._as_in_test(splits) is None
+    assert training_run._test_mixture_weights(splits) is None
     logits = np.array([[0, 2], [0, 2], [0, 1], [1, 0]], dtype=np.float32)
     labels = np.array([1, 0, 1, 1])
     twice = metrics.fit_temperature(logits[[0, 0, 1, 2, 3]], labels[[0, 0, 1, 2, 3]])

@@ -13,9 +13,9 @@ from conftest import REPOSITORY, fit_toy_run
 from hubserver import READ, WRITE, RunningHub, run_python, running_hub
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from train import run_folder
 from train.evaluation import row_results
 from train.publishing import hub as room
+from train.publishing import published_files
 
 
 def finish(run: Path) -> Path:
@@ -106,7 +106,7 @@ def test_publishing_again_replaces_and_removes_what_is_ours_and_keeps_the_rest(
     (run / "visitors.csv").write_text("private")
     done = publish(hub, run, "--to", "demo/again")
     assert done.returncode == 0, done.stderr
-    assert "leaves out 1 file: visitors.csv" in done.stdout
+    assert ": 1 file: visitors.csv" in done.stdout
     # An older version, or somebody else, published the model that is there.
     assert (
         "the model in demo/again was published without row-results.parquet: there is nothing to "
@@ -195,12 +195,11 @@ def test_only_what_belongs_to_a_run_is_published(
     for name in [*strays, "__pycache__/x.pyc", "sub/config.json"]:
         (run / name).parent.mkdir(exist_ok=True, parents=True)
         (run / name).write_text("private")
-    files = run_folder.public_files(run)
+    files = published_files.public_files(run)
     assert set(files) == whole
-    run_folder.print_left_out(run, files)
+    published_files.print_unpublished(run, files)
     dropped = ", ".join(sorted([*strays, "sub/config.json"]))
-    said = f"of {run} this leaves out 6 files: {dropped}, which are not published\n"
-    assert capsys.readouterr().out == said
+    assert capsys.readouterr().out == f"not published from {run}: 6 files: {dropped}\n"
 
 
 def change_rows(run: Path, part: str, count: int, correct: bool) -> None:
