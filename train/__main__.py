@@ -230,7 +230,7 @@ def run(
         steps.leave_processes()
         if run_folder.is_first_process():
             results = run_folder.load_results(folder)
-            if "weaknesses" not in results or not (folder / "README.md").exists():
+            if "error_analysis" not in results or not (folder / "README.md").exists():
                 _evaluate(folder)
             if not results["export"]:
                 export(folder)

@@ -102,7 +102,7 @@ def body(facts: Facts, here: str) -> str:
 
 
 def _failing(facts: Facts) -> str:
-    unsure, behaviour = about.unsure(facts), ("weaknesses", "behaviour")
+    unsure, behaviour = about.unsure(facts), ("error_analysis", "behaviour")
     tables = [
         ("By length in tokens", "reviews, right", ("slices", "length_tokens")),
         ("Sentences made to tell", "tests, passed", (*behaviour, "sentences")),

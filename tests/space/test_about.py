@@ -41,7 +41,7 @@ RESULTS = {
         }
     },
     "slices": {"length_tokens": {"1-64": {"n": 47, "accuracy": 0.9149}}},
-    "weaknesses": {
+    "error_analysis": {
         "unsure": {
             "below": 0.9357,
             "share": 0.466,
@@ -173,7 +173,7 @@ def test_figures_come_from_the_results(repository: Path):
         ),
     ]
     assert about.shares(facts, "slices", "length_tokens") == [("1-64", "47", "91.49%")]
-    assert about.shares(facts, "weaknesses", "behaviour", "sentences") == [
+    assert about.shares(facts, "error_analysis", "behaviour", "sentences") == [
         ("double negation", "27", "59.26%")
     ]
     assert about.unsure(facts) == (
@@ -199,7 +199,7 @@ def test_the_figures_of_a_run_of_record_are_found(tmp_path: Path, name: str):
     facts = read(tmp_path)
     assert len(about.headline(facts)) == 3
     assert about.unsure(facts)
-    for keys in [("slices", "length_tokens"), ("weaknesses", "behaviour", "pairs")]:
+    for keys in [("slices", "length_tokens"), ("error_analysis", "behaviour", "pairs")]:
         assert about.shares(facts, *keys)
 
 
@@ -239,7 +239,7 @@ def test_what_is_missing_is_a_sentence(tmp_path: Path):
         b"[" * 100_000,
         b'{"metrics": {"test": 7}}',
         b'{"metrics": {"test": {"accuracy": NaN, "f1": "x", "n": true, "accuracy_ci95": [0]}}}',
-        b'{"slices": {"length_tokens": [1]}, "weaknesses": {"unsure": 1}, "recipe": "x"}',
+        b'{"slices": {"length_tokens": [1]}, "error_analysis": {"unsure": 1}, "recipe": "x"}',
         b'{"slices": {"length_tokens": {"a": 1, "b": {"n": 2}}}, "data": {"repo": 4}}',
     ],
 )

@@ -1,6 +1,6 @@
 """Where a model fails: by what its texts hold, by its own certainty, and on texts made to tell.
 
-In: texts, labels and logits of a split, and a way to get more logits. Out: the `weaknesses` of
+In: texts, labels and logits of a split, and a way to get more logits. Out: the `error_analysis` of
 results.json and more of its `slices`.
 """
 

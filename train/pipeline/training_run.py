@@ -97,7 +97,7 @@ def fit(
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
-    """Score the test split of a run; adds metrics, slices, weaknesses and plots to the folder.
+    """Score the test split of a run; adds metrics, slices, error analysis and plots to the folder.
 
     `test-predictions.parquet` gets the probability of each label for each row of the split,
     `row-results.parquet` which rows of the split and of the behaviour suite are right. A
@@ -123,7 +123,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
 
     errors = error_analysis.confident_errors(logits, labels)
     passed = [] if recipe.has_pairs else error_analysis.behaviour(predict, recipe.labels, suite)
-    results["weaknesses"] = {
+    results["error_analysis"] = {
         "unsure": error_analysis.band(logits, labels, results["training"]["unsure_below"]),
         "confident_errors": errors,
         "suspected_label_errors": {}

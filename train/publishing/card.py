@@ -130,7 +130,7 @@ def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str,
         "named_tests": _named_tests(names, recipe),
         "tested": [(names[number], found) for number, found in _tested(results, recipe)],
         "slices": results["slices"],
-        "weaknesses": results.get("weaknesses"),
+        "error_analysis": results.get("error_analysis"),
         "splits": results["data"]["splits"],
         "sources": [
             (name, revision, bool(dataset.confidence))

@@ -114,10 +114,10 @@ def test_evaluate_adds_test_slices_and_plots(evaluated: Path, fit_results: dict[
     rows = results["data"]["splits"]["test"]["rows"]
     assert results["metrics"]["test"]["n"] == rows
     assert sum(band["n"] for band in results["slices"]["length_tokens"].values()) == rows
-    assert set(results["weaknesses"]) == {
+    assert set(results["error_analysis"]) == {
         "unsure", "confident_errors", "suspected_label_errors", "behaviour",
     }  # fmt: skip
-    assert results["weaknesses"]["behaviour"]["sentences"]["all"]["n"] >= 300
+    assert results["error_analysis"]["behaviour"]["sentences"]["all"]["n"] >= 300
     plots = {file.name for file in (evaluated / "plots").iterdir()}
     assert plots == {"confusion.png", "reliability.png", "training.png"}
     with pytest.raises(RunError, match="python -m train export"):  # all that is left to do
@@ -140,7 +140,7 @@ def test_figures_follow_from_the_predictions(evaluated: Path) -> None:
     positive = np.array(table["POSITIVE"].to_pylist(), dtype=float)
     right = (positive > 0.5) == (np.array(test.labels) == 1)
     assert right.mean() == results["metrics"]["test"]["accuracy"]
-    unsure = results["weaknesses"]["unsure"]
+    unsure = results["error_analysis"]["unsure"]
     config = json.loads((evaluated / "config.json").read_text(encoding="utf-8"))
     assert config["unsure_below"] == unsure["below"] == results["training"]["unsure_below"]
 
@@ -150,7 +150,7 @@ def test_row_results_are_those_behind_the_figures(evaluated: Path) -> None:
     rows = row_results.load(evaluated / row_results.FILE)
     assert row_results.FILE in run_folder.public_files(evaluated)
     found = {part: (len(r), r["correct"].mean()) for part, r in rows.groupby("part")}
-    behaviour = results["weaknesses"]["behaviour"]
+    behaviour = results["error_analysis"]["behaviour"]
     assert found == {
         **{part: tuple(behaviour[part]["all"].values()) for part in ["sentences", "pairs"]},
         "test": (results["metrics"]["test"]["n"], results["metrics"]["test"]["accuracy"]),

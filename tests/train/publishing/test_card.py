@@ -85,7 +85,7 @@ def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> 
             },
             "rating": {"1": {"n": 300, "accuracy": 0.97}, "4": {"n": 100, "accuracy": 0.81}},
         },
-        "weaknesses": {
+        "error_analysis": {
             "unsure": {
                 "below": 0.71,
                 "share": 0.0625,
@@ -503,12 +503,12 @@ def test_an_adaptation_is_told() -> None:
     assert expected in render(results, REPO)
 
 
-def test_a_run_without_weaknesses_has_no_empty_section() -> None:
+def test_a_run_without_error_analysis_has_no_empty_section() -> None:
     plain = results_of()
-    del plain["weaknesses"]
+    del plain["error_analysis"]
     assert "unsure" not in render(plain, REPO)
     nothing = results_of()
-    nothing["weaknesses"] = {
+    nothing["error_analysis"] = {
         "unsure": {"below": 0.5, "share": 0.0, "accuracy_inside": None, "accuracy_outside": 0.9},
         "confident_errors": [],
         "suspected_label_errors": {},
