@@ -45,7 +45,7 @@ To = Annotated[str, typer.Option("--to", metavar="USER/REPO", help="the model re
 Private = Annotated[bool, typer.Option("--private", help="create the repositories private")]
 AllowWorse = Annotated[
     bool,
-    typer.Option("--allow-worse", help="publish without the release gate, even if worse"),
+    typer.Option("--allow-regression", help="publish without the release gate, even if worse"),
 ]
 Space = Annotated[
     str | None, typer.Option(metavar="USER/SPACE", help="deploy the app as this Space as well")
