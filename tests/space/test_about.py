@@ -25,6 +25,7 @@ PNG = bytes.fromhex(  # one grey pixel
     "3a7e9b550000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
 )
 RESULTS = {
+    "environment": {"repository": "https://github.com/user/movie-sentiment"},
     "recipe": {
         "language": "en",
         "license": "apache-2.0",
@@ -298,6 +299,29 @@ def test_tells_how_to_call_this_very_model_and_page(repository: Path):
         "the notebook on Colab",
     ]:
         assert part in page.text, part
+
+
+@pytest.mark.parametrize(
+    ("repository_url", "link"),
+    [
+        (
+            "https://github.com/user/m",
+            "https://colab.research.google.com/github/user/m/blob/main/train/colab.ipynb",
+        ),
+        (None, None),
+        (7, None),
+        ("https://example.org/user/m", None),
+        ("https://github.com/user/m/../..", None),
+    ],
+)
+def test_notebook_link_follows_the_repository_in_the_results(
+    repository_url: object, link: str | None
+) -> None:
+    from space.usage import colab_link
+
+    facts = Facts(MODEL, "c0ffee", "model.onnx", {"environment": {"repository": repository_url}})
+    assert colab_link(facts) == link
+    assert colab_link(Facts(MODEL, "c0ffee", "model.onnx")) is None
 
 
 def test_the_pages_address_is_the_one_that_its_visitors_see():
