@@ -24,7 +24,7 @@ from train import run_folder
 from train.data import preparation
 from train.data.tokens import encode
 from train.errors import DataError, ModelError, RunError
-from train.evaluation import error_analysis, metrics, row_results
+from train.evaluation import behaviour_suite, metrics, row_results
 from train.modeling import model
 from train.pipeline import training_run
 from train.publishing import card
@@ -162,16 +162,16 @@ def test_row_results_are_those_behind_the_figures(evaluated: Path) -> None:
 def test_a_missing_behaviour_suite_is_an_error_before_any_work(
     fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_missing() -> error_analysis.Suite:
+    def load_missing() -> behaviour_suite.Suite:
         return load(tmp_path / "none")
 
-    load = error_analysis.load_suite
-    monkeypatch.setattr(error_analysis, "load_suite", load_missing)
+    load = behaviour_suite.load
+    monkeypatch.setattr(behaviour_suite, "load", load_missing)
     with pytest.raises(DataError, match="restore .*sentences.jsonl from the repository"):
         training_run.fit(run_folder.load_recipe(fitted), tmp_path / "run")
     assert not list(tmp_path.iterdir())
     before = (fitted / "results.json").read_bytes()
-    with pytest.raises(DataError, match="the behaviour suite can't be read"):
+    with pytest.raises(DataError, match="can't read the behaviour suite"):
         training_run.evaluate(fitted)
     assert (fitted / "results.json").read_bytes() == before
 
