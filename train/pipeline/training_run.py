@@ -15,7 +15,7 @@ from train import environment, run_folder
 from train.augmentation import distillation as teacher_probabilities
 from train.data import preparation, sources
 from train.data.tokens import Tokens, encode
-from train.evaluation import error_analysis, metrics, row_results
+from train.evaluation import behaviour_suite, error_analysis, metrics, plots, row_results
 from train.modeling import devices, model, training
 from train.modeling.resolve import resolve, start_run
 from train.publishing import examples
@@ -43,7 +43,7 @@ def fit(
     Raises:
         TrainError: Most errors are raised before the training, the cheapest checks first.
     """
-    error_analysis.load_suite()  # `evaluate` needs it
+    behaviour_suite.load()  # `evaluate` needs it
     base = run_folder.with_adapted_base(recipe, folder)
     if resume:
         run_folder.check_resumable(folder, recipe)
@@ -109,7 +109,7 @@ def _calibrate(
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
-    """Score the test split of a run; adds metrics, slices, weaknesses and plots to the folder.
+    """Score the test split of a run; adds metrics, slices, error analysis and plots to the folder.
 
     `test-predictions.parquet` gets the probability of each label, `row-results.parquet` whether
     each row of the split and of the behaviour suite is right. Without a test split, all this is
@@ -122,7 +122,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
         RunError: The folder has no trained run, or the reviews have changed since.
     """
     recipe, results = run_folder.load_recipe(folder), run_folder.load_results(folder)
-    suite, name = error_analysis.load_suite(), recipe.evaluation_split
+    suite, name = behaviour_suite.load(), recipe.evaluation_split
     test = preparation.load(run_folder.load_pinned_recipe(folder))[name]
     run_folder.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
@@ -140,14 +140,14 @@ def evaluate(folder: Path) -> dict[str, Any]:
         )
 
     errors = error_analysis.confident_errors(logits, labels)
-    passed = [] if recipe.has_pairs else error_analysis.behaviour(predict, recipe.labels, suite)
-    results["weaknesses"] = {
-        "unsure": error_analysis.band(logits, labels, results["training"]["unsure_below"]),
+    passed = [] if recipe.has_pairs else behaviour_suite.run(predict, recipe.labels, suite)
+    results["error_analysis"] = {
+        "unsure": error_analysis.abstention(logits, labels, results["training"]["unsure_below"]),
         "confident_errors": errors,
         "suspected_label_errors": {}
         if recipe.has_pairs
         else error_analysis.suspected_label_errors(errors, test.texts, predict),
-        "behaviour": error_analysis.pass_rates(passed),
+        "behaviour": behaviour_suite.pass_rates(passed),
     }
     results["examples"] = _examples(predict, recipe, results["training"]["unsure_below"])
     metrics.save_predictions(folder / f"{name}-predictions.parquet", logits, recipe.labels)
@@ -155,7 +155,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     is_right = logits.argmax(axis=1) == labels
     rows = _row_results(name, test, names, recipe.labels, is_right)
     row_results.save(folder / row_results.FILE, passed + rows)
-    metrics.plot(folder / "plots", results, logits, labels, name)
+    plots.save(folder / "plots", results, logits, labels, name)
     run_folder.save_results(folder / "results.json", results)
     return results
 
@@ -224,8 +224,7 @@ def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -
         "logits": logits,
         "labels": tokens.labels,
         "metrics": metrics.metrics(logits, tokens.labels),
-        "slices": metrics.slices(logits, tokens)
-        | error_analysis.slices(split.texts, split.marks, right),
+        "slices": error_analysis.slices(split.texts, tokens.lengths, split.marks, right),
     }
 
 
