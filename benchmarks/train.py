@@ -24,13 +24,12 @@ OURS, BEST, DEFAULT = "ours", "trainer best", "trainer default"
 VARIANTS = {
     "with attention dropout 0.1": {"attention_dropout": 0.1},
     "with torch's attention": {"off": ["use_fast_attention"]},
-    "with torch's dropout": {"off": ["use_fast_dropout"]},
     "without hidden dropout": {"dropout": 0.0},
     "one pass an update": {"micro_batch_tokens": 1 << 20},
     "passes of 1,024 tokens": {"micro_batch_tokens": 1024},
     "passes of 4,096 tokens": {"micro_batch_tokens": 4096},
     "with the allocator as it is": {"off": ["tune_malloc"]},
-    "with the whole last layer": {"off": ["shorten"]},
+    "with the whole last layer": {"off": ["use_first_token_only"]},
     "in the other precision": {"other_precision": True},
     "with torch.compile": {"compile": True},
 }
@@ -155,7 +154,7 @@ def job_for(
         "max_tokens": 512,
         "learning_rate": 1e-4,
         "seed": 0,
-        "bf16_is_faster": peaks["bf16"] > cpu.WORTH_BF16 * peaks["fp32"],
+        "bf16_is_faster": peaks["bf16"] > cpu.MIN_BF16_SPEEDUP * peaks["fp32"],
     }
 
 
@@ -232,20 +231,21 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 def _train_ours(
     job: dict[str, Any], chosen: Any, classifier: Any, tokens: Any, pad_id: int
 ) -> tuple[float, float]:
-    """Seconds of `loop.fit` with its validation (on 16 reviews) and checkpoint, and without."""
+    """Seconds of `training.fit` with its validation (on 16 reviews) and checkpoint, and without."""
     import torch
 
     from train.data.tokens import Tokens
-    from train.modeling import training
+    from train.modeling import devices, training
+    from train.modeling.schedule import plan_updates
 
     updates = len(tokens.ids) / job["reviews_per_update"]
     budget = job["reviews_per_update"] * int(tokens.lengths.mean())
     for _ in range(5):  # so that an update has as many reviews as theirs, on average
-        sized = chosen.model_copy(update={"batch_tokens": budget, "epochs": 1})
-        budget = round(budget * len(training.plan_updates(tokens.lengths, sized)[0]) / updates)
+        planned, _ = plan_updates(tokens.lengths, 1, budget, chosen.seed)
+        budget = round(budget * len(planned) / updates)
     precision = job.get("precision", "auto")
     if job.get("other_precision"):
-        auto = training.choose_precision(chosen)
+        auto = devices.choose_precision(chosen.precision)
         precision = "bf16" if auto == "fp32" else "fp32"
     chosen = chosen.model_copy(update={"batch_tokens": budget, "precision": precision})
     if job.get("compile"):
@@ -257,9 +257,8 @@ def _train_ours(
     few = Tokens(tokens.ids[:16], tokens.labels[:16])
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        progress = training.fit(
-            classifier, chosen, training.accelerator_for(chosen), tokens, few, pad_id, Path(folder)
-        )
+        accelerator = devices.accelerator_for(chosen.precision)
+        progress = training.fit(classifier, chosen, accelerator, tokens, few, pad_id, Path(folder))
         return time.perf_counter() - started, progress.seconds
 
 
@@ -267,7 +266,7 @@ def _switch_off(names: list[str]) -> None:
     from train.modeling import cpu, first_token
 
     for name in names:
-        room: Any = first_token if name == "shorten" else cpu
+        room: Any = first_token if name == "use_first_token_only" else cpu
         setattr(room, name, lambda *_: None)
 
 

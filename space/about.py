@@ -174,7 +174,7 @@ def shares(facts: Facts, *keys: str) -> list[tuple[str, str, str]]:
 
 def unsure(facts: Facts) -> str:
     """When the model counts as unsure, and how right it is then and otherwise."""
-    band = at(facts.results, "weaknesses", "unsure")
+    band = at(facts.results, "error_analysis", "unsure")
     below, share = number(band, "below"), number(band, "share")
     if below is None or share is None:
         return ""

@@ -3,15 +3,15 @@
 In: the model's repository, and this page's address. Out: code to copy.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from huggingface_hub import constants
 
-from space.about import Facts
+from space.about import Facts, at
 
 HUB = "https://huggingface.co"  # what clients ask unless told otherwise
-COLAB = "https://colab.research.google.com/github/OWNER/movie-sentiment/blob/main/train/colab.ipynb"
 REVIEW = "Funny, warm and beautifully acted."
 
 
@@ -67,6 +67,18 @@ def retraining(facts: Facts) -> str:
         + f"hf download {facts.repo_id} recipe.yaml --revision {facts.commit} --local-dir .\n"
         "python -m train run recipe.yaml --to user/movie-sentiment --space user/movie-sentiment\n"
     )
+
+
+def colab_link(facts: Facts) -> str | None:
+    """Address of the training notebook on Colab, in the repository that results.json names.
+
+    None if the model was trained outside a GitHub repository.
+    """
+    repository = at(facts.results, "environment", "repository")
+    match = re.fullmatch(r"https://github\.com/([\w-]+/[\w.-]+)", str(repository))
+    if not match:
+        return None
+    return f"https://colab.research.google.com/github/{match[1]}/blob/main/train/colab.ipynb"
 
 
 def address(environment: Mapping[str, str], headers: Mapping[str, str], scheme: str) -> str:

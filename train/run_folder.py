@@ -212,8 +212,8 @@ def check_complete(folder: Path) -> None:
             f"`python -m train fit RECIPE --out {folder} --resume`"
         )
     results = load_results(folder)
-    # Only `evaluate` writes the test metrics; without a test split, only it writes `weaknesses`.
-    marker = "test" if load_recipe(folder).evaluation_split == "test" else "weaknesses"
+    # Only `evaluate` writes test metrics or, without a test split, `error_analysis`.
+    marker = "test" if load_recipe(folder).evaluation_split == "test" else "error_analysis"
     if marker not in {**results, **results.get("metrics", {})}:
         raise RunError(f"{folder} is not evaluated — run `python -m train evaluate {folder}` first")
     check_exported(folder)

@@ -17,7 +17,7 @@ from space import about, views
 from space.about import Facts
 from space.inference.classifier import Classifier, ModelUnavailable
 from space.tabs.events import QUIET
-from space.usage import COLAB, Usage, address, retraining, usage
+from space.usage import Usage, address, colab_link, retraining, usage
 
 EMPTY = '<p class="empty">What the model\'s own repository says of it comes here.</p>'
 CALLS = {
@@ -102,7 +102,7 @@ def body(facts: Facts, here: str) -> str:
 
 
 def _failing(facts: Facts) -> str:
-    unsure, behaviour = about.unsure(facts), ("weaknesses", "behaviour")
+    unsure, behaviour = about.unsure(facts), ("error_analysis", "behaviour")
     tables = [
         ("By length in tokens", "reviews, right", ("slices", "length_tokens")),
         ("Sentences made to tell", "tests, passed", (*behaviour, "sentences")),
@@ -120,10 +120,14 @@ def _calling(facts: Facts, here: str) -> str:
 
 
 def _training(facts: Facts) -> str:
+    on_colab = ""
+    if notebook := colab_link(facts):
+        link = _link(notebook, "the notebook on Colab")
+        on_colab = f'<p>On a free GPU in the browser: open {link} and choose "Run all".</p>'
     return (
-        f"<p>On a free GPU, in a browser: {_link(COLAB, 'the notebook on Colab')}, then "
-        '"Run all". Or in a clone of the project, with the recipe of this very model, by the one '
-        "command that trains, measures and publishes:</p>" + _code("Train again", retraining(facts))
+        on_colab
+        + "<p>In a clone of the project, one command trains, evaluates and publishes with the "
+        "recipe of this model:</p>" + _code("Train again", retraining(facts))
     )
 
 

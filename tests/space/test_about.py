@@ -25,6 +25,7 @@ PNG = bytes.fromhex(  # one grey pixel
     "3a7e9b550000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
 )
 RESULTS = {
+    "environment": {"repository": "https://github.com/user/movie-sentiment"},
     "recipe": {
         "language": "en",
         "license": "apache-2.0",
@@ -41,7 +42,7 @@ RESULTS = {
         }
     },
     "slices": {"length_tokens": {"1-64": {"n": 47, "accuracy": 0.9149}}},
-    "weaknesses": {
+    "error_analysis": {
         "unsure": {
             "below": 0.9357,
             "share": 0.466,
@@ -173,7 +174,7 @@ def test_figures_come_from_the_results(repository: Path):
         ),
     ]
     assert about.shares(facts, "slices", "length_tokens") == [("1-64", "47", "91.49%")]
-    assert about.shares(facts, "weaknesses", "behaviour", "sentences") == [
+    assert about.shares(facts, "error_analysis", "behaviour", "sentences") == [
         ("double negation", "27", "59.26%")
     ]
     assert about.unsure(facts) == (
@@ -199,7 +200,7 @@ def test_the_figures_of_a_run_of_record_are_found(tmp_path: Path, name: str):
     facts = read(tmp_path)
     assert len(about.headline(facts)) == 3
     assert about.unsure(facts)
-    for keys in [("slices", "length_tokens"), ("weaknesses", "behaviour", "pairs")]:
+    for keys in [("slices", "length_tokens"), ("error_analysis", "behaviour", "pairs")]:
         assert about.shares(facts, *keys)
 
 
@@ -239,7 +240,7 @@ def test_what_is_missing_is_a_sentence(tmp_path: Path):
         b"[" * 100_000,
         b'{"metrics": {"test": 7}}',
         b'{"metrics": {"test": {"accuracy": NaN, "f1": "x", "n": true, "accuracy_ci95": [0]}}}',
-        b'{"slices": {"length_tokens": [1]}, "weaknesses": {"unsure": 1}, "recipe": "x"}',
+        b'{"slices": {"length_tokens": [1]}, "error_analysis": {"unsure": 1}, "recipe": "x"}',
         b'{"slices": {"length_tokens": {"a": 1, "b": {"n": 2}}}, "data": {"repo": 4}}',
     ],
 )
@@ -298,6 +299,29 @@ def test_tells_how_to_call_this_very_model_and_page(repository: Path):
         "the notebook on Colab",
     ]:
         assert part in page.text, part
+
+
+@pytest.mark.parametrize(
+    ("repository_url", "link"),
+    [
+        (
+            "https://github.com/user/m",
+            "https://colab.research.google.com/github/user/m/blob/main/train/colab.ipynb",
+        ),
+        (None, None),
+        (7, None),
+        ("https://example.org/user/m", None),
+        ("https://github.com/user/m/../..", None),
+    ],
+)
+def test_notebook_link_follows_the_repository_in_the_results(
+    repository_url: object, link: str | None
+) -> None:
+    from space.usage import colab_link
+
+    facts = Facts(MODEL, "c0ffee", "model.onnx", {"environment": {"repository": repository_url}})
+    assert colab_link(facts) == link
+    assert colab_link(Facts(MODEL, "c0ffee", "model.onnx")) is None
 
 
 def test_the_pages_address_is_the_one_that_its_visitors_see():

@@ -1,50 +1,53 @@
-"""Sentences: from the training reviews of a run to labelled sentences, for short input.
+"""Training sentences for short input, split from reviews.
 
-In: a run folder, exported. Out: JSONL with `text`, `label` and `score`, which a recipe can name as
-a dataset. A sentence is kept where the run's model is sure of it and agrees with its review's
-label; a review gives each label at most a few, so that long ones don't speak for all.
+In: a run folder with ONNX files, or a corpus. Out: JSONL with `text` and, from a run, `label` and
+`score`, which a recipe can name as a dataset. A run's sentence is kept where the model agrees with
+the review's label with high confidence. The number per review is limited, so that long reviews
+don't dominate.
 """
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from sentencex import segment
 from tqdm import tqdm
 
 from train import run_folder
 from train.data import preparation, sources
-from train.data.preparation import BREAK, IntArray, Split
+from train.data.preparation import BREAK
 from train.errors import RunError
 from train.recipe import Corpus
 
-END = re.compile(r"([.!?][\"')\]]*)\s+(?=[\"'(\[]*[A-Z0-9])")
-WORDS = range(3, 41)  # of a sentence that may stand alone
-AT_ONCE = 100
+WORDS = range(3, 41)  # number of words of a sentence that is kept
+BATCH_REVIEWS = 100
 
 
-def cut(text: str) -> list[str]:
-    """The sentences of a review, by its line breaks and full stops; of 3 to 40 words."""
-    lines = END.sub(r"\1\n", BREAK.sub("\n", text)).splitlines()
-    return [line.strip() for line in lines if len(line.split()) in WORDS]
+def split_sentences(text: str, language: str = "en") -> list[str]:
+    """The sentences of a review that have 3 to 40 words; a line break also ends a sentence."""
+    lines = BREAK.sub("\n", text).splitlines()
+    sentences = [sentence.strip() for line in lines for sentence in segment(language, line)]
+    return [sentence for sentence in sentences if len(sentence.split()) in WORDS]
 
 
 def sample(corpus: Corpus, out: Path, *, max_sentences: int, seed: int = 0) -> int:
-    """Write sentences of a corpus as JSONL with `text`, for a teacher to label; returns how many.
+    """Write sentences of a corpus as JSONL with `text`, for a teacher to label.
 
     Args:
         corpus: Texts without labels.
         out: The JSONL file.
         max_sentences: Maximum number of sentences, drawn at random without duplicates.
-        seed: Of the drawing.
+        seed: Of the draw.
+
+    Returns:
+        The number of sentences.
     """
     texts, _ = preparation.distinct(sources.texts(corpus), set())
-    each, _ = preparation.distinct([s for text in texts for s in cut(text)], set())
-    rows = np.sort(np.random.default_rng(seed).permutation(len(each))[:max_sentences])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"text": each[i]}, ensure_ascii=False) + "\n" for i in rows]
-    out.write_text("".join(lines), encoding="utf-8")
+    sentences, _ = preparation.distinct([s for t in texts for s in split_sentences(t)], set())
+    rows = np.sort(np.random.default_rng(seed).permutation(len(sentences))[:max_sentences])
+    _write_lines(out, [{"text": sentences[i]} for i in rows])
     return len(rows)
 
 
@@ -56,7 +59,7 @@ def write(
     max_per_review: int = 2,
     max_sentences: int = 20_000,
 ) -> int:
-    """Write the sentences of a run's training reviews; returns how many.
+    """Write sentences of a run's training reviews as JSONL with `text`, `label` and `score`.
 
     Args:
         run: The run folder, with its ONNX files.
@@ -65,60 +68,65 @@ def write(
         max_per_review: Maximum number of sentences of one review.
         max_sentences: Maximum number of sentences in all, the same number for each label.
 
+    Returns:
+        The number of sentences.
+
     Raises:
-        RunError: The run isn't exported, or no sentence is sure enough.
+        RunError: The run isn't exported, or no sentence reaches the minimum probability.
     """
     run_folder.check_exported(run)
     recipe = run_folder.load_pinned_recipe(run)
     train = preparation.load(recipe)["train"]
-    kept: dict[str, list[dict[str, object]]] = {label: [] for label in recipe.labels}
-    share = max_sentences // len(recipe.labels)
     order = np.random.default_rng(recipe.split_seed).permutation(len(train))
-    for row in _judged(run, train, order, min_confidence, max_per_review, recipe.labels):
-        found = kept[str(row["label"])]
-        if len(found) < share:
-            found.append(row)
-        if all(len(rows) >= share for rows in kept.values()):
+    reviews = [(train.texts[i], recipe.labels[train.labels[i]]) for i in order]
+    rows_by_label: dict[str, list[dict[str, Any]]] = {label: [] for label in recipe.labels}
+    max_per_label = max_sentences // len(recipe.labels)
+    for row in _confident_sentences(run, reviews, min_confidence, max_per_review, recipe.language):
+        rows = rows_by_label[row["label"]]
+        if len(rows) < max_per_label:
+            rows.append(row)
+        if all(len(rows) >= max_per_label for rows in rows_by_label.values()):
             break
-    rows = [row for group in zip(*kept.values(), strict=False) for row in group]
-    if not rows:
+    balanced = [row for group in zip(*rows_by_label.values(), strict=False) for row in group]
+    if not balanced:
         raise RunError(
-            f"no sentence of {run}'s training reviews is judged like its review with at least "
-            f"{min_confidence} — lower --min-confidence"
+            f"the model gives no sentence of {run}'s training reviews the label of its review with "
+            f"a probability of at least {min_confidence} — lower --min-confidence"
         )
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
-    return len(rows)
+    _write_lines(out, balanced)
+    return len(balanced)
 
 
-def _judged(
+def _confident_sentences(
     run: Path,
-    train: Split,
-    order: IntArray,
+    reviews: Sequence[tuple[str, str]],
     min_confidence: float,
     max_per_review: int,
-    labels: list[str],
-) -> Iterator[dict[str, object]]:
-    """Sentences that are sure enough, the surest of each review, review by review."""
+    language: str,
+) -> Iterator[dict[str, Any]]:
+    """The sentences with the highest scores of each review, in the order of the reviews."""
     from space.inference.classifier import Classifier, Prediction
 
     classifier = Classifier.from_folder(run)
     seen: set[str] = set()
-    starts = range(0, len(order), AT_ONCE)
-    for start in tqdm(starts, desc="sentences", unit="review", unit_scale=AT_ONCE):
-        part = order[start : start + AT_ONCE]
-        sentences = [(i, sentence) for i in part for sentence in cut(train.texts[i])]
-        answers = classifier.many([sentence for _, sentence in sentences])
-        found: dict[int, list[tuple[float, str]]] = {}
-        for (i, sentence), answer in zip(sentences, answers, strict=True):
-            label = labels[train.labels[i]]
-            score = answer.probabilities[label] if isinstance(answer, Prediction) else 0.0
-            if score >= min_confidence:
-                found.setdefault(int(i), []).append((score, sentence))
-        for i, scored in found.items():
-            label = labels[train.labels[i]]
+    starts = range(0, len(reviews), BATCH_REVIEWS)
+    for start in tqdm(starts, desc="sentences", unit="review", unit_scale=BATCH_REVIEWS):
+        batch = reviews[start : start + BATCH_REVIEWS]
+        sentences = [split_sentences(text, language) for text, _ in batch]
+        answers = iter(classifier.many([s for review in sentences for s in review]))
+        for (_, label), of_review in zip(batch, sentences, strict=True):
+            scored = []
+            for sentence, answer in zip(of_review, answers, strict=False):
+                score = answer.probabilities[label] if isinstance(answer, Prediction) else 0.0
+                if score >= min_confidence:
+                    scored.append((score, sentence))
             for score, sentence in sorted(scored, reverse=True)[:max_per_review]:
                 if (key := preparation.folded(sentence)) not in seen:
                     seen.add(key)
                     yield {"text": sentence, "label": label, "score": round(score, 4)}
+
+
+def _write_lines(out: Path, rows: Iterable[dict[str, Any]]) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    out.write_text("".join(lines), encoding="utf-8")

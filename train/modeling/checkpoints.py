@@ -1,7 +1,7 @@
-"""Checkpoints: all that a stopped run needs to go on bit for bit, without a pickle.
+"""Checkpoints: everything a stopped run needs to resume bit for bit, without a pickle.
 
 In and out: `checkpoints/step-N/` with model.safetensors, optimizer.safetensors and progress.json,
-and `checkpoints/best.safetensors`. Each appears whole or not at all.
+and `checkpoints/best.safetensors`. A checkpoint is either complete or absent.
 """
 
 import json
@@ -23,28 +23,32 @@ FOLDER = "checkpoints"
 
 @dataclass
 class Progress:
-    """How far a run has come; losses are means over reviews, in nats."""
+    """How far a run is; losses are means over rows, in nats."""
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
     best_loss: float = math.inf
-    since_best: int = 0
-    stopped: bool = False
+    since_best: int = 0  # validations
+    stopped: bool = False  # early
     history: dict[str, list[dict[str, float]]] = field(
         default_factory=lambda: {"train": [], "validation": []}
     )
     peak_memory_mb: float = 0.0
 
-    def note_memory(self, device: torch.device) -> None:
-        """Keep the most that any process of the run has held: what was interrupted has several."""
-        cuda = device.type == "cuda"
-        held = torch.cuda.max_memory_allocated() / 1e6 if cuda else environment.peak_memory_mb()
-        self.peak_memory_mb = max(self.peak_memory_mb, held)
+    def record_peak_memory(self, device: torch.device) -> None:
+        """Update the peak over all processes of the run: a resumed run has several."""
+        is_cuda = device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated() / 1e6 if is_cuda else environment.peak_memory_mb()
+        self.peak_memory_mb = max(self.peak_memory_mb, peak)
 
 
 def save(folder: Path, model: Any, optimizer: Any, scaler: Any, progress: Progress) -> Path:
-    """Write `checkpoints/step-N`, then remove the ones before it."""
+    """Write `checkpoints/step-N` of a run folder, remove the older ones, and return its path.
+
+    Raises:
+        RunError: It can't be written; the checkpoint before it is kept.
+    """
     final = folder / FOLDER / f"step-{progress.step:08d}"
     draft = final.with_suffix(".part")
     shutil.rmtree(draft, ignore_errors=True)
@@ -60,16 +64,16 @@ def save(folder: Path, model: Any, optimizer: Any, scaler: Any, progress: Progre
         shutil.rmtree(final, ignore_errors=True)
         draft.rename(final)
     except (OSError, SafetensorError) as error:
-        raise _unwritten(final, error) from error
+        raise _write_error(final, error) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    for older in _all(folder)[:-1]:
+    for older in _steps(folder)[:-1]:
         shutil.rmtree(older)
     return final
 
 
 def load(checkpoint: Path, model: Any, optimizer: Any, scaler: Any) -> Progress:
-    """Put a checkpoint's state into model, optimizer and loss scaler.
+    """Load a checkpoint into model, optimizer and loss scaler.
 
     Raises:
         RunError: A file is missing or damaged.
@@ -77,7 +81,7 @@ def load(checkpoint: Path, model: Any, optimizer: Any, scaler: Any) -> Progress:
     try:
         load_weights(checkpoint / "model.safetensors", model)
         moments = load_file(checkpoint / "optimizer.safetensors")
-        kept = json.loads((checkpoint / "progress.json").read_text(encoding="utf-8"))
+        saved = json.loads((checkpoint / "progress.json").read_text(encoding="utf-8"))
     except Exception as error:
         raise RunError(
             f"checkpoint {checkpoint} can't be read ({error}) — remove it to resume from scratch"
@@ -87,24 +91,27 @@ def load(checkpoint: Path, model: Any, optimizer: Any, scaler: Any) -> Progress:
         number, _, name = key.partition(".")
         state.setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    if scaler is not None and kept["scaler"]:
-        scaler.load_state_dict(kept["scaler"])
-    return Progress(**kept["progress"])
+    if scaler is not None and saved["scaler"]:
+        scaler.load_state_dict(saved["scaler"])
+    return Progress(**saved["progress"])
 
 
 def newest(folder: Path) -> Path | None:
     """The checkpoint of the latest update, if there is one."""
-    found = _all(folder)
-    return found[-1] if found else None
+    return next(reversed(_steps(folder)), None)
 
 
 def best(folder: Path) -> Path:
-    """Where the weights of the lowest validation loss are."""
+    """The file with the weights of the lowest validation loss."""
     return folder / FOLDER / "best.safetensors"
 
 
 def save_best(folder: Path, model: Any) -> None:
-    """Keep these weights as the best so far."""
+    """Save the weights as the best so far.
+
+    Raises:
+        RunError: They can't be written.
+    """
     final = best(folder)
     final.parent.mkdir(parents=True, exist_ok=True)
     draft = final.with_suffix(".part")
@@ -112,24 +119,24 @@ def save_best(folder: Path, model: Any) -> None:
         save_file(_tensors(model), draft)
         draft.replace(final)
     except (OSError, SafetensorError) as error:
-        raise _unwritten(final, error) from error
+        raise _write_error(final, error) from error
     finally:
         draft.unlink(missing_ok=True)
 
 
 def load_weights(file: Path, model: Any) -> None:
-    """Put saved weights into the model, strictly."""
+    """Load weights into a model that has exactly these parameters."""
     model.load_state_dict(load_file(file))
 
 
-def _unwritten(path: Path, error: Exception) -> RunError:
+def _write_error(path: Path, error: Exception) -> RunError:
     return RunError(
-        f"{path} can't be written ({error}) — the checkpoint before it is whole; make room, then "
-        "run the same command with --resume"
+        f"{path} can't be written ({error}) — the previous checkpoint is complete; free disk "
+        "space, then run the same command with --resume"
     )
 
 
-def _all(folder: Path) -> list[Path]:
+def _steps(folder: Path) -> list[Path]:
     return sorted((folder / FOLDER).glob("step-????????"))
 
 

@@ -1,8 +1,8 @@
-"""A shortcut through the last layer: a classifier reads only its first token.
+"""A shortcut through the last layer of a classifier that reads only the first token.
 
-In: a classifier of BERT's or DistilBERT's kind. Out: the same one, with the same logits and
-gradients, whose last layer computes keys and values of all tokens but the rest of the first alone.
-Of six layers that saves about a seventh of the work.
+In: a BERT or DistilBERT classifier. Out: the same classifier with the same logits and gradients.
+Its last layer computes keys and values of all tokens, and the rest for the first token alone,
+which saves about a seventh of the work of six layers.
 """
 
 from functools import partial
@@ -13,18 +13,21 @@ from torch import nn
 from torch.nn import functional
 
 
-def shorten(model: Any) -> bool:
-    """Take the shortcut from now on; False for a kind of model whose layers it doesn't know.
+def use_first_token_only(model: Any) -> bool:
+    """Take the shortcut in all forward passes; what is saved doesn't change.
 
-    Nothing that is saved changes. `last_hidden_state` then holds one token.
+    `last_hidden_state` then holds one token.
+
+    Returns:
+        Whether the model's architecture is supported; others stay as they are.
     """
-    kind = str(model.config.model_type)
-    attend = {"bert": _bert, "distilbert": _distilbert}.get(kind)
-    if attend is None or getattr(model.config, "is_decoder", False):
+    model_type = str(model.config.model_type)
+    forward = {"bert": _bert, "distilbert": _distilbert}.get(model_type)
+    if forward is None or getattr(model.config, "is_decoder", False):
         return False
     encoder = model.base_model
-    layers = encoder.encoder.layer if kind == "bert" else encoder.transformer.layer
-    layers[-1].forward = partial(attend, layers[-1])
+    layers = encoder.encoder.layer if model_type == "bert" else encoder.transformer.layer
+    layers[-1].forward = partial(forward, layers[-1])
     return True
 
 
@@ -36,11 +39,11 @@ def _bert(layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None, *_: Any, 
 
 
 def _distilbert(layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None, **_: Any) -> Any:
-    attention, first = layer.attention, hidden[:, :1]
+    attention, first = layer.attention, hidden[:, :1]  # (batch, 1, width)
     projections = attention.q_lin, attention.k_lin, attention.v_lin
     attended = attention.out_lin(_attend(projections, attention, hidden, mask))
-    middle = layer.sa_layer_norm(attended + first)
-    return layer.output_layer_norm(layer.ffn(middle) + middle)
+    normalized = layer.sa_layer_norm(attended + first)
+    return layer.output_layer_norm(layer.ffn(normalized) + normalized)
 
 
 def _attend(
@@ -49,7 +52,7 @@ def _attend(
     hidden: torch.Tensor,
     mask: torch.Tensor | None,
 ) -> torch.Tensor:
-    """What the first token takes from all: (batch, tokens, width) in, (batch, 1, width) out."""
+    """Attention of the first token to all: (batch, tokens, width) to (batch, 1, width)."""
     inputs = hidden[:, :1], hidden, hidden
     size = attention.attention_head_size
     query, key, value = (

@@ -134,25 +134,25 @@ def _fit(
     task: Task, required: Sequence[Path], resume: bool = False, checkpoints_to: str | None = None
 ) -> None:
     """Train a recipe unless its run is finished; an interrupted run is resumed."""
-    from train.modeling.resolve import once
+    from train.modeling.resolve import on_main_process
     from train.pipeline import training_run
 
     recipe, folder = task.recipe, task.out
     assert recipe is not None
     push_checkpoint: Callable[[Path], None] | None = None
     with run_folder.locked(folder):
-        if once(lambda: task.is_done and not task.changes()):
+        if on_main_process(lambda: task.is_done and not task.changes()):
             console.print_line(f"{folder} is finished — rename or remove it to train again")
             return
         if checkpoints_to:
             repo_id = checkpoints_to
-            resume = once(lambda: _pull_checkpoint(repo_id, folder, resume))
+            resume = on_main_process(lambda: _pull_checkpoint(repo_id, folder, resume))
             push_checkpoint = _checkpoint_pusher(repo_id)
         _adapt_if_missing(recipe, folder, required)
         # With earlier steps, `--resume` is valid before this run has started.
         has_no_inputs = not required and recipe.adaptation is None
         must_resume = resume and (has_no_inputs or folder.exists())
-        resume = once(lambda: _is_started(recipe, folder) or must_resume)
+        resume = on_main_process(lambda: _is_started(recipe, folder) or must_resume)
         environment.reset_peak_memory()
         training_run.fit(recipe, folder, resume=resume, after_checkpoint=push_checkpoint)
     console.print_line(f"model and validation metrics are in {folder}")
@@ -166,7 +166,7 @@ def _is_started(recipe: Recipe, folder: Path) -> bool:
 
 def _adapt_if_missing(recipe: Recipe, folder: Path, required: Sequence[Path]) -> None:
     """Adapt the base model, or copy the result from a required run with the same adaptation."""
-    from train.modeling.resolve import once
+    from train.modeling.resolve import on_main_process
 
     adapted = run_folder.adapted_folder(folder)
 
@@ -185,8 +185,8 @@ def _adapt_if_missing(recipe: Recipe, folder: Path, required: Sequence[Path]) ->
 
     if recipe.adaptation:
         with run_folder.locked(adapted):
-            if not once(find_or_copy):
-                adapt(recipe, folder, once(lambda: _is_started(recipe, adapted)))
+            if not on_main_process(find_or_copy):
+                adapt(recipe, folder, on_main_process(lambda: _is_started(recipe, adapted)))
 
 
 def _pull_checkpoint(repo_id: str, folder: Path, resume: bool) -> bool:

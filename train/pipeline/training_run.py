@@ -10,23 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from train import environment, run_folder
 from train.augmentation import distillation as teacher_probabilities
 from train.data import preparation, sources
 from train.data.tokens import Tokens, encode
-from train.evaluation import error_analysis, metrics, row_results
-from train.modeling import model, training
-from train.modeling.resolve import resolve, store
+from train.evaluation import behaviour_suite, error_analysis, metrics, plots, row_results
+from train.modeling import devices, model, training
+from train.modeling.resolve import resolve, start_run
 from train.publishing import examples
 from train.recipe import Dataset, Distillation, Recipe, public_name
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
     from train.data.preparation import Split
-    from train.modeling.checkpoints import Progress
 
 
 def fit(
@@ -47,22 +43,18 @@ def fit(
     Raises:
         TrainError: Most errors are raised before the training, the cheapest checks first.
     """
-    error_analysis.load_suite()  # `evaluate` needs it
+    behaviour_suite.load()  # `evaluate` needs it
     base = run_folder.with_adapted_base(recipe, folder)
     if resume:
         run_folder.check_resumable(folder, recipe)
     resolved = resolve(base, folder, resume=resume)
-    accelerator = training.accelerator_for(resolved)
+    accelerator = devices.accelerator_for(resolved.precision)
     with accelerator.main_process_first():
         splits = preparation.load(resolved)
         preparation.check_unseen(run_folder.lineage(recipe), splits)
         classifier, tokenizer = model.build(resolved)
     environment.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
-    if accelerator.is_main_process:
-        if not resume:
-            run_folder.prepare(folder, recipe)
-        store(resolved, folder)
-    accelerator.wait_for_everyone()
+    start_run(recipe, resolved, folder, accelerator, resume=resume)
     tokens = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
     cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in tokens.items()}
     targets = _targets(splits["train"], recipe.labels, recipe.distillation)
@@ -77,11 +69,11 @@ def fit(
             classifier, tokens["validation"], tokenizer.pad_token_id, _test_mixture_weights(splits)
         )
         model.save(classifier, tokenizer, folder)
-        statistics = training_figures(progress, accelerator)
+        statistics = training.statistics(progress, accelerator)
         statistics |= {"parameters": classifier.num_parameters()} | calibration
         results = {
             "recipe": recipe.model_dump(),
-            "environment": environment.describe(device_name(accelerator)),
+            "environment": environment.describe(devices.device_name(accelerator)),
             "data": _describe_data(resolved.datasets, splits),
             "training": statistics | _describe_base(recipe, resolved.base_revision, folder),
             "metrics": {"validation": validation_metrics},
@@ -117,7 +109,7 @@ def _calibrate(
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
-    """Score the test split of a run; adds metrics, slices, weaknesses and plots to the folder.
+    """Score the test split of a run; adds metrics, slices, error analysis and plots to the folder.
 
     `test-predictions.parquet` gets the probability of each label, `row-results.parquet` whether
     each row of the split and of the behaviour suite is right. Without a test split, all this is
@@ -130,7 +122,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
         RunError: The folder has no trained run, or the reviews have changed since.
     """
     recipe, results = run_folder.load_recipe(folder), run_folder.load_results(folder)
-    suite, name = error_analysis.load_suite(), recipe.evaluation_split
+    suite, name = behaviour_suite.load(), recipe.evaluation_split
     test = preparation.load(run_folder.load_pinned_recipe(folder))[name]
     run_folder.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
@@ -148,14 +140,14 @@ def evaluate(folder: Path) -> dict[str, Any]:
         )
 
     errors = error_analysis.confident_errors(logits, labels)
-    passed = [] if recipe.has_pairs else error_analysis.behaviour(predict, recipe.labels, suite)
-    results["weaknesses"] = {
-        "unsure": error_analysis.band(logits, labels, results["training"]["unsure_below"]),
+    passed = [] if recipe.has_pairs else behaviour_suite.run(predict, recipe.labels, suite)
+    results["error_analysis"] = {
+        "unsure": error_analysis.abstention(logits, labels, results["training"]["unsure_below"]),
         "confident_errors": errors,
         "suspected_label_errors": {}
         if recipe.has_pairs
         else error_analysis.suspected_label_errors(errors, test.texts, predict),
-        "behaviour": error_analysis.pass_rates(passed),
+        "behaviour": behaviour_suite.pass_rates(passed),
     }
     results["examples"] = _examples(predict, recipe, results["training"]["unsure_below"])
     metrics.save_predictions(folder / f"{name}-predictions.parquet", logits, recipe.labels)
@@ -163,7 +155,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     is_right = logits.argmax(axis=1) == labels
     rows = _row_results(name, test, names, recipe.labels, is_right)
     row_results.save(folder / row_results.FILE, passed + rows)
-    metrics.plot(folder / "plots", results, logits, labels, name)
+    plots.save(folder / "plots", results, logits, labels, name)
     run_folder.save_results(folder / "results.json", results)
     return results
 
@@ -218,15 +210,6 @@ def evaluate_elsewhere(
     }
 
 
-def device_name(accelerator: "Accelerator") -> str:
-    """The accelerator's device in words, with the number of processes where there are several."""
-    name = environment.cpu()["cpu"]
-    if accelerator.device.type == "cuda":
-        name = torch.cuda.get_device_name()
-    processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
-    return f"{accelerator.device.type}: {name}{processes}"
-
-
 def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -> dict[str, Any]:
     """Score a split.
 
@@ -241,8 +224,7 @@ def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -
         "logits": logits,
         "labels": tokens.labels,
         "metrics": metrics.metrics(logits, tokens.labels),
-        "slices": metrics.slices(logits, tokens)
-        | error_analysis.slices(split.texts, split.marks, right),
+        "slices": error_analysis.slices(split.texts, tokens.lengths, split.marks, right),
     }
 
 
@@ -280,7 +262,7 @@ def _row_weights(dataset_weights: list[float], train: "Split") -> Any:
 
 
 def _targets(train: "Split", labels: list[str], distillation: Distillation | None) -> Any:
-    """The labels that `loop.classification` takes, of every row."""
+    """The labels that `losses.classification_loss` takes, of every row."""
     numbers, count = np.array(train.labels), len(labels)
     if train.confidences is None and distillation is None:
         return numbers
@@ -307,20 +289,6 @@ def _test_mixture_weights(splits: "dict[str, Split]") -> Any:
 
 def _describe_split(split: "Split") -> dict[str, Any]:
     return {"rows": len(split), "sha256": split.sha256(), "dropped": split.dropped}
-
-
-def training_figures(progress: "Progress", accelerator: "Accelerator") -> dict[str, Any]:
-    """What a training has to tell, of whatever it trained."""
-    progress.note_memory(accelerator.device)
-    precision = accelerator.mixed_precision
-    return {
-        "history": progress.history,
-        "updates": progress.step,
-        "seconds": progress.seconds,
-        "tokens_per_second": progress.tokens / progress.seconds,
-        "precision": "fp32" if precision == "no" else precision,
-        "peak_memory_mb": progress.peak_memory_mb,
-    }
 
 
 def _describe_base(recipe: Recipe, base_revision: str | None, folder: Path) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from train.augmentation import distillation, sentences
 from train.data import preparation
 from train.data.labels import NO_LABEL
 from train.errors import DataError, RecipeError
-from train.modeling import training
+from train.modeling import losses
 from train.pipeline import training_run
 from train.recipe import Corpus
 
@@ -42,7 +44,7 @@ def student(folder: Path, base: Path, *overrides: str) -> recipes.Recipe:
     return recipes.load("quickstart", settings)
 
 
-def test_a_student_trains_on_labels_and_on_its_teacher(
+def test_student_trains_on_labels_and_teacher_probabilities(
     teacher: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     recipe = student(tmp_path / "s", tiny_base)
@@ -63,7 +65,7 @@ def test_a_student_trains_on_labels_and_on_its_teacher(
     assert run_folder.load_results(tmp_path / "run")["metrics"]["validation"]["n"] > 0
 
 
-def test_what_a_killed_call_has_finished_is_not_done_again(
+def test_interrupted_teach_resumes_after_the_finished_parts(
     teacher: Path, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = student(tmp_path / "s", tiny_base)
@@ -72,34 +74,34 @@ def test_what_a_killed_call_has_finished_is_not_done_again(
     calls = 0
     real = distillation._logits
 
-    def killed(*arguments):
+    def interrupted(*arguments):
         nonlocal calls
         calls += 1
         if calls == 3:
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(distillation, "_logits", killed)
+    monkeypatch.setattr(distillation, "_logits", interrupted)
     with pytest.raises(KeyboardInterrupt):
         distillation.teach([teacher], recipe, file)
     assert not file.exists()
     rows = distillation.teach([teacher], recipe, file)
-    assert calls == 1 + -(-rows // 20)  # each part once, and the one that was killed again
+    assert calls == 1 + -(-rows // 20)  # each part once, the interrupted one twice
 
 
-def test_a_teacher_that_has_seen_what_is_held_out_is_refused(
+def test_teacher_trained_on_held_out_reviews_is_an_error(
     teacher: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     recipe = student(tmp_path / "s", tiny_base, "split_seed=1")
-    said = f"{teacher} was trained on .* of the reviews that are now in validation or test"
-    with pytest.raises(DataError, match=said):
+    message = f"{teacher} was trained on .* of the reviews that are now in validation or test"
+    with pytest.raises(DataError, match=message):
         distillation.teach([teacher], recipe, tmp_path / "out.parquet")
 
 
-def test_a_teacher_whose_base_has_seen_what_is_held_out_is_refused(
+def test_teacher_whose_base_was_trained_on_held_out_reviews_is_an_error(
     teacher: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
-    """The teacher itself has trained on other texts."""
+    """The teacher itself was trained on other texts."""
     shutil.copytree(teacher, tmp_path / "next")
     own = tmp_path / "own.csv"
     own.write_text(
@@ -119,13 +121,15 @@ def test_a_teacher_whose_base_has_seen_what_is_held_out_is_refused(
         distillation.teach([tmp_path / "next"], recipe, tmp_path / "out.parquet")
 
 
-def test_another_order_of_labels_is_refused(teacher: Path, tiny_base: Path, tmp_path: Path) -> None:
+def test_teacher_with_another_order_of_labels_is_an_error(
+    teacher: Path, tiny_base: Path, tmp_path: Path
+) -> None:
     recipe = student(tmp_path / "s", tiny_base, "labels=[POSITIVE, NEGATIVE]")
     with pytest.raises(DataError, match="must be .'POSITIVE', 'NEGATIVE'., got"):
         distillation.teach([teacher], recipe, tmp_path / "out.parquet")
 
 
-def test_a_text_without_label_and_teacher_is_refused(
+def test_text_without_label_and_teacher_is_an_error(
     teacher: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     recipe = student(tmp_path / "s", tiny_base)
@@ -144,33 +148,35 @@ def test_a_text_without_label_and_teacher_is_refused(
     [["distillation=null"], ["datasets.1.splits=[train, test]"]],
     ids=["no teacher", "to be tested on"],
 )
-def test_rows_without_labels_need_a_teacher(
+def test_unlabelled_rows_without_a_teacher_are_an_error(
     tiny_base: Path, tmp_path: Path, overrides: list[str]
 ) -> None:
     with pytest.raises(RecipeError, match="has `label: null`, so it needs"):
         student(tmp_path / "s", tiny_base, *overrides)
 
 
-def test_the_loss_is_that_of_hinton(tiny_base: Path, tmp_path: Path) -> None:
+def test_distillation_loss_equals_hintons_formula(tiny_base: Path, tmp_path: Path) -> None:
     both = "distillation={probabilities: x, weight: 0.7, temperature: 3}"
     recipe = student(tmp_path / "s", tiny_base, both)
     rng = np.random.default_rng(0)
-    logits, told = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
-    label, taught = np.eye(2)[[0, 1, 1, 0, 1]], softmax(told, axis=1)
-    targets = torch.tensor(np.stack([label, taught], axis=1))
-    found = training._cross_entropy(torch.tensor(logits), targets, recipe)
+    logits, teacher_logits = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
+    label, teacher = np.eye(2)[[0, 1, 1, 0, 1]], softmax(teacher_logits, axis=1)
+    targets = torch.tensor(np.stack([label, teacher], axis=1))
+    output = SimpleNamespace(logits=torch.tensor(logits, dtype=torch.float32))
+    model = Mock(return_value=output, training=False)
+    loss = losses.classification_loss(0.0, recipe.distillation)(model, {}, targets.float())
     own = -(label * log_softmax(logits, axis=1)).sum(axis=1)
-    soft = -(softmax(told / 3, axis=1) * log_softmax(logits / 3, axis=1)).sum(axis=1)
-    assert np.allclose(found, 0.3 * own + 0.7 * 9 * soft)
+    soft = -(softmax(teacher_logits / 3, axis=1) * log_softmax(logits / 3, axis=1)).sum(axis=1)
+    assert np.allclose(loss, 0.3 * own + 0.7 * 9 * soft, atol=1e-6)
 
 
-def test_sentences_are_drawn_from_a_corpus_each_once(tmp_path: Path) -> None:
+def test_sample_draws_distinct_sentences_of_a_corpus(tmp_path: Path) -> None:
     text = "The plot is thin. The songs are lovely!<br />The plot is thin. Go."
     source = tmp_path / "reviews.jsonl"
     rows = [{"text": text}, {"text": "I slept well. The plot is thin."}]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     corpus, out = Corpus(source=str(source), split="train"), tmp_path / "deep" / "out.jsonl"
     assert sentences.sample(corpus, out, max_sentences=10) == 3
-    found = [json.loads(line)["text"] for line in out.read_text(encoding="utf-8").splitlines()]
-    assert found == ["The plot is thin.", "The songs are lovely!", "I slept well."]
+    written = [json.loads(line)["text"] for line in out.read_text(encoding="utf-8").splitlines()]
+    assert written == ["The plot is thin.", "The songs are lovely!", "I slept well."]
     assert sentences.sample(corpus, out, max_sentences=2) == 2

@@ -1,4 +1,4 @@
-"""The pattern sentences: balanced, without repeats, and two sets with nothing in common."""
+"""Pattern sentences: balanced, distinct, and no overlap of training and validation."""
 
 import hashlib
 import json
@@ -72,19 +72,19 @@ def opinions(split: str) -> set[str]:
 
 
 def frames(split: str) -> set[str]:
-    """The templates with all clauses in place and no other words, without repeats."""
-    found = set()
+    """The distinct templates with all clauses filled in and no other words."""
+    filled_templates = set()
     kinds = chain.from_iterable(grammar.templates[split].values() for grammar in GRAMMARS.values())
     for template in chain.from_iterable(kinds):
         clauses = [
             BASE.clauses.get(name, (whole,))
             for whole, name in re.findall(r"(\{([\w']+)[-=!+]?\})", template)
         ]
-        for chosen in product(*clauses) if clauses else [()]:
-            filled = iter(chosen)
+        for choices in product(*clauses) if clauses else [()]:
+            filled = iter(choices)
             whole = re.sub(r"\{.*?\}", lambda _, filled=filled: next(filled), template)
-            found.add(re.sub(r"\{.*?\}", "{}", whole))
-    return found
+            filled_templates.add(re.sub(r"\{.*?\}", "{}", whole))
+    return filled_templates
 
 
 def roots(split: str) -> set[str]:
@@ -97,13 +97,13 @@ def roots(split: str) -> set[str]:
 
 
 def sample(name: str, split: str, template: str, number: int) -> list[str]:
-    grammar, chance = GRAMMARS[name], random.Random(template)
+    grammar, rng = GRAMMARS[name], random.Random(template)
     labels = [grammar.labels[i % len(grammar.labels)] for i in range(number)]
-    return [patterns.fill(grammar, template, split, label, chance) for label in labels]
+    return [patterns.fill(grammar, template, split, label, rng) for label in labels]
 
 
-def spoken(text: str) -> str:
-    """The words alone, in lower case and without contractions."""
+def normalize(text: str) -> str:
+    """Only the words, in lower case and without contractions."""
     text = text.lower().replace("’", "'")
     for short, long in BASE.long_forms.items():
         text = re.sub(rf"\b{short.lower()}\b", long.lower(), text)
@@ -116,20 +116,20 @@ def behaviour_texts() -> set[str]:
         name: (BEHAVIOUR / f"{name}.jsonl").read_text("utf-8").splitlines()
         for name in ("sentences", "pairs")
     }
-    texts = {spoken(json.loads(line)["text"]) for line in lines["sentences"]}
+    texts = {normalize(json.loads(line)["text"]) for line in lines["sentences"]}
     for pair in map(json.loads, lines["pairs"]):
         for part in re.split(r"(?<=[.?!]) ", f"{pair['text']} {pair['edited']}"):
-            texts |= {spoken(part)} if spoken(part).count(" ") >= 4 else set()
+            texts |= {normalize(part)} if normalize(part).count(" ") >= 4 else set()
     return texts
 
 
 def language(grammar: patterns.Grammar, template: str, within: set[str] | None = None) -> str:
-    """A regular expression for all that a template can say, as `spoken` has it.
+    """A regular expression for all texts of a template, normalized by `normalize`.
 
     Args:
         grammar: The template's.
         template: With slots.
-        within: If given, other words than these are left out of the slots.
+        within: If given, slots have only these words.
     """
 
     def slot(name: str) -> str:
@@ -137,23 +137,25 @@ def language(grammar: patterns.Grammar, template: str, within: set[str] | None =
             clauses = [language(grammar, clause, within) for clause in grammar.clauses[name]]
             return f"(?:{'|'.join(clauses)})"
         if name in grammar.plurals:
-            words = [spoken(name), spoken(grammar.plurals[name])]
+            words = [normalize(name), normalize(grammar.plurals[name])]
         elif name in grammar.pools:
             of_labels = [labels[label] for labels in grammar.words.values() for label in VERDICTS]
             pools = [lists[pool] for lists in of_labels for pool in grammar.pools[name]]
-            words = [spoken(form) for pool in pools for word in pool for form in word.split("/")]
+            words = [normalize(form) for pool in pools for word in pool for form in word.split("/")]
         elif name == "part":
-            words = map(spoken, grammar.slots["one_part"] + grammar.slots["more_parts"])
+            words = map(normalize, grammar.slots["one_part"] + grammar.slots["more_parts"])
         else:
             facts = chain.from_iterable(facts.get(name, ()) for facts in grammar.facts.values())
-            words = map(spoken, [*grammar.slots.get(name, ()), *facts])
+            words = map(normalize, [*grammar.slots.get(name, ()), *facts])
         kept = [word for word in dict.fromkeys(words) if not within or within >= {*word.split()}]
         return f"(?:{'|'.join(kept)})" if kept else "(?!)"
 
     signs = {"[": "(?:", "<": "(?:", "]": ")", ">": ")", "|": "|"}
     pieces = re.findall(r"\{([\w']+)[-=!+]?\}|([\[\]<>|])|([^\[\]<>|{}]+)", template)
-    said = [slot(name) if name else signs.get(sign) or spoken(text) for name, sign, text in pieces]
-    return re.sub(r"\ban?\b", "an?", " *".join(filter(None, said)))
+    parts = [
+        slot(name) if name else signs.get(sign) or normalize(text) for name, sign, text in pieces
+    ]
+    return re.sub(r"\ban?\b", "an?", " *".join(filter(None, parts)))
 
 
 def sentences(template: str) -> list[str]:
@@ -179,7 +181,7 @@ def test_rows_have_text_label_kind_and_words(name: str, split: str) -> None:
     assert not [row for row in rows if re.search(r"[\[\]{}<>|=_]|  ", row["text"])]
 
 
-def test_the_first_validation_rows_stay_as_they_were() -> None:
+def test_base_validation_rows_never_change() -> None:
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS["base", "validation"]]
     digest = hashlib.sha256("".join(lines).encode()).hexdigest()
     assert digest == "b45bf54f5ef57b744356a94141874f2aff5929d27a6c2adc636e1ff52df93893"
@@ -194,7 +196,7 @@ def test_labels_are_balanced_in_each_kind(name: str, split: str) -> None:
 
 
 @pytest.mark.parametrize("name", GRAMMARS)
-def test_validation_has_known_and_new_words_alike(name: str) -> None:
+def test_validation_has_known_and_new_words_equally(name: str) -> None:
     assert {row["words"] for row in ROWS[name, "train"]} == {"known"}
     of_kind = Counter((row["kind"], row["words"]) for row in ROWS[name, "validation"])
     for kind in GRAMMARS[name].templates["validation"]:
@@ -203,7 +205,7 @@ def test_validation_has_known_and_new_words_alike(name: str) -> None:
         )
 
 
-def test_no_text_is_there_twice() -> None:
+def test_texts_are_distinct() -> None:
     texts = [re.sub("[^a-z]", "", row["text"].lower()) for rows in ROWS.values() for row in rows]
     assert len(texts) == len(set(texts)) == 93_200
 
@@ -219,8 +221,8 @@ def test_there_are_enough_words() -> None:
             ("stir", 15),
             ("remark point", 15),
         ]:
-            found = [word for words in lists for name in names.split() for word in words[name]]
-            assert len(found) == len(set(found)) >= fewest
+            unique = [word for words in lists for name in names.split() for word in words[name]]
+            assert len(unique) == len(set(unique)) >= fewest
 
 
 @pytest.mark.parametrize(
@@ -269,14 +271,14 @@ def test_no_fact_is_in_both_splits() -> None:
 @pytest.mark.parametrize(("words", "texts"), [("train", "validation"), ("validation", "train")])
 def test_no_opinion_word_is_in_the_texts_of_the_other_split(words: str, texts: str) -> None:
     phrases = "|".join(map(re.escape, opinions(words)))
-    found = Counter(
+    matches = Counter(
         match
         for name in OPINIONS
         for row in ROWS[name, texts]
         if texts == "train" or row["words"] == "new"
         for match in re.findall(rf"\b(?:{phrases})\b", row["text"].lower())
     )
-    assert not found
+    assert not matches
 
 
 @pytest.mark.parametrize(("name", "split", "template"), TEMPLATES)
@@ -291,7 +293,7 @@ def test_articles_and_verbs_agree(name: str, split: str, template: str) -> None:
 
 
 @pytest.mark.parametrize("negator", NEGATORS)
-def test_a_negator_does_not_give_the_label_away(negator: str) -> None:
+def test_negators_do_not_predict_the_label(negator: str) -> None:
     rows = [*ROWS["base", "train"], *ROWS["extended", "train"]]
     of_kinds = Counter(
         (row["kind"], row["label"])
@@ -309,15 +311,15 @@ def test_a_negator_does_not_give_the_label_away(negator: str) -> None:
 
 @pytest.mark.parametrize(("name", "split"), SETS)
 def test_no_row_has_a_text_of_the_behaviour_suite(name: str, split: str) -> None:
-    rows = "|".join(f" {spoken(row['text'])} " for row in ROWS[name, split])
+    rows = "|".join(f" {normalize(row['text'])} " for row in ROWS[name, split])
     assert not [text for text in behaviour_texts() if f" {text} " in rows]
 
 
-def test_no_template_can_say_a_text_of_the_behaviour_suite() -> None:
+def test_no_template_can_generate_a_text_of_the_behaviour_suite() -> None:
     suite = {text: set(text.split()) for text in behaviour_texts()}
     for name, split, template in (param.values for param in TEMPLATES):
         for sentence in sentences(template):
-            fixed = set(spoken(re.sub(r"\{.*?\}|\[.*?\]|<.*?>", " ", sentence)).split()) - {
+            fixed = set(normalize(re.sub(r"\{.*?\}|\[.*?\]|<.*?>", " ", sentence)).split()) - {
                 "a",
                 "an",
             }
@@ -328,23 +330,23 @@ def test_no_template_can_say_a_text_of_the_behaviour_suite() -> None:
     closers = chain.from_iterable(
         lists["closer"] for labels in ALL.words.values() for lists in labels.values()
     )
-    assert not {spoken(closer) for closer in closers} & suite.keys()
+    assert not {normalize(closer) for closer in closers} & suite.keys()
 
 
-def test_the_check_against_the_suite_finds_what_a_template_says() -> None:
+def test_check_against_the_suite_finds_texts_of_a_template() -> None:
     for name, split, template in (param.values for param in TEMPLATES[::50]):
         for text in sample(name, split, template, 2):
-            assert re.fullmatch(language(GRAMMARS[name], template), spoken(text)), template
+            assert re.fullmatch(language(GRAMMARS[name], template), normalize(text)), template
 
 
-def test_neutral_templates_lean_to_neither_side() -> None:
+def test_neutral_templates_are_balanced() -> None:
     for kinds in GRAMMARS["neutral"].templates.values():
         for template in chain.from_iterable(kinds.values()):
             assert not re.search(r"[=!]\}|\[", template), template
             assert template.count("+}") == template.count("-}"), template
 
 
-def test_opinion_words_mostly_mean_what_they_say() -> None:
+def test_opinion_words_mostly_have_their_usual_meaning() -> None:
     rows = ROWS["base", "train"]
     for label in VERDICTS:
         words = [word for name in ("soft", "strong") for word in BASE.words["train"][label][name]]
@@ -353,7 +355,7 @@ def test_opinion_words_mostly_mean_what_they_say() -> None:
         assert 0.5 <= labels[label] / labels.total() <= 0.75
 
 
-def test_too_many_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_rows_than_distinct_texts_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BASE.templates, "validation", {"plain": ("it is {mild=}",)})
     with pytest.raises(ValueError, match="rows must be fewer, got 2000 — plain has no more"):
         patterns.make(BASE, "validation", 2000)
@@ -392,7 +394,7 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", ["teacher", "movie-sentiment"])
-def test_a_neutral_statement_teaches_no_verdict(few: Path, name: str) -> None:
+def test_neutral_rows_have_equal_probabilities(few: Path, name: str) -> None:
     own = recipe.load(name)
     read = [
         dataset.model_copy(update={"source": str(few)})
@@ -405,7 +407,7 @@ def test_a_neutral_statement_teaches_no_verdict(few: Path, name: str) -> None:
     assert set(parts[1]["train"].confidences or []) == {0.5}
 
 
-def test_a_recipe_without_neutral_reads_the_rest(few: Path) -> None:
+def test_recipe_without_neutral_reads_the_other_rows(few: Path) -> None:
     own = recipe.load("quickstart", [f"datasets=[{{source: '{few}', splits: [train]}}]"])
     part, _ = preparation._split(0, own)
     assert len(part["train"]) == 2_050

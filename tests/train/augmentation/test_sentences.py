@@ -1,4 +1,4 @@
-"""Sentences for short input: cut where a reader would, kept where the model is sure."""
+"""Training sentences: split like a reader would, kept where the model is confident."""
 
 import json
 from pathlib import Path
@@ -26,19 +26,20 @@ def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("One two three<br /><br />four five six", ["One two three", "four five six"]),
         ('He said "so what?" And I left it.', ['He said "so what?"', "And I left it."]),
         ("Too short. Also. " + "word " * 41, []),
+        ("I met Mr. Smith there. He was nice.", ["I met Mr. Smith there.", "He was nice."]),
         ("", []),
     ],
 )
-def test_cut(text: str, expected: list[str]) -> None:
-    assert sentences.cut(text) == expected
+def test_split_sentences(text: str, expected: list[str]) -> None:
+    assert sentences.split_sentences(text) == expected
 
 
-def test_a_run_that_is_not_exported_is_an_error(run: Path, tmp_path: Path) -> None:
+def test_run_without_onnx_files_is_an_error(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="python -m train export"):
         sentences.write(run, tmp_path / "out.jsonl")
 
 
-def test_kept_are_training_sentences_the_model_is_sure_of(run: Path, tmp_path: Path) -> None:
+def test_writes_confident_sentences_of_the_training_reviews(run: Path, tmp_path: Path) -> None:
     export.export(run)
     out = tmp_path / "new" / "out.jsonl"
     count = sentences.write(run, out, min_confidence=0.6, max_sentences=20)
@@ -56,7 +57,7 @@ def test_kept_are_training_sentences_the_model_is_sure_of(run: Path, tmp_path: P
     assert again.read_bytes() == out.read_bytes()
 
 
-def test_none_that_is_sure_enough_is_said(run: Path, tmp_path: Path) -> None:
+def test_no_confident_sentence_is_an_error(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="lower --min-confidence"):
         sentences.write(run, tmp_path / "out.jsonl", min_confidence=1.0)
     assert not (tmp_path / "out.jsonl").exists()

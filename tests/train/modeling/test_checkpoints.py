@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, bit for bit, and never a pickle."""
+"""Checkpoints: complete or absent, equal bit for bit, and never a pickle."""
 
 import json
 import math
@@ -37,24 +37,24 @@ def save(folder: Path, step: int, seed: int = 0) -> Path:
     return checkpoints.save(folder, *trained(seed), None, Progress(step=step, history=HISTORY))
 
 
-def test_the_peak_of_memory_is_that_of_all_the_run_s_processes(tmp_path: Path) -> None:
+def test_peak_memory_is_the_maximum_over_the_processes_of_a_run(tmp_path: Path) -> None:
     model, optimizer = trained()
-    held = 1e6  # of a process before, more than this one holds
-    progress = Progress(step=1, history=HISTORY, peak_memory_mb=held)
+    earlier = 1e6  # of an earlier process, more than this one uses
+    progress = Progress(step=1, history=HISTORY, peak_memory_mb=earlier)
     saved = checkpoints.save(tmp_path, model, optimizer, None, progress)
     resumed = checkpoints.load(saved, *trained(), None)
-    resumed.note_memory(torch.device("cpu"))
-    assert resumed.peak_memory_mb == held
+    resumed.record_peak_memory(torch.device("cpu"))
+    assert resumed.peak_memory_mb == earlier
     fresh = Progress()
-    fresh.note_memory(torch.device("cpu"))
-    assert 20 < fresh.peak_memory_mb < held
+    fresh.record_peak_memory(torch.device("cpu"))
+    assert 20 < fresh.peak_memory_mb < earlier
 
 
 @contextmanager
-def no_file_beyond(most_bytes: int) -> Iterator[None]:
-    """Writing more to any file fails, as on a full disk."""
+def file_size_limit(max_bytes: int) -> Iterator[None]:
+    """Writing more to a file fails, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, before[1]))
     try:
         yield
     finally:
@@ -65,7 +65,7 @@ def same(first: Any, second: Any) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path) -> None:
+def test_load_restores_what_was_saved_bit_for_bit(tmp_path: Path) -> None:
     model, optimizer = trained()
     progress = Progress(7, 100, 1.5, 1 / 3, 2, False, HISTORY)
     saved = checkpoints.save(tmp_path, model, optimizer, None, progress)
@@ -77,12 +77,12 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path) -> None:
         assert same(ours.values(), [theirs[key] for key in ours])
 
 
-def test_run_without_a_validation_yet_comes_back(tmp_path: Path) -> None:
+def test_load_restores_a_run_before_its_first_validation(tmp_path: Path) -> None:
     saved = checkpoints.save(tmp_path, *trained(), None, Progress(step=1))
     assert checkpoints.load(saved, *trained(), None).best_loss == math.inf
 
 
-def test_loss_scale_comes_back(tmp_path: Path) -> None:
+def test_load_restores_the_loss_scale(tmp_path: Path) -> None:
     model, optimizer = trained()
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**7)
     saved = checkpoints.save(tmp_path, model, optimizer, scaler, Progress(step=1))
@@ -116,7 +116,7 @@ def test_newest_is_the_latest_update(tmp_path: Path) -> None:
         assert checkpoints.newest(tmp_path) == tmp_path / "checkpoints" / f"step-{step:08d}"
 
 
-def test_older_ones_are_removed(tmp_path: Path) -> None:
+def test_older_checkpoints_are_removed(tmp_path: Path) -> None:
     save(tmp_path, 1)
     save(tmp_path, 2)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]
@@ -140,48 +140,48 @@ def test_same_step_twice_keeps_the_second(tmp_path: Path) -> None:
     assert same(model.state_dict().values(), trained(seed=5)[0].state_dict().values())
 
 
-def test_disk_that_fills_up_leaves_the_older_one_whole(tmp_path: Path) -> None:
+def test_full_disk_keeps_the_older_checkpoint(tmp_path: Path) -> None:
     older = save(tmp_path, 1)
-    with no_file_beyond(100), pytest.raises((OSError, RunError)):
+    with file_size_limit(100), pytest.raises((OSError, RunError)):
         save(tmp_path, 2)
     assert checkpoints.newest(tmp_path) == older
     assert checkpoints.load(older, *trained(), None).step == 1
     assert list((tmp_path / "checkpoints").iterdir()) == [older]
 
 
-def test_disk_that_fills_up_leaves_the_older_best(tmp_path: Path) -> None:
+def test_full_disk_keeps_the_older_best_weights(tmp_path: Path) -> None:
     checkpoints.save_best(tmp_path, trained()[0])
     before = checkpoints.best(tmp_path).read_bytes()
-    with no_file_beyond(100), pytest.raises((OSError, RunError)):
+    with file_size_limit(100), pytest.raises((OSError, RunError)):
         checkpoints.save_best(tmp_path, trained(seed=1)[0])
     assert checkpoints.best(tmp_path).read_bytes() == before
     assert list((tmp_path / "checkpoints").iterdir()) == [checkpoints.best(tmp_path)]
 
 
-def test_half_written_one_is_not_taken(tmp_path: Path) -> None:
-    whole = save(tmp_path, 1)
-    half = whole.with_name("step-00000002.part")  # what a power cut leaves
-    shutil.copytree(whole, half)
-    (half / "progress.json").unlink()
-    assert checkpoints.newest(tmp_path) == whole
+def test_incomplete_checkpoint_is_ignored(tmp_path: Path) -> None:
+    complete = save(tmp_path, 1)
+    incomplete = complete.with_name("step-00000002.part")  # what a power cut leaves
+    shutil.copytree(complete, incomplete)
+    (incomplete / "progress.json").unlink()
+    assert checkpoints.newest(tmp_path) == complete
     assert save(tmp_path, 2).name == "step-00000002"
-    assert not half.exists()
+    assert not incomplete.exists()
 
 
-@pytest.mark.parametrize("harm", ["missing", "empty", "cut"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated"])
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "progress.json"])
-def test_damaged_one_is_named(tmp_path: Path, name: str, harm: str) -> None:
+def test_damaged_checkpoint_is_an_error(tmp_path: Path, name: str, damage: str) -> None:
     saved = save(tmp_path, 1)
     file = saved / name
-    content = {"empty": b"", "cut": file.read_bytes()[:-9], "missing": b""}[harm]
+    content = {"empty": b"", "truncated": file.read_bytes()[:-9], "missing": b""}[damage]
     file.write_bytes(content)
-    if harm == "missing":
+    if damage == "missing":
         file.unlink()
     with pytest.raises(RunError, match=f"checkpoint {saved} can't be read .* remove it to resume"):
         checkpoints.load(saved, *trained(), None)
 
 
-def test_one_of_another_model_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_another_model_is_an_error(tmp_path: Path) -> None:
     saved = save(tmp_path, 1)
     other = nn.Linear(9, 3)
     with pytest.raises(RunError, match="size mismatch"):

@@ -1,4 +1,4 @@
-"""The shortcut through the last layer gives the logits and gradients of the long way."""
+"""The shortcut through the last layer has the logits and gradients of the full layer."""
 
 from typing import Any
 
@@ -34,35 +34,35 @@ def mixed_lengths() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("config", [BERT, DISTILBERT], ids=["bert", "distilbert"])
-def test_logits_and_gradients_are_those_of_the_long_way(config: Any, attention: str) -> None:
-    long, short = classifier(config, attention), classifier(config, attention)
-    assert first_token.shorten(short)
+def test_logits_and_gradients_equal_those_of_the_full_layer(config: Any, attention: str) -> None:
+    full, short = classifier(config, attention), classifier(config, attention)
+    assert first_token.use_first_token_only(short)
     for batch in [mixed_lengths(), {"input_ids": torch.randint(1, 99, (2, 9))}]:
-        expected, found = long(**batch).logits, short(**batch).logits
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
-        long.zero_grad()
+        expected, actual = full(**batch).logits, short(**batch).logits
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
+        full.zero_grad()
         short.zero_grad()
         expected.square().sum().backward()
-        found.square().sum().backward()
-        theirs = dict(long.named_parameters())
+        actual.square().sum().backward()
+        gradients = dict(full.named_parameters())
         for name, parameter in short.named_parameters():
             torch.testing.assert_close(
-                parameter.grad, theirs[name].grad, rtol=1e-4, atol=1e-6, msg=name
+                parameter.grad, gradients[name].grad, rtol=1e-4, atol=1e-6, msg=name
             )
 
 
 @pytest.mark.parametrize("config", [BERT, DISTILBERT], ids=["bert", "distilbert"])
 def test_only_the_first_token_goes_through_the_last_layer(config: Any) -> None:
     model = classifier(config)
-    first_token.shorten(model)
+    first_token.use_first_token_only(model)
     assert model.base_model(**mixed_lengths()).last_hidden_state.shape == (3, 1, 32)
 
 
 @pytest.mark.parametrize("config", [BERT, DISTILBERT], ids=["bert", "distilbert"])
-def test_it_trains_with_dropout_and_in_autocast(config: Any) -> None:
+def test_shortcut_supports_dropout_and_autocast(config: Any) -> None:
     model = classifier(config).train()
     before = list(model.state_dict())
-    first_token.shorten(model)
+    first_token.use_first_token_only(model)
     batch = mixed_lengths()
     with torch.autocast("cpu", torch.bfloat16):
         first, second = (model(**batch).logits for _ in range(2))
@@ -71,10 +71,10 @@ def test_it_trains_with_dropout_and_in_autocast(config: Any) -> None:
     assert list(model.state_dict()) == before
 
 
-def test_an_unknown_kind_is_left_as_it_is() -> None:
+def test_unsupported_architecture_is_unchanged() -> None:
     config = RobertaConfig(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, **SMALL
     )
     model = classifier(config)
-    assert not first_token.shorten(model)
+    assert not first_token.use_first_token_only(model)
     assert model.base_model(**mixed_lengths()).last_hidden_state.shape == (3, 20, 32)

@@ -1,4 +1,4 @@
-"""Adaptation: masked words are guessed better, test texts are never read, fit starts from it."""
+"""Domain-adaptive pretraining: lower perplexity, no test texts read, `fit` starts from it."""
 
 import json
 import os
@@ -42,15 +42,15 @@ def write_corpus(path: Path, rows: list[str]) -> Path:
 
 
 def recipe_for(folder: Path, base: Path, *more: str) -> Recipe:
-    """The toy run, adapted first on a corpus that holds its test reviews as well."""
+    """The toy recipe with an adaptation, on a corpus that contains its test reviews too."""
     source = write_toy_csv(folder / "reviews.csv")
     plain = recipes.load("quickstart", toy_settings(source, base))
-    held = [
+    excluded = [
         text.upper()
         for name in ["test", "validation"]
         for text in preparation.load(plain)[name].texts
     ]
-    corpus = write_corpus(folder / "corpus.jsonl", [*texts(), *held, "", texts()[0]])
+    corpus = write_corpus(folder / "corpus.jsonl", [*texts(), *excluded, "", texts()[0]])
     part = (
         f"adaptation={{corpora: [{{source: {corpus}, split: train}}], validation_texts: 20, "
         "epochs: 6, batch_tokens: 256, max_tokens: 32, learning_rate: 5e-3, checkpoint_every: 2}"
@@ -65,7 +65,7 @@ def recipe(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 @pytest.fixture(scope="module")
 def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder whose base is adapted, and which is not fitted yet."""
+    """A run folder with an adapted base, not fitted yet."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs") / "toy"
     mlm.adapt(recipe, run_folder.adapted_folder(folder))
@@ -73,20 +73,24 @@ def run(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_perplexity_falls(run: Path) -> None:
-    found = run_folder.load_results(run_folder.adapted_folder(run))["perplexity"]
-    assert 1 < found["after"] < 0.2 * found["before"]
+    measured = run_folder.load_results(run_folder.adapted_folder(run))["perplexity"]
+    assert 1 < measured["after"] < 0.2 * measured["before"]
 
 
-def test_nothing_of_validation_or_test_is_read(recipe: Recipe, run: Path) -> None:
-    assert recipe.adaptation is not None
-    read, dropped = mlm.corpus(recipe, recipe.adaptation)
+def test_texts_of_validation_and_test_are_excluded(recipe: Recipe, run: Path) -> None:
+    (train, validation), dropped = mlm.load_texts(recipe)
+    read = [*train, *validation]
+    assert len(validation) == 20
+    assert not set(train) & set(validation)
     splits = preparation.load(recipe)
-    held = {key for name in ["validation", "test"] for key, _ in splits[name].keys()}
-    assert held
-    assert not held & {preparation.folded(text) for text in read}
-    assert dropped == {"blank": 1, "texts held out": len(held), "read already": 1}
+    excluded = {key for name in ["validation", "test"] for key, _ in splits[name].keys()}
+    assert excluded
+    assert not excluded & {preparation.folded(text) for text in read}
+    assert dropped == {"blank": 1, "texts held out": len(excluded), "read already": 1}
     assert len(read) == len(texts()) + len(splits["train"])
-    assert run_folder.load_results(run_folder.adapted_folder(run))["data"]["dropped"] == dropped
+    data = run_folder.load_results(run_folder.adapted_folder(run))["data"]
+    assert (data["texts"], data["held_out_texts"]) == (len(read), len(validation))
+    assert data["dropped"] == dropped
 
 
 def test_fit_starts_from_the_adapted_base(recipe: Recipe, run: Path) -> None:
@@ -111,20 +115,20 @@ def test_fit_starts_from_the_adapted_base(recipe: Recipe, run: Path) -> None:
     assert (fitted - adapted[name]).norm() < (fitted - original[name]).norm()
 
 
-def test_fit_without_it_is_an_error(recipe: Recipe, tmp_path: Path) -> None:
+def test_fit_without_the_adapted_base_is_an_error(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="`python -m train adapt` with the same recipe"):
         training_run.fit(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_fit_with_that_of_another_recipe_is_an_error(recipe: Recipe, run: Path) -> None:
+def test_fit_from_a_base_adapted_by_another_recipe_is_an_error(recipe: Recipe, run: Path) -> None:
     assert recipe.adaptation is not None
     other = recipe.adaptation.model_copy(update={"epochs": 7})
     with pytest.raises(RunError, match="was adapted with another adaptation"):
         training_run.fit(recipe.model_copy(update={"adaptation": other}), run)
 
 
-def test_a_recipe_without_it_is_an_error(tiny_base: Path, tmp_path: Path) -> None:
+def test_adapting_a_recipe_without_adaptation_is_an_error(tiny_base: Path, tmp_path: Path) -> None:
     plain = recipes.load("quickstart", toy_settings("none.csv", tiny_base))
     with pytest.raises(RecipeError, match="has no `adaptation`"):
         mlm.adapt(plain, tmp_path / "adapted")
@@ -137,16 +141,17 @@ def test_too_few_texts_are_an_error(recipe: Recipe, tmp_path: Path) -> None:
         mlm.adapt(recipe.model_copy(update={"adaptation": many}), tmp_path / "adapted")
 
 
-@pytest.mark.parametrize("most", [19, 20])
-def test_max_texts_that_leave_nothing_to_train_on_are_an_error(
-    recipe: Recipe, tmp_path: Path, most: int
+@pytest.mark.parametrize("max_texts", [19, 20])
+def test_max_texts_below_validation_texts_are_an_error(
+    recipe: Recipe, tmp_path: Path, max_texts: int
 ) -> None:
     assert recipe.adaptation is not None
-    few = recipe.adaptation.model_copy(update={"max_texts": most})
-    said = (
-        rf"than validation_texts \(20\), got {most} with max_texts {most} .* — raise adaptation.max"
+    few = recipe.adaptation.model_copy(update={"max_texts": max_texts})
+    message = (
+        rf"than validation_texts \(20\) texts, got {max_texts} with max_texts {max_texts} .* — "
+        "add corpora, raise adaptation.max_texts"
     )
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         mlm.adapt(recipe.model_copy(update={"adaptation": few}), tmp_path / "adapted")
     assert not (tmp_path / "adapted").exists()
 
@@ -161,7 +166,7 @@ def test_a_corpus_of_lists_is_an_error(tmp_path: Path) -> None:
         sources.texts(Corpus(source=str(path), split="train"))
 
 
-def test_a_split_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_missing_split_and_column_of_a_corpus_are_named(tmp_path: Path) -> None:
     from train.data import sources
     from train.recipe import Corpus
 
@@ -172,39 +177,44 @@ def test_a_split_that_is_missing_is_named(tmp_path: Path) -> None:
         sources.texts(Corpus(source=str(corpus), split="train", text="body"))
 
 
-def objective(tokenizer: Any) -> mlm.Objective:
-    return mlm.Objective(tokenizer, 0.15, 100.0)
+def loss_of(tokenizer: Any) -> mlm.MaskedLanguageLoss:
+    return mlm.MaskedLanguageLoss(tokenizer, 0.15, 100.0)
 
 
-def test_masking_is_as_published_and_drawn_anew_in_training(tiny_base: Path) -> None:
+def test_masking_follows_bert_and_varies_in_training_only(tiny_base: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)
-    masking = objective(tokenizer)
+    masking = loss_of(tokenizer)
     ids = torch.randint(1000, 1400, (200, 100))
     ids[:, 0], ids[:, -1] = tokenizer.cls_token_id, tokenizer.sep_token_id
     ids[:, 60:-1] = tokenizer.pad_token_id
-    corrupted, chosen = masking.corrupt(ids, training=True)
-    assert not chosen[:, 0].any() and not chosen[:, 60:].any()
-    assert float(chosen[:, 1:60].float().mean()) == pytest.approx(0.15, abs=0.01)
-    assert torch.equal(corrupted[~chosen], ids[~chosen])
-    masked = (corrupted == tokenizer.mask_token_id)[chosen].float().mean()
-    kept = (corrupted == ids)[chosen].float().mean()
+    corrupted, selected = masking.corrupt(ids, training=True)
+    assert not selected[:, 0].any() and not selected[:, 60:].any()
+    assert float(selected[:, 1:60].float().mean()) == pytest.approx(0.15, abs=0.01)
+    assert torch.equal(corrupted[~selected], ids[~selected])
+    masked = (corrupted == tokenizer.mask_token_id)[selected].float().mean()
+    kept = (corrupted == ids)[selected].float().mean()
     assert float(masked) == pytest.approx(0.8, abs=0.03)
     assert float(kept) == pytest.approx(0.1, abs=0.03)
-    assert not torch.equal(chosen, masking.corrupt(ids, training=True)[1])
+    assert not torch.equal(selected, masking.corrupt(ids, training=True)[1])
     again = [masking.corrupt(ids, training=False)[1] for _ in range(2)]
     assert torch.equal(*again)
 
 
-def test_even_a_text_of_one_word_has_something_to_guess(tiny_base: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
-    one = torch.tensor([[tokenizer.cls_token_id, 1000, tokenizer.sep_token_id]] * 50)
-    _, chosen = objective(tokenizer).corrupt(one, training=True)
-    assert chosen.tolist() == [[False, True, False]] * 50
+def test_texts_without_a_masked_token_have_no_loss(recipe: Recipe) -> None:
+    masked, tokenizer = mlm.build(recipe)
+    ids = torch.tensor([[tokenizer.cls_token_id, tokenizer.sep_token_id]] * 3)
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    losses = loss_of(tokenizer)(masked.train(), batch, None)
+    losses.sum().backward()
+    assert losses.tolist() == [0, 0, 0]
+    assert all(not p.grad.any() for p in masked.parameters() if p.grad is not None)
+    empty = Tokens([row.numpy() for row in ids], np.zeros(3, dtype=np.int64))
+    assert mlm.perplexity(masked, empty, loss_of(tokenizer)) == 1
 
 
-def test_long_texts_are_read_in_parts_and_no_token_is_lost() -> None:
+def test_chunks_of_long_texts_keep_every_token() -> None:
     ids = [np.array([2, *range(100, 100 + n), 3]) for n in (5, 30, 31, 95)]
-    parts = mlm.chunks(Tokens(ids, np.zeros(4, dtype=np.int64)), 32).ids
+    parts = mlm.split_into_chunks(Tokens(ids, np.zeros(4, dtype=np.int64)), 32).ids
     assert max(map(len, parts)) <= 32
     assert all(part[0] == 2 and part[-1] == 3 for part in parts)
     body = np.concatenate([part[1:-1] for part in parts])
@@ -212,7 +222,7 @@ def test_long_texts_are_read_in_parts_and_no_token_is_lost() -> None:
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
-def test_the_head_is_that_of_the_published_model(
+def test_logits_equal_those_of_the_masked_language_model(
     kind: str, tiny_base: Path, tmp_path: Path
 ) -> None:
     config = AutoConfig.for_model(kind, vocab_size=1500, max_position_embeddings=64)
@@ -222,8 +232,8 @@ def test_the_head_is_that_of_the_published_model(
     full = AutoModelForMaskedLM.from_config(config).eval()
     full.save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny_base).save_pretrained(tmp_path)
-    chosen = recipes.load("quickstart", toy_settings("none.csv", tmp_path))
-    masked, _ = mlm.build(chosen)
+    settings = recipes.load("quickstart", toy_settings("none.csv", tmp_path))
+    masked, _ = mlm.build(settings)
     ids = torch.randint(10, 1400, (2, 12))
     mask = torch.ones_like(ids)
     where = torch.zeros_like(ids, dtype=torch.bool)
@@ -233,13 +243,13 @@ def test_the_head_is_that_of_the_published_model(
         torch.testing.assert_close(masked.eval()(ids, mask, where), expected, atol=1e-5, rtol=0)
 
 
-def test_an_interrupted_adaptation_goes_on_bit_for_bit(tiny_base: Path, tmp_path: Path) -> None:
+def test_interrupted_adaptation_resumes_bit_for_bit(tiny_base: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    chosen = recipe_for(tmp_path, tiny_base)
+    adapted = recipe_for(tmp_path, tiny_base)
     file = tmp_path / "recipe.yaml"
-    file.write_text(recipes.dump(chosen), encoding="utf-8")
+    file.write_text(recipes.dump(adapted), encoding="utf-8")
     whole, broken = tmp_path / "whole-adapted", tmp_path / "broken-adapted"
-    mlm.adapt(chosen, whole)
+    mlm.adapt(adapted, whole)
     command = [sys.executable, "-m", "train", "adapt", str(file), "--out", str(tmp_path / "broken")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""The model folder: whatever inference needs is inside it, for pipeline() and without our code."""
+"""The model folder has all that inference needs, for pipeline() and without our code."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def distil_base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("distil-base")
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)
     shutil.copy(tiny_base / "tokenizer.json", folder)
-    settings = {"do_lower_case": True, "model_max_length": 512}  # names no class and no inputs
+    settings = {"do_lower_case": True, "model_max_length": 512}  # without a class and inputs
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     torch.manual_seed(0)
     config = DistilBertConfig(
@@ -59,7 +59,7 @@ def distil_base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def roberta_base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A RoBERTa, whose positions begin behind the padding's, with the tiny base's vocabulary."""
+    """A RoBERTa, which numbers positions after the padding's, with the tiny base's vocabulary."""
     folder = tmp_path_factory.mktemp("roberta-base")
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)
     tokenizer.save_pretrained(folder)
@@ -106,7 +106,7 @@ def test_folder_holds_no_pickle(saved: Path) -> None:
     assert names == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 
 
-def test_tokenizer_config_is_what_all_loaders_read(saved: Path) -> None:
+def test_tokenizer_config_loads_in_transformers_4_and_5(saved: Path) -> None:
     config = read_json(saved / "tokenizer_config.json")
     assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert config["model_max_length"] == 4096
@@ -116,7 +116,7 @@ def test_tokenizer_config_is_what_all_loaders_read(saved: Path) -> None:
     assert set(config["model_input_names"]) == {"input_ids", "attention_mask", *types}
 
 
-def test_tokenizer_gives_what_the_model_takes(saved: Path) -> None:
+def test_tokenizer_returns_only_inputs_of_the_model(saved: Path) -> None:
     encoded = AutoTokenizer.from_pretrained(saved)("wonderful")
     assert ("token_type_ids" in encoded) == ("distil" not in saved.name)
 
@@ -128,19 +128,19 @@ def test_line_break_tag_is_a_space(saved: Path, tag: str) -> None:
     assert with_tags == tokenizer("wonderful songs, a dreadful end")["input_ids"]
 
 
-def test_tokens_are_those_of_the_base_model(saved: Path, tiny_base: Path) -> None:
+def test_tokens_equal_those_of_the_base_model(saved: Path, tiny_base: Path) -> None:
     text = "A Wonderful film — naïve, but less dreadful than 5 < 6 <brr />."
     ours, base = (AutoTokenizer.from_pretrained(folder) for folder in (saved, tiny_base))
     assert ours(text)["input_ids"] == base(text)["input_ids"]
 
 
-def test_tokenizer_is_saved_without_cutting_or_padding(saved: Path) -> None:
+def test_tokenizer_is_saved_without_truncation_or_padding(saved: Path) -> None:
     backend = read_json(saved / "tokenizer.json")
     assert backend["truncation"] is None
     assert backend["padding"] is None
 
 
-def test_tokenizer_survives_another_save(saved: Path, tmp_path: Path) -> None:
+def test_saving_a_loaded_model_writes_the_same_files(saved: Path, tmp_path: Path) -> None:
     classifier, tokenizer = model.load(str(saved))
     model.save(classifier, tokenizer, tmp_path)
     for name in ["tokenizer.json", "tokenizer_config.json", "model.safetensors"]:
@@ -156,13 +156,13 @@ def test_positions_are_tiled(saved: Path) -> None:
         assert torch.equal(weights[start : start + 64], weights[:64])
 
 
-def test_last_tile_may_be_short(tiny_base: Path) -> None:
+def test_last_tile_of_positions_may_be_partial(tiny_base: Path) -> None:
     classifier, _ = model.build(recipe_for(tiny_base, max_position_embeddings=104, max_tokens=64))
     weights = classifier.base_model.embeddings.position_embeddings.weight  # (104, width)
     assert torch.equal(weights[64:], weights[:40])
 
 
-def test_stretching_leaves_short_reviews_alone(tiny_base: Path) -> None:
+def test_stretching_keeps_the_logits_of_short_reviews(tiny_base: Path) -> None:
     stretched, tokenizer = model.build(recipe_for(tiny_base))
     plain, _ = model.build(recipe_for(tiny_base, max_position_embeddings=64, max_tokens=64))
     batch = tokenizer("a wonderful film", return_tensors="pt")
@@ -170,7 +170,7 @@ def test_stretching_leaves_short_reviews_alone(tiny_base: Path) -> None:
         assert torch.equal(stretched.eval()(**batch).logits, plain.eval()(**batch).logits)
 
 
-def test_pipeline_answers_a_long_review(saved: Path) -> None:
+def test_pipeline_classifies_a_long_review(saved: Path) -> None:
     classify = pipeline("sentiment-analysis", model=str(saved))
     tokens = classify.tokenizer(LONG_REVIEW)["input_ids"]
     assert len(tokens) >= 3000
@@ -179,7 +179,7 @@ def test_pipeline_answers_a_long_review(saved: Path) -> None:
     assert 0.5 <= answer["score"] <= 1
 
 
-def test_pipeline_cuts_at_the_positions_when_told(saved: Path) -> None:
+def test_pipeline_truncates_at_the_positions_if_asked(saved: Path) -> None:
     classify = pipeline("sentiment-analysis", model=str(saved))
     assert len(classify.tokenizer(LONG_REVIEW * 2, truncation=True)["input_ids"]) == 4096
 
@@ -198,14 +198,14 @@ def test_folded_temperature_divides_the_logits(saved: Path, temperature: float) 
 
 def test_same_seed_gives_the_same_head(tiny_base: Path) -> None:
     def head(seed: int) -> torch.Tensor:
-        torch.rand(seed + 3)  # whatever happened before
+        torch.rand(seed + 3)  # any earlier use of the generator
         return model.build(recipe_for(tiny_base, seed=seed))[0].classifier.weight
 
     assert torch.equal(head(5), head(5))
     assert not torch.equal(head(5), head(6))
 
 
-def test_weights_of_the_body_are_the_base_models(tiny_base: Path) -> None:
+def test_body_has_the_weights_of_the_base_model(tiny_base: Path) -> None:
     classifier, _ = model.build(recipe_for(tiny_base))
     base = BertModel.from_pretrained(tiny_base)
     ours = classifier.bert.encoder.state_dict()
@@ -218,13 +218,13 @@ def test_missing_base_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between huggingface_hub's retries
     with pytest.raises(ModelError) as caught:
         model.build(recipe_for("user/no-such-model", base_revision="v1"))
-    said = str(caught.value)
-    assert "base model 'user/no-such-model' (revision v1) can't be loaded" in said
-    assert "the connection to http://127.0.0.1:9 failed" in said
-    assert "check the network and HF_ENDPOINT; or name a local folder" in said
+    message = str(caught.value)
+    assert "base model 'user/no-such-model' (revision v1) can't be loaded" in message
+    assert "the connection to http://127.0.0.1:9 failed" in message
+    assert "check the network and HF_ENDPOINT; or name a local folder" in message
 
 
-def test_gated_base_model_says_how_to_get_access(tmp_path: Path) -> None:
+def test_error_for_a_gated_base_model_says_how_to_get_access(tmp_path: Path) -> None:
     from hubserver import ADMIN, running_hub
 
     command = (
@@ -251,7 +251,7 @@ def test_gated_base_model_says_how_to_get_access(tmp_path: Path) -> None:
     assert "ask for access on its page and log in with `hf auth login`" in last
 
 
-def test_weights_that_are_a_pickle_are_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_pickled_weights_are_an_error(tiny_base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pickled"
     shutil.copytree(tiny_base, folder)
     torch.save(BertModel.from_pretrained(folder).state_dict(), folder / "pytorch_model.bin")
@@ -260,7 +260,7 @@ def test_weights_that_are_a_pickle_are_refused(tiny_base: Path, tmp_path: Path) 
         model.build(recipe_for(folder))
 
 
-def test_base_model_without_tokenizer_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_base_model_without_tokenizer_is_an_error(tiny_base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "wordless"
     folder.mkdir()
     for name in ["config.json", "model.safetensors"]:
@@ -269,7 +269,7 @@ def test_base_model_without_tokenizer_is_refused(tiny_base: Path, tmp_path: Path
         model.build(recipe_for(folder))
 
 
-def test_damaged_weights_are_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_damaged_weights_are_an_error(tiny_base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
     shutil.copytree(tiny_base, folder)
     weights = (folder / "model.safetensors").read_bytes()
@@ -278,12 +278,12 @@ def test_damaged_weights_are_refused(tiny_base: Path, tmp_path: Path) -> None:
         model.build(recipe_for(folder))
 
 
-def test_positions_that_cannot_be_stretched_are_refused(roberta_base: Path) -> None:
+def test_positions_that_cannot_be_stretched_are_an_error(roberta_base: Path) -> None:
     with pytest.raises(ModelError, match="for a roberta model, whose position embeddings can't"):
         model.build(recipe_for(roberta_base))
 
 
-def test_positions_named_as_remedy_can_be_read(roberta_base: Path) -> None:
+def test_positions_named_as_remedy_work(roberta_base: Path) -> None:
     with pytest.raises(ModelError) as caught:
         model.build(recipe_for(roberta_base))
     remedy = int(str(caught.value).rpartition("--set max_position_embeddings=")[2])
@@ -294,8 +294,8 @@ def test_positions_named_as_remedy_can_be_read(roberta_base: Path) -> None:
         assert classifier(**batch).logits.shape == (1, 2)
 
 
-def test_the_longest_input_of_mpnet_is_read_and_no_longer_one() -> None:
-    """Its positions begin behind that of the padding, as RoBERTa's do."""
+def test_max_tokens_of_mpnet_is_its_longest_input() -> None:
+    """As in RoBERTa, the first position comes after that of the padding."""
     config = MPNetConfig(
         vocab_size=50,
         hidden_size=32,
@@ -312,6 +312,6 @@ def test_the_longest_input_of_mpnet_is_read_and_no_longer_one() -> None:
             classifier(torch.full((1, longest + 1), 5))
 
 
-def test_load_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_loading_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"no model at {tmp_path}: .*; give a run folder"):
         model.load(str(tmp_path))

@@ -1,4 +1,4 @@
-"""What a recipe leaves open is resolved before training, stored, and kept by a resumed run."""
+"""Precision and commits are resolved before training, stored, and kept by a resumed run."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def fresh_accelerator() -> Iterator[None]:
-    """accelerate keeps one precision in a process: forget it before and after."""
+    """accelerate keeps one precision per process: reset it before and after."""
     torch.set_num_threads(1)
     AcceleratorState._reset_state(reset_partial_state=True)
     yield
@@ -31,7 +31,7 @@ def fresh_accelerator() -> Iterator[None]:
 
 
 def bf16_is_faster(monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
-    """Another machine, or the same one with other work on it."""
+    """Simulate a machine by whether its bf16 is faster."""
     AcceleratorState._reset_state(reset_partial_state=True)
     monkeypatch.setattr(cpu, "bf16_is_faster", lambda: answer)
 
@@ -46,38 +46,38 @@ def auto_recipe(folder: Path, base: Path) -> Recipe:
     return recipes.load("quickstart", [*toy_settings(source, base), *settings])
 
 
-def power_cut(checkpoint: Path) -> None:
+def interrupt(checkpoint: Path) -> None:
     raise ConnectionAbortedError
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there auto is fp16")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="auto is fp16 on a GPU")
 @pytest.mark.usefixtures("fresh_accelerator")
 @pytest.mark.parametrize("first", [True, False], ids=["bf16", "fp32"])
-def test_resumed_run_keeps_the_precision_that_it_began_with(
+def test_resumed_run_keeps_its_precision(
     first: bool, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, run = auto_recipe(tmp_path, tiny_base), tmp_path / "run"
     for stage, folder in [(mlm.adapt, run_folder.adapted_folder(run)), (training_run.fit, run)]:
         bf16_is_faster(monkeypatch, first)
         with pytest.raises(ConnectionAbortedError):
-            stage(recipe, folder, after_checkpoint=power_cut)
+            stage(recipe, folder, after_checkpoint=interrupt)
         bf16_is_faster(monkeypatch, not first)
         stage(recipe, folder, resume=True)
         expected = "bf16" if first else "fp32"
         assert run_folder.load_results(folder)["training"]["precision"] == expected
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_precision_that_this_machine_lacks_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_resuming_in_an_unsupported_precision_is_an_error(tiny_base: Path, tmp_path: Path) -> None:
     recipe = auto_recipe(tmp_path, tiny_base).model_copy(update={"adaptation": None})
     run = tmp_path / "run"
     run_folder.prepare(run, recipe)
     resolve.store(recipe.model_copy(update={"precision": "fp16"}), run)
-    with pytest.raises(RunError, match="was started in fp16, which this machine can't do"):
+    with pytest.raises(RunError, match="was started in fp16, which this machine doesn't support"):
         training_run.fit(recipe, run, resume=True)
 
 
-def test_another_precision_asked_for_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_resuming_with_another_precision_is_an_error(tiny_base: Path, tmp_path: Path) -> None:
     recipe = auto_recipe(tmp_path, tiny_base).model_copy(update={"adaptation": None})
     run_folder.prepare(tmp_path / "run", recipe)
     other = recipe.model_copy(update={"precision": "fp32"})
@@ -86,7 +86,7 @@ def test_another_precision_asked_for_is_refused(tiny_base: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"precision": "fp32"}'])
-def test_damaged_file_is_named(tiny_base: Path, tmp_path: Path, content: str) -> None:
+def test_damaged_resolved_file_is_an_error(tiny_base: Path, tmp_path: Path, content: str) -> None:
     recipe = auto_recipe(tmp_path, tiny_base)
     file = tmp_path / "run" / resolve.FILE
     file.parent.mkdir(parents=True)
@@ -95,7 +95,7 @@ def test_damaged_file_is_named(tiny_base: Path, tmp_path: Path, content: str) ->
         resolve.resolve(recipe, tmp_path / "run", resume=True)
 
 
-def test_what_is_stored_is_what_a_resumed_run_gets(tiny_base: Path, tmp_path: Path) -> None:
+def test_resumed_run_gets_the_stored_resolution(tiny_base: Path, tmp_path: Path) -> None:
     recipe = auto_recipe(tmp_path, tiny_base)
     assert recipe.adaptation is not None
     run = tmp_path / "run"
@@ -145,14 +145,14 @@ from train.publishing import export
 run, hub, rows = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 asked = recipe.load("quickstart", sys.argv[4:])
 
-def power_cut(checkpoint):
+def interrupt(checkpoint):
     raise ConnectionAbortedError
 
 def hub_is_gone(checkpoint):
     os.kill(hub, signal.SIGKILL)
 
 try:
-    training_run.fit(asked, run, after_checkpoint=power_cut)
+    training_run.fit(asked, run, after_checkpoint=interrupt)
 except ConnectionAbortedError:
     HfApi().upload_file(
         repo_id="demo/toy", repo_type="dataset", path_in_repo="train.jsonl", path_or_fileobj=rows
@@ -163,10 +163,10 @@ except ConnectionAbortedError:
 """
 
 
-def test_the_hub_is_read_at_one_commit_and_not_at_all_once_training_has_begun(
+def test_hub_is_read_at_one_commit_and_only_before_training(
     hub: RunningHub, tmp_path: Path
 ) -> None:
-    """A run is stopped, the dataset changes, it is resumed, and then the Hub goes away."""
+    """A run stops, the dataset changes, the run resumes, and then the Hub disappears."""
     api = HfApi(endpoint=hub.endpoint, token=ADMIN)
     commits = [api.dataset_info("demo/toy").sha], api.model_info("demo/base").sha
     run, rows = tmp_path / "run", write_rows(tmp_path / "more.jsonl", 200)
@@ -179,4 +179,4 @@ def test_the_hub_is_read_at_one_commit_and_not_at_all_once_training_has_begun(
     assert results["export"]
     assert (results["data"]["revision"], results["training"]["base_revision"]) == commits
     assert sum(split["rows"] for split in results["data"]["splits"].values()) == 80
-    assert run_folder.load_recipe(run).datasets[0].revision is None  # as it was asked for
+    assert run_folder.load_recipe(run).datasets[0].revision is None  # as requested

@@ -1,4 +1,4 @@
-"""The loop: the same numbers again from the same seed, however it was stopped or split."""
+"""The training loop: reproducible from the seed, however the run is interrupted or split."""
 
 import json
 import math
@@ -24,8 +24,10 @@ from train import recipe as recipes
 from train.data.tokens import Tokens
 from train.errors import Diverged, RecipeError
 from train.evaluation import metrics
-from train.modeling import checkpoints, model, training
+from train.modeling import checkpoints, devices, model, training
 from train.modeling.checkpoints import Progress
+from train.modeling.losses import classification_loss
+from train.modeling.schedule import learning_rate_factor, parameter_groups, plan_updates
 from train.pipeline import training_run
 from train.recipe import Recipe
 
@@ -84,7 +86,7 @@ def fit(
     """The trained classifier and how it went."""
     classifier, _ = model.build(recipe)
     prepare(classifier)
-    accelerator = training.accelerator_for(recipe)
+    accelerator = devices.accelerator_for(recipe.precision)
     progress = training.fit(
         classifier, recipe, accelerator, train, validation, 0, folder, **options
     )
@@ -97,27 +99,27 @@ def equal(first: Any, second: Any) -> bool:
     return all(torch.equal(ours[name], theirs[name]) for name in ours | theirs)
 
 
-def test_fp16_on_a_cpu_is_refused_before_anything_else(tmp_path: Path) -> None:
+def test_fp16_on_a_cpu_is_rejected_first(tmp_path: Path) -> None:
     if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
+        pytest.skip("this machine has a GPU")
     recipe = recipe_for("nobody/nothing", precision="fp16")  # nor does reviews.csv exist
     with pytest.raises(RecipeError, match="fp16 needs a CUDA GPU.*--set precision=auto"):
         training_run.fit(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("asked", ["bf16", "fp32"])
-def test_precision_asked_for_is_the_one_used(base: str, asked: str) -> None:
-    assert training.choose_precision(recipe_for(base, precision=asked)) == asked
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_requested_precision_is_used(precision: str) -> None:
+    assert devices.choose_precision(precision) == precision
 
 
-def test_auto_precision_never_takes_fp16_on_a_cpu(base: str) -> None:
+def test_auto_precision_never_chooses_fp16_on_a_cpu() -> None:
     if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
-    assert training.choose_precision(recipe_for(base, precision="auto")) in {"bf16", "fp32"}
+        pytest.skip("this machine has a GPU")
+    assert devices.choose_precision("auto") in {"bf16", "fp32"}
 
 
-def test_it_learns(base: str, tmp_path: Path) -> None:
+def test_training_reaches_90_percent_accuracy(base: str, tmp_path: Path) -> None:
     recipe = recipe_for(base, epochs=8, learning_rate=5e-3)
     classifier, progress = fit(recipe, tmp_path, train=tokens_of(128))
     logits = metrics.predict(classifier, VALIDATION, pad_id=0)
@@ -132,7 +134,7 @@ def test_same_seed_gives_the_same_weights(base: str, tmp_path: Path) -> None:
     assert first_progress.history == second_progress.history
 
 
-def test_other_seed_gives_other_weights(base: str, tmp_path: Path) -> None:
+def test_another_seed_gives_other_weights(base: str, tmp_path: Path) -> None:
     first, _ = fit(recipe_for(base, seed=3), tmp_path / "first")
     second, _ = fit(recipe_for(base, seed=4), tmp_path / "second")
     assert not equal(first, second)
@@ -154,7 +156,7 @@ def test_dropout_differs_between_updates_and_seeds(base: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("micro_batch_tokens", [16, 48])
-def test_passes_change_nothing_but_memory(
+def test_micro_batches_do_not_change_the_weights(
     base: str, tmp_path: Path, micro_batch_tokens: int
 ) -> None:
     def trained(tokens: int) -> dict[str, torch.Tensor]:
@@ -171,7 +173,7 @@ def test_passes_change_nothing_but_memory(
 
 
 @pytest.mark.parametrize("options", [{}, {"rdrop_alpha": 1.0}], ids=str)
-def test_resumed_run_ends_bit_for_bit_like_one_never_stopped(
+def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     base: str, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     recipe = recipe_for(base, checkpoint_every=5, evaluations_per_epoch=2, **options)
@@ -222,7 +224,7 @@ def test_early_stopping_waits_for_its_patience(base: str, tmp_path: Path, patien
 
 def test_validations_are_spread_over_each_epoch(base: str, tmp_path: Path) -> None:
     recipe = recipe_for(base, evaluations_per_epoch=2, epochs=2)
-    _, ends = training.plan_updates(TRAIN.lengths, recipe)
+    _, ends = plan_updates(TRAIN.lengths, 2, recipe.batch_tokens, recipe.seed)
     _, progress = fit(recipe, tmp_path)
     steps = [point["step"] for point in progress.history["validation"]]
     assert steps == [round(ends[0] / 2), ends[0], round((ends[0] + ends[1]) / 2), ends[1]]
@@ -236,8 +238,8 @@ def test_logged_training_loss_is_a_mean_over_reviews(base: str, tmp_path: Path) 
     assert losses == pytest.approx([math.log(2)] * len(losses), abs=0.15)
 
 
-def test_plan_has_every_review_once_an_epoch(base: str) -> None:
-    plan, ends = training.plan_updates(TRAIN.lengths, recipe_for(base, epochs=3))
+def test_plan_has_every_row_once_per_epoch() -> None:
+    plan, ends = plan_updates(TRAIN.lengths, epochs=3, batch_tokens=128, seed=0)
     assert ends[-1] == len(plan)
     for begin, end in zip([0, *ends], ends, strict=False):
         assert sorted(np.concatenate(plan[begin:end])) == list(range(48))
@@ -255,73 +257,69 @@ def test_plan_has_every_review_once_an_epoch(base: str) -> None:
     ],
 )
 def test_learning_rate_warms_up_then_follows_its_schedule(
-    base: str, schedule: str, expected: list[float]
+    schedule: str, expected: list[float]
 ) -> None:
-    recipe = recipe_for(base, schedule=schedule, warmup_fraction=0.2)
-    factors = [training.learning_rate_factor(step, 10, recipe) for step in range(10)]
+    factors = [learning_rate_factor(step, 10, 0.2, schedule) for step in range(10)]
     assert factors == pytest.approx(expected)
 
 
-def test_rows_come_as_often_as_their_weights_say(base: str) -> None:
+def test_rows_are_repeated_by_their_weights() -> None:
     lengths, weights = np.full(4000, 10), np.repeat([0.25, 1.0, 2.0, 2.5], 1000)
-    plan, ends = training.plan_updates(lengths, recipe_for(base, epochs=2), weights)
+    plan, ends = plan_updates(lengths, 2, 128, 0, weights)
     first, second = (np.concatenate(part) for part in (plan[: ends[0]], plan[ends[0] :]))
     counts = np.bincount(first, minlength=4000).reshape(4, 1000)
     assert set(counts[1]) == {1} and set(counts[2]) == {2}
     assert set(counts[0]) == {0, 1} and set(counts[3]) == {2, 3}
     assert counts[0].mean() == pytest.approx(0.25, abs=0.05)
     assert counts[3].mean() == pytest.approx(2.5, abs=0.05)
-    assert not np.array_equal(np.sort(first), np.sort(second))  # drawn anew
-    again, _ = training.plan_updates(lengths, recipe_for(base, epochs=2), weights)
+    assert not np.array_equal(np.sort(first), np.sort(second))  # each epoch draws again
+    again, _ = plan_updates(lengths, 2, 128, 0, weights)
     assert all(np.array_equal(a, b) for a, b in zip(plan, again, strict=True))
 
 
-def losses_of(recipe: Recipe, train_mode: bool) -> list[float]:
-    """What the objective says of two reviews whose logits depend on how often it asks."""
+def losses_of(rdrop_alpha: float, train_mode: bool) -> list[float]:
+    """The loss of two rows whose logits grow with every forward pass."""
 
-    class Fickle(nn.Module):
-        asked = 0
+    class Growing(nn.Module):
+        passes = 0
 
         def forward(self, input_ids: torch.Tensor) -> Any:
-            self.asked += 1
+            self.passes += 1
             return type(
-                "Output", (), {"logits": torch.tensor([[0.0, 1.0], [2.0, 0.0]]) * self.asked}
+                "Output", (), {"logits": torch.tensor([[0.0, 1.0], [2.0, 0.0]]) * self.passes}
             )
 
     batch = {"input_ids": torch.zeros(2, 1, dtype=torch.long)}
-    objective = training.classification(recipe)
-    return objective(Fickle().train(train_mode), batch, torch.tensor([1, 1])).tolist()
+    loss = classification_loss(rdrop_alpha, None)
+    return loss(Growing().train(train_mode), batch, torch.tensor([1, 1])).tolist()
 
 
-def test_consistency_as_computed_by_hand() -> None:
-    def entropy(margin: float) -> float:  # of the label, whose logit is so much above the other
+def test_rdrop_loss_equals_its_formula() -> None:
+    def entropy(margin: float) -> float:  # of the label, whose logit is higher by the margin
         return float(np.log1p(np.exp(-margin)))
 
     def divergence(first: float, second: float) -> float:
         p, q = 1 / (1 + np.exp(-first)), 1 / (1 + np.exp(-second))
         return float((p - q) * (first - second) / 2)
 
-    plain = recipe_for("none")
-    assert losses_of(plain, True) == pytest.approx([entropy(1), entropy(-2)])
-    both = recipe_for("none", rdrop_alpha=0.5)
-    assert losses_of(both, True) == pytest.approx(
+    assert losses_of(0, True) == pytest.approx([entropy(1), entropy(-2)])
+    assert losses_of(0.5, True) == pytest.approx(
         [
             (entropy(1) + entropy(2)) / 2 + 0.5 * divergence(1, 2),
             (entropy(-2) + entropy(-4)) / 2 + 0.5 * divergence(-2, -4),
         ]
     )
-    # what validation says is comparable
-    assert losses_of(both, False) == pytest.approx([entropy(1), entropy(-2)])
+    # The validation loss is comparable, as it has no divergence.
+    assert losses_of(0.5, False) == pytest.approx([entropy(1), entropy(-2)])
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
 @pytest.mark.parametrize("total", [1, 2, 7, 1000])
 @pytest.mark.parametrize("warmup_fraction", [0, 0.1, 0.99])
-def test_learning_rate_is_never_nought_nor_above_its_peak(
-    base: str, schedule: str, total: int, warmup_fraction: float
+def test_learning_rate_is_positive_and_at_most_its_peak(
+    schedule: str, total: int, warmup_fraction: float
 ) -> None:
-    recipe = recipe_for(base, schedule=schedule, warmup_fraction=warmup_fraction)
-    factors = [training.learning_rate_factor(step, total, recipe) for step in range(total)]
+    factors = [learning_rate_factor(n, total, warmup_fraction, schedule) for n in range(total)]
     assert 0 < min(factors) <= max(factors) <= 1
 
 
@@ -329,20 +327,19 @@ def test_learning_rate_is_never_nought_nor_above_its_peak(
 def test_parameters_are_grouped_by_rate_and_decay(
     base: str, head_rate: float | None, expected: float
 ) -> None:
-    recipe = recipe_for(base, learning_rate=1e-5, head_learning_rate=head_rate, weight_decay=0.1)
-    classifier, _ = model.build(recipe)
-    groups = training.parameter_groups(classifier, recipe)
-    found = {
+    classifier, _ = model.build(recipe_for(base))
+    groups = parameter_groups(classifier, 1e-5, head_rate, 0.1)
+    settings = {
         id(parameter): (group["peak"], group["weight_decay"])
         for group in groups
         for parameter in group["params"]
     }
-    assert sum(len(group["params"]) for group in groups) == len(found)
+    assert sum(len(group["params"]) for group in groups) == len(settings)
     for name, parameter in classifier.named_parameters():
         rate = expected if name.startswith("classifier.") else 1e-5
         decay = 0.0 if name.endswith(".bias") or "LayerNorm" in name else 0.1
-        assert found.pop(id(parameter)) == (rate, decay), name
-    assert not found
+        assert settings.pop(id(parameter)) == (rate, decay), name
+    assert not settings
 
 
 def finite(file: Path) -> bool:
@@ -351,35 +348,31 @@ def finite(file: Path) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in load_file(file).values())
 
 
-def test_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(
-    base: str, tmp_path: Path
-) -> None:
-    held: list[Any] = []
+def test_nan_loss_ends_the_run_and_keeps_the_last_checkpoint(base: str, tmp_path: Path) -> None:
+    classifiers: list[Any] = []
 
     def poison(checkpoint: Path) -> None:
         if checkpoint.name == "step-00000006":
             with torch.no_grad():
-                held[0].classifier.weight.fill_(math.nan)
+                classifiers[0].classifier.weight.fill_(math.nan)
 
     with pytest.raises(Diverged) as caught:
         fit(
             recipe_for(base, checkpoint_every=3),
             tmp_path,
-            prepare=held.append,
+            prepare=classifiers.append,
             after_checkpoint=poison,
         )
-    said = str(caught.value)
-    assert "the loss became nan by update 7 — the last good checkpoint is kept in" in said
-    assert "try a lower learning_rate" in said
+    message = str(caught.value)
+    assert "the loss became nan by update 7 — the last good checkpoint is kept in" in message
+    assert "try a lower learning_rate" in message
     kept = checkpoints.newest(tmp_path)
     assert kept is not None
     assert kept.name == "step-00000006"
     assert finite(kept / "model.safetensors")
 
 
-def test_weights_that_are_no_numbers_never_replace_a_good_checkpoint(
-    base: str, tmp_path: Path
-) -> None:
+def test_nan_weights_never_replace_a_good_checkpoint(base: str, tmp_path: Path) -> None:
     passes: list[int] = []
 
     def spoil(gradient: torch.Tensor) -> torch.Tensor:
@@ -397,7 +390,7 @@ def test_weights_that_are_no_numbers_never_replace_a_good_checkpoint(
     assert finite(kept / "model.safetensors")
 
 
-def test_validation_loss_that_is_no_number_is_said(base: str, tmp_path: Path) -> None:
+def test_infinite_validation_loss_ends_the_run(base: str, tmp_path: Path) -> None:
     validation = Tokens([np.array([CLS, UNSEEN, GOOD, SEP])] * 4, np.array([0, 1, 0, 1]))
 
     def poison(classifier: Any) -> None:
@@ -434,7 +427,7 @@ def run_here(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-def test_stopped_run_goes_on_as_if_it_had_never_stopped(
+def test_run_stopped_by_a_signal_equals_an_uninterrupted_one(
     base: str, toy_csv: Path, tmp_path: Path, number: int
 ) -> None:
     long = ["epochs=25", "evaluations_per_epoch=2"]
@@ -456,10 +449,10 @@ def test_stopped_run_goes_on_as_if_it_had_never_stopped(
                 break
         _, errors = process.communicate(timeout=LAUNCHED_SECONDS)
     assert process.returncode == 130
-    said = re.search(r"error: stopped at update (\d+) of (\d+); checkpoint in (\S+)", errors)
-    assert said, errors
-    assert int(said[1]) < int(said[2])
-    assert "the same command with --resume goes on" in errors
+    stopped = re.search(r"error: stopped at update (\d+) of (\d+); checkpoint in (\S+)", errors)
+    assert stopped, errors
+    assert int(stopped[1]) < int(stopped[2])
+    assert "run the same command with --resume to continue" in errors
     assert "Traceback" not in errors
     assert not (tmp_path / "stopped/results.json").exists()
     run_here([*arguments, "--resume"])
@@ -468,7 +461,7 @@ def test_stopped_run_goes_on_as_if_it_had_never_stopped(
 
 
 def launched(log: Path, arguments: list[str], cwd: Path = REPOSITORY, **more: str) -> str:
-    """`accelerate launch` of two processes of the command line; gives what they said.
+    """Run the command line by `accelerate launch` in two processes; returns their output.
 
     On a CPU it needs --multi_gpu and ACCELERATE_USE_CPU to start two.
     """
@@ -491,12 +484,14 @@ def launched(log: Path, arguments: list[str], cwd: Path = REPOSITORY, **more: st
             worker.kill()
         process.wait()
         pytest.fail(f"the processes wait for each other: {log.read_text(encoding='utf-8')[-2000:]}")
-    said = log.read_text(encoding="utf-8")
-    assert status == 0, said[-2000:]
-    return said
+    output = log.read_text(encoding="utf-8")
+    assert status == 0, output[-2000:]
+    return output
 
 
-def test_two_processes_learn_what_one_does(base: str, toy_csv: Path, tmp_path: Path) -> None:
+def test_two_processes_train_the_same_model_as_one(
+    base: str, toy_csv: Path, tmp_path: Path
+) -> None:
     run_here(fit_arguments(toy_csv, base, tmp_path / "one", "dropout=0"))
     launched(tmp_path / "log", fit_arguments(toy_csv, base, tmp_path / "two", "dropout=0"))
     one, two = (results_of(tmp_path / name) for name in ("one", "two"))
@@ -511,7 +506,7 @@ def test_two_processes_learn_what_one_does(base: str, toy_csv: Path, tmp_path: P
     assert losses[1] == pytest.approx(losses[0], abs=1e-3)
 
 
-def test_one_of_two_processes_pulls_the_checkpoint_and_both_go_on_from_it(
+def test_one_of_two_processes_pulls_the_checkpoint_and_both_resume(
     base: str, toy_csv: Path, tmp_path: Path
 ) -> None:
     whole, run = tmp_path / "whole", tmp_path / "run"
@@ -529,7 +524,7 @@ def test_one_of_two_processes_pulls_the_checkpoint_and_both_go_on_from_it(
         api.create_repo("demo/kept", private=True)
         api.upload_folder(repo_id="demo/kept", folder_path=whole)
         arguments = [*fit_arguments(toy_csv, base, run, *settings), "--resume"]
-        said = launched(
+        output = launched(
             tmp_path / "log",
             [*arguments, "--checkpoints-to", "demo/kept"],
             **{k: v for k, v in hub.env(tmp_path / "home").items() if k.startswith("HF_")},
@@ -539,5 +534,5 @@ def test_one_of_two_processes_pulls_the_checkpoint_and_both_go_on_from_it(
         requests = hub.process.stdout.read()
     assert requests.count("GET /api/models/demo/kept/auth-check/write") == 1
     assert len(re.findall("GET /demo/kept/resolve/.*/progress.json", requests)) == 1
-    assert said.count("resuming from the checkpoint on demo/kept") == 1
-    assert said.count(f"resuming from update {stopped_at} of ") == 2
+    assert output.count("resuming from the checkpoint on demo/kept") == 1
+    assert output.count(f"resuming from update {stopped_at} of ") == 2

@@ -145,7 +145,7 @@ def test_padded_and_whole_batches_of_any_shape_give_the_original_logits(
 
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(config).eval()
-    first_token.shorten(model)
+    first_token.use_first_token_only(model)
     export.write(model, False, tmp_path / "model.onnx")
     graph = onnx.load(tmp_path / "model.onnx")
     assert [(o.domain, o.version) for o in graph.opset_import] == [("", 18), ("com.microsoft", 1)]
