@@ -147,6 +147,6 @@ def is_alive(pid: str) -> bool:
 
 
 def localhub(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command; it must end by itself."""
-    command = [sys.executable, "-m", "localhub", *arguments]
+    """Run the command on a free port; it must end by itself."""
+    command = [sys.executable, "-m", "localhub", "--port", "0", *arguments]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30)

@@ -74,7 +74,7 @@ def test_a_damaged_file_is_refused_in_a_sentence(tmp_path, name, content):
 def test_the_command_ends_with_that_sentence(tmp_path, name):
     """Here for a folder that is in the place of the file."""
     (tmp_path / name).mkdir(0o700, parents=True)
-    ended = localhub("--root", str(tmp_path), "--port", "0")
+    ended = localhub("--root", str(tmp_path))
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"localhub: {tmp_path / name}")
     assert "emove it" in ended.stderr or "move away what is in the way" in ended.stderr
@@ -85,18 +85,18 @@ def test_the_command_ends_with_that_sentence(tmp_path, name):
 def test_a_root_that_is_none(tmp_path, root):
     (tmp_path / "hub.json").touch()
     for more in ([], ["--host", "0.0.0.0"]):
-        ended = localhub("--root", str(tmp_path / root), "--port", "0", *more)
+        ended = localhub("--root", str(tmp_path / root), *more)
         assert ended.returncode == 1 and "Traceback" not in ended.stderr
         assert ended.stderr.count("\n") == 1 and root in ended.stderr
 
 
 def test_the_command_says_so_too(tmp_path):
     (tmp_path / "hub.json").write_text("{}")
-    ended = localhub("--root", str(tmp_path), "--port", "0")
+    ended = localhub("--root", str(tmp_path))
     assert ended.returncode == 1
     assert ended.stderr == (
         f"localhub: {tmp_path}/hub.json must be as localhub has written it: id: Field required."
-        " Remove it; a new one is made, and clients have to begin their uploads again.\n"
+        " Remove it to create a new one; clients then have to restart their uploads.\n"
     )
 
 

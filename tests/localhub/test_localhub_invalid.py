@@ -112,8 +112,8 @@ def test_odd_requests_get_well_formed_answers(tmp_path):
     """All routes and methods, with wrong values, types, bytes and headers."""
     with open(tmp_path / "stderr", "w+") as stderr, running_hub(stderr=stderr) as hub:
         identity = json.loads((hub.root / "hub.json").read_text())
-        purposes = {"lfs": f"lfs {SHA}", "read": "xet read", "write": "xet write"}
-        grants = {name: sign(identity["secret"], what)[0] for name, what in purposes.items()}
+        scopes = {"lfs": f"lfs {SHA}", "xet": "xet write"}
+        grants = {name: sign(identity["secret"], scope)[0] for name, scope in scopes.items()}
         for kind in ("model", "dataset", "space"):
             fields = {"name": "fuzz", "type": kind, "sdk": "gradio"}
             assert call(hub, "POST", "/api/repos/create", fields).status == 200

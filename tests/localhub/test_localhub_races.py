@@ -17,18 +17,16 @@ KINDS = ["models", "datasets", "spaces"]
 LISTS = [
     "/",
     "/api/KIND",
-    "/api/settings/repositories",
-    "/api/organizations/demo/settings/repositories",
 ]
 READS = [
     "/api/KIND/demo/x",
     "/api/KIND/demo/x?blobs=true",
     "/api/KIND/demo/x/revision/main",
-    "/api/KIND/demo/x/tree/main?recursive=true&expand=true",
+    "/api/KIND/demo/x/tree/main?recursive=true",
     "/api/KIND/demo/x/commits/main",
     "/api/KIND/demo/x/refs?include_prs=1",
     "/api/KIND/demo/x/auth-check/write",
-    "/api/KIND/demo/x/xet-read-token/main",
+    "/api/KIND/demo/x/xet-write-token/main",
     "/SITE/demo/x/resolve/main/.gitattributes",
     "/SITE/demo/x/raw/main/README.md",
     "/SITE/demo/x",
@@ -113,15 +111,15 @@ def test_every_use_of_a_repository_that_is_gone_says_so(tmp_path):
         lambda: repo.settings,
         lambda: repo.private,
         lambda: repo.refs("heads"),
-        lambda: repo.refs("pr"),
+        lambda: repo.refs("tags"),
         lambda: repo.resolve("main"),
         lambda: repo.resolve(old),
         lambda: repo.revision("v1"),
         lambda: list(repo.history("main")),
-        lambda: repo.changing().__enter__(),
+        lambda: repo.edit_settings().__enter__(),
         lambda: repo.add_ref("heads", "b", old),
         lambda: repo.remove_ref("heads", "b"),
-        lambda: repo.record([], title="t", author="a"),
+        lambda: repo.add_commit([], title="t", author="a"),
         lambda: hub.remove(repo),
     ]:
         with pytest.raises(RepoGone, match="demo/x was deleted or moved"):
@@ -130,7 +128,7 @@ def test_every_use_of_a_repository_that_is_gone_says_so(tmp_path):
     hub.create("models", "demo/x", "other", SETTINGS)
     read_commit.cache_clear()
     with pytest.raises(RepoGone):
-        repo.at(old)
+        repo.commit(old)
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and made anew"])

@@ -52,7 +52,7 @@ def test_each_root_has_random_tokens_that_its_owner_alone_can_read(tmp_path):
 def test_a_secret_that_others_can_read_is_refused(tmp_path, name):
     (tmp_path / name).write_text("[]")
     (tmp_path / name).chmod(0o644)
-    ended = localhub("--root", str(tmp_path), "--port", "0")
+    ended = localhub("--root", str(tmp_path))
     assert ended.returncode == 1
     assert f"its mode is 644. Run: chmod 600 {tmp_path / name}" in ended.stderr
 
