@@ -139,11 +139,11 @@ def _load(readme: str) -> Any:
         node = loader.get_single_node()
         _check_nodes(node)
         return loader.construct_document(node) if node else None
-    # PyYAML's constructors raise these for `!!int x`, `2026-02-31`, `!!bool x` and the like.
-    except (
-        yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError
-    ) as error:  # fmt: skip
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"Invalid YAML: {error}") from error
+    # PyYAML's constructors raise these for `!!int x`, `!!timestamp x`, `!!bool x` and the like.
+    except (LookupError, AttributeError, TypeError, ArithmeticError) as error:
+        raise ValueError("Invalid YAML: a value does not have the type of its tag") from error
     except RecursionError as error:
         raise ValueError("Invalid YAML: it is nested too deeply") from error
 
@@ -154,6 +154,8 @@ def _check_nodes(root: yaml.Node | None) -> None:
     Raises:
         ValueError: It is not.
     """
+    if root and _contains_itself(root, set()):
+        raise ValueError("a value contains itself")
     count, nodes = 0, [root]
     while nodes:
         node, count = nodes.pop(), count + 1
@@ -165,6 +167,21 @@ def _check_nodes(root: yaml.Node | None) -> None:
             nodes += node.value
         elif isinstance(node, yaml.MappingNode):
             nodes += [part for pair in node.value for part in pair]
+
+
+def _contains_itself(node: yaml.Node, parents: set[int], done: set[int] | None = None) -> bool:
+    """Whether an alias below this node leads back to it or to one of its parents."""
+    done = set() if done is None else done
+    if id(node) in parents:
+        return True
+    if id(node) in done or isinstance(node, yaml.ScalarNode):
+        return False
+    parts = [
+        part for entry in node.value for part in (entry if isinstance(entry, tuple) else [entry])
+    ]
+    found = any(_contains_itself(part, parents | {id(node)}, done) for part in parts)
+    done.add(id(node))
+    return found
 
 
 def read_card(readme: str) -> dict[str, Any]:

@@ -1,7 +1,11 @@
 """The quick start's own steps; `make quickstart`, which CI runs as well, is the whole of it."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -97,7 +101,7 @@ def test_a_space_of_the_quick_start_runs_where_it_is_named(
 
 def test_another_base_model_in_the_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quickstart, "BASE_SHA256", "0" * 64)
-    with pytest.raises(typer.BadParameter, match=r"model.safetensors must be 0000"):
+    with pytest.raises(typer.BadParameter, match=r"model.safetensors must have the SHA-256 0000"):
         quickstart.seed_base("http://127.0.0.1:9", recipe.load("quickstart"))
 
 
@@ -107,6 +111,35 @@ def test_the_page_needs_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     done = CliRunner().invoke(quickstart.app, ["space"])
     assert done.exit_code == 2
     assert "make quickstart" in done.output
+
+
+SERVE = """
+import sys, time
+from pathlib import Path
+from train import quickstart
+
+with quickstart.local_hub(Path(sys.argv[1])) as endpoint:
+    print(endpoint, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_local_hub_ends_with_the_process_that_serves_it(number: int, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(tmp_path / "hub")],
+        cwd=REPOSITORY,
+        env=dict(os.environ),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as serving:
+        assert serving.stdout is not None
+        assert serving.stdout.readline().startswith("http://127.0.0.1:")
+        processes = psutil.Process(serving.pid).children(recursive=True)
+        assert processes
+        serving.send_signal(number)
+        _, alive = psutil.wait_procs(processes, timeout=30)
+        assert not alive
 
 
 def shown(path: str) -> list[tuple[str, str]]:

@@ -157,6 +157,11 @@ def evaluate(
             raise RecipeError(
                 f"no run folder at {run_or_repo} — add --dataset to evaluate a Hub model"
             )
+        if split != "test" or any([set_, max_rows, revision, out]):
+            raise RecipeError(
+                "--split, --set, --max-rows, --revision and --out need --dataset: without it a "
+                "run is evaluated on its own test split, by its own recipe"
+            )
         _evaluate(Path(run_or_repo))
         return
     source = recipes.parse_dataset(dataset, set_ or [])

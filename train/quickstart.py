@@ -19,7 +19,7 @@ import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -118,17 +118,17 @@ def local_hub(root: Path | None = None, run_spaces: Sequence[str] = ()) -> Itera
         root: The folder of the Hub; default: `hub/`.
         run_spaces: The Spaces to run from their push until the end of the block.
     """
-    command = [sys.executable, "-m", "localhub", "--root", str(root or HUB), "--port", "0"]
+    command = ["-m", "localhub", "--root", str(root or HUB), "--port", "0"]
     command += ["--run-spaces", *run_spaces] * bool(run_spaces)
-    server = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
+    server = _start(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert server.stdin is not None and server.stdout is not None
     try:
         line = server.stdout.readline()
         if not line.startswith("localhub: serving"):
             raise typer.Exit(server.wait())  # the server has printed the error
         yield line.split()[-1]
     finally:
-        server.terminate()
+        server.stdin.close()  # ends it
         server.wait()
         server.stdout.close()
 
@@ -213,7 +213,8 @@ def base_folder() -> Path:
 
 def _open_space(environment: dict[str, str]) -> None:
     """Run the app until Ctrl-C; opens a browser if stdout is a terminal."""
-    page = subprocess.Popen([sys.executable, str(REPOSITORY / "space/app.py")], env=environment)
+    page = _start([str(REPOSITORY / "space/app.py")], env=environment)
+    assert page.stdin is not None
     address = f"http://127.0.0.1:{environment.get('GRADIO_SERVER_PORT', '7860')}"
     try:
         while page.poll() is None and not _answers(address):
@@ -222,7 +223,16 @@ def _open_space(environment: dict[str, str]) -> None:
             webbrowser.open(address)
         page.wait()
     except KeyboardInterrupt:
+        pass
+    finally:
+        page.stdin.close()  # ends it
         page.wait()
+
+
+def _start(arguments: list[str], **options: Any) -> subprocess.Popen[Any]:
+    """Start Python on a program that ends with this process, even if this one is killed."""
+    command = [sys.executable, "-I", str(REPOSITORY / "localhub/launcher.py"), *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **options)
 
 
 def _answers(address: str) -> bool:

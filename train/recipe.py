@@ -29,6 +29,7 @@ from train.sections import (
     Source,
     Step,
     Teach,
+    check_no_url,
     is_commit,
     is_local,
     is_path,
@@ -136,9 +137,16 @@ class Recipe(Section):
     )
     checkpoint_every: Count = Field(200, description="updates between checkpoints")
 
+    @field_validator("base_model")
+    @classmethod
+    def _check_base_model(cls, source: str) -> str:
+        return check_no_url(source)
+
     @field_validator("labels")
     @classmethod
     def _check_labels(cls, labels: list[str]) -> list[str]:
+        if not all(label.strip() for label in labels):
+            raise ValueError(f"must be names, got an empty one in {labels}")
         if len({label.casefold() for label in labels}) < len(labels):
             raise ValueError(f"must be different from each other, got {labels}")
         return labels

@@ -110,6 +110,7 @@ def load_recipe(folder: Path) -> Recipe:
         RunError: The folder has no readable `recipe.yaml`.
         RecipeError: The recipe breaks a rule.
     """
+    _check_exists(folder)
     try:
         values = plain_yaml.read(folder / "recipe.yaml")
     except RecipeError as error:
@@ -186,6 +187,7 @@ def load_results(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: `results.json` is missing, unreadable or changed by hand.
     """
+    _check_exists(folder)
     try:
         return results_file.parse((folder / "results.json").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -205,6 +207,7 @@ def save_results(file: Path, results: dict[str, Any]) -> None:
 
 def check_complete(folder: Path) -> None:
     """Raise `RunError` unless the run is trained, evaluated and exported."""
+    _check_exists(folder)
     required = [*MODEL_FILES, "recipe.yaml", "results.json"]
     if missing := [name for name in required if not (folder / name).is_file()]:
         raise RunError(
@@ -217,6 +220,11 @@ def check_complete(folder: Path) -> None:
     if marker not in {**results, **results.get("metrics", {})}:
         raise RunError(f"{folder} is not evaluated — run `python -m train evaluate {folder}` first")
     check_exported(folder)
+
+
+def _check_exists(folder: Path) -> None:
+    if not folder.is_dir():
+        raise RunError(f"no run folder at {folder} — `python -m train fit RECIPE` writes one")
 
 
 def check_exported(folder: Path) -> None:

@@ -29,6 +29,20 @@ def is_path(source: str) -> bool:
     return has_path_syntax or source.count("/") > 1
 
 
+def check_no_url(source: str) -> str:
+    """A source unchanged.
+
+    Raises:
+        ValueError: It is a URL.
+    """
+    if "://" in source:
+        raise ValueError(
+            f"must be an id on the Hub (user/name) or a path, got the URL {source}: download the "
+            "file first"
+        )
+    return source
+
+
 def is_commit(revision: str | None) -> bool:
     """Whether a revision is a commit hash, which never changes, rather than a tag or a branch."""
     return re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
@@ -53,6 +67,11 @@ class Source(Section):
     )
     revision: str | None = Field(None, description="commit or tag of a Hub dataset")
     config: str | None = Field(None, description="configuration of a Hub dataset with several")
+
+    @field_validator("source")
+    @classmethod
+    def _check_source(cls, source: str) -> str:
+        return check_no_url(source)
 
     @property
     def is_local(self) -> bool:

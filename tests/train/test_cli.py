@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY, SAMPLES, toy_reviews, toy_settings
 from hubserver import ADMIN, running_hub
+from typer.testing import CliRunner
 
 from train import recipe as recipes
+from train.__main__ import app
 from train.data import preparation
 from train.errors import DataError, RecipeError
 
@@ -177,3 +179,10 @@ def test_run_trains_publishes_and_resumes_on_a_hub(tiny_base: Path, tmp_path: Pa
         )  # fmt: skip
         assert elsewhere.returncode == 0, elsewhere.stderr
         assert json.loads((tmp_path / "elsewhere.json").read_text())["metrics"]["test"]["n"] == 20
+
+
+@pytest.mark.parametrize("options", [["--set", "label=x"], ["--max-rows", "5"], ["--split", "a"]])
+def test_evaluate_refuses_options_that_need_a_dataset(options: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["evaluate", str(tmp_path), *options])
+    assert isinstance(done.exception, RecipeError)
+    assert "need --dataset" in str(done.exception)

@@ -235,6 +235,12 @@ def test_load_results_reports_unreadable_file(tmp_path: Path, content: str | Non
         run_folder.load_results(tmp_path)
 
 
+@pytest.mark.parametrize("read", ["load_recipe", "load_results", "check_complete"])
+def test_missing_run_folder_is_reported_as_such(read: str, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run folder at .*nosuch — `python -m train fit"):
+        getattr(run_folder, read)(tmp_path / "nosuch")
+
+
 def test_load_recipe_reports_folder_without_recipe(tmp_path: Path) -> None:
     with pytest.raises(
         RunError, match=f"{tmp_path} is not a run folder: .*recipe.yaml can.t be read"
