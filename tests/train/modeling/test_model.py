@@ -248,7 +248,7 @@ def test_error_for_a_gated_base_model_says_how_to_get_access(tmp_path: Path) -> 
         )
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("train.errors.ModelError: base model 'owner/gated'")
-    assert "ask for access on its page and log in with `hf auth login`" in last
+    assert "request access on its page and log in with `hf auth login`" in last
 
 
 def test_pickled_weights_are_an_error(tiny_base: Path, tmp_path: Path) -> None:

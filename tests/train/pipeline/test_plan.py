@@ -264,7 +264,7 @@ def test_invalid_requirements_raise_recipe_error(
 
 
 def test_teach_without_distillation_is_refused() -> None:
-    with pytest.raises(RecipeError, match="has a step `teach`, so it needs a `distillation`"):
+    with pytest.raises(RecipeError, match="has a step `teach`: this needs a `distillation`"):
         recipe.load("imdb", ["requires=[{step: teach, teachers: [runs/a]}]"])
 
 

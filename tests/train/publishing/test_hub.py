@@ -472,7 +472,7 @@ def test_hardware_without_a_space_and_unknown_hardware_are_refused(
 ) -> None:
     done = publish(hub, run, "--to", "demo/x", "--space-hardware", "zero-a10g")
     assert done.returncode == 1
-    assert "name it with --space as well" in done.stderr
+    assert "needs a Space — add --space" in done.stderr
     done = publish(hub, run, "--to", "demo/x", "--space", "demo/x", "--space-hardware", "gpu")
     assert done.returncode == 2
     assert "'gpu' is not one of 'cpu-basic', 'zero-a10g'" in done.stderr
