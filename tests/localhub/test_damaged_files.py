@@ -13,7 +13,6 @@ from localhub.hub import Hub
 SECRET = "hf_a-secret-that-is-not-to-be-shown"
 NOT_JSON = [b"", b"[[", b'{"id": "0', b"\xff\xfe\x00", b"[" * 100_000, b'"\\ud83d"', b"NaN"]
 WRONG_TYPES = [b"null", b"3", b'"x"', b"true", b"[3]", b"[[]]", b'[{"a": 1}]']
-IDENTITY = {"id": "0" * 16, "secret": "0" * 64}
 TOKEN = {"token": SECRET, "name": "demo", "role": "write"}
 
 
@@ -22,12 +21,6 @@ def rows(*values: object) -> list[bytes]:
 
 
 DAMAGE = {
-    "hub.json": [
-        *NOT_JSON,
-        *WRONG_TYPES,
-        *rows([], {}, {"id": "0" * 16}, IDENTITY | {"id": 3}, IDENTITY | {"secret": ""}),
-        *rows(IDENTITY | {"id": "../x"}, IDENTITY | {"secret": [SECRET]}),
-    ],
     "tokens.json": [
         *NOT_JSON,
         *WRONG_TYPES,
@@ -81,30 +74,30 @@ def test_the_command_ends_with_that_sentence(tmp_path, name):
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("root", ["hub.json/file", "a" * 300])
+@pytest.mark.parametrize("root", ["file/hub", "a" * 300])
 def test_a_root_that_is_none(tmp_path, root):
-    (tmp_path / "hub.json").touch()
+    (tmp_path / "file").touch()
     for more in ([], ["--host", "0.0.0.0"]):
         ended = localhub("--root", str(tmp_path / root), *more)
         assert ended.returncode == 1 and "Traceback" not in ended.stderr
         assert ended.stderr.count("\n") == 1 and root in ended.stderr
 
 
-def test_the_command_says_so_too(tmp_path):
-    (tmp_path / "hub.json").write_text("{}")
+def test_the_command_names_the_damaged_file_and_the_remedy(tmp_path):
+    (tmp_path / "faults.json").write_text("{}")
     ended = localhub("--root", str(tmp_path))
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"localhub: {tmp_path}/hub.json must be as localhub has written it: id: Field required."
-        " Remove it to create a new one; clients then have to restart their uploads.\n"
+        f"localhub: {tmp_path}/faults.json must be a list of faults: all of it: Input should be a"
+        " valid array. Correct it or remove it; see localhub/faults.py.\n"
     )
 
 
-def test_the_remedy_helps(tmp_path):
+def test_a_removed_token_file_is_created_anew(tmp_path):
     Hub(tmp_path)
-    first = (tmp_path / "hub.json").read_bytes()
-    (tmp_path / "hub.json").unlink()
-    assert Hub(tmp_path).id and (tmp_path / "hub.json").read_bytes() != first
+    first = (tmp_path / "token").read_bytes()
+    (tmp_path / "token").unlink()
+    assert Hub(tmp_path).tokens and (tmp_path / "token").read_bytes() != first
 
 
 def test_faults_that_are_damaged_while_the_hub_runs(tmp_path):

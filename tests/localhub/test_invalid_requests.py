@@ -10,7 +10,6 @@ from localhub_fuzz import SHA, YAMLS, answer, odd_requests
 from localhub_wire import call, commit, text_file
 
 from localhub.routes import commits, files, info, pages, repos, spaces, xet
-from localhub.tokens import sign
 
 MODULES = (commits, files, info, pages, repos, spaces, xet)
 LFS = "/demo/m.git/info/lfs/objects/batch"
@@ -111,13 +110,15 @@ def test_the_odd_requests_are_to_all_routes():
 def test_odd_requests_get_well_formed_answers(tmp_path):
     """All routes and methods, with wrong values, types, bytes and headers."""
     with open(tmp_path / "stderr", "w+") as stderr, running_hub(stderr=stderr) as hub:
-        identity = json.loads((hub.root / "hub.json").read_text())
-        scopes = {"lfs": f"lfs {SHA}", "xet": "xet write"}
-        grants = {name: sign(identity["secret"], scope)[0] for name, scope in scopes.items()}
         for kind in ("model", "dataset", "space"):
             fields = {"name": "fuzz", "type": kind, "sdk": "gradio"}
             assert call(hub, "POST", "/api/repos/create", fields).status == 200
             commit(hub, f"{kind}s/demo/fuzz", text_file("a.txt", "hello"), text_file("sub/b", "x"))
+        objects = {"operation": "upload", "objects": [{"oid": SHA, "size": 3}]}
+        batch = call(hub, "POST", "/demo/fuzz.git/info/lfs/objects/batch", objects).json
+        href = batch["objects"][0]["actions"]["upload"]["href"]
+        xet_token = call(hub, "GET", "/api/models/demo/fuzz/xet-write-token/main").json
+        grants = {"lfs": href.partition("grant=")[2], "xet": xet_token["accessToken"]}
         for number, request in enumerate(odd_requests(18, 700, WRITE, grants)):
             status, body = answer(hub.endpoint, request, half_close=number % 10 == 0)
             # 501 is what is not imitated.
