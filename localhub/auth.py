@@ -7,7 +7,7 @@ from starlette.requests import Request
 from .errors import HubError, missing_repo
 from .repos import Repo
 from .request import hub_of, path_param
-from .tokens import Token, verify_grant
+from .tokens import Token
 
 
 def current_user(request: Request) -> Token | None:
@@ -95,5 +95,5 @@ def require_scope(request: Request, scope: str) -> None:
     """
     header = request.headers.get("authorization", "").removeprefix("Bearer ")
     grant = request.query_params.get("grant", header)
-    if not verify_grant(hub_of(request).secret, scope, grant):
+    if not hub_of(request).grants.permits(grant, scope):
         raise HubError(403, f"A fresh grant for {scope} is needed. Ask the Hub for a new one.")

@@ -1,12 +1,10 @@
 """The whole hub on disk: repositories of three kinds, and the contents they share.
 
-ROOT/hub.json                          the hub's id and its key for signing grants
 ROOT/token, token-read, token-admin    random secrets, see tokens.py
 ROOT/tokens.json, faults.json          optional, written by hand
 ROOT/models/USER/NAME/                 a repository, see repos.py; also datasets/ and spaces/
 ROOT/blobs/ab/abcd…                    every content once, named by its sha256
-ROOT/xet/                              uploaded xorbs, see xet.py
-ROOT/tmp/                              unfinished uploads, and the files of running Spaces
+ROOT/tmp/                              unfinished uploads, xorbs (xet.py), files of running Spaces
 """
 
 import os
@@ -18,15 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, TypeAdapter
-
 from . import disk
 from .commits import Commit, Edit, Entry, timestamp
 from .errors import RepoGone
 from .names import KINDS, check_repo_id, is_repo_id
 from .repos import Repo
-from .schemas import read_json
-from .tokens import load_tokens
+from .tokens import Grants, load_tokens
 from .validate import read_card
 from .xet import XetStore
 
@@ -39,15 +34,7 @@ LFS_PATTERNS = (
 _GITATTRIBUTES = "".join(
     f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS
 )
-_REMEDY = "Remove it to create a new one; clients then have to restart their uploads."
 Result = TypeVar("Result")
-
-
-class Identity(BaseModel):
-    """The content of hub.json."""
-
-    id: str = Field(pattern=r"^[0-9a-f]{16}\z")
-    secret: str = Field(pattern=r"^[0-9a-f]{64}\z")
 
 
 class Hub:
@@ -57,14 +44,16 @@ class Hub:
         root: The folder. It is created when absent.
 
     Raises:
-        ValueError: One of its files is damaged, or others may read a secret.
+        ValueError: A file with tokens is damaged, or others may read it.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.temporary = self.root / "tmp"
         self.blobs = disk.Blobs(self.root / "blobs", self.temporary)
-        self.xet = XetStore(self.root / "xet", self.blobs)
+        self.id = secrets.token_hex(8)  # of this process
+        self.grants = Grants()
+        self.xet = XetStore(self.temporary / f"xorbs-{self.id}", self.blobs)
         self.temporary.mkdir(parents=True, exist_ok=True)
         with disk.locked(self.temporary):
             if disk.is_only_server(self.root):
@@ -72,13 +61,6 @@ class Hub:
                     self.root, self.temporary, [self.root / kind for kind in KINDS]
                 )
             self.tokens = {token.token: token for token in load_tokens(self.root)}
-            file = self.root / "hub.json"
-            if not file.exists():
-                new = {"id": secrets.token_hex(8), "secret": secrets.token_hex(32)}
-                disk.write_json(file, new)
-            rule = "as localhub has written it"
-            identity = read_json(file, TypeAdapter(Identity), rule, _REMEDY)
-        self.id, self.secret = identity.id, identity.secret
 
     def find(self, kind: str, repo_id: str) -> Repo | None:
         """The repository of that name, or None."""

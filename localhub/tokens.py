@@ -1,14 +1,12 @@
-"""Tokens of users, and signed grants for uploads.
+"""Tokens of users, and grants for uploads.
 
-A grant works like a presigned URL: the LFS and xet storage knows no users, so the hub signs the
-permitted scope with its expiry, and the storage checks the signature.
+A grant works like a presigned URL: clients send no token to the LFS and xet storage, so the hub
+puts a secret into the upload's URL that permits this one upload.
 """
 
 import hashlib
-import hmac
 import os
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +18,6 @@ from .disk import write
 from .names import is_repo_id
 from .schemas import read_json
 
-GRANT_SECONDS = 3600
 # The tokens of a root without tokens.json: file of the secret -> user, role, other namespaces.
 TOKEN_FILES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "token": ("demo", "write", ()),
@@ -132,19 +129,18 @@ def whoami(token: Token) -> dict[str, Any]:
     }
 
 
-def _signature(secret: str, scope: str, expiry: str) -> str:
-    return hmac.new(secret.encode(), f"{scope} {expiry}".encode(), hashlib.sha256).hexdigest()
+class Grants:
+    """The permissions that this process has issued. They end with it."""
 
+    def __init__(self) -> None:
+        self._scopes: dict[str, str] = {}
 
-def sign(secret: str, scope: str) -> tuple[str, int]:
-    """A grant for `scope`, and its expiry in seconds since 1970."""
-    expiry = int(time.time()) + GRANT_SECONDS
-    return f"{expiry}.{_signature(secret, scope, str(expiry))}", expiry
+    def issue(self, scope: str) -> str:
+        """A new grant for `scope`, such as `xet write`."""
+        grant = secrets.token_urlsafe(32)
+        self._scopes[grant] = scope
+        return grant
 
-
-def verify_grant(secret: str, scope: str, grant: str) -> bool:
-    """Whether `grant` was signed by this hub for `scope` and has not expired."""
-    expiry, _, signature = grant.partition(".")
-    # As bytes, because a grant may hold any characters.
-    is_signed = hmac.compare_digest(signature.encode(), _signature(secret, scope, expiry).encode())
-    return is_signed and int(expiry) > time.time()
+    def permits(self, grant: str, scope: str) -> bool:
+        """Whether `grant` was issued for `scope`."""
+        return self._scopes.get(grant) == scope

@@ -13,14 +13,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from .schemas import Sdk
 
 MAX_FRONT_MATTER_CHARS = 200_000  # more takes seconds to parse
-MAX_FRONT_MATTER_VALUES = 100_000  # including values repeated by aliases
-
 MAX_ERRORS = 20
 
 _FRONT_MATTER = re.compile(
     r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)(?:\A|(?<=\n))---[ \t]*(?:\r?\n|\Z)", re.S
 )
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def _as_list(value: Any) -> Any:
@@ -33,7 +30,6 @@ def _check_number(value: Any) -> Any:
     return value
 
 
-Texts = list[str]
 TextOrTexts = Annotated[list[str], BeforeValidator(_as_list)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*\z")]
 License = Annotated[list[Identifier], BeforeValidator(_as_list)]
@@ -41,69 +37,53 @@ Version = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d+(\.\w+)*\z")]
 Color = Literal["red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"]
 
 
-class _Metadata(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
-class Task(_Metadata):
-    """The task of a result."""
-
+class _Task(_Strict):
     type: str
 
 
-class Dataset(_Metadata):
-    """The dataset of a result."""
-
+class _Dataset(_Strict):
     type: str
     name: str
 
 
-class Metric(_Metadata):
-    """One value of a result."""
-
+class _Metric(_Strict):
     type: str
     value: Annotated[Any, AfterValidator(_check_number)]
 
 
-class Result(_Metadata):
-    """The metrics of a model on one dataset."""
-
-    task: Task
-    dataset: Dataset
-    metrics: list[Metric] = Field(min_length=1)
+class _Result(_Strict):
+    task: _Task
+    dataset: _Dataset
+    metrics: list[_Metric] = Field(min_length=1)
 
 
-class Model(_Metadata):
-    """One model of a `model-index`."""
-
+class _Model(_Strict):
     name: str
-    results: list[Result]
+    results: list[_Result]
 
 
-class Card(_Metadata):
-    """The metadata of a model or a dataset."""
-
+class _DatasetCard(_Strict):
     license: License | None = None
     language: TextOrTexts | None = None
-    tags: Texts | None = None
+    tags: list[str] | None = None
     datasets: TextOrTexts | None = None
     base_model: TextOrTexts | None = None
-    metrics: Texts | None = None
+    metrics: list[str] | None = None
     pipeline_tag: str | None = None
     library_name: str | None = None
-    task_categories: Texts | None = None
+    task_categories: list[str] | None = None
     configs: list[dict[Any, Any]] | None = None
 
 
-class ModelCard(Card):
-    """The metadata of a model."""
-
-    model_index: list[Model] | None = Field(None, alias="model-index")
+class _ModelCard(_DatasetCard):
+    model_index: list[_Model] | None = Field(None, alias="model-index")
 
 
-class SpaceCard(_Metadata):
-    """The metadata of a Space."""
-
+class _SpaceCard(_Strict):
     sdk: Sdk
     title: str | None = None
     emoji: str | None = None
@@ -112,15 +92,28 @@ class SpaceCard(_Metadata):
     sdk_version: Version | None = None
     python_version: Version | None = None
     app_file: str | None = None
-    models: Texts | None = None
-    datasets: Texts | None = None
-    tags: Texts | None = None
+    models: list[str] | None = None
+    datasets: list[str] | None = None
+    tags: list[str] | None = None
     license: License | None = None
     suggested_hardware: str | None = None
     short_description: str | None = Field(None, max_length=60)
 
 
-_SCHEMAS: dict[str, type[_Metadata]] = {"model": ModelCard, "dataset": Card, "space": SpaceCard}
+_SCHEMAS: dict[str, type[_Strict]] = {
+    "model": _ModelCard,
+    "dataset": _DatasetCard,
+    "space": _SpaceCard,
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases: a short document could expand to a huge one."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("aliases are not supported")
+        return super().compose_node(parent, index)
 
 
 def _load(readme: str) -> Any:
@@ -135,10 +128,7 @@ def _load(readme: str) -> Any:
     try:
         if len(match[1]) > MAX_FRONT_MATTER_CHARS:
             raise ValueError(f"at most {MAX_FRONT_MATTER_CHARS} characters, got {len(match[1])}")
-        loader = yaml.SafeLoader(match[1])
-        node = loader.get_single_node()
-        _check_nodes(node)
-        return loader.construct_document(node) if node else None
+        return yaml.load(match[1], _Loader)
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"Invalid YAML: {error}") from error
     # PyYAML's constructors raise these for `!!int x`, `!!timestamp x`, `!!bool x` and the like.
@@ -146,42 +136,6 @@ def _load(readme: str) -> Any:
         raise ValueError("Invalid YAML: a value does not have the type of its tag") from error
     except RecursionError as error:
         raise ValueError("Invalid YAML: it is nested too deeply") from error
-
-
-def _check_nodes(root: yaml.Node | None) -> None:
-    """Check that a document is small even with its aliases expanded, and can be encoded.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if root and _contains_itself(root, set()):
-        raise ValueError("a value contains itself")
-    count, nodes = 0, [root]
-    while nodes:
-        node, count = nodes.pop(), count + 1
-        if count > MAX_FRONT_MATTER_VALUES:
-            raise ValueError(f"at most {MAX_FRONT_MATTER_VALUES} values, aliases included")
-        if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
-            raise ValueError(f"half of a surrogate pair in {node.value!r}")
-        if isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-        elif isinstance(node, yaml.MappingNode):
-            nodes += [part for pair in node.value for part in pair]
-
-
-def _contains_itself(node: yaml.Node, parents: set[int], done: set[int] | None = None) -> bool:
-    """Whether an alias below this node leads back to it or to one of its parents."""
-    done = set() if done is None else done
-    if id(node) in parents:
-        return True
-    if id(node) in done or isinstance(node, yaml.ScalarNode):
-        return False
-    parts = [
-        part for entry in node.value for part in (entry if isinstance(entry, tuple) else [entry])
-    ]
-    found = any(_contains_itself(part, parents | {id(node)}, done) for part in parts)
-    done.add(id(node))
-    return found
 
 
 def read_card(readme: str) -> dict[str, Any]:
@@ -195,14 +149,16 @@ def read_card(readme: str) -> dict[str, Any]:
 
 
 def _to_json(value: Any) -> Any:
-    """A YAML value as a JSON value: dates become strings, NaN and infinities become null."""
+    """A YAML value as a JSON value: NaN and infinities become null, other types strings."""
     if isinstance(value, dict):
         return {str(_to_json(key)): _to_json(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_to_json(item) for item in value]
     if isinstance(value, int | float) and not -1e308 <= value <= 1e308:
         return None
-    return value if isinstance(value, (str, int, float, type(None))) else str(value)
+    if isinstance(value, (int, float, type(None))):
+        return value
+    return str(value).encode("utf-8", "replace").decode()  # without lone surrogates
 
 
 def validate_card(readme: str, repo_type: str) -> tuple[list[str], list[str]]:

@@ -2,7 +2,7 @@
 
 huggingface_hub 1.x and 2.x upload over xet whenever hf_xet is installed, without falling back to
 LFS. Downloads fall back to plain HTTP, so only uploads are imitated. A file is rebuilt when its
-shard arrives; xorbs are kept, because clients remember them and refer to them in later uploads.
+shard arrives. Xorbs are kept while the hub runs, because clients refer to them in later uploads.
 
 The two formats, all integers little-endian:
 

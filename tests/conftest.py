@@ -8,6 +8,7 @@ with the environment of a `running_hub`.
 import csv
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,11 +51,13 @@ def hub() -> Iterator[RunningHub]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def repo(hub: RunningHub) -> str:
-    """A model on it, as `models/demo/NAME`."""
-    assert call(hub, "POST", "/api/repos/create", {"name": "m"}).status == 200
-    return "models/demo/m"
+@pytest.fixture
+def repo(hub: RunningHub, request: pytest.FixtureRequest) -> str:
+    """A new model on it, as `models/demo/NAME`."""
+    name = re.sub("[^A-Za-z0-9]+", "-", request.node.name)[:60].strip("-")
+    call(hub, "DELETE", "/api/repos/delete", {"name": name})
+    assert call(hub, "POST", "/api/repos/create", {"name": name}).status == 200
+    return f"models/demo/{name}"
 
 
 @pytest.fixture(scope="session")

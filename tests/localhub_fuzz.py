@@ -1,6 +1,7 @@
-"""Odd requests to a localhub: whole HTTP messages with values, types and headers that are wrong.
+"""Invalid requests to a localhub: complete HTTP messages with wrong values, types and headers.
 
-`odd_requests` makes them from templates of every route; `answer` sends one, on a new connection.
+`odd_requests` generates them from templates of every route; `answer` sends one, on a new
+connection.
 """
 
 import http.client
@@ -13,11 +14,11 @@ from urllib.parse import urlsplit
 
 REPO = "demo/fuzz"
 SHA = "ab" * 32
-SECONDS = 5  # without an answer after so long there is none
+TIMEOUT_SECONDS = 5
 
 
 class Raw(str):
-    """JSON text that stands in a body as it is."""
+    """Text to insert into JSON unchanged."""
 
 
 ODD_VALUES: list[Any] = [
@@ -66,7 +67,7 @@ ODD_HEADERS = [
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "BREW"]
 PAIR = {"key": "A", "value": "b", "description": "d"}
 API = "/api/KIND/demo/fuzz"
-# Each route with the body of a client that is right; `KIND` is one of the three.
+# Each route with a valid body. `KIND` stands for models, datasets or spaces.
 ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/", None),
     ("GET", "/api", None),
@@ -131,7 +132,7 @@ ROUTES: list[tuple[str, str, Any]] = [
 
 
 def _dump(value: Any) -> str:
-    """JSON, with what is `Raw` as it is."""
+    """A value as JSON, with `Raw` texts unchanged."""
     if isinstance(value, Raw):
         return str(value)
     if isinstance(value, dict):
@@ -144,7 +145,7 @@ def _dump(value: Any) -> str:
 
 
 def _mutated(value: Any, chance: random.Random) -> Any:
-    """A JSON value with one of its parts replaced, removed or doubled."""
+    """A JSON value with one of its parts replaced, removed or repeated."""
     if isinstance(value, dict) and value and chance.random() < 0.85:
         key = chance.choice(list(value))
         left = {name: item for name, item in value.items() if name != key}
@@ -159,7 +160,7 @@ def _mutated(value: Any, chance: random.Random) -> Any:
 
 
 def _garbled(data: bytes, chance: random.Random) -> bytes:
-    """Some bytes changed, cut or doubled."""
+    """Data with some bytes changed, removed or repeated."""
     at, end = sorted(chance.randrange(len(data) + 1) for _ in range(2))
     return data[:at] + chance.randbytes(chance.randrange(4)) + data[end:] * chance.randrange(3)
 
@@ -206,12 +207,12 @@ def _target(path: str, chance: random.Random, grants: dict[str, str]) -> str:
 
 
 def odd_requests(seed: int, count: int, token: str, grants: dict[str, str]) -> Iterator[bytes]:
-    """Whole HTTP requests; each can be read to its end by the rules of HTTP/1.1.
+    """Complete HTTP requests, each with a valid length or chunked encoding.
 
     Args:
-        seed: The same one gives the same requests.
-        count: How many.
-        token: May write to `demo/*`.
+        seed: Determines the requests.
+        count: Their number.
+        token: A token that may write to `demo/*`.
         grants: Grants for the storage: `lfs` and `xet`.
     """
     chance = random.Random(seed)
@@ -240,12 +241,12 @@ def odd_requests(seed: int, count: int, token: str, grants: dict[str, str]) -> I
 
 
 def answer(endpoint: str, request: bytes, half_close: bool = False) -> tuple[int, bytes]:
-    """Send a request; gives the status and the body of the answer, or status 0 where none came.
+    """Send a request. Returns the status and the body of the answer, or status 0 without one.
 
-    With `half_close` the client says that it has sent all, and still listens.
+    With `half_close` the client closes its sending side before it reads the answer.
     """
     url = urlsplit(endpoint)
-    with socket.create_connection((url.hostname, url.port), timeout=SECONDS) as client:
+    with socket.create_connection((url.hostname, url.port), timeout=TIMEOUT_SECONDS) as client:
         try:
             client.sendall(request)
             if half_close:

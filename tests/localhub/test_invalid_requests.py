@@ -1,4 +1,4 @@
-"""Invalid requests to the localhub: each gets an answer, with a reason, and none is its error."""
+"""Invalid requests: each gets an answer with a reason, never a server error."""
 
 import json
 from urllib.parse import quote, unquote
@@ -10,14 +10,13 @@ from localhub_fuzz import SHA, YAMLS, answer, odd_requests
 from localhub_wire import call, commit, text_file
 
 from localhub.routes import commits, files, info, pages, repos, spaces, xet
-from localhub.tokens import sign
 
 MODULES = (commits, files, info, pages, repos, spaces, xet)
 LFS = "/demo/m.git/info/lfs/objects/batch"
 
 
 @pytest.mark.parametrize("text", ["%00", "a%00b", "%1b", "%7f", "é", "a" * 60_000], ids=ascii)
-def test_a_refusal_fits_into_a_header(hub, repo, text):
+def test_error_message_fits_into_header(hub, repo, text):
     """A NUL in X-Error-Message left the client without an answer; so did one of 64 KiB."""
     for method, path, body in [
         ("GET", f"/api/{repo}/revision/{quote(text, safe='%')}", None),
@@ -29,7 +28,7 @@ def test_a_refusal_fits_into_a_header(hub, repo, text):
         assert len(refused.headers["X-Error-Message"]) <= 1000
 
 
-def test_a_client_that_says_it_has_sent_all_gets_an_answer(hub):
+def test_half_closed_connection_gets_answer(hub):
     head = "POST /api/validate-yaml HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
     assert answer(hub.endpoint, head.encode(), half_close=True)[0] == 200
     # One that has not sent all is gone.
@@ -40,14 +39,14 @@ def test_a_client_that_says_it_has_sent_all_gets_an_answer(hub):
     "header",
     ["Transfer-Encoding: gzip", "Content-Length: x", "Transfer-Encoding: chunked", "a\0: b"],
 )
-def test_what_is_not_http_gets_an_answer(hub, header):
+def test_invalid_http_gets_answer(hub, header):
     data = b"x" * (8 << 20)
     head = f"POST /api/validate-yaml HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"
     assert answer(hub.endpoint, head.encode() + data) == (400, b"Invalid HTTP request received.")
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_refused_upload_on_a_connection_that_closes_gets_an_answer(hub, version):
+def test_refused_upload_on_closing_connection_gets_answer(hub, version):
     data = bytes(8 << 20)
     head = f"POST /api/nothing HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n"
     request = f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
@@ -70,14 +69,14 @@ def test_a_refused_upload_on_a_connection_that_closes_gets_an_answer(hub, versio
         ("REPO/commit/main", b'{"key": "header", "value": 3}', "value: Input should be an object"),
     ],
 )  # fmt: skip
-def test_an_invalid_body_is_refused_with_its_reason(hub, repo, path, body, reason):
+def test_invalid_body_is_refused_with_reason(hub, repo, path, body, reason):
     path = path if path.startswith("/") else f"/api/{path.replace('REPO', repo)}"
     refused = call(hub, "POST", path, body)
     assert refused.status == 400 and reason in refused.json["error"], refused.json
 
 
 @pytest.mark.parametrize("front", YAMLS, ids=range(len(YAMLS)))
-def test_no_front_matter_is_an_error_of_the_server(hub, repo, front):
+def test_no_front_matter_causes_server_error(hub, repo, front):
     readme = f"---\n{front}\n---\n# x\n"
     checked = call(hub, "POST", "/api/validate-yaml", {"content": readme})
     assert checked.status in (200, 400)
@@ -91,12 +90,12 @@ def test_no_front_matter_is_an_error_of_the_server(hub, repo, front):
 @pytest.mark.parametrize(
     "path", ["/api/models?limit=", "/api/REPO/tree/main?limit=", "/api/REPO/commits/main?p="]
 )
-def test_a_number_in_a_query_is_one_or_is_refused(hub, repo, path, number):
+def test_invalid_number_in_query_is_refused(hub, repo, path, number):
     refused = call(hub, "GET", path.replace("REPO", repo) + quote(number))
     assert refused.status == 400 and "must be a whole number" in refused.json["error"]
 
 
-def test_the_odd_requests_are_to_all_routes():
+def test_odd_requests_cover_all_routes():
     targets = [(method, path.partition("?")[0]) for method, path, _ in FUZZED]
     targets = [(method, path.replace("SITE", "datasets")) for method, path in targets]
     for route in [route for module in MODULES for route in module.ROUTES]:
@@ -111,13 +110,15 @@ def test_the_odd_requests_are_to_all_routes():
 def test_odd_requests_get_well_formed_answers(tmp_path):
     """All routes and methods, with wrong values, types, bytes and headers."""
     with open(tmp_path / "stderr", "w+") as stderr, running_hub(stderr=stderr) as hub:
-        identity = json.loads((hub.root / "hub.json").read_text())
-        scopes = {"lfs": f"lfs {SHA}", "xet": "xet write"}
-        grants = {name: sign(identity["secret"], scope)[0] for name, scope in scopes.items()}
         for kind in ("model", "dataset", "space"):
             fields = {"name": "fuzz", "type": kind, "sdk": "gradio"}
             assert call(hub, "POST", "/api/repos/create", fields).status == 200
             commit(hub, f"{kind}s/demo/fuzz", text_file("a.txt", "hello"), text_file("sub/b", "x"))
+        objects = {"operation": "upload", "objects": [{"oid": SHA, "size": 3}]}
+        batch = call(hub, "POST", "/demo/fuzz.git/info/lfs/objects/batch", objects).json
+        href = batch["objects"][0]["actions"]["upload"]["href"]
+        xet_token = call(hub, "GET", "/api/models/demo/fuzz/xet-write-token/main").json
+        grants = {"lfs": href.partition("grant=")[2], "xet": xet_token["accessToken"]}
         for number, request in enumerate(odd_requests(18, 700, WRITE, grants)):
             status, body = answer(hub.endpoint, request, half_close=number % 10 == 0)
             # 501 is what is not imitated.

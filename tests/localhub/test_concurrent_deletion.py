@@ -1,4 +1,4 @@
-"""Repositories that are deleted and made anew while others read, list and write them."""
+"""Repositories that are deleted and recreated during other requests."""
 
 import fcntl
 import threading
@@ -52,8 +52,8 @@ def delete(hub: RunningHub, kind: str) -> int:
     return call(hub, "DELETE", "/api/repos/delete", body).status
 
 
-def replace_again_and_again(hub: RunningHub, kind: str, rounds: int) -> None:
-    """Delete a repository and make it anew, with a commit, a branch and other settings."""
+def recreate_repeatedly(hub: RunningHub, kind: str, rounds: int) -> None:
+    """Delete and recreate a repository, with a commit, a branch and other settings."""
     for _ in range(rounds):
         assert delete(hub, kind) in (200, 404)
         assert make(hub, kind) in (200, 404, 409)
@@ -65,7 +65,7 @@ def replace_again_and_again(hub: RunningHub, kind: str, rounds: int) -> None:
         assert call(hub, "DELETE", f"{repo}/branch/b").status in (204, 404)
 
 
-def read_again_and_again(hub: RunningHub, kind: str, rounds: int) -> None:
+def read_repeatedly(hub: RunningHub, kind: str, rounds: int) -> None:
     for _ in range(rounds):
         for path in LISTS:
             answer = call(hub, "GET", in_kind(path, kind))
@@ -77,7 +77,7 @@ def read_again_and_again(hub: RunningHub, kind: str, rounds: int) -> None:
                 assert [row["name"] for row in answer.json["branches"]][-1:] == ["main"]
 
 
-def test_what_races_a_deletion_is_missing_and_no_error_of_the_server(tmp_path):
+def test_concurrent_deletion_causes_404_not_500(tmp_path):
     with (
         open(tmp_path / "stderr", "w+") as stderr,
         running_hub(arguments=["--run-spaces", "demo/x"], stderr=stderr) as hub,
@@ -86,8 +86,8 @@ def test_what_races_a_deletion_is_missing_and_no_error_of_the_server(tmp_path):
         for kind in KINDS:
             assert make(hub, kind, "stays") == 200
         writers = [("models", 60), ("models", 60), ("datasets", 60), ("spaces", 6), ("spaces", 6)]
-        work = [partial(replace_again_and_again, hub, kind, rounds) for kind, rounds in writers]
-        work += [partial(read_again_and_again, hub, kind, 15) for kind in KINDS * 2]
+        work = [partial(recreate_repeatedly, hub, kind, rounds) for kind, rounds in writers]
+        work += [partial(read_repeatedly, hub, kind, 15) for kind in KINDS * 2]
         for done in [pool.submit(job) for job in work]:
             done.result()
         for kind in KINDS:  # and no name is lost
@@ -101,8 +101,8 @@ def test_what_races_a_deletion_is_missing_and_no_error_of_the_server(tmp_path):
 SETTINGS = {"visibility": "public", "gated": False}
 
 
-def test_every_use_of_a_repository_that_is_gone_says_so(tmp_path):
-    """One that was found, and is gone before it is used."""
+def test_deleted_repository_raises_repo_gone(tmp_path):
+    """The repository is deleted between its lookup and its use."""
     hub = Hub(tmp_path)
     repo = hub.create("models", "demo/x", "demo", SETTINGS)
     old = repo.revision("main").sha
@@ -132,7 +132,7 @@ def test_every_use_of_a_repository_that_is_gone_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and made anew"])
-def test_a_write_that_waits_for_the_lock_brings_nothing_back(tmp_path, monkeypatch, again):
+def test_write_waiting_for_lock_does_not_recreate_repository(tmp_path, monkeypatch, again):
     hub = Hub(tmp_path)
     repo = hub.create("models", "demo/x", "demo", SETTINGS)
     sha = repo.resolve("main")

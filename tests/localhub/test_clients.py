@@ -1,7 +1,7 @@
-"""The localhub seen by its real clients, each in a process of its own.
+"""The localhub used by its real clients, each in its own process.
 
 huggingface_hub reads its environment when it is imported, so the functions below whose names
-start with `client_` run as `python test_localhub_clients.py NAME`, with a cache of their own.
+start with `client_` run as `python test_clients.py NAME`, with a cache of their own.
 """
 
 import hashlib
@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent.parent
-# Every process has other bytes, so none finds its content on the hub already.
+# Random in each process, so that the hub does not hold the content yet.
 SOME_BYTES = random.randbytes(3_000_000)
-# As the tiled position embeddings of a model: xet finds the same chunk again and again, and once
-# more at the start of a longer run of chunks.
+# Like tiled position embeddings: xet finds the same chunk repeatedly, and once more at the start of
+# a longer run of chunks.
 TILED = b"".join([SOME_BYTES[:8192]] * 60) + SOME_BYTES[:700_000]
 
 
 def client_files() -> None:
-    """Push files in every way there is and read them back."""
+    """Upload files in every way and download them again."""
     import fsspec
     from huggingface_hub import (
         CommitOperationAdd,
@@ -51,7 +51,7 @@ def client_files() -> None:
     assert first.oid == api.model_info(repo).sha
     assert api.upload_folder(repo_id=repo, folder_path="up").oid == first.oid
 
-    # Most of it is known to the hub already, which xet clients make use of.
+    # Most of its chunks are on the hub already; xet clients do not send them again.
     changed = SOME_BYTES[:2_000_000] + b"changed" + SOME_BYTES[2_000_000:]
     api.upload_file(path_or_fileobj=changed, path_in_repo="changed.bin", repo_id=repo)
     with open("up/weights.bin", "rb") as file:
@@ -102,7 +102,7 @@ def client_files() -> None:
 
 
 def client_api() -> None:
-    """Everything that is not the bytes of files."""
+    """All API calls except uploads and downloads."""
     from hubserver import ADMIN, READ
     from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, RepoCard, hf_hub_download
     from huggingface_hub.errors import (
@@ -202,7 +202,7 @@ def client_api() -> None:
 
 
 def client_models_and_datasets() -> None:
-    """A model and a data set, from one library to the Hub and back."""
+    """A model and a dataset, to the Hub and back."""
     from datasets import Dataset, load_dataset
     from transformers import (
         BertTokenizerFast,
@@ -241,7 +241,7 @@ def expect(error: type[Exception], status: int | None, call, *args, **kwargs) ->
 
 
 def client_space() -> None:
-    """Push a private Gradio Space, wait until it runs, and call it by its name."""
+    """Push a private Gradio Space, wait until it runs, and call it by its id."""
     from gradio_client import Client
     from huggingface_hub import HfApi, SpaceStage, get_token
 
@@ -270,7 +270,7 @@ def client_space() -> None:
 
 
 def run(command: list[str], **options) -> str:
-    """Run a client; show what it said when it fails."""
+    """Run a client. A failure shows its output."""
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
@@ -316,7 +316,7 @@ def test_hf_command(hub, tmp_path, xet):
     assert name in hf("models", "ls", "--author", "demo", "--format", "json")
 
 
-def test_gradio_client_calls_a_space_that_the_hub_runs(tmp_path):
+def test_gradio_client_calls_a_running_space(tmp_path):
     from hubserver import running_hub
 
     with running_hub(arguments=["--run-spaces", "demo/page"]) as hub:

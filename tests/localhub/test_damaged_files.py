@@ -1,4 +1,4 @@
-"""Damaged files in the root: the start ends with a sentence that names the file and the remedy."""
+"""Damaged files in the root: the command exits with one line that names the file and remedy."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,6 @@ from localhub.hub import Hub
 SECRET = "hf_a-secret-that-is-not-to-be-shown"
 NOT_JSON = [b"", b"[[", b'{"id": "0', b"\xff\xfe\x00", b"[" * 100_000, b'"\\ud83d"', b"NaN"]
 WRONG_TYPES = [b"null", b"3", b'"x"', b"true", b"[3]", b"[[]]", b'[{"a": 1}]']
-IDENTITY = {"id": "0" * 16, "secret": "0" * 64}
 TOKEN = {"token": SECRET, "name": "demo", "role": "write"}
 
 
@@ -22,12 +21,6 @@ def rows(*values: object) -> list[bytes]:
 
 
 DAMAGE = {
-    "hub.json": [
-        *NOT_JSON,
-        *WRONG_TYPES,
-        *rows([], {}, {"id": "0" * 16}, IDENTITY | {"id": 3}, IDENTITY | {"secret": ""}),
-        *rows(IDENTITY | {"id": "../x"}, IDENTITY | {"secret": [SECRET]}),
-    ],
     "tokens.json": [
         *NOT_JSON,
         *WRONG_TYPES,
@@ -48,7 +41,7 @@ DAMAGE = {
 
 
 def start(root: Path) -> None:
-    """Read what the command reads before it serves."""
+    """Read the files that the command reads at its start."""
     Faults(Hub, Hub(root).root)
 
 
@@ -57,22 +50,21 @@ def start(root: Path) -> None:
     [(name, content) for name, contents in DAMAGE.items() for content in contents],
     ids=lambda value: repr(value)[:30] if isinstance(value, bytes) else value,
 )
-def test_a_damaged_file_is_refused_in_a_sentence(tmp_path, name, content):
+def test_damaged_file_is_reported_in_one_line(tmp_path, name, content):
     file = tmp_path / name
     file.touch(0o600)
     file.write_bytes(content)
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError) as error_info:
         start(tmp_path)
-    said = str(refused.value)
-    assert said.startswith(str(file)) and "\n" not in said and len(said) < 1000
-    assert " must " in said and "emove it" in said
-    assert SECRET not in said
+    message = str(error_info.value)
+    assert message.startswith(str(file)) and "\n" not in message and len(message) < 1000
+    assert " must " in message and "emove it" in message
+    assert SECRET not in message
     assert file.read_bytes() == content
 
 
 @pytest.mark.parametrize("name", [*DAMAGE, "tmp/lock", "servers"])
-def test_the_command_ends_with_that_sentence(tmp_path, name):
-    """Here for a folder that is in the place of the file."""
+def test_command_exits_when_a_folder_replaces_a_file(tmp_path, name):
     (tmp_path / name).mkdir(0o700, parents=True)
     ended = localhub("--root", str(tmp_path))
     assert ended.returncode == 1
@@ -81,41 +73,41 @@ def test_the_command_ends_with_that_sentence(tmp_path, name):
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("root", ["hub.json/file", "a" * 300])
-def test_a_root_that_is_none(tmp_path, root):
-    (tmp_path / "hub.json").touch()
+@pytest.mark.parametrize("root", ["file/hub", "a" * 300])
+def test_invalid_root_is_reported(tmp_path, root):
+    (tmp_path / "file").touch()
     for more in ([], ["--host", "0.0.0.0"]):
         ended = localhub("--root", str(tmp_path / root), *more)
         assert ended.returncode == 1 and "Traceback" not in ended.stderr
         assert ended.stderr.count("\n") == 1 and root in ended.stderr
 
 
-def test_the_command_says_so_too(tmp_path):
-    (tmp_path / "hub.json").write_text("{}")
+def test_command_names_damaged_file_and_remedy(tmp_path):
+    (tmp_path / "faults.json").write_text("{}")
     ended = localhub("--root", str(tmp_path))
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"localhub: {tmp_path}/hub.json must be as localhub has written it: id: Field required."
-        " Remove it to create a new one; clients then have to restart their uploads.\n"
+        f"localhub: {tmp_path}/faults.json must be a list of faults: all of it: Input should be a"
+        " valid array. Correct it or remove it; see localhub/faults.py.\n"
     )
 
 
-def test_the_remedy_helps(tmp_path):
+def test_removed_token_file_is_recreated(tmp_path):
     Hub(tmp_path)
-    first = (tmp_path / "hub.json").read_bytes()
-    (tmp_path / "hub.json").unlink()
-    assert Hub(tmp_path).id and (tmp_path / "hub.json").read_bytes() != first
+    first = (tmp_path / "token").read_bytes()
+    (tmp_path / "token").unlink()
+    assert Hub(tmp_path).tokens and (tmp_path / "token").read_bytes() != first
 
 
-def test_faults_that_are_damaged_while_the_hub_runs(tmp_path):
+def test_faults_file_damaged_while_running(tmp_path):
     with (
         open(tmp_path / "stderr", "w+") as stderr,
         running_hub(tmp_path / "hub", stderr=stderr) as hub,
     ):
         for content in ("[", '["GET"]', "{}"):
             (hub.root / "faults.json").write_text(content)
-            refused = call(hub, "GET", "/api/models")
-            assert refused.status == 500 and "faults.json" in refused.json["error"]
+            answer = call(hub, "GET", "/api/models")
+            assert answer.status == 500 and "faults.json" in answer.json["error"]
         (hub.root / "faults.json").unlink()
         assert call(hub, "GET", "/api/models").status == 200
         stderr.seek(0)
