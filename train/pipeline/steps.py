@@ -168,25 +168,25 @@ def _adapt_if_missing(recipe: Recipe, folder: Path, required: Sequence[Path]) ->
     """Adapt the base model, or copy the result from a required run with the same adaptation."""
     from train.modeling.resolve import on_main_process
 
+    if recipe.adaptation is None:
+        return
     adapted = run_folder.adapted_folder(folder)
+    with run_folder.locked(adapted):
+        if not on_main_process(lambda: _find_or_copy_adapted(recipe, adapted, required)):
+            adapt(recipe, folder, on_main_process(lambda: _is_started(recipe, adapted)))
 
-    def find_or_copy() -> bool:
-        for other in map(run_folder.adapted_folder, required):
-            is_same = run_folder.is_adapted(other) and not run_folder.adaptation_changes(
-                other, recipe
-            )
-            if is_same and not adapted.exists():
-                draft = adapted.with_name(f".{adapted.name}.draft")
-                shutil.rmtree(draft, ignore_errors=True)
-                shutil.copytree(other, draft, ignore=shutil.ignore_patterns("checkpoints"))
-                draft.rename(adapted)
-                console.print_line(f"copied {other} to {adapted}")
-        return run_folder.is_adapted(adapted)
 
-    if recipe.adaptation:
-        with run_folder.locked(adapted):
-            if not on_main_process(find_or_copy):
-                adapt(recipe, folder, on_main_process(lambda: _is_started(recipe, adapted)))
+def _find_or_copy_adapted(recipe: Recipe, adapted: Path, required: Sequence[Path]) -> bool:
+    """Whether the folder has the adapted base, after copying it from a required run if possible."""
+    for other in map(run_folder.adapted_folder, required):
+        is_done = run_folder.is_adapted(other)
+        if is_done and not adapted.exists() and not run_folder.adaptation_changes(other, recipe):
+            draft = adapted.with_name(f".{adapted.name}.draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.copytree(other, draft, ignore=shutil.ignore_patterns("checkpoints"))
+            draft.rename(adapted)
+            console.print_line(f"copied {other} to {adapted}")
+    return run_folder.is_adapted(adapted)
 
 
 def _pull_checkpoint(repo_id: str, folder: Path, resume: bool) -> bool:
