@@ -15,7 +15,7 @@ from space import views
 from space.analysis import charts, statistics
 from space.files.columns import Columns
 from space.files.dates import parse_dates
-from space.files.downloads import add_predictions, prediction_columns
+from space.files.downloads import append_columns, prediction_frame
 from space.inference.classifier import InvalidText, Prediction
 from space.views import name, percent
 
@@ -40,24 +40,19 @@ class Report:
     columns: Columns
 
     @cached_property
+    def predictions(self) -> pandas.DataFrame:
+        """One row per row of the file; see `downloads.prediction_frame`."""
+        return prediction_frame(self.answers, self.labels)
+
+    @cached_property
     def scored(self) -> pandas.DataFrame:
-        """The rows with the columns of `downloads.add_predictions`."""
-        return add_predictions(self.frame, self.answers, self.labels)
-
-    @cached_property
-    def added(self) -> dict[str, str]:
-        """The names of the added columns, by kind."""
-        return prediction_columns(self.frame.columns, self.labels)
-
-    @cached_property
-    def predictions(self) -> pandas.Series:
-        """The predicted label of each row, or ""."""
-        return self.scored[self.added["prediction"]]
+        """The rows of the file with the predictions, to download."""
+        return append_columns(self.frame, self.predictions)
 
     @cached_property
     def positive(self) -> pandas.Series:
         """1 where the last label is predicted, else 0; NaN where nothing is."""
-        return statistics.is_label(self.predictions, self.labels[-1])
+        return statistics.is_label(self.predictions["prediction"], self.labels[-1])
 
     @cached_property
     def agreement(self) -> statistics.Agreement | None:
@@ -65,7 +60,7 @@ class Report:
         if self.columns.label is None:
             return None
         agreement = statistics.agreement(
-            self.frame[self.columns.label], self.predictions, self.labels
+            self.frame[self.columns.label], self.predictions["prediction"], self.labels
         )
         return agreement if agreement.n else None
 
@@ -75,10 +70,8 @@ class Report:
         if not scored:
             return views.sentence("None of the rows could be scored.")
         share = statistics.proportion(int(self.positive.sum()), scored)
-        unsure = sum(isinstance(a, Prediction) and a.unsure for a in self.answers)
-        truncated = sum(
-            isinstance(a, Prediction) and a.tokens_read < a.tokens for a in self.answers
-        )
+        unsure = int(self.predictions["unsure"].sum())
+        truncated = int((self.predictions["tokens_read"] < self.predictions["tokens"]).sum())
         errors = len(self.answers) - scored
         facts = [
             (percent(share.value), f"{name(self.labels[-1])}, of {scored:,} reviews "
@@ -137,39 +130,42 @@ class Report:
             drawn["confusion"] = charts.confusion(self.agreement.confusion, self.labels)
         return {key: chart for key, chart in drawn.items() if chart is not None}
 
-    def listing(self, rows: pandas.DataFrame | None = None) -> pandas.DataFrame:
+    def listing(self, positions: Sequence[int] | None = None) -> pandas.DataFrame:
         """Scored rows as the page shows them, with their number in the file; all by default."""
-        rows = self.scored if rows is None else rows
+        rows = range(len(self.frame)) if positions is None else positions
+        file_rows, predictions = self.frame.iloc[rows], self.predictions.iloc[rows]
         cells: dict[str, Any] = {
-            "row": self.frame.index.get_indexer(rows.index) + 1,
+            "row": [row + 1 for row in rows],
             "prediction": [
-                name(label) if label else "Not scored" for label in rows[self.added["prediction"]]
+                name(label) if label else "Not scored" for label in predictions["prediction"]
             ],
-            "probability": rows[self.added["probability"]].round(3).to_list(),
-            "unsure": ["unsure" if unsure else "" for unsure in rows[self.added["unsure"]]],
+            "probability": predictions["probability"].round(3).to_list(),
+            "unsure": ["unsure" if unsure else "" for unsure in predictions["unsure"]],
         }
         for column in (self.columns.label, self.columns.title, self.columns.date):
             if column is not None:
-                cells[column] = rows[column].astype("str").to_list()
-        texts = rows[self.columns.text].astype("str")
+                cells[column] = file_rows[column].astype("str").to_list()
+        texts = file_rows[self.columns.text].astype("str")
         return pandas.DataFrame(cells | {"review": texts.str.slice(0, MAX_CHARACTERS).to_list()})
 
     def disagreements(self) -> pandas.DataFrame | None:
         """Rows whose label differs from the prediction, the most confident first."""
         if self.columns.label is None or self.agreement is None:
             return None
-        rows = statistics.disagreements(
-            self.scored, self.columns.label, self.added["prediction"], self.added["probability"],
-            self.labels,
+        positions = statistics.disagreements(
+            self.frame[self.columns.label], self.predictions["prediction"],
+            self.predictions["probability"], self.labels,
         )  # fmt: skip
-        return self.listing(rows.head(MAX_DISAGREEMENTS))
+        return self.listing(positions[:MAX_DISAGREEMENTS])
 
     def errors(self) -> pandas.DataFrame:
         """The rows without a prediction, and why."""
-        texts = self.frame[self.columns.text]
+        errors = self.predictions["error"]
         rows = [
-            (number, str(answer), str(text)[:MAX_CHARACTERS])
-            for number, (answer, text) in enumerate(zip(self.answers, texts, strict=True), start=1)
-            if isinstance(answer, InvalidText)
+            (row, error, str(text)[:MAX_CHARACTERS])
+            for row, (error, text) in enumerate(
+                zip(errors, self.frame[self.columns.text], strict=True), start=1
+            )
+            if error
         ]
         return pandas.DataFrame(rows, columns=["row", "reason", "review"])

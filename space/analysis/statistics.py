@@ -88,13 +88,7 @@ def over_time(
         [0, 1]; see `proportion`), `n`. Periods without reviews are left out. Sorted by the number
         of reviews of the title, then by time.
     """
-    rows = pandas.DataFrame(
-        {
-            "period_start": _period_starts(dates, period),
-            "title": "" if titles is None else _title_texts(titles).to_numpy(),
-            "positive": positive.to_numpy(dtype="float64", na_value=np.nan),
-        }
-    ).dropna()
+    rows = _title_rows(titles, positive).assign(period_start=_period_starts(dates, period)).dropna()
     kept = rows["title"].value_counts().index[:max_titles]
     shares = _group_shares(rows[rows["title"].isin(kept)], ["title", "period_start"])
     ranks = {title: rank for rank, title in enumerate(kept)}
@@ -114,13 +108,7 @@ def by_title(titles: pandas.Series, positive: pandas.Series) -> pandas.DataFrame
     Returns:
         `title`, `n`, `share`, `low`, `high` (in [0, 1]; see `proportion`).
     """
-    rows = pandas.DataFrame(
-        {
-            "title": _title_texts(titles).to_numpy(),
-            "positive": positive.to_numpy(dtype="float64", na_value=np.nan),
-        }
-    ).dropna()
-    shares = _group_shares(rows, ["title"])
+    shares = _group_shares(_title_rows(titles, positive).dropna(), ["title"])
     shares = shares.sort_values(["low", "n", "title"], ascending=[False, False, True])
     return shares[["title", "n", "share", "low", "high"]].reset_index(drop=True)
 
@@ -156,10 +144,9 @@ def agreement(given: pandas.Series, predictions: pandas.Series, labels: Sequence
     has_label = given.notna() & (given.map(_normalize, na_action="ignore") != "")
     unknown = given[has_label & matched.isna()]
     both = matched.notna().to_numpy() & predictions.isin(labels).to_numpy()
-    codes = {label: code for code, label in enumerate(labels)}
-    confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    pairs = matched[both].map(codes).astype(int), predictions[both].map(codes).astype(int)
-    np.add.at(confusion, tuple(pair.to_numpy() for pair in pairs), 1)
+    counts = pandas.crosstab(matched[both].to_numpy(), predictions[both].to_numpy())
+    counts = counts.reindex(index=labels, columns=labels, fill_value=0)
+    confusion = counts.to_numpy(np.int64)
     n = int(confusion.sum())
     return Agreement(
         accuracy=proportion(int(confusion.trace()), n),
@@ -172,20 +159,24 @@ def agreement(given: pandas.Series, predictions: pandas.Series, labels: Sequence
 
 
 def disagreements(
-    rows: pandas.DataFrame, given: str, prediction: str, probability: str, labels: Sequence[str]
-) -> pandas.DataFrame:
-    """The rows whose prediction differs from their label, the most confident first.
+    given: pandas.Series,
+    predictions: pandas.Series,
+    probabilities: pandas.Series,
+    labels: Sequence[str],
+) -> list[int]:
+    """The positions of rows whose prediction differs from their label, the most confident first.
 
     Args:
-        rows: Scored rows; the result keeps their index.
-        given: Name of the column of labels in the file.
-        prediction: Name of the column of predictions.
-        probability: Name of the column of their probabilities.
+        given: Labels as written in the file.
+        predictions: Labels of the model, "" where there is none.
+        probabilities: Of the predictions.
         labels: Of the model.
     """
-    matched = match_labels(rows[given], labels)
-    differ = matched.notna() & rows[prediction].isin(labels) & (matched != rows[prediction])
-    return rows[differ].sort_values(probability, ascending=False, kind="stable")
+    matched = match_labels(given, labels).to_numpy()
+    differ = pandas.notna(matched) & predictions.isin(labels) & (matched != predictions)
+    positions = np.flatnonzero(differ)
+    confident_first = np.argsort(-probabilities.to_numpy()[positions], kind="stable")
+    return [int(position) for position in positions[confident_first]]
 
 
 def _wilson_interval(
@@ -203,10 +194,13 @@ def _wilson_interval(
     return low, high
 
 
-def _title_texts(titles: pandas.Series) -> pandas.Series:
-    """Titles as text; blank ones are missing."""
+def _title_rows(titles: pandas.Series | None, positive: pandas.Series) -> pandas.DataFrame:
+    """Titles as text, missing where they are blank, beside `positive` as floats."""
+    rows = pandas.DataFrame({"positive": positive.to_numpy(dtype="float64", na_value=np.nan)})
+    if titles is None:
+        return rows.assign(title="")
     texts = titles.map(lambda title: str(title).strip(), na_action="ignore")
-    return texts.where(texts != "")
+    return rows.assign(title=texts.where(texts != "").to_numpy())
 
 
 def _period_starts(dates: pandas.Series, period: Period) -> npt.NDArray[np.datetime64]:

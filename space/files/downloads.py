@@ -6,7 +6,7 @@ workbook, in which no cell is a formula.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,57 +25,52 @@ TRUNCATED = " … [truncated: a workbook cell has a limited length; the CSV file
 MAX_EXACT_INTEGER = 10**15  # spreadsheets round larger ones
 
 
-def prediction_columns(columns: Iterable[str], labels: Sequence[str]) -> dict[str, str]:
-    """The names of the columns that `add_predictions` adds, by kind.
-
-    A number is appended where the frame has such a column already: `prediction_2`.
-    """
-    used = list(map(str, columns))
-    names: dict[str, str] = {}
-    for kind in [
-        "prediction", "probability", *(f"p({label})" for label in labels), "unsure", "tokens_read",
-        "tokens", "error",
-    ]:  # fmt: skip
-        names[kind] = unused_name(kind, used)
-        used.append(names[kind])
-    return names
-
-
-def add_predictions(
-    frame: pandas.DataFrame, answers: Sequence[Prediction | InvalidText], labels: Sequence[str]
+def prediction_frame(
+    answers: Sequence[Prediction | InvalidText], labels: Sequence[str]
 ) -> pandas.DataFrame:
-    """Append the columns of `prediction_columns` to a copy of the frame.
+    """One row per answer, in the same order.
 
     Args:
-        frame: One row per review.
-        answers: One per row, in the same order.
+        answers: Of the model.
         labels: Of the model, in its order.
 
     Returns:
-        The same rows with `prediction` (a label, or ""), its `probability`, `p(LABEL)` of each
-        label (both in [0, 1]), `unsure`, `tokens_read`, `tokens`, and `error` (why there is no
-        prediction, or "").
+        `prediction` (a label, or ""), its `probability`, `p(LABEL)` of each label (both in [0, 1]),
+        `unsure`, `tokens_read`, `tokens`, and `error` (why there is no prediction, or "").
     """
-    predictions = [answer if isinstance(answer, Prediction) else None for answer in answers]
+    types = {"prediction": "str", "probability": "float64"}
+    types |= {f"p({label})": "float64" for label in labels}
+    types |= {"unsure": "bool", "tokens_read": "Int64", "tokens": "Int64", "error": "str"}
+    rows = [
+        {
+            "prediction": answer.label,
+            "probability": answer.probabilities[answer.label],
+            **{f"p({label})": answer.probabilities[label] for label in labels},
+            "unsure": answer.unsure,
+            "tokens_read": answer.tokens_read,
+            "tokens": answer.tokens,
+            "error": "",
+        }
+        if isinstance(answer, Prediction)
+        else {"prediction": "", "unsure": False, "error": str(answer)}
+        for answer in answers
+    ]
+    return pandas.DataFrame(rows, columns=list(types)).astype(types)
 
-    def column(value: Callable[[Prediction], Any], missing: Any, dtype: str) -> pandas.Series:
-        cells = [missing if item is None else value(item) for item in predictions]
-        return pandas.Series(cells, frame.index, dtype)
 
-    added = {
-        "prediction": column(lambda item: item.label, "", "str"),
-        "probability": column(lambda item: max(item.probabilities.values()), None, "float64"),
-        "unsure": column(lambda item: item.unsure, False, "bool"),
-        "tokens_read": column(lambda item: item.tokens_read, None, "Int64"),
-        "tokens": column(lambda item: item.tokens, None, "Int64"),
-    }
-    for label in labels:
-        probabilities = [item.probabilities[label] if item else None for item in predictions]
-        added[f"p({label})"] = pandas.Series(probabilities, frame.index, "float64")
-    errors = [str(answer) if isinstance(answer, InvalidText) else "" for answer in answers]
-    added["error"] = pandas.Series(errors, frame.index, "str")
-    names = prediction_columns(frame.columns, labels)
-    return frame.assign(**{name: added[kind] for kind, name in names.items()})
+def append_columns(frame: pandas.DataFrame, added: pandas.DataFrame) -> pandas.DataFrame:
+    """Both frames side by side; a column that exists already gets a number: `prediction_2`.
+
+    Raises:
+        ValueError: The frames have different lengths.
+    """
+    if len(frame) != len(added):
+        raise ValueError(f"frames must have equal lengths, got {len(frame)} and {len(added)}")
+    names = list(map(str, frame.columns))
+    for name in added.columns:
+        names.append(unused_name(name, names))
+    joined = pandas.concat([frame, added.set_index(frame.index)], axis="columns")
+    return joined.set_axis(names, axis="columns")
 
 
 def write_csv(frame: pandas.DataFrame, path: Path) -> None:

@@ -178,9 +178,8 @@ def test_disagreements_are_sorted_by_confidence() -> None:
             "probability": [0.6, 0.99, 0.9, 0.6, np.nan, 0.8],
         }
     )
-    found = statistics.disagreements(rows, "label", "prediction", "probability", LABELS)
-    assert found.index.tolist() == [2, 0, 3]
-    assert list(found.columns) == list(rows.columns)
+    columns = rows["label"], rows["prediction"], rows["probability"]
+    assert statistics.disagreements(*columns, LABELS) == [2, 0, 3]
 
 
 def test_computes_10k_rows_quickly() -> None:

@@ -166,24 +166,23 @@ def test_predictions_are_appended() -> None:
     frame = pandas.DataFrame(cells)
     before = frame.copy()
     answers = [prediction(0.75), prediction(0.4, unsure=True), InvalidText("Write a review first.")]
-    scored = downloads.add_predictions(frame, answers, LABELS)
+    added = downloads.prediction_frame(answers, LABELS)
+    scored = downloads.append_columns(frame, added)
     pandas.testing.assert_frame_equal(frame, before)
     assert list(scored.columns) == [
         "prediction", "text", "prediction_2", "probability", "p(NEGATIVE)", "p(POSITIVE)", "unsure",
         "tokens_read", "tokens", "error",
     ]  # fmt: skip
-    assert list(scored.columns[2:]) == list(
-        downloads.prediction_columns(frame.columns, LABELS).values()
-    )
+    assert added.columns.tolist() == ["prediction", *scored.columns[3:]]
     assert scored["prediction_2"].tolist() == ["POSITIVE", "NEGATIVE", ""]
     assert scored["probability"].tolist()[:2] == [0.75, 0.6] and np.isnan(scored["probability"][2])
     assert scored["unsure"].tolist() == [False, True, False]
     assert tables.texts(scored, "tokens") == [4, 4, None]
     assert scored["error"].tolist() == ["", "", "Write a review first."]
-    again = downloads.add_predictions(scored, answers, LABELS)
+    again = downloads.append_columns(scored, added)
     assert list(again.columns[-8:]) == [
         "prediction_3", "probability_2", "p(NEGATIVE)_2", "p(POSITIVE)_2", "unsure_2",
         "tokens_read_2", "tokens_2", "error_2",
     ]  # fmt: skip
-    with pytest.raises(ValueError, match="Length of values"):
-        downloads.add_predictions(frame, answers[:2], LABELS)
+    with pytest.raises(ValueError, match="frames must have equal lengths, got 3 and 2"):
+        downloads.append_columns(frame, added[:2])

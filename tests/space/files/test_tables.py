@@ -397,7 +397,8 @@ def test_reads_and_writes_10k_reviews_quickly(tmp_path: Path) -> None:
     table = tables.read(tmp_path / "a.csv")
     assert parse_dates(table.frame["date"]).notna().all()
     answer = Prediction({"NEGATIVE": 0.3, "POSITIVE": 0.7}, tokens_read=3, tokens=4)
-    scored = downloads.add_predictions(table.frame, [answer] * 10_000, list(answer.probabilities))
+    added = downloads.prediction_frame([answer] * 10_000, list(answer.probabilities))
+    scored = downloads.append_columns(table.frame, added)
     downloads.write_csv(scored, tmp_path / "b.csv")
     assert time.process_time() - start < 10  # it takes a tenth
 
