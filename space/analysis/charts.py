@@ -34,7 +34,7 @@ EMBED_OPTIONS = {
 FILE_WIDTH = 760  # pixels
 
 
-def over_time(rows: pandas.DataFrame, period: Period, label: str = "positive") -> altair.LayerChart:
+def over_time(rows: pandas.DataFrame, period: Period, label: str = "Positive") -> altair.LayerChart:
     """Draw the share of a label over time with its 95% band, above bars of the review counts.
 
     Args:
@@ -43,7 +43,7 @@ def over_time(rows: pandas.DataFrame, period: Period, label: str = "positive") -
         label: The label whose share it is.
     """
     spans = _add_period_ends(rows, period)
-    title = f"{label.capitalize()} reviews"
+    title = f"{label} reviews"
     counts = spans.groupby(["start", "middle", "end"], as_index=False)["n"].sum()
     most = int(counts["n"].max()) if len(counts) else 1
     bars = (
@@ -70,7 +70,7 @@ def over_time(rows: pandas.DataFrame, period: Period, label: str = "positive") -
 
 
 def by_title(
-    rows: pandas.DataFrame, label: str = "positive", max_titles: int = 20
+    rows: pandas.DataFrame, label: str = "Positive", max_titles: int = 20
 ) -> altair.LayerChart:
     """Draw the share of a label per title with its 95% interval, in the order of the rows.
 
@@ -80,7 +80,7 @@ def by_title(
         max_titles: How many titles to draw.
     """
     rows = rows.head(max_titles)
-    title = f"{label.capitalize()} reviews"
+    title = f"{label} reviews"
     base = altair.Chart(_inline_data(rows)).encode(
         y=altair.Y(
             "title:N", title=None, sort=rows["title"].tolist(), axis=altair.Axis(labelLimit=130)
