@@ -14,8 +14,8 @@ import gradio
 import pandas
 
 from space import views
-from space.analysis.comparison import MAX_ROWS, Comparison, Step, compare, meaning, told
-from space.files import tables
+from space.analysis.comparison import MAX_ROWS, Comparison, Step, compare, conclusions, short_text
+from space.files import InvalidFile, tables
 from space.inference import cancellation
 from space.inference.classifier import Classifier, ModelUnavailable
 from space.inference.concurrency import Busy, Cancelled, Line
@@ -80,7 +80,7 @@ def receive(path: str | None) -> list[Any]:
         return [None, "", *closed]
     try:
         found = tables.read(Path(path))
-    except tables.InvalidFile as reason:
+    except InvalidFile as reason:
         return [None, views.sentence(reason), *closed]
     names = list(map(str, found.frame.columns))
     size = f"{found.name}: {len(found.frame):,} rows."
@@ -90,8 +90,8 @@ def receive(path: str | None) -> list[Any]:
         found,
         views.sentence(size, "remark"),
         gradio.update(visible=True),
-        gradio.update(choices=names, value=found.text or names[0]),
-        gradio.update(choices=[NONE, *names], value=found.label or NONE),
+        gradio.update(choices=names, value=found.columns.text or names[0]),
+        gradio.update(choices=[NONE, *names], value=found.columns.label or NONE),
     ]
 
 
@@ -146,7 +146,7 @@ def progress(step: Step, seconds: float) -> str:
 
 def show(found: Comparison) -> list[Any]:
     """Everything under the button."""
-    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in meaning(found))
+    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in conclusions(found))
     empty = found.differing.empty or len(found.first.answers) == 1
     widths = WIDTHS if "label" in found.differing else [*WIDTHS[:3], WIDTHS[-1]]
     rows = {"visible": False} if empty else {"value": found.differing, "column_widths": widths}
@@ -161,7 +161,7 @@ def _table(found: Comparison) -> str:
     sides = [found.first, found.second]
     rows = [("Model", [side.model for side in sides])]
     if len(found.first.answers) == 1:
-        rows.append(("Prediction", [told(side.answers[0]) for side in sides]))
+        rows.append(("Prediction", [short_text(side.answers[0]) for side in sides]))
     if found.outcome and found.outcome.first.n:
         both = [found.outcome.first, found.outcome.second]
         rows.append(("Accuracy", [views.percent(side.accuracy.value) for side in both]))

@@ -16,9 +16,10 @@ import pandas
 
 from space import views
 from space.analysis import charts
-from space.analysis.report import Columns, Report
+from space.analysis.report import Report
 from space.analysis.statistics import Period
-from space.files import downloads, tables
+from space.files import InvalidFile, downloads, tables
+from space.files.columns import Columns
 from space.inference import cancellation
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.concurrency import Busy, Cancelled, Line
@@ -76,14 +77,14 @@ class Outcome:
         return {
             self.area: gradio.update(visible=True),
             self.summary: report.summary(),
-            self.time: gradio.update(visible="audience" in drawn),
-            self.audience: drawn.get("audience"),
-            self.titles: _shown(drawn.get("titles")),
+            self.time: gradio.update(visible="over_time" in drawn),
+            self.audience: drawn.get("over_time"),
+            self.titles: _shown(drawn.get("by_title")),
             self.agreement: report.agreement_card(),
             self.confusion: _shown(drawn.get("confusion")),
             self.wrong: _shown(report.disagreements()),
             self.listing: report.listing(),
-            self.refused: _shown(report.refused()),
+            self.refused: _shown(report.errors()),
             self.scored: str(scored),
             self.workbook: str(workbook),
             self.drawn: gradio.update(value=str(zipped), visible=bool(drawn)),
@@ -117,7 +118,7 @@ def build(service: Service, tabs: Any, review: Review) -> None:
         [report, table, outcome.period], outcome.components(), **QUIET,
     )  # fmt: skip
     outcome.period.change(
-        lambda found, period: found.audience(period) if found else None,
+        lambda found, period: found.over_time(period) if found else None,
         [report, outcome.period], outcome.audience, **QUIET,
     )  # fmt: skip
     for listing in (outcome.listing, outcome.wrong, outcome.refused):
@@ -132,13 +133,13 @@ def receive(path: str | None) -> list[Any]:
         return [None, INVITATION, closed, *none, None, None, ""]
     try:
         found = tables.read(Path(path))
-    except tables.InvalidFile as reason:
+    except InvalidFile as reason:
         return [None, views.sentence(reason), closed, *none, None, None, ""]
     names = list(map(str, found.frame.columns))
     choices = [
-        gradio.update(choices=names, value=found.text or names[0]),
+        gradio.update(choices=names, value=found.columns.text or names[0]),
         *(
-            gradio.update(choices=[NONE, *names], value=getattr(found, kind) or NONE)
+            gradio.update(choices=[NONE, *names], value=getattr(found.columns, kind) or NONE)
             for kind in KINDS[1:]
         ),
     ]
@@ -196,7 +197,7 @@ def _files(report: Report, drawn: dict[str, Any], name: str) -> list[Path]:
     scored, workbook, zipped = (
         folder / f"{name}-{rest}" for rest in ("scored.csv", "scored.xlsx", "charts.zip")
     )
-    downloads.write(report.scored, scored)
+    downloads.write_csv(report.scored, scored)
     downloads.write_workbook(report.scored, workbook)
     if drawn:
         charts.save(drawn, zipped)

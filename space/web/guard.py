@@ -16,7 +16,7 @@ import gradio
 from gradio.route_utils import API_PREFIX
 from starlette.formparsers import MultiPartException
 
-from space.files import validation
+from space.files import tables
 from space.inference.cancellation import GONE
 from space.web import bodies
 from space.web.bodies import InvalidBody
@@ -24,7 +24,7 @@ from space.web.bodies import InvalidBody
 INVALID = "The inputs of this request are not what it takes: check their number, order and kinds."
 FAILED = "This request failed; the app's log says where. Check its inputs, or load the page again."
 UNREADABLE = "This request can't be read: check its address and its body."
-MAX_UPLOAD = validation.MAX_BYTES + 2**20  # of the file, and what stands around it
+MAX_UPLOAD = tables.MAX_BYTES + 2**20  # of the file, and what stands around it
 CHARACTERS = 300  # of an error in the log
 
 Message = MutableMapping[str, Any]

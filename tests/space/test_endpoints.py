@@ -20,7 +20,7 @@ from hubserver import running_hub
 from test_app import LABELS, MODEL, ask, push, running_space
 from test_transformers_js import JS, install
 
-from space.files import validation
+from space.files import tables
 from space.web import bodies
 from space.web.gate import UNKNOWN
 
@@ -270,7 +270,7 @@ def test_the_largest_batch_is_taken_whatever_its_characters_and_escapes(space: s
 @pytest.mark.parametrize("name", [None, "large.csv"])
 def test_uploads_have_bounds_of_their_own(space: str, name: str | None):
     """A file as Gradio bounds it, and a field beside it, which Gradio would hold in memory."""
-    body = form("x" * (validation.MAX_BYTES + 2**21), name)
+    body = form("x" * (tables.MAX_BYTES + 2**21), name)
     request = urllib.request.Request(f"{space}/gradio_api/upload", body, {"Content-Type": FORM})
     with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(request):
         pass
