@@ -138,11 +138,7 @@ class Classifier:
             return OnnxModel(folder, threads)
         except Exception as error:  # anyone can name any repository, with any content
             log.exception("%s can't be loaded", self.repo_id)
-            raise ModelUnavailable(
-                f"{self.repo_id} is not a text classifier that this app can load: it needs a "
-                "config.json with named labels, a tokenizer.json, and ONNX files that output "
-                "logits. See the app's log for details."
-            ) from error
+            raise ModelUnavailable(download.not_a_classifier_message(self.repo_id)) from error
 
     @property
     def labels(self) -> list[str]:

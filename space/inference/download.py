@@ -92,6 +92,15 @@ def unwritable_message(error: OSError, folder: str, variable: str) -> str:
     )
 
 
+def not_a_classifier_message(repo_id: str | None) -> str:
+    """The message for a repository whose model can't be loaded."""
+    return (
+        f"{repo_id} is not a text classifier that this app can load: it needs a {CONFIG} with "
+        f"named labels, a {TOKENIZER}, and ONNX files that output logits. See the app's log for "
+        "details."
+    )
+
+
 def no_onnx_message(repo_id: str | None) -> str:
     """The message for a repository without an ONNX file."""
     return (

@@ -7,10 +7,9 @@ there is none.
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, Protocol
 
 from huggingface_hub import HfApi, ModelInfo, constants
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
@@ -20,7 +19,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     RevisionNotFoundError,
 )
 
-from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
+from space.inference.classifier import Classifier, ModelUnavailable
 from space.inference.download import ONNX_FILES, REQUIRED_FILES, no_onnx_message
 from space.inference.sandbox import SandboxedClassifier, hub_unavailable_message
 
@@ -33,20 +32,7 @@ TIMEOUT_SECONDS = 10
 log = logging.getLogger(__name__)
 
 Key = tuple[str, str]  # repo id, commit
-
-
-class Model(Protocol):
-    """A `Classifier` or a `SandboxedClassifier`."""
-
-    repo_id: Any  # a str; mypy requires that an attribute of a protocol can be set
-    commit: Any
-
-    @property
-    def labels(self) -> list[str]:
-        """The labels, in the model's order."""
-
-    def predict_batch(self, texts: Sequence[Any]) -> list[Prediction | InvalidText]:
-        """For each text, in order, a prediction or the reason for having none."""
+Model = Classifier | SandboxedClassifier
 
 
 class ModelCache:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from space.inference.cpu import available_cores
 from space.inference.download import CONFIG, ONNX_FILES, TOKENIZER, TOKENIZER_CONFIG
@@ -22,11 +23,11 @@ class Tokens:
     """The tokens of a text, with [CLS] and [SEP].
 
     Attributes:
-        ids: The token ids that the model reads: an int64 array of shape (tokens,).
+        ids: The ids of the tokens that the model reads, of shape (tokens,).
         count: The number of tokens in the whole text; more than `len(ids)` if it was truncated.
     """
 
-    ids: Any
+    ids: NDArray[np.int64]
     count: int
 
 
@@ -79,8 +80,8 @@ class OnnxModel:
             ids = ids[:head] + ids[head - self.max_tokens :]
         return Tokens(np.array(ids, dtype=np.int64), count)
 
-    def logits(self, tokens: Tokens, all_cores: bool) -> Any:
-        """The logits of one text: a float64 array of shape (labels,).
+    def logits(self, tokens: Tokens, all_cores: bool) -> NDArray[np.float64]:
+        """The logits of one text, of shape (labels,).
 
         Args:
             tokens: From `encode`.
@@ -101,7 +102,7 @@ class OnnxModel:
         )[0]
         if np.shape(logits) != (1, len(self.labels)):
             raise ValueError(f"{len(self.labels)} labels, but logits of shape {np.shape(logits)}")
-        return logits[0].astype(np.float64)
+        return np.asarray(logits[0], dtype=np.float64)
 
     @cached_property
     def _all_cores_session(self) -> Any:

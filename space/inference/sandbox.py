@@ -24,7 +24,7 @@ from typing import Any
 from huggingface_hub import constants
 
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
-from space.inference.download import CONFIG, TOKENIZER, UNWRITABLE, unwritable_message
+from space.inference.download import UNWRITABLE, not_a_classifier_message, unwritable_message
 
 DOWNLOAD_SECONDS = 300
 LOAD_SECONDS = 60  # and to classify two short texts
@@ -196,10 +196,7 @@ class SandboxedClassifier:
             limit = f"{MAX_MEMORY / 2**30:,.0f} GB"
             return f"{self.repo_id} was stopped: it needs more than {limit} of memory."
         if answer["step"] == "load":
-            return (
-                f"{self.repo_id} is not a text classifier that this app can load: it needs a "
-                f"{CONFIG} with named labels, a {TOKENIZER}, and ONNX files that output logits."
-            )
+            return not_a_classifier_message(self.repo_id)
         return f"{self.repo_id} fails on these texts; see the app's log for details."
 
 

@@ -5,7 +5,6 @@ error in a sentence.
 """
 
 import asyncio
-import json
 import logging
 import threading
 import traceback
@@ -14,7 +13,9 @@ from typing import Any
 
 import gradio
 from gradio.route_utils import API_PREFIX
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
+from starlette.responses import JSONResponse
 
 from space.files import validation
 from space.inference.client import DISCONNECTED
@@ -72,7 +73,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request, response = _Request(scope, receive), _Response(send)
+        request, response = _Request(scope, receive), _Response(scope, receive, send)
         scope[DISCONNECTED] = request.disconnected
         name = f"{scope['method']} {scope['path'][:100]}"
         try:
@@ -97,14 +98,13 @@ class _Request:
     """
 
     def __init__(self, scope: Message, receive: Receive) -> None:
-        headers = scope["headers"]
-        types = [value.lower() for name, value in headers if name == b"content-type"]
-        is_form = any(value.startswith(b"multipart/form-data") for value in types)
+        headers = Headers(scope=scope)
+        types = headers.getlist("content-type")
+        is_form = any(value.lower().startswith("multipart/form-data") for value in types)
         # Only this route takes a form. The others read the body as JSON whatever its type is.
         self._is_upload = is_form and scope["path"].endswith(f"{API_PREFIX}/upload")
         self._is_json = scope["method"] == "POST" and not self._is_upload
-        sizes = [int(value) for name, value in headers if name == b"content-length"]
-        self._declared_size = max(sizes, default=0)
+        self._declared_size = max(map(int, headers.getlist("content-length")), default=0)
         self._uploaded_bytes = 0
         self._receive = receive
         self._body: bytes | None = None
@@ -167,8 +167,8 @@ class _Request:
 class _Response:
     """The response to a request, and how much of it was sent."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
         self._started = self._is_stream = self._ended = False
 
     async def send(self, message: Message) -> None:
@@ -186,13 +186,7 @@ class _Response:
     async def fail(self, status: int, reason: str) -> None:
         """Send an error; or end an event stream that was started, which has Gradio's own error."""
         if not self._started:
-            body = json.dumps({"error": reason}).encode()
-            headers = [
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(body)),
-            ]
-            await self._send({"type": "http.response.start", "status": status, "headers": headers})
-            await self._send({"type": "http.response.body", "body": body})
+            await JSONResponse({"error": reason}, status)(self._scope, self._receive, self._send)
         elif self._is_stream and not self._ended:
             await self._send({"type": "http.response.body", "body": b""})
 

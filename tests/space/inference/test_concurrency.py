@@ -103,7 +103,7 @@ def test_client_with_more_than_its_share_loses_its_oldest_slot(other: Client):
             clients.take(*other)
         clients.now = OVER_SHARE_SECONDS
         kept = clients.take(*other)
-        assert [gone() for gone in lost] == [True, False, False] and not kept()
+        assert [is_lost() for is_lost in lost] == [True, False, False] and not kept()
         clients.now = 9
         with pytest.raises(Cancelled):  # it would have more than the others
             clients.take("A", "1")
@@ -118,9 +118,9 @@ def test_slot_is_lost_after_slot_seconds_when_another_call_waits():
         with pytest.raises(Cancelled):
             clients.take("D")
         clients.now = 1_000
-        assert not any(gone() for gone in lost)  # nobody waits
+        assert not any(is_lost() for is_lost in lost)  # nobody waits
         clients.take("D")
-        assert [gone() for gone in lost] == [True, False, False]
+        assert [is_lost() for is_lost in lost] == [True, False, False]
 
 
 def test_client_that_fills_the_queue_is_displaced_by_another():

@@ -54,9 +54,9 @@ def test_first_text_is_always_classified(counting: Any):
 
 
 def test_calls_of_a_request_share_its_limits(counting: Any):
-    asked = request(counting, Limits(tokens=100, seconds=60))
-    first = asked.predict_batch(["a" * 30] * 3, reserved_tokens=40)
-    second = asked.predict_batch(["a" * 30] * 3)
+    shared = request(counting, Limits(tokens=100, seconds=60))
+    first = shared.predict_batch(["a" * 30] * 3, reserved_tokens=40)
+    second = shared.predict_batch(["a" * 30] * 3)
     assert [type(answer) for answer in first + second] == [
         *(Prediction, Prediction, LimitReached), *(Prediction, LimitReached, LimitReached),
     ]  # fmt: skip
@@ -170,9 +170,9 @@ def test_request_is_refused_only_at_its_first_call(counting: Any):
     refusing = Limits(tokens=1_000, seconds=60, patience=-1_000)
     with pytest.raises(Busy):
         request(counting, refusing).predict_batch(["a review"])
-    asked = request(counting, refusing)
-    asked._admitted = True
-    assert isinstance(asked.predict("a review"), Prediction)
+    shared = request(counting, refusing)
+    shared._admitted = True
+    assert isinstance(shared.predict("a review"), Prediction)
 
 
 def test_batches_run_on_the_gpu_machine_of_a_zerogpu_space(
