@@ -17,7 +17,8 @@ import yaml
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # it is httpx2's
 
-from space.inference.classifier import Classifier, ModelUnavailable, reason
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.inference.download import error_message
 
 RESULTS, CARD, PLOTS = "results.json", "README.md", "plots/*.png"
 MAX_BYTES = 10 * 2**20  # of a file that is shown
@@ -95,7 +96,7 @@ def pull(repo_id: str, commit: str) -> Path:
         if folder and (folder / RESULTS).is_file() and (folder / CARD).is_file():
             return folder
         raise ModelUnavailable(
-            reason(error, repo_id, commit)
+            error_message(error, repo_id, commit)
             or f"The Hub at {constants.ENDPOINT} does not answer, so there is nothing to show of "
             f"{repo_id}. Open this page again later."
         ) from error

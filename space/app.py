@@ -30,8 +30,8 @@ from space.inference.serving import Service
 from space.tabs import about, compare, many
 from space.tabs.review import Review
 from space.theme import HEAD, STYLE, THEME
-from space.web.gate import Gate
-from space.web.guard import Guard, Page
+from space.web.load_shedding import LoadShedder
+from space.web.middleware import Page, RequestMiddleware
 
 INTRODUCTION = """# Movie sentiment
 Paste a film review, or bring a file of them: praise or blame, how surely, and why?"""
@@ -77,9 +77,9 @@ def status(classifier: Classifier) -> str:
     """One line for the top of the page: which model answers, or why none does."""
     if classifier.commit:
         return f"The model is `{classifier.repo_id}` at `{classifier.commit[:12]}`."
-    if classifier.trouble:
+    if classifier.load_error:
         again = " The app tries again by itself." if classifier.repo_id else ""
-        return f"**No model.** {classifier.trouble}{again}"
+        return f"**No model.** {classifier.load_error}{again}"
     return "Loading the model …"
 
 
@@ -98,15 +98,15 @@ def keep_loading(classifier: Classifier) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    memory.share()
+    memory.limit_arenas()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that feedback is committed first
     classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
     Thread(target=keep_loading, args=[classifier], daemon=True).start()
     page = build(classifier, Feedback.from_environment()).queue(max_size=256)
-    Gate(page)
+    LoadShedder(page)
     page.launch(
         **LOOK,
-        app_kwargs={"middleware": [Middleware(Guard)]},
+        app_kwargs={"middleware": [Middleware(RequestMiddleware)]},
         max_threads=500,  # more than the queue admits: it says "busy", not Gradio
         max_file_size=tables.MAX_BYTES,
         state_session_capacity=200,  # visitors whose scored files are kept

@@ -13,7 +13,7 @@ from space.inference import attribution
 from space.inference.attribution import Part
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.concurrency import Busy, Cancelled
-from space.inference.serving import BATCH, EXPLANATION, VERDICT, Service
+from space.inference.serving import BATCH, EXPLANATION, SINGLE, Service
 
 TEXTS_AT_MOST = 1_000  # of one call
 
@@ -32,7 +32,7 @@ def build(service: Service) -> None:
             unsure, and how many of the review's tokens were read.
         """
         with _reasons():
-            return answer(service.request(VERDICT)(text))
+            return answer(service.request(SINGLE).predict(text))
 
     def classify_batch(texts: list[str]) -> list[dict[str, Any]]:
         """Judge up to 1,000 film reviews in one call.
@@ -48,7 +48,7 @@ def build(service: Service) -> None:
             if not isinstance(texts, list) or not 0 < len(texts) <= TEXTS_AT_MOST:
                 found = f"{len(texts):,}" if isinstance(texts, list) else type(texts).__name__
                 raise InvalidText(f"texts must be a list of 1 to {TEXTS_AT_MOST:,}, got {found}.")
-            found_answers = service.request(BATCH).many(texts)
+            found_answers = service.request(BATCH).predict_batch(texts)
         return [
             {"error": str(found)} if isinstance(found, InvalidText) else answer(found)
             for found in found_answers
@@ -69,7 +69,7 @@ def build(service: Service) -> None:
         with _reasons():
             found = attribution.explain(service.request(EXPLANATION), text)
         return {
-            **answer(found.verdict),
+            **answer(found.prediction),
             "dropped": found.dropped,
             "sentences": [_part(text, part) for part in found.sentences],
             "words": [_part(text, part) for part in found.words],
@@ -98,8 +98,8 @@ def _part(text: str, part: Part) -> dict[str, Any]:
         "text": text[part.start : part.end],
         "start": part.start,
         "end": part.end,
-        "pull": part.pull if part.weighed else None,
-        "without": part.without,
+        "pull": None if part.skipped else part.attribution,
+        "without": part.probability_without,
     }
 
 

@@ -60,7 +60,7 @@ def attribution(explanation: Explanation) -> str:
         return ""
     return (
         '<section class="line" aria-label="What each sentence does">'
-        f"{_legend(explanation.verdict)}"
+        f"{_legend(explanation.prediction)}"
         f'<p class="marked">{_marked(explanation)}</p>{_reach(explanation)}'
         f"<details><summary>The numbers</summary>{_table(explanation)}</details></section>"
     )
@@ -111,7 +111,7 @@ def _marked(explanation: Explanation) -> str:
     """The text with its sentences and words marked; a break of lines is one on the page."""
     text, out, at = explanation.text, [], 0
     sentences = explanation.sentences or [Part(0, len(text), 0.0, None)]
-    most = max((abs(part.pull) for part in sentences), default=0.0)
+    most = max((abs(part.attribution) for part in sentences), default=0.0)
     for part in sentences:
         out += [_gap(text[at : part.start]), _span(explanation, part, most)]
         at = part.end
@@ -125,7 +125,7 @@ def _gap(between: str) -> str:
 
 def _span(explanation: Explanation, part: Part, most: float) -> str:
     words = [w for w in explanation.words if part.start <= w.start and w.end <= part.end]
-    strength = max((abs(word.pull) for word in words), default=0.0)
+    strength = max((abs(word.attribution) for word in words), default=0.0)
     inside, at = [], part.start
     for word in words:
         inside.append(escape(explanation.text[at : word.start]))
@@ -133,7 +133,7 @@ def _span(explanation: Explanation, part: Part, most: float) -> str:
         inside.append(_tinted("b", shown, word, explanation, strength))
         at = word.end
     inside.append(escape(explanation.text[at : part.end]))
-    top = part == explanation.strongest and abs(part.pull) >= TIE
+    top = part == explanation.strongest and abs(part.attribution) >= TIE
     return _tinted("span", "".join(inside), part, explanation, most, "top" if top else "")
 
 
@@ -141,23 +141,27 @@ def _tinted(
     tag: str, inside: str, part: Part, explanation: Explanation, most: float, more: str = ""
 ) -> str:
     """A piece of the text in the colour of its side, as strong as its pull among the others."""
-    if abs(part.pull) < TIE:
+    if abs(part.attribution) < TIE:
         return f"<{tag}>{inside}</{tag}>"
-    classes = f"{_tint(explanation.verdict, part.pull > 0)} {more}".strip()
-    weight = abs(part.pull) / max(1.0, most)
+    classes = f"{_tint(explanation.prediction, part.attribution > 0)} {more}".strip()
+    weight = abs(part.attribution) / max(1.0, most)
     tip = escape(_tip(explanation, part))
     return f'<{tag} class="{classes}" style="--w:{weight:.2f}" title="{tip}">{inside}</{tag}>'
 
 
 def _tip(explanation: Explanation, part: Part) -> str:
-    label = name(explanation.verdict.label)
-    without = "" if part.without is None else f", {label} {percent(part.without)} without it"
-    return f"{part.pull:+.2f} for {label}{without}"
+    label = name(explanation.prediction.label)
+    without = f", {label} {_percent_without(part)} without it" if _percent_without(part) else ""
+    return f"{part.attribution:+.2f} for {label}{without}"
+
+
+def _percent_without(part: Part) -> str:
+    return "" if part.probability_without is None else percent(part.probability_without)
 
 
 def _reach(explanation: Explanation) -> str:
     told = []
-    if not explanation.whole:
+    if not explanation.full_context:
         told.append(
             "In a review of this length each sentence is weighed against the thousand characters "
             "around it, not against the whole."
@@ -170,13 +174,13 @@ def _reach(explanation: Explanation) -> str:
 
 
 def _table(explanation: Explanation) -> str:
-    label = escape(name(explanation.verdict.label))
+    label = escape(name(explanation.prediction.label))
     parts = explanation.sentences or explanation.words
     kind = "Sentence" if explanation.sentences else "Word"
     rows = "".join(
         f"<tr><td>{escape(explanation.text[part.start : part.end])}</td>"
-        f"<td>{f'{part.pull:+.2f}' if part.weighed else 'left out'}</td>"
-        f"<td>{'' if part.without is None else percent(part.without)}</td></tr>"
+        f"<td>{'left out' if part.skipped else f'{part.attribution:+.2f}'}</td>"
+        f"<td>{_percent_without(part)}</td></tr>"
         for part in parts
     )
     return (

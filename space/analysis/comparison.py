@@ -106,7 +106,7 @@ def compare(
         try:
             for repo_id, revision in names:
                 yield Step(f"Getting {repo_id}", 0, 2 * len(texts))
-                model = stack.enter_context(cache.lend(repo_id, revision, stopped))
+                model = stack.enter_context(cache.acquire(repo_id, revision, stopped))
                 models.append(TimedModel(model))
             yield from _predict_in_turn(models, texts, lambda: stopped() or _is_late(start))
         except ModelUnavailable:
@@ -145,9 +145,9 @@ class TimedModel:
         """
         try:
             if not self.answers:
-                self.model.many(texts[:2])
+                self.model.predict_batch(texts[:2])
             start = time.perf_counter()
-            self.answers += self.model.many(texts)
+            self.answers += self.model.predict_batch(texts)
             self._seconds += time.perf_counter() - start
         except ModelUnavailable:
             raise

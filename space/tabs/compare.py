@@ -16,11 +16,10 @@ import pandas
 from space import views
 from space.analysis.comparison import MAX_ROWS, Comparison, Step, compare, conclusions, short_text
 from space.files import InvalidFile, tables
-from space.inference import cancellation
 from space.inference.classifier import Classifier, ModelUnavailable
-from space.inference.concurrency import Busy, Cancelled, Line
+from space.inference.client import cancel_check, current_client
+from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache
-from space.inference.visitors import visitor
 from space.tabs import events
 from space.tabs.events import NONE, QUIET
 
@@ -96,7 +95,7 @@ def receive(path: str | None) -> list[Any]:
 
 
 def _runner(shelf: ModelCache) -> Any:
-    line = Line(places=COMPARISONS, most_waiting=8, turn_seconds=TURN_SECONDS)
+    limiter = ConcurrencyLimiter(slots=COMPARISONS, max_waiting=8, slot_seconds=TURN_SECONDS)
 
     def run(
         first: str, first_revision: str, second: str, second_revision: str, text: str,
@@ -111,8 +110,8 @@ def _runner(shelf: ModelCache) -> Any:
             return
         yield [views.sentence("Waiting for a place in the line …", "remark"), hidden]
         try:
-            gone = cancellation.watch()
-            with line.place(gone, visitor()) as lost:
+            gone = cancel_check()
+            with limiter.slot(gone, current_client()) as lost:
                 began = time.monotonic()
                 for step in compare(shelf, names, texts, given, lambda: lost() or gone()):
                     if isinstance(step, Comparison):

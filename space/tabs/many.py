@@ -20,11 +20,10 @@ from space.analysis.report import Report
 from space.analysis.statistics import Period
 from space.files import InvalidFile, downloads, tables
 from space.files.columns import Columns
-from space.inference import cancellation
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
-from space.inference.concurrency import Busy, Cancelled, Line
+from space.inference.client import cancel_check, current_client
+from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.serving import FILE, Service
-from space.inference.visitors import visitor
 from space.tabs import events
 from space.tabs.events import HIDDEN, NONE, QUIET
 from space.tabs.review import Review
@@ -150,7 +149,7 @@ def receive(path: str | None) -> list[Any]:
 
 
 def _scorer(service: Service) -> Any:
-    line = Line(places=FILES, most_waiting=8)
+    limiter = ConcurrencyLimiter(slots=FILES, max_waiting=8)
 
     def score(found: tables.Table | None, *chosen: str) -> Iterator[list[Any]]:
         """Judge some rows at a time; tell how far it is, and end with the report."""
@@ -163,10 +162,10 @@ def _scorer(service: Service) -> Any:
         answers: list[Prediction | InvalidText] = []
         yield [None, views.sentence("Waiting for a place in the line …", "remark")]
         try:
-            with line.place(cancellation.watch(), visitor()):
+            with limiter.slot(cancel_check(), current_client()):
                 began, request = time.monotonic(), service.request(FILE)
                 for at in range(0, len(texts), AT_ONCE):
-                    answers += request.many(texts[at : at + AT_ONCE])
+                    answers += request.predict_batch(texts[at : at + AT_ONCE])
                     seconds = time.monotonic() - began
                     told = f"{len(answers):,} of {len(texts):,} reviews"
                     yield [None, views.progress(told, len(answers), len(texts), seconds)]

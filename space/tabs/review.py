@@ -12,7 +12,7 @@ from space.feedback import Feedback
 from space.inference.attribution import explain
 from space.inference.classifier import InvalidText, ModelUnavailable
 from space.inference.concurrency import Busy, Cancelled
-from space.inference.serving import EXPLANATION, VERDICT, Service
+from space.inference.serving import EXPLANATION, SINGLE, Service
 from space.tabs.events import HIDDEN, QUIET
 
 REFUSALS = (InvalidText, ModelUnavailable, Busy, Cancelled)
@@ -111,7 +111,7 @@ class Review:
         """The card of a review, or a sentence in its place; fills `_outcome`."""
         hidden = gradio.update(visible=False)
         try:
-            verdict = self.service.request(VERDICT)(text)
+            verdict = self.service.request(SINGLE).predict(text)
         except REFUSALS as reason:
             return views.sentence(reason), "", "", None, hidden
         card = views.verdict_card(verdict, self.service.classifier.load().unsure_below)
@@ -142,7 +142,7 @@ class Review:
 
     def _tell(self, text: str | None, right: bool) -> str:
         try:
-            verdict = self.service.request(VERDICT)(text or "")
+            verdict = self.service.request(SINGLE).predict(text or "")
         except REFUSALS as reason:
             return views.sentence(reason)
         model, commit = self.service.classifier.repo_id, self.service.classifier.commit

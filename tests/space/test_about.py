@@ -379,8 +379,8 @@ def test_pulls_it_once_from_the_revision_that_is_loaded(
     )
     assert ask(env | {"HF_HUB_OFFLINE": "1"}) == found
     assert ask(env | {"HF_HUB_OFFLINE": "1"}, "demo/bare") == (
-        f"HF_HUB_OFFLINE is set, and {tmp_path / 'home'} holds no whole copy of demo/bare. Unset "
-        "it, so that it can be fetched."
+        f"HF_HUB_OFFLINE is set, and {tmp_path / 'home'} has no complete copy of demo/bare. Unset "
+        "HF_HUB_OFFLINE to download it."
     )
 
 
@@ -402,7 +402,7 @@ def test_says_what_keeps_it_from_being_pulled(
         blobs.write_text("no folder")
         found = ask(env, "demo/bare")
         assert found.startswith(f"The cache can't be written, {blobs}"), found
-        assert "HF_HOME must name a folder that can be written and has room." in found
+        assert "HF_HOME must name a folder that can be written and has free space." in found
         HfApi(endpoint=hub.endpoint, token=WRITE).delete_repo("demo/bare")
         assert "has no model demo/bare, or this app's HF_TOKEN may not" in ask(env, "demo/bare")
 

@@ -113,7 +113,7 @@ def _confident_sentences(
     for start in tqdm(starts, desc="sentences", unit="review", unit_scale=BATCH_REVIEWS):
         batch = reviews[start : start + BATCH_REVIEWS]
         sentences = [split_sentences(text, language) for text, _ in batch]
-        answers = iter(classifier.many([s for review in sentences for s in review]))
+        answers = iter(classifier.predict_batch([s for review in sentences for s in review]))
         for (_, label), of_review in zip(batch, sentences, strict=True):
             scored = []
             for sentence, answer in zip(of_review, answers, strict=False):

@@ -24,7 +24,7 @@ from space.analysis.comparison import (
     mcnemar,
 )
 from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
-from space.inference.model_cache import ModelCache, _suitable
+from space.inference.model_cache import ModelCache, _onnx_file
 
 OWN = "demo/tiny"
 # Gets the models named on the command line; prints their answers and which models are cached.
@@ -38,8 +38,8 @@ answers = []
 for argument in sys.argv[1:]:
     repo_id, _, revision = argument.partition("@")
     try:
-        with cache.lend(repo_id, revision) as model:
-            (prediction,) = model.many(["a wonderful film"])
+        with cache.acquire(repo_id, revision) as model:
+            (prediction,) = model.predict_batch(["a wonderful film"])
         answer = ["own" if model is cache.own else "named", prediction.tokens]
     except ModelUnavailable as reason:
         answer = str(reason)
@@ -208,7 +208,7 @@ def test_compares_in_steps_on_the_same_texts(own: Classifier):
         "There is no word in this review.": 20,
     }
     assert last.first.per_second > 0 and math.isfinite(last.second.per_second)
-    assert last.first.answers[0] == own("a wonderful film")
+    assert last.first.answers[0] == own.predict("a wonderful film")
     assert conclusions(last)[0] == "A and B are the same model."
     assert last.differing.empty
 
@@ -260,7 +260,7 @@ def test_holds_two_models_besides_its_own(hub: RunningHub, tmp_path: Path):
         ["demo/third", "demo/second"],
     ]
     headless, broken = (answer for answer, _, _ in first[5:])
-    assert headless.startswith("demo/headless has no onnx/model.onnx, which this app reads.")
+    assert headless.startswith("demo/headless has no onnx/model.onnx, which this app needs.")
     assert broken.startswith("demo/broken is not a text classifier that this app can load")
     assert "/" not in broken.partition("demo/broken")[2]  # no path of the server's
     assert last[1] == ["demo/second", "demo/third"]
@@ -331,10 +331,10 @@ def test_what_is_too_large(sizes: dict[str, int | None], message: str | None):
     files = [{"rfilename": name, "size": size} for name, size in sizes.items()]
     info = ModelInfo(id="demo/large", siblings=files)
     if message is None:
-        assert _suitable(info, "demo/large") in sizes
+        assert _onnx_file(info, "demo/large") in sizes
     else:
         with pytest.raises(ModelUnavailable, match=message):
-            _suitable(info, "demo/large")
+            _onnx_file(info, "demo/large")
 
 
 def test_without_a_hub_there_is_a_sentence(hub: RunningHub, tmp_path: Path):
@@ -351,7 +351,7 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
     [[own, *_], [other, *_]] = ask_cache(env | {"HF_HUB_OFFLINE": "1"}, OWN, "demo/second")
     assert own == ["own", 3]
     assert other == (
-        "HF_HUB_OFFLINE is set, so this app can't fetch demo/second to compare it. Unset it."
+        "HF_HUB_OFFLINE is set, so this app can't download demo/second. Unset HF_HUB_OFFLINE."
     )
     full = (
         "import errno\n"
