@@ -364,9 +364,9 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
 def test_the_tab_tells_how_far_it_is_and_what_is_said_is_text():
     from space.tabs.compare import progress, show
 
-    assert "0 of 4 verdicts</p>" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
+    assert "0 of 4 predictions</p>" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
     assert "Getting &lt;b&gt;x&lt;/b&gt;" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
-    assert "3 of 4 verdicts, about 2 s left" in progress(Step("Asking", 3, 4), 6.0)
+    assert "3 of 4 predictions, about 2 s left" in progress(Step("Asking", 3, 4), 6.0)
     page, rows = show(weighed(side("<i>a", 0.9, 0.8), side("b", 0.2, 0.8), ["<u>", "pos"]))
     assert "&lt;i&gt;a" in page and "<i>" not in page and "&lt;u&gt;" in page
     assert len(rows["value"]) == 1 and len(rows["column_widths"]) == len(rows["value"].columns)
@@ -375,18 +375,18 @@ def test_the_tab_tells_how_far_it_is_and_what_is_said_is_text():
 
 
 def test_the_tab_takes_the_first_rows_of_a_file_and_says_so(tmp_path: Path):
-    from space.tabs.compare import MAX_ROWS, _texts, receive
+    from space.tabs.compare import MAX_ROWS, _texts_and_labels, receive
 
     path = tmp_path / "reviews.csv"
     lines = [f"a film of number {i},{'pos' if i % 2 else 'neg'}" for i in range(MAX_ROWS + 5)]
     path.write_text("\n".join(["text,label", *lines]))
     table, said, area, text, label = receive(str(path))
-    assert "2,005 rows. The first 2,000 are compared" in said
+    assert "2,005 rows. Only the first 2,000 rows are compared" in said
     assert (area["visible"], text["value"], label["value"]) == (True, "text", "label")
-    texts, given = _texts("not read", table, "text", "label")
+    texts, given = _texts_and_labels("not read", table, "text", "label")
     assert len(texts) == MAX_ROWS and texts[1] == "a film of number 1"
     assert given is not None and list(given[:2]) == ["neg", "pos"]
-    assert _texts("one", None, "", "") == (["one"], None)
-    assert _texts("  ", None, "", "") == ([], None)
+    assert _texts_and_labels("one", None, "", "") == (["one"], None)
+    assert _texts_and_labels("  ", None, "", "") == ([], None)
     path.write_bytes(b"\x89PNG nothing")
     assert receive(str(path))[1].startswith('<p class="problem"')

@@ -197,7 +197,7 @@ def test_what_the_limit_left_out_is_said_on_the_page_and_by_the_endpoint(classif
     shown = views.attribution(found)
     assert f"{found.dropped} sentences and words were left out: the limit of one request" in shown
     assert shown.count("<td>left out</td>") == len(left)
-    assert endpoints._part(found.text, left[0])["pull"] is None
+    assert endpoints._part_to_json(found.text, left[0])["attribution"] is None
 
 
 def test_what_cannot_be_judged_cannot_be_explained(classifier: Classifier):
@@ -231,11 +231,11 @@ def test_praise_has_one_colour_whatever_the_verdict_is():
 
 def test_a_verdict_says_how_sure_and_never_a_false_certainty():
     sure = Prediction({"NEGATIVE": 0.0000001, "POSITIVE": 0.9999999}, 5, 5)
-    assert "over 99.9% sure" in views.verdict_card(sure, 0.7)
+    assert "over 99.9% probability" in views.prediction_card(sure, 0.7)
     unsure = Prediction({"NEGATIVE": 0.4, "POSITIVE": 0.6}, 4094, 5000, unsure=True)
-    card = views.verdict_card(unsure, 0.7)
+    card = views.prediction_card(unsure, 0.7)
     assert "Mixed or unsure" in card
-    assert "leans positive, 60.0% sure" in card
+    assert "leans positive, 60.0% probability" in card
     assert "4,094 of 5,000 tokens read: the beginning and the end" in card
 
 
