@@ -115,7 +115,7 @@ def short_table() -> str:
     for name in SHORT:
         results, elsewhere = _load(name), _load(f"sst5-{name}")
         by_words = _load(f"patterns-{name}")["slices"]["words"]
-        behaviour = results["weaknesses"]["behaviour"]
+        behaviour = results["error_analysis"]["behaviour"]
         shares = [
             elsewhere["metrics"]["test"]["accuracy"],
             by_words["known"]["accuracy"],

@@ -164,7 +164,7 @@ def accuracy_rows(facts: Facts, *keys: str) -> list[tuple[str, str, str]]:
 
 def unsure_summary(facts: Facts) -> str:
     """When the model counts as unsure, and its accuracy there and elsewhere; may be empty."""
-    unsure = lookup(facts.results, "weaknesses", "unsure")
+    unsure = lookup(facts.results, "error_analysis", "unsure")
     below, share = lookup_number(unsure, "below"), lookup_number(unsure, "share")
     if below is None or share is None:
         return ""

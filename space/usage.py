@@ -3,14 +3,14 @@
 In: the facts about the model, and the address of this page. Out: code to copy.
 """
 
+import re
 from collections.abc import Mapping
 
 from huggingface_hub import constants
 
-from space.about import Facts
+from space.about import Facts, lookup
 
 DEFAULT_HUB = "https://huggingface.co"  # clients use it unless they are told otherwise
-COLAB = "https://colab.research.google.com/github/OWNER/movie-sentiment/blob/main/train/colab.ipynb"
 REVIEW = "Funny, warm and beautifully acted."
 
 
@@ -45,6 +45,18 @@ def retraining(facts: Facts) -> str:
         + f"hf download {facts.repo_id} recipe.yaml --revision {facts.commit} --local-dir .\n"
         "python -m train run recipe.yaml --to user/movie-sentiment --space user/movie-sentiment\n"
     )
+
+
+def colab_link(facts: Facts) -> str | None:
+    """URL of the training notebook on Colab, in the repository that results.json names.
+
+    None if the model was trained outside a GitHub repository.
+    """
+    repository = lookup(facts.results, "environment", "repository")
+    match = re.fullmatch(r"https://github\.com/([\w-]+/[\w.-]+)", str(repository))
+    if not match:
+        return None
+    return f"https://colab.research.google.com/github/{match[1]}/blob/main/train/colab.ipynb"
 
 
 def page_address(

@@ -45,7 +45,7 @@ To = Annotated[str, typer.Option("--to", metavar="USER/REPO", help="the model re
 Private = Annotated[bool, typer.Option("--private", help="create the repositories private")]
 AllowWorse = Annotated[
     bool,
-    typer.Option("--allow-worse", help="publish without the release gate, even if worse"),
+    typer.Option("--allow-regression", help="publish without the release gate, even if worse"),
 ]
 Space = Annotated[
     str | None, typer.Option(metavar="USER/SPACE", help="deploy the app as this Space as well")
@@ -230,7 +230,7 @@ def run(
         steps.leave_processes()
         if run_folder.is_first_process():
             results = run_folder.load_results(folder)
-            if "weaknesses" not in results or not (folder / "README.md").exists():
+            if "error_analysis" not in results or not (folder / "README.md").exists():
                 _evaluate(folder)
             if not results["export"]:
                 export(folder)

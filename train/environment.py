@@ -38,6 +38,7 @@ def describe(device: str) -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         **cpu(),
+        "repository": repository_url(),
         "git_sha": sha,
         "dirty": bool(changed_files()) if sha else None,
     }
@@ -47,6 +48,16 @@ def changed_files() -> list[str]:
     """The tracked files of this repository that are not as committed, but for the records."""
     listed = _git("diff", "--name-only", "HEAD", "--", ".", f":(exclude){RECORDS}")
     return (listed or "").splitlines()
+
+
+def repository_url() -> str | None:
+    """Address of this repository on GitHub, by its remote `origin`; None if it has none there.
+
+    Only owner and name are taken from the remote, so no credentials reach the result.
+    """
+    remote = _git("remote", "get-url", "origin") or ""
+    match = re.search(r"(?:^|[/@])github\.com[:/]([\w-]+/[\w.-]+?)(?:\.git)?/?$", remote)
+    return f"https://github.com/{match[1]}" if match else None
 
 
 def cpu() -> dict[str, Any]:

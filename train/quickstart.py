@@ -57,7 +57,7 @@ def run() -> None:
         client = client_environment(endpoint)
         typer.echo(f"local Hub at {endpoint}, stored in {HUB.name}/")
         seed(endpoint, recipe)
-        command = "run train/recipes/quickstart.yaml --allow-worse".split()
+        command = "run train/recipes/quickstart.yaml --allow-regression".split()
         command += ["--to", MODEL, "--space", SPACE]
         typer.echo(f"$ python -m train {' '.join(command)}")
         trained = subprocess.run(

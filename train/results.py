@@ -52,7 +52,7 @@ class _Whole(TypedDict, total=False):
     metrics: dict[str, Part]
     datasets: dict[str, Part]
     slices: dict[str, Part]
-    weaknesses: dict[str, Part | list[Part]]
+    error_analysis: dict[str, Part | list[Part]]
     export: Part
 
 

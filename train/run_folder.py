@@ -222,8 +222,8 @@ def check_complete(folder: Path) -> None:
             f"`python -m train fit RECIPE --out {folder} --resume`"
         )
     results = load_results(folder)
-    # Without a test split, what `evaluate` adds to the figures of validation is `weaknesses`.
-    adds = "test" if load_recipe(folder).evaluation_split == "test" else "weaknesses"
+    # Without a test split, what `evaluate` adds to the figures of validation is `error_analysis`.
+    adds = "test" if load_recipe(folder).evaluation_split == "test" else "error_analysis"
     if adds not in {**results, **results.get("metrics", {})}:
         raise RunError(
             f"{folder} was never evaluated — `python -m train evaluate {folder}` comes first"

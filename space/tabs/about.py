@@ -17,7 +17,7 @@ from space import about, views
 from space.about import Facts
 from space.inference.classifier import Classifier, ModelUnavailable
 from space.tabs.events import QUIET
-from space.usage import COLAB, page_address, retraining, usage
+from space.usage import colab_link, page_address, retraining, usage
 
 EMPTY = '<p class="empty">Metrics and limitations of the model appear here.</p>'
 STYLE = """
@@ -97,7 +97,7 @@ def render(facts: Facts, address: str) -> str:
 
 
 def _error_analysis(facts: Facts) -> str:
-    unsure, behaviour = about.unsure_summary(facts), ("weaknesses", "behaviour")
+    unsure, behaviour = about.unsure_summary(facts), ("error_analysis", "behaviour")
     tables = [
         ("By length in tokens", ["reviews", "accuracy"], ("slices", "length_tokens")),
         ("Behavioural tests: sentences", ["tests", "passed"], (*behaviour, "sentences")),
@@ -111,10 +111,14 @@ def _error_analysis(facts: Facts) -> str:
 
 
 def _training(facts: Facts) -> str:
+    on_colab = ""
+    if notebook := colab_link(facts):
+        link = _link(notebook, "the notebook on Colab")
+        on_colab = f'<p>On a free GPU in the browser: open {link} and choose "Run all".</p>'
     return (
-        f"<p>In a browser, on a free GPU: open {_link(COLAB, 'the notebook on Colab')} and choose "
-        '"Run all". Or run these commands in a clone of the project: they fetch the recipe of '
-        "this model, train, evaluate and publish.</p>" + _code("Train again", retraining(facts))
+        on_colab
+        + "<p>In a clone of the project, these commands fetch the recipe of this model, train, "
+        "evaluate and publish:</p>" + _code("Train again", retraining(facts))
     )
 
 

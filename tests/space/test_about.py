@@ -25,6 +25,7 @@ PNG = bytes.fromhex(  # one grey pixel
     "3a7e9b550000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
 )
 RESULTS = {
+    "environment": {"repository": "https://github.com/user/movie-sentiment"},
     "recipe": {
         "language": "en",
         "license": "apache-2.0",
@@ -41,7 +42,7 @@ RESULTS = {
         }
     },
     "slices": {"length_tokens": {"1-64": {"n": 47, "accuracy": 0.9149}}},
-    "weaknesses": {
+    "error_analysis": {
         "unsure": {
             "below": 0.9357,
             "share": 0.466,
@@ -171,7 +172,7 @@ def test_metrics_come_from_results_json(repository: Path):
         ("0.028", "expected calibration error (ECE) of the probabilities"),
     ]
     assert about.accuracy_rows(facts, "slices", "length_tokens") == [("1-64", "47", "91.49%")]
-    assert about.accuracy_rows(facts, "weaknesses", "behaviour", "sentences") == [
+    assert about.accuracy_rows(facts, "error_analysis", "behaviour", "sentences") == [
         ("double negation", "27", "59.26%")
     ]
     assert about.unsure_summary(facts) == (
@@ -197,7 +198,7 @@ def test_reads_recorded_results(tmp_path: Path, name: str):
     facts = read_facts(tmp_path)
     assert len(about.headline_metrics(facts)) == 3
     assert about.unsure_summary(facts)
-    for keys in [("slices", "length_tokens"), ("weaknesses", "behaviour", "pairs")]:
+    for keys in [("slices", "length_tokens"), ("error_analysis", "behaviour", "pairs")]:
         assert about.accuracy_rows(facts, *keys)
 
 
@@ -237,7 +238,7 @@ def test_reports_each_missing_file(tmp_path: Path):
         b"[" * 100_000,
         b'{"metrics": {"test": 7}}',
         b'{"metrics": {"test": {"accuracy": NaN, "f1": "x", "n": true, "accuracy_ci95": [0]}}}',
-        b'{"slices": {"length_tokens": [1]}, "weaknesses": {"unsure": 1}, "recipe": "x"}',
+        b'{"slices": {"length_tokens": [1]}, "error_analysis": {"unsure": 1}, "recipe": "x"}',
         b'{"slices": {"length_tokens": {"a": 1, "b": {"n": 2}}}, "data": {"repo": 4}}',
     ],
 )
@@ -296,6 +297,29 @@ def test_usage_names_this_model_and_this_page(repository: Path):
         "the notebook on Colab",
     ]:
         assert part in page.text, part
+
+
+@pytest.mark.parametrize(
+    ("repository_url", "link"),
+    [
+        (
+            "https://github.com/user/m",
+            "https://colab.research.google.com/github/user/m/blob/main/train/colab.ipynb",
+        ),
+        (None, None),
+        (7, None),
+        ("https://example.org/user/m", None),
+        ("https://github.com/user/m/../..", None),
+    ],
+)
+def test_notebook_link_follows_the_repository_in_the_results(
+    repository_url: object, link: str | None
+) -> None:
+    from space.usage import colab_link
+
+    facts = Facts(MODEL, "c0ffee", "model.onnx", {"environment": {"repository": repository_url}})
+    assert colab_link(facts) == link
+    assert colab_link(Facts(MODEL, "c0ffee", "model.onnx")) is None
 
 
 def test_page_address_is_the_public_one():

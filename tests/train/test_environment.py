@@ -45,6 +45,29 @@ def test_it_names_versions_device_cpu_and_code() -> None:
 
 
 @pytest.mark.parametrize(
+    ("remote", "url"),
+    [
+        (None, None),
+        ("https://github.com/user/movie-sentiment", "https://github.com/user/movie-sentiment"),
+        ("https://name:secret@github.com/user/m.git", "https://github.com/user/m"),
+        ("git@github.com:user/m.git", "https://github.com/user/m"),
+        ("ssh://git@github.com/user/m/", "https://github.com/user/m"),
+        ("https://example.org/user/m", None),
+        ("https://notgithub.com/user/m", None),
+        ("/srv/git/m.git", None),
+    ],
+)
+def test_repository_url_is_the_github_remote_without_credentials(
+    repository: Path, remote: str | None, url: str | None
+) -> None:
+    if remote:
+        git = ["git", "-C", str(repository), "remote", "add", "origin", remote]
+        subprocess.run(git, check=True)
+    assert environment.repository_url() == url
+    assert environment.describe("cpu")["repository"] == url
+
+
+@pytest.mark.parametrize(
     ("cpuinfo", "name", "flags"),
     [
         pytest.param(X86, "Some CPU @ 2 GHz", ["amx_bf16", "amx_tile", "avx512_bf16"], id="x86"),

@@ -1,27 +1,23 @@
-"""Where a model fails: by what its texts hold, by its own certainty, and on texts made to tell.
+"""Error analysis: accuracy by slice, abstention, confident errors, suspected label errors.
 
-In: texts, labels and logits of a split, and a way to get more logits. Out: the `weaknesses` of
-results.json and more of its `slices`.
+In: texts, labels and logits of a split, and a function from texts to logits. Out: the `slices` and
+most of the `error_analysis` of results.json.
 """
 
-import json
+import itertools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
-from train.errors import DataError
-from train.evaluation.metrics import FloatArray, bands
-from train.evaluation.row_results import RowResult, row_id
+from train.evaluation.metrics import FloatArray
 
-SUITE = Path(__file__).parent / "behaviour"
-SURE_ACCURACY = 0.97  # of the validation reviews outside the band in which a model is unsure
-ERRORS, PART_CONFIDENCE = 20, 0.9
-# Each in a hundred words; or, of what is rare, whether it is there at all.
+SURE_ACCURACY = 0.97  # of the validation reviews on which the model does not abstain
+MAX_ERRORS, PART_CONFIDENCE = 20, 0.9
+LENGTHS = [0, 64, 128, 256, 512, 1024, 4096]  # edges of the length slices, in tokens
+# Frequent words are counted per 100 words; rare ones are present or absent.
 PER_HUNDRED = {
     "negation": r"\b(?:not|no|never|nor|none|nobody|nothing|neither|hardly|cannot)\b|n['’]t\b",
     "contrast": r"\b(?:but|however|although|though|yet|despite|except|still|unfortunately)\b",
@@ -33,34 +29,47 @@ PRESENT = {
     r"story|film|movie|humou?r|talent|stars?|director|actress|masterpiece|art)[”\"]",
 }
 
-Predict = Callable[[Sequence[str]], FloatArray]  # texts to logits, (texts, labels)
+Predict = Callable[[Sequence[str]], FloatArray]  # texts -> logits, (texts, labels)
 
 
 def unsure_below(logits: FloatArray, labels: Any) -> float:
-    """The confidence under which a model should say that it is unsure, in [1/labels, 1].
+    """The confidence below which the model abstains, in [1/labels, 1].
 
-    The least at which the validation reviews with that confidence or more are right in
-    `SURE_ACCURACY` of all cases.
+    The lowest confidence so that `SURE_ACCURACY` of the reviews at or above it are right.
+
+    Args:
+        logits: Of the validation split, (reviews, labels).
+        labels: The label id of each review, (reviews,).
     """
     confidence = softmax(logits, axis=1).max(axis=1)
     order = np.argsort(-confidence, kind="stable")
-    right = (logits.argmax(axis=1) == labels)[order]
-    shares = np.cumsum(right) / np.arange(1, len(right) + 1)
-    good = np.nonzero(shares >= SURE_ACCURACY)[0]
-    if not len(good):
+    correct = (logits.argmax(axis=1) == labels)[order]
+    accuracy = np.cumsum(correct) / np.arange(1, len(correct) + 1)
+    (accurate,) = np.nonzero(accuracy >= SURE_ACCURACY)
+    if not len(accurate):
         return float(confidence.max())
-    if good[-1] == len(right) - 1:
+    if accurate[-1] == len(correct) - 1:
         return 1 / int(logits.shape[1])
-    return float(confidence[order][good[-1]])
+    return float(confidence[order][accurate[-1]])
 
 
-def band(logits: FloatArray, labels: Any, below: float) -> dict[str, float | None]:
-    """The share of reviews in the band of the unsure, and the accuracy in it and outside."""
+def abstention(logits: FloatArray, labels: Any, below: float) -> dict[str, float | None]:
+    """How often the model abstains on a split, and its accuracy then and otherwise.
+
+    Args:
+        logits: (rows, labels).
+        labels: The label id of each row, (rows,).
+        below: The confidence below which it abstains.
+
+    Returns:
+        `below`, `share` (of the rows on which it abstains), `accuracy_inside` (on those rows) and
+        `accuracy_outside` (on the others); None for an accuracy without rows.
+    """
     unsure = softmax(logits, axis=1).max(axis=1) < below
-    right = logits.argmax(axis=1) == labels
+    correct = logits.argmax(axis=1) == labels
 
     def accuracy(rows: Any) -> float | None:
-        return float(right[rows].mean()) if rows.any() else None
+        return float(correct[rows].mean()) if rows.any() else None
 
     return {
         "below": below,
@@ -71,33 +80,73 @@ def band(logits: FloatArray, labels: Any, below: float) -> dict[str, float | Non
 
 
 def slices(
-    texts: Sequence[str], marks: dict[str, list[str]] | None, right: Any
+    texts: Sequence[str], lengths: Any, columns: dict[str, list[str]] | None, correct: Any
 ) -> dict[str, dict[str, Any]]:
-    """Accuracy by markers in the text, and by the values of the columns that came along."""
-    found: dict[str, dict[str, Any]] = {}
+    """Accuracy by length, by words in the text, and by the values of the slice columns.
+
+    Args:
+        texts: Of the rows.
+        lengths: Tokens of each row, (rows,).
+        columns: Name -> value of each row.
+        correct: Whether each row is predicted right, (rows,) of bool.
+
+    Returns:
+        Name of the slicing -> group -> `n` and `accuracy`.
+    """
+    groups = {
+        f"{low + 1}-{high}": (lengths > low) & (lengths <= high)
+        for low, high in itertools.pairwise(LENGTHS)
+    }
+    groups[f"{LENGTHS[-1] + 1}+"] = lengths > LENGTHS[-1]
+    result = {"length_tokens": accuracy_by_group(groups, correct)}
     words = np.array([max(1, len(text.split())) for text in texts])
     for name, pattern in PER_HUNDRED.items():
         counts = np.array([len(re.findall(pattern, text, re.IGNORECASE)) for text in texts])
         share = 100 * counts / words
-        edges = {"none": share == 0, "up to 2 in 100 words": (share > 0) & (share <= 2)}
-        found[name] = bands({**edges, "more": share > 2}, right)
+        groups = {
+            "none": share == 0,
+            "up to 2 in 100 words": (share > 0) & (share <= 2),
+            "more": share > 2,
+        }
+        result[name] = accuracy_by_group(groups, correct)
     for name, pattern in PRESENT.items():
-        there = np.array([bool(re.search(pattern, text, re.IGNORECASE)) for text in texts])
-        found[f"{name} markers"] = bands({"none": ~there, "some": there}, right)
-    for name, values in (marks or {}).items():
-        each = np.array(values)
+        present = np.array([bool(re.search(pattern, text, re.IGNORECASE)) for text in texts])
+        result[f"{name} markers"] = accuracy_by_group({"none": ~present, "some": present}, correct)
+    for name, values in (columns or {}).items():
+        column = np.array(values)
         order = sorted(set(values), key=lambda v: (not v.isdigit(), int(v) if v.isdigit() else v))
-        found[name] = bands({value: each == value for value in order}, right)
-    return found
+        result[name] = accuracy_by_group({value: column == value for value in order}, correct)
+    return result
+
+
+def accuracy_by_group(groups: dict[str, Any], correct: Any) -> dict[str, dict[str, Any]]:
+    """`n` and `accuracy` of each group that has rows.
+
+    Args:
+        groups: Name -> which rows belong to it, (rows,) of bool.
+        correct: Which rows are predicted right, (rows,) of bool.
+    """
+    return {
+        name: {"n": int(rows.sum()), "accuracy": float(correct[rows].mean())}
+        for name, rows in groups.items()
+        if rows.any()
+    }
 
 
 def confident_errors(logits: FloatArray, labels: Any) -> list[dict[str, Any]]:
-    """The wrong answers with the highest confidence: row in the split, label, prediction."""
-    probabilities = softmax(logits, axis=1)
+    """The `MAX_ERRORS` wrong predictions with the highest confidence, the highest first.
+
+    Args:
+        logits: (rows, labels).
+        labels: The label id of each row, (rows,).
+
+    Returns:
+        For each: `row` in the split, counted from 0, `label`, `predicted` and `confidence`.
+    """
     predicted = logits.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
-    wrong = np.nonzero(predicted != labels)[0]
-    order = wrong[np.argsort(-confidence[wrong], kind="stable")][:ERRORS]
+    confidence = softmax(logits, axis=1).max(axis=1)
+    (wrong,) = np.nonzero(predicted != labels)
+    order = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_ERRORS]
     return [
         {
             "row": int(i),
@@ -112,15 +161,24 @@ def confident_errors(logits: FloatArray, labels: Any) -> list[dict[str, Any]]:
 def suspected_label_errors(
     errors: list[dict[str, Any]], texts: Sequence[str], predict: Predict
 ) -> dict[str, Any]:
-    """How many of the errors look like wrong labels rather than wrong answers, by a rule.
+    """Errors whose label is probably wrong.
 
-    The beginning, the middle and the end of the review, a third of its words each and read
-    alone, all get the predicted label with a probability of `PART_CONFIDENCE` or more.
+    The rule: the first, middle and last third of the review (by words), predicted separately, all
+    get the predicted label with a probability of at least `PART_CONFIDENCE`.
+
+    Args:
+        errors: What `confident_errors` returns.
+        texts: Of the split.
+        predict: The model's logits of texts.
+
+    Returns:
+        `of` (the number of errors), `rows` (of the suspected ones) and `confidence` (of the rule);
+        empty without errors.
     """
     parts: list[str] = []
     for error in errors:
-        words = np.array_split(np.array(texts[error["row"]].split(), dtype=object), 3)
-        parts += [" ".join(third) or "-" for third in words]
+        thirds = np.array_split(np.array(texts[error["row"]].split(), dtype=object), 3)
+        parts += [" ".join(third) or "-" for third in thirds]
     if not parts:
         return {}
     probabilities = softmax(predict(parts), axis=1).reshape(len(errors), 3, -1)
@@ -130,67 +188,3 @@ def suspected_label_errors(
         if (thirds[:, error["predicted"]] >= PART_CONFIDENCE).all()
     ]
     return {"of": len(errors), "rows": rows, "confidence": PART_CONFIDENCE}
-
-
-@dataclass(frozen=True)
-class Suite:
-    """The behaviour suite; see `train/evaluation/behaviour/README.md`."""
-
-    sentences: list[dict[str, str]]
-    pairs: list[dict[str, str]]
-
-
-def load_suite(folder: Path = SUITE) -> Suite:
-    """Read the behaviour suite, on which the release gate depends.
-
-    Raises:
-        DataError: A file is missing, empty or no JSON.
-    """
-    return Suite(*(_rows(folder / f"{name}.jsonl") for name in ["sentences", "pairs"]))
-
-
-def behaviour(predict: Predict, labels: list[str], suite: Suite) -> list[RowResult]:
-    """Which rows of the behaviour suite a model passes; none where its labels are others."""
-    if not {"NEGATIVE", "POSITIVE"} <= set(labels):
-        return []
-    sentences, pairs = suite.sentences, suite.pairs
-    texts = [row["text"] for row in sentences + pairs] + [row["edited"] for row in pairs]
-    given = [row["label"] for row in sentences + pairs] + [row["edited_label"] for row in pairs]
-    answers = predict(texts).argmax(axis=1)
-    right = np.array([labels[a] == label for a, label in zip(answers, given, strict=True)])
-    first, rest = right[: len(sentences)], right[len(sentences) :].reshape(2, len(pairs))
-    parts: list[tuple[str, list[dict[str, str]], Any]]
-    parts = [("sentences", sentences, first), ("pairs", pairs, rest.all(axis=0))]
-    return [
-        RowResult(part, row["kind"], row_id(*(row[key] for key in row if key != "kind")), bool(ok))
-        for part, rows, results in parts
-        for row, ok in zip(rows, results, strict=True)
-    ]
-
-
-def pass_rates(results: list[RowResult]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Share of the rows that pass, by part of the behaviour suite and by kind."""
-    return {
-        part: _by_kind([result for result in results if result.part == part])
-        for part in dict.fromkeys(result.part for result in results)
-    }
-
-
-def _by_kind(results: list[RowResult]) -> dict[str, dict[str, Any]]:
-    kinds = np.array([result.kind for result in results])
-    passed = np.array([result.correct for result in results])
-    found = {kind: kinds == kind for kind in dict.fromkeys(kinds.tolist())}
-    return bands({**found, "all": np.ones(len(results), dtype=bool)}, passed)
-
-
-def _rows(file: Path) -> list[dict[str, str]]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"the behaviour suite can't be read: {error} — restore {file} from the repository"
-        ) from error
-    if not rows:
-        raise DataError(f"{file} must hold rows, got none — restore it from the repository")
-    return rows

@@ -1,7 +1,7 @@
-"""Whether a model is right, row by row: what the release gate compares two models by.
+"""Whether a model is right, row by row: the release gate compares two models by these.
 
-In: rows of the behaviour suite and of a split, with the model's answers. Out: `FILE` in the run
-folder, which is published with the model. Texts are in it as hashes alone.
+In: rows of the behaviour suite and of a split, with the model's predictions. Out: `FILE` in the run
+folder, which is published with the model. It has hashes of the texts, not the texts.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ FILE = "row-results.parquet"
 
 
 class RowResult(NamedTuple):
-    """One row that a model was measured on."""
+    """One row that a model was evaluated on."""
 
     part: str  # of the behaviour suite (`sentences`, `pairs`), or the name of a split
     kind: str  # in the behaviour suite the kind of the row, in a split the dataset
@@ -22,12 +22,12 @@ class RowResult(NamedTuple):
 
 
 def row_id(*parts: str) -> str:
-    """16 hexadecimal digits that identify a row by its texts and the names of its labels."""
+    """16 hexadecimal digits that identify a row by its texts and label names."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def save(file: Path, rows: Iterable[RowResult]) -> None:
-    """Write rows as Parquet, a column for each field of `RowResult`."""
+    """Write rows as Parquet, one column per field of `RowResult`."""
     import pyarrow
     from pyarrow import parquet
 
@@ -36,10 +36,10 @@ def save(file: Path, rows: Iterable[RowResult]) -> None:
 
 
 def load(file: Path) -> Any:
-    """Read rows as a pandas DataFrame, a column for each field of `RowResult`.
+    """Read rows as a pandas DataFrame, one column per field of `RowResult`.
 
     Raises:
-        OSError: It can't be read.
+        OSError: The file can't be read.
         ValueError: It is not Parquet, or has other columns.
     """
     import pyarrow
@@ -48,7 +48,7 @@ def load(file: Path) -> Any:
     try:
         table = parquet.read_table(file)
     except pyarrow.ArrowException as error:
-        raise ValueError(f"no Parquet: {error}") from error
+        raise ValueError(f"not Parquet: {error}") from error
     if not table.schema.equals(_schema()):
         raise ValueError(f"columns must be {', '.join(RowResult._fields)}, got {table.schema}")
     return table.to_pandas()

@@ -62,10 +62,13 @@ def adapt(
     accelerator = training.accelerator_for(shaped)
     with accelerator.main_process_first():
         texts, dropped = corpus(resolved, resolved.adaptation)
+        read, held_out = hold_out(texts, recipe.adaptation, recipe.split_seed)
         masked, tokenizer = build(resolved)
     reader = model.portable(copy.deepcopy(tokenizer), shaped.max_tokens)
-    tokens = chunks(encode(reader, Split(texts, [0] * len(texts)), "texts"), shaped.max_tokens)
-    train, validation = _held_out(tokens, recipe.adaptation, recipe.split_seed)
+    train, validation = (
+        chunks(encode(reader, Split(part, [0] * len(part)), name), shaped.max_tokens)
+        for name, part in [("texts", read), ("held-out texts", held_out)]
+    )
     run_folder.check_disk(folder, needed_bytes=8 * 4 * sum(p.numel() for p in masked.parameters()))
     if accelerator.is_main_process:
         if not resume:
@@ -90,6 +93,7 @@ def adapt(
                 "revision": [dataset.revision for dataset in resolved.datasets],
                 "corpora_revision": [c.revision for c in resolved.adaptation.corpora],
                 "texts": len(texts),
+                "held_out_texts": len(held_out),
                 "dropped": dropped,
                 "chunks": {"train": len(train.ids), "validation": len(validation.ids)},
             },
@@ -230,15 +234,17 @@ def chunks(tokens: Tokens, most: int) -> Tokens:
     return Tokens(parts, np.zeros(len(parts), dtype=np.int64))
 
 
-def _held_out(tokens: Tokens, adaptation: Adaptation, seed: int) -> tuple[Tokens, Tokens]:
-    """Training chunks and, chosen at random, as many chunks to measure on as asked."""
-    texts = adaptation.validation_texts
-    if len(tokens.ids) <= texts:
+def hold_out(texts: list[str], adaptation: Adaptation, seed: int) -> tuple[list[str], list[str]]:
+    """Texts to train on, and `validation_texts` random others to measure the perplexity on.
+
+    Whole texts are held out: no part of one is both trained on and measured.
+    """
+    count = adaptation.validation_texts
+    if len(texts) <= count:
         raise DataError(
-            f"adaptation needs more parts of texts than validation_texts ({texts:,}), got "
-            f"{len(tokens.ids):,} with max_texts {adaptation.max_texts or 'null'} and max_tokens "
-            f"{adaptation.max_tokens} — raise adaptation.max_texts, or lower "
-            "adaptation.validation_texts"
+            f"adaptation needs more texts than validation_texts ({count:,}), got {len(texts):,} "
+            f"with max_texts {adaptation.max_texts or 'null'} — raise adaptation.max_texts, or "
+            "lower adaptation.validation_texts"
         )
-    order = np.random.default_rng(seed).permutation(len(tokens.ids))
-    return tokens.take(np.sort(order[texts:])), tokens.take(np.sort(order[:texts]))
+    order = np.random.default_rng(seed).permutation(len(texts))
+    return [texts[i] for i in np.sort(order[count:])], [texts[i] for i in np.sort(order[:count])]

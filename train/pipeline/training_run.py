@@ -15,7 +15,7 @@ from train import environment, run_folder
 from train.augmentation import distillation
 from train.data import preparation, sources
 from train.data.tokens import Tokens, encode
-from train.evaluation import error_analysis, metrics, row_results
+from train.evaluation import behaviour_suite, error_analysis, metrics, plots, row_results
 from train.modeling import model, training
 from train.modeling.resolve import resolve, store
 from train.publishing import examples
@@ -40,7 +40,7 @@ def fit(
     What can fail cheaply comes first: precision, data and disk before the base model's download
     and long before training.
     """
-    error_analysis.load_suite()  # `evaluate` needs it
+    behaviour_suite.load()  # `evaluate` needs it
     base = run_folder.with_adapted_base(recipe, folder)
     if resume:
         run_folder.check_resumable(folder, recipe)
@@ -97,14 +97,14 @@ def fit(
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
-    """Score the test split of a run; adds metrics, slices, weaknesses and plots to the folder.
+    """Score the test split of a run; adds metrics, slices, error analysis and plots to the folder.
 
     `test-predictions.parquet` gets the probability of each label for each row of the split,
     `row-results.parquet` which rows of the split and of the behaviour suite are right. A
     recipe without a test split has all this of validation, under that name.
     """
     recipe, results = run_folder.load_recipe(folder), run_folder.load_results(folder)
-    suite, name = error_analysis.load_suite(), recipe.evaluation_split
+    suite, name = behaviour_suite.load(), recipe.evaluation_split
     test = preparation.load(run_folder.as_read(folder))[name]
     run_folder.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
@@ -122,20 +122,20 @@ def evaluate(folder: Path) -> dict[str, Any]:
         )
 
     errors = error_analysis.confident_errors(logits, labels)
-    passed = [] if recipe.has_pairs else error_analysis.behaviour(predict, recipe.labels, suite)
-    results["weaknesses"] = {
-        "unsure": error_analysis.band(logits, labels, results["training"]["unsure_below"]),
+    passed = [] if recipe.has_pairs else behaviour_suite.run(predict, recipe.labels, suite)
+    results["error_analysis"] = {
+        "unsure": error_analysis.abstention(logits, labels, results["training"]["unsure_below"]),
         "confident_errors": errors,
         "suspected_label_errors": {}
         if recipe.has_pairs
         else error_analysis.suspected_label_errors(errors, test.texts, predict),
-        "behaviour": error_analysis.pass_rates(passed),
+        "behaviour": behaviour_suite.pass_rates(passed),
     }
     results["examples"] = _examples(predict, recipe, results["training"]["unsure_below"])
     metrics.save_predictions(folder / f"{name}-predictions.parquet", logits, recipe.labels)
     measured = _row_results(name, test, recipe, logits.argmax(axis=1) == labels)
     row_results.save(folder / row_results.FILE, passed + measured)
-    metrics.plot(folder / "plots", results, logits, labels, name)
+    plots.save(folder / "plots", results, logits, labels, name)
     run_folder.save_results(folder / "results.json", results)
     return results
 
@@ -198,8 +198,7 @@ def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -
         "logits": logits,
         "labels": tokens.labels,
         "metrics": metrics.metrics(logits, tokens.labels),
-        "slices": metrics.slices(logits, tokens)
-        | error_analysis.slices(split.texts, split.marks, right),
+        "slices": error_analysis.slices(split.texts, tokens.lengths, split.marks, right),
     }
 
 

@@ -1,7 +1,7 @@
-"""The model card: from results.json and model_card.md to README.md, and nothing else.
+"""The model card: results.json and the template model_card.md -> README.md.
 
-Pure: the same results and repo id give the same bytes. A value that is missing is an error, where
-`ModelCard.from_template` would leave a silent blank.
+The same results and repo id give the same bytes. A missing value is an error;
+`ModelCard.from_template` would leave it blank.
 """
 
 import json
@@ -28,23 +28,12 @@ METRIC_NAMES = {
     "nll": "NLL (nats)",
     "ece": "ECE",
 }
-HYPERPARAMETERS = [
-    "epochs",
-    "batch_tokens",
-    "max_tokens",
-    "truncation",
-    "learning_rate",
-    "head_learning_rate",
-    "schedule",
-    "warmup_fraction",
-    "weight_decay",
-    "max_grad_norm",
-    "dropout",
-    "attention_dropout",
-    "rdrop_alpha",
-    "early_stopping_patience",
-    "seed",
-]
+IN_SAMPLE = {"nll", "ece"}  # on validation, where the temperature is fitted
+HYPERPARAMETERS = (
+    "epochs batch_tokens max_tokens truncation learning_rate head_learning_rate schedule "
+    "warmup_fraction weight_decay max_grad_norm dropout attention_dropout rdrop_alpha "
+    "early_stopping_patience seed"
+).split()
 IMDB_CITATION = """@inproceedings{maas-etal-2011-learning,
   title = {Learning Word Vectors for Sentiment Analysis},
   author = {Maas, Andrew L. and Daly, Raymond E. and Pham, Peter T. and Huang, Dan and
@@ -56,22 +45,22 @@ IMDB_CITATION = """@inproceedings{maas-etal-2011-learning,
 
 
 def render(results: dict[str, Any], repo_id: str, template: Path = TEMPLATE) -> str:
-    """The card as Markdown with its YAML front matter.
+    """The card as Markdown with YAML front matter.
 
     Args:
-        results: A run's results.json, evaluated.
-        repo_id: Where it will be published, `user/name`.
+        results: results.json of an evaluated run.
+        repo_id: The repository to publish to, `user/name`.
         template: The Jinja template.
 
     Raises:
-        RunError: The results lack something that the template names, or it has another type.
+        RunError: A value that the template names is missing from the results or has a wrong type.
     """
     import jinja2
 
     try:
         return _render(results, repo_id, template)
     except (jinja2.UndefinedError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"no card can be made of results.json: {error} — {REMEDY}") from error
+        raise RunError(f"can't render the card from results.json: {error} — {REMEDY}") from error
 
 
 def _render(results: dict[str, Any], repo_id: str, template: Path) -> str:
@@ -79,12 +68,16 @@ def _render(results: dict[str, Any], repo_id: str, template: Path) -> str:
     from huggingface_hub import ModelCardData
 
     recipe = recipes.parse(results["recipe"], "results.json: recipe")
-    origin = _origin(results, recipe)
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    data, origin = results["data"], _origin(results, recipe)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     body = environment.from_string(template.read_text(encoding="utf-8")).render(
-        **_context(results, recipe, repo_id)
+        **FORMATS,
+        **_run(results, recipe, origin),
+        **_data(results, recipe),
+        repo_id=repo_id,
+        title=repo_id.split("/")[-1],
     )
-    own = [source for source, local in _sources(results) if not local]
+    on_hub = [s for s, local in zip(data["repo"], data["local"], strict=True) if not local]
     metadata = ModelCardData(
         language=recipe.language,
         license=recipe.license,
@@ -92,82 +85,73 @@ def _render(results: dict[str, Any], repo_id: str, template: Path) -> str:
         pipeline_tag="text-classification",
         tags=["sentiment-analysis", "movie-reviews"],
         base_model=None if origin["base_is_local"] else origin["base_model"],
-        datasets=list(dict.fromkeys([*own, *origin["datasets"]])) or None,
+        datasets=list(dict.fromkeys([*on_hub, *origin["datasets"]])) or None,
         metrics=["accuracy", "f1", "roc_auc"],
         model_name=repo_id.split("/")[-1],
         eval_results=_eval_results(results, recipe),
     )
-    return f"---\n{metadata.to_yaml()}\n---\n\n{_tidy(body)}"
+    body = re.sub(r"\n{3,}", "\n\n", body).strip()
+    return f"---\n{metadata.to_yaml()}\n---\n\n{body}\n"
 
 
-def _context(results: dict[str, Any], recipe: Recipe, repo_id: str) -> dict[str, Any]:
-    binary = len(recipe.labels) == 2
-    on_imdb = [d.source == "stanfordnlp/imdb" for d in recipe.datasets]
-    only_imdb = any(on_imdb) and all(
-        imdb or dataset.confidence for imdb, dataset in zip(on_imdb, recipe.datasets, strict=True)
-    )
-    origin = _origin(results, recipe)
-    base = origin["base_model"]
-    names = _names(results)
-    columns = dict.fromkeys(["validation", recipe.evaluation_split])
+def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dict[str, Any]:
+    """Template values about the model, its training and its metrics."""
+    base, split = origin["base_model"], recipe.evaluation_split
+    link = f"[{base}](https://huggingface.co/{base})"
     return {
-        "repo_id": repo_id,
-        "title": repo_id.split("/")[-1],
         "recipe": recipe.model_dump(),
         "labels": [label.replace("|", "\\|") for label in recipe.labels],
         "has_pairs": recipe.has_pairs,
-        "grouped": any(d.group for d in recipe.datasets),
-        "examples": [_example(found) for found in results.get("examples", [])],
-        "subject": "IMDb reviews" if only_imdb else "reviews",
-        "base_link": f"`{Path(base).name}`"
-        if origin["base_is_local"]
-        else f"[{base}](https://huggingface.co/{base})",
+        "examples": [_example(example) for example in results.get("examples", [])],
+        "base_link": f"`{Path(base).name}`" if origin["base_is_local"] else link,
         "base_revision": origin["base_revision"],
         "runs_before": origin["runs"],
-        "split": recipe.evaluation_split,
-        "measured": results["metrics"][recipe.evaluation_split],
-        "columns": {name: results["metrics"][name] for name in columns},
-        "named_tests": _named_tests(names, recipe),
-        "tested": [(names[number], found) for number, found in _tested(results, recipe)],
+        "split": split,
+        "measured": results["metrics"][split],
+        "columns": {
+            name: results["metrics"][name] for name in dict.fromkeys(["validation", split])
+        },
         "slices": results["slices"],
-        "weaknesses": results.get("weaknesses"),
-        "splits": results["data"]["splits"],
-        "sources": [
-            (name, revision, bool(dataset.confidence))
-            for name, revision, dataset in zip(
-                names, results["data"]["revision"], recipe.datasets, strict=True
-            )
-        ],
-        "pseudo_labelled": any(dataset.confidence for dataset in recipe.datasets),
+        "error_analysis": results.get("error_analysis"),
         "training": results["training"],
         "export": results["export"],
         "environment": results["environment"],
-        "metric_names": METRIC_NAMES,
-        "hyperparameters": HYPERPARAMETERS,
+        "repository": results["environment"].get("repository"),
         "f1_meaning": f"F1, precision and recall are those of `{recipe.labels[1]}`."
-        if binary
-        else "F1, precision and recall are means over the labels, weighted by their reviews.",
-        "citations": [IMDB_CITATION] if any(on_imdb) else [],
-        "percent": lambda share: f"{100 * share:.2f}%",
-        "figure": _figure,
-        "dropped": lambda reasons: (
-            "; ".join(f"{n:,} {why}" for why, n in reasons.items()) or "none"
-        ),
-        "duration": _duration,
-        "megabytes": lambda size: f"{size / 1e6:.0f} MB",
+        if len(recipe.labels) == 2
+        else "F1, precision and recall are means over the labels, weighted by support.",
     }
 
 
-def _example(found: dict[str, Any]) -> dict[str, str]:
-    """One of `examples` in the results as Python: what goes into `pipeline()` and comes out."""
-    asked = {key: found[key] for key in ["text", "text_pair"] if key in found}
-    answer = f"{{'label': {found['label']!r}, 'score': {found['score']:.3f}}}"
-    text = json.dumps(asked if "text_pair" in asked else asked["text"], ensure_ascii=False)
-    return {"input": text, "answer": answer if "text_pair" in asked else f"[{answer}]"}
+def _data(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Template values about the datasets."""
+    names, revisions = _names(results), results["data"]["revision"]
+    pseudo_labels = [bool(dataset.confidence) for dataset in recipe.datasets]
+    on_imdb = [dataset.source == "stanfordnlp/imdb" for dataset in recipe.datasets]
+    labelled = [d for d, pseudo in zip(on_imdb, pseudo_labels, strict=True) if not pseudo]
+    return {
+        "subject": "IMDb reviews" if any(on_imdb) and all(labelled) else "reviews",
+        "citations": [IMDB_CITATION] if any(on_imdb) else [],
+        "grouped": any(dataset.group for dataset in recipe.datasets),
+        "named_tests": _named_tests(names, recipe),
+        "tested": [(names[number], values) for number, values in _tested(results, recipe)],
+        "splits": results["data"]["splits"],
+        "sources": list(zip(names, revisions, pseudo_labels, strict=True)),
+        "pseudo_labelled": any(pseudo_labels),
+    }
+
+
+def _example(example: dict[str, Any]) -> dict[str, str]:
+    """Python source of what `pipeline()` takes and returns for an example of the results."""
+    answer = f"{{'label': {example['label']!r}, 'score': {example['score']:.3f}}}"
+    if "text_pair" not in example:
+        return {"input": json.dumps(example["text"], ensure_ascii=False), "answer": f"[{answer}]"}
+    pair = {key: example[key] for key in ["text", "text_pair"]}
+    return {"input": json.dumps(pair, ensure_ascii=False), "answer": answer}
 
 
 def _origin(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
-    """What all began with, and the runs and their datasets in between, if there were any."""
+    """The first base model of the chain of runs, and the runs and datasets after it."""
     training = results["training"]
     return training.get("origin") or {
         "base_model": recipe.base_model,
@@ -179,7 +163,7 @@ def _origin(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 
 def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
-    """The model-index that the Hub shows, of each dataset that the reviews measured on are of."""
+    """The model-index that the Hub shows, for each dataset of the evaluated split."""
     from huggingface_hub import EvalResult
 
     names, split = _names(results), recipe.evaluation_split
@@ -202,7 +186,7 @@ def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
 
 
 def _named_tests(names: list[str], recipe: Recipe) -> list[tuple[str, str]]:
-    """Each dataset that is tested on a split of another name, and that name."""
+    """Each dataset whose test split has another name there, and that name."""
     return [
         (name, own)
         for name, dataset in zip(names, recipe.datasets, strict=True)
@@ -211,23 +195,26 @@ def _named_tests(names: list[str], recipe: Recipe) -> list[tuple[str, str]]:
 
 
 def _own_split(dataset: Dataset, split: str) -> str | None:
-    """What the dataset calls its validation or test; None where it is carved, or of that name."""
+    """The dataset's own name of a split; None if it is the same or split off from training."""
     name: str | None = getattr(dataset, split)
     return None if name in {split, dataset.train} else name
 
 
 def _tested(results: dict[str, Any], recipe: Recipe) -> list[tuple[int, dict[str, Any]]]:
-    """Each dataset with reviews measured on, by its number in the recipe, and its figures."""
+    """Each dataset of the evaluated split, by its number in the recipe, and its metrics."""
     by_dataset = results.get("datasets") or {"0": results["metrics"][recipe.evaluation_split]}
-    return [(int(number), found) for number, found in by_dataset.items()]
+    return [(int(number), metrics) for number, metrics in by_dataset.items()]
 
 
-def _figure(key: str, value: Any) -> str:
+def _figure(key: str, value: Any, split: str) -> str:
+    """A metric as text; † marks those that the temperature was fitted to."""
     if key == "n":
         return f"{value:,}"
     if key == "accuracy_ci95":
         return f"{100 * value[0]:.2f}% to {100 * value[1]:.2f}%"
-    return f"{100 * value:.2f}%" if key == "accuracy" else f"{value:.4f}"
+    if key == "accuracy":
+        return f"{100 * value:.2f}%"
+    return f"{value:.4f}" + "†" * (key in IN_SAMPLE and split == "validation")
 
 
 def _duration(seconds: float) -> str:
@@ -235,15 +222,18 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _sources(results: dict[str, Any]) -> list[tuple[str, bool]]:
-    """Each dataset, and whether it was a file or folder of the trainer's."""
-    return list(zip(results["data"]["repo"], results["data"]["local"], strict=True))
-
-
 def _names(results: dict[str, Any]) -> list[str]:
-    """Each dataset, as the card shows it."""
-    return [shown(source, local) for source, local in _sources(results)]
+    """The public name of each dataset."""
+    data = results["data"]
+    return [shown(source, local) for source, local in zip(data["repo"], data["local"], strict=True)]
 
 
-def _tidy(body: str) -> str:
-    return re.sub(r"\n{3,}", "\n\n", body).strip() + "\n"
+FORMATS: dict[str, Any] = {
+    "metric_names": METRIC_NAMES,
+    "hyperparameters": HYPERPARAMETERS,
+    "figure": _figure,
+    "duration": _duration,
+    "percent": lambda share: f"{100 * share:.2f}%",
+    "megabytes": lambda size: f"{size / 1e6:.0f} MB",
+    "dropped": lambda reasons: "; ".join(f"{n:,} {why}" for why, n in reasons.items()) or "none",
+}

@@ -37,7 +37,7 @@ def check(run: Path, published: Path, to: str) -> None:
     except (OSError, ValueError) as error:
         raise RunError(
             f"the release gate needs {FILE} of {run}, which can't be read "
-            f"({shorten(error)}) — `python -m train evaluate {run}` writes it; --allow-worse "
+            f"({shorten(error)}) — `python -m train evaluate {run}` writes it; --allow-regression "
             "publishes without the release gate"
         ) from error
     try:
@@ -60,7 +60,7 @@ def check(run: Path, published: Path, to: str) -> None:
         raise HubError(
             f"{run} is significantly worse than the model in {to}. A release must not be worse at "
             f"p < {SIGNIFICANCE} on any part, got {'; '.join(worse)} — publish it elsewhere, or "
-            "add --allow-worse"
+            "add --allow-regression"
         )
 
 

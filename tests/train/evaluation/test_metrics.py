@@ -1,9 +1,8 @@
-"""Evaluation: figures as counted by hand and by scikit-learn, and plots that never change."""
+"""Metrics: equal to those counted by hand and by scikit-learn."""
 
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +32,7 @@ def random_case(labels: int, rows: int = 200) -> tuple[np.ndarray, np.ndarray]:
     return logits.astype(np.float32), truth
 
 
-def test_metrics_as_counted_by_hand() -> None:
+def test_metrics_equal_those_counted_by_hand() -> None:
     #            predicted: 1           1           0           1           0
     probabilities = [[0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6], [0.6, 0.4]]
     found = metrics.metrics(logits_of(probabilities), np.array([1, 1, 0, 0, 1]))
@@ -72,12 +71,12 @@ def test_metrics_agree_with_scikit_learn(labels: int) -> None:
     assert found["confusion"] == sklearn_metrics.confusion_matrix(truth, predicted).tolist()
 
 
-def test_report_holds_what_design_promises() -> None:
+def test_report_has_all_metrics() -> None:
     wanted = "n accuracy accuracy_ci95 f1 f1_macro precision recall roc_auc nll ece confusion"
     assert set(metrics.metrics(*random_case(2))) == set(wanted.split())
 
 
-def test_order_of_rows_does_not_matter() -> None:
+def test_metrics_do_not_depend_on_row_order() -> None:
     logits, truth = random_case(3)
     shuffled = np.random.default_rng(0).permutation(len(truth))
     found = metrics.metrics(logits[shuffled], truth[shuffled])
@@ -98,7 +97,7 @@ def test_wilson_interval_of_ten(correct: int, low: float, high: float) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
-def test_interval_holds_the_accuracy_and_stays_in_bounds(hits: list[bool]) -> None:
+def test_interval_contains_the_accuracy_and_stays_in_bounds(hits: list[bool]) -> None:
     found = metrics.metrics(logits_of([[0.2, 0.8]] * len(hits)), np.array(hits, dtype=int))
     low, high = found["accuracy_ci95"]
     assert 0 <= low <= sum(hits) / len(hits) + 1e-9
@@ -115,7 +114,7 @@ def test_interval_holds_the_accuracy_and_stays_in_bounds(hits: list[bool]) -> No
         ([[0.25, 0.75], [0.05, 0.95]], [1, 0], (0.25 + 0.95) / 2),
         ([[0.2, 0.5, 0.3]] * 2, [1, 0], 0.0),
     ],
-    ids=["sure-and-right", "sure-and-wrong", "honest", "boastful", "two-bins", "three-labels"],
+    ids=["right", "wrong", "calibrated", "overconfident", "two-bins", "three-labels"],
 )
 def test_calibration_error_by_hand(
     probabilities: list[list[float]], labels: list[int], expected: float
@@ -124,7 +123,7 @@ def test_calibration_error_by_hand(
     assert found == pytest.approx(expected)
 
 
-def test_calibration_bins_are_fifteen() -> None:
+def test_calibration_has_15_bins() -> None:
     # 0.70 and 0.72 share the bin from 10/15 to 11/15; 0.74 is in the next one.
     assert BINS == 15
     together = expected_calibration_error(np.array([[0.3, 0.7], [0.28, 0.72]]), np.array([1, 0]))
@@ -133,7 +132,7 @@ def test_calibration_bins_are_fifteen() -> None:
     assert apart == pytest.approx((0.3 + 0.74) / 2)
 
 
-def test_roc_auc_is_none_where_a_label_has_no_review() -> None:
+def test_roc_auc_is_none_if_a_label_has_no_row() -> None:
     probabilities = softmax(random_case(3)[0], axis=1)
     assert roc_auc(np.zeros(200, dtype=int), probabilities) is None
 
@@ -141,7 +140,7 @@ def test_roc_auc_is_none_where_a_label_has_no_review() -> None:
 @pytest.mark.parametrize(
     "truth", [[1, 1, 1], [0, 0, 0], [0, 1, 1]], ids=["one-class", "other-class", "perfect"]
 )
-def test_plain_splits_have_all_figures_but_the_auc(truth: list[int]) -> None:
+def test_one_class_splits_have_all_metrics_but_roc_auc(truth: list[int]) -> None:
     logits = logits_of([[0.9, 0.1] if label == 0 else [0.1, 0.9] for label in truth])
     found = metrics.metrics(logits, np.array(truth))
     assert found["accuracy"] == 1
@@ -153,7 +152,7 @@ def test_plain_splits_have_all_figures_but_the_auc(truth: list[int]) -> None:
 def test_metric_module_loads_offline(tmp_path: Path) -> None:
     code = (
         "import evaluate\n"
-        "report = evaluate.load('train/classification_report')\n"
+        "report = evaluate.load('train/evaluation/classification_report')\n"
         "found = report.compute(predictions=[[0.0, 1.0], [1.0, 0.0]], references=[1, 1])\n"
         "assert found['accuracy'] == 0.5, found\n"
     )
@@ -167,31 +166,8 @@ def test_metric_module_loads_offline(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def tokens_of(lengths: list[int], labels: list[int]) -> Tokens:
-    return Tokens([np.ones(length, dtype=np.int64) for length in lengths], np.array(labels))
-
-
-def test_slices_add_up_to_the_whole() -> None:
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(3, 5000, 300)
-    logits, truth = random_case(2, rows=300)
-    bands = metrics.slices(logits, tokens_of(lengths.tolist(), truth.tolist()))["length_tokens"]
-    assert sum(band["n"] for band in bands.values()) == 300
-    mean = sum(band["n"] * band["accuracy"] for band in bands.values()) / 300
-    assert mean == pytest.approx((logits.argmax(axis=1) == truth).mean())
-
-
-@pytest.mark.parametrize(
-    ("length", "name"),
-    [(1, "1-64"), (64, "1-64"), (65, "65-128"), (4096, "1025-4096"), (4097, "4097+")],
-)
-def test_length_falls_into_its_band(length: int, name: str) -> None:
-    found = metrics.slices(logits_of([[0.9, 0.1]]), tokens_of([length], [0]))
-    assert found == {"length_tokens": {name: {"n": 1, "accuracy": 1.0}}}
-
-
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 4.0])
-def test_known_temperature_is_found_again(temperature: float) -> None:
+def test_fit_temperature_recovers_a_known_temperature(temperature: float) -> None:
     rng = np.random.default_rng(0)
     honest = rng.normal(scale=2, size=(20_000, 3))
     shares = softmax(honest, axis=1).cumsum(axis=1)
@@ -200,7 +176,7 @@ def test_known_temperature_is_found_again(temperature: float) -> None:
     assert found == pytest.approx(temperature, rel=0.03)
 
 
-def test_temperature_never_makes_the_scores_worse() -> None:
+def test_fitted_temperature_lowers_the_nll() -> None:
     logits, truth = random_case(2)
 
     def nll(scores: np.ndarray) -> float:
@@ -211,7 +187,7 @@ def test_temperature_never_makes_the_scores_worse() -> None:
 
 
 @pytest.mark.parametrize("truth", [[0, 1], [1, 0]], ids=["all-right", "all-wrong"])
-def test_temperature_stays_within_its_range(truth: list[int]) -> None:
+def test_fitted_temperature_stays_in_range(truth: list[int]) -> None:
     logits = logits_of([[0.9, 0.1], [0.1, 0.9]])
     assert 0.1 <= metrics.fit_temperature(logits, np.array(truth)) <= 10
 
@@ -231,44 +207,3 @@ def test_predict_keeps_the_order_of_reviews(tiny_base: Path) -> None:
     with torch.inference_mode():
         alone = np.concatenate([model(torch.from_numpy(row)[None]).logits.numpy() for row in ids])
     np.testing.assert_allclose(found, alone, atol=1e-5)
-
-
-def results_of(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict[str, Any]:
-    history = {
-        "train": [{"step": step, "loss": 1 / step} for step in range(1, 9)],
-        "validation": [{"step": 4, "loss": 0.5}, {"step": 8, "loss": 0.4}],
-    }
-    return {
-        "recipe": {"labels": labels},
-        "metrics": {"test": metrics.metrics(logits, truth)},
-        "training": {"history": history},
-    }
-
-
-def plots_of(folder: Path, logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict:
-    metrics.plot(folder, results_of(logits, truth, labels), logits, truth)
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
-@pytest.mark.parametrize("labels", [["NEGATIVE", "POSITIVE"], ["BAD", "SO-SO", "GOOD"]])
-def test_plots_are_the_same_bytes_again(tmp_path: Path, labels: list[str]) -> None:
-    logits, truth = random_case(len(labels))
-    first = plots_of(tmp_path / "first", logits, truth, labels)
-    assert set(first) == {"confusion.png", "reliability.png", "training.png"}
-    assert all(content.startswith(b"\x89PNG") for content in first.values())
-    assert plots_of(tmp_path / "second", logits, truth, labels) == first
-
-
-def test_plots_show_the_figures(tmp_path: Path) -> None:
-    logits, truth = random_case(2)
-    first = plots_of(tmp_path / "first", logits, truth, ["NEGATIVE", "POSITIVE"])
-    other = plots_of(tmp_path / "other", -logits, truth, ["NEGATIVE", "POSITIVE"])
-    assert first["confusion.png"] != other["confusion.png"]
-    assert first["reliability.png"] != other["reliability.png"]
-    assert first["training.png"] == other["training.png"]
-
-
-@pytest.mark.parametrize("truth", [[1, 1, 1], [0, 1, 1]], ids=["one-class", "perfect"])
-def test_plain_splits_can_be_drawn(tmp_path: Path, truth: list[int]) -> None:
-    logits = logits_of([[0.9, 0.1] if label == 0 else [0.001, 0.999] for label in truth])
-    assert len(plots_of(tmp_path / "plots", logits, np.array(truth), ["NEG", "POS"])) == 3

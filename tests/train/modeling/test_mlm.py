@@ -88,6 +88,16 @@ def test_nothing_of_validation_or_test_is_read(recipe: Recipe, run: Path) -> Non
     assert run_folder.load_results(run_folder.adapted_folder(run))["data"]["dropped"] == dropped
 
 
+def test_perplexity_is_measured_on_whole_texts_that_are_not_read(recipe: Recipe, run: Path) -> None:
+    assert recipe.adaptation is not None
+    texts = [f"text {i}" for i in range(100)]
+    read, held_out = mlm.hold_out(texts, recipe.adaptation, seed=0)
+    assert len(held_out) == 20
+    assert sorted(read + held_out) == sorted(texts)
+    data = run_folder.load_results(run_folder.adapted_folder(run))["data"]
+    assert data["held_out_texts"] == 20
+
+
 def test_fit_starts_from_the_adapted_base(recipe: Recipe, run: Path) -> None:
     training_run.fit(recipe, run)
     results = run_folder.load_results(run)
@@ -142,9 +152,7 @@ def test_max_texts_that_leave_nothing_to_train_on_are_an_error(
 ) -> None:
     assert recipe.adaptation is not None
     few = recipe.adaptation.model_copy(update={"max_texts": most})
-    said = (
-        rf"than validation_texts \(20\), got {most} with max_texts {most} .* — raise adaptation.max"
-    )
+    said = rf"than validation_texts \(20\), got {most} with max_texts {most} — raise adaptation.max"
     with pytest.raises(DataError, match=said):
         mlm.adapt(recipe.model_copy(update={"adaptation": few}), tmp_path / "adapted")
     assert not (tmp_path / "adapted").exists()

@@ -24,7 +24,7 @@ from train import run_folder
 from train.data import preparation
 from train.data.tokens import encode
 from train.errors import DataError, ModelError, RunError
-from train.evaluation import error_analysis, metrics, row_results
+from train.evaluation import behaviour_suite, metrics, row_results
 from train.modeling import model
 from train.pipeline import training_run
 from train.publishing import card
@@ -114,10 +114,10 @@ def test_evaluate_adds_test_slices_and_plots(evaluated: Path, fit_results: dict[
     rows = results["data"]["splits"]["test"]["rows"]
     assert results["metrics"]["test"]["n"] == rows
     assert sum(band["n"] for band in results["slices"]["length_tokens"].values()) == rows
-    assert set(results["weaknesses"]) == {
+    assert set(results["error_analysis"]) == {
         "unsure", "confident_errors", "suspected_label_errors", "behaviour",
     }  # fmt: skip
-    assert results["weaknesses"]["behaviour"]["sentences"]["all"]["n"] >= 300
+    assert results["error_analysis"]["behaviour"]["sentences"]["all"]["n"] >= 300
     plots = {file.name for file in (evaluated / "plots").iterdir()}
     assert plots == {"confusion.png", "reliability.png", "training.png"}
     with pytest.raises(RunError, match="python -m train export"):  # all that is left to do
@@ -140,7 +140,7 @@ def test_figures_follow_from_the_predictions(evaluated: Path) -> None:
     positive = np.array(table["POSITIVE"].to_pylist(), dtype=float)
     right = (positive > 0.5) == (np.array(test.labels) == 1)
     assert right.mean() == results["metrics"]["test"]["accuracy"]
-    unsure = results["weaknesses"]["unsure"]
+    unsure = results["error_analysis"]["unsure"]
     config = json.loads((evaluated / "config.json").read_text(encoding="utf-8"))
     assert config["unsure_below"] == unsure["below"] == results["training"]["unsure_below"]
 
@@ -150,7 +150,7 @@ def test_row_results_are_those_behind_the_figures(evaluated: Path) -> None:
     rows = row_results.load(evaluated / row_results.FILE)
     assert row_results.FILE in run_folder.public_files(evaluated)
     found = {part: (len(r), r["correct"].mean()) for part, r in rows.groupby("part")}
-    behaviour = results["weaknesses"]["behaviour"]
+    behaviour = results["error_analysis"]["behaviour"]
     assert found == {
         **{part: tuple(behaviour[part]["all"].values()) for part in ["sentences", "pairs"]},
         "test": (results["metrics"]["test"]["n"], results["metrics"]["test"]["accuracy"]),
@@ -162,16 +162,16 @@ def test_row_results_are_those_behind_the_figures(evaluated: Path) -> None:
 def test_a_missing_behaviour_suite_is_an_error_before_any_work(
     fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_missing() -> error_analysis.Suite:
+    def load_missing() -> behaviour_suite.Suite:
         return load(tmp_path / "none")
 
-    load = error_analysis.load_suite
-    monkeypatch.setattr(error_analysis, "load_suite", load_missing)
+    load = behaviour_suite.load
+    monkeypatch.setattr(behaviour_suite, "load", load_missing)
     with pytest.raises(DataError, match="restore .*sentences.jsonl from the repository"):
         training_run.fit(run_folder.load_recipe(fitted), tmp_path / "run")
     assert not list(tmp_path.iterdir())
     before = (fitted / "results.json").read_bytes()
-    with pytest.raises(DataError, match="the behaviour suite can't be read"):
+    with pytest.raises(DataError, match="can't read the behaviour suite"):
         training_run.evaluate(fitted)
     assert (fitted / "results.json").read_bytes() == before
 

@@ -1,4 +1,4 @@
-"""The card: the results and nothing but the results, in Markdown that renders and metadata."""
+"""The model card: every figure from results.json, valid Markdown, valid metadata."""
 
 import copy
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import REPOSITORY
 from huggingface_hub import ModelCard, metadata_eval_result
 
 from train import recipe as recipes
@@ -85,7 +86,7 @@ def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> 
             },
             "rating": {"1": {"n": 300, "accuracy": 0.97}, "4": {"n": 100, "accuracy": 0.81}},
         },
-        "weaknesses": {
+        "error_analysis": {
             "unsure": {
                 "below": 0.71,
                 "share": 0.0625,
@@ -166,13 +167,13 @@ def cells(row: str) -> list[str]:
 
 
 @each_variant
-def test_same_results_give_the_same_bytes(results: dict[str, Any]) -> None:
+def test_card_is_deterministic(results: dict[str, Any]) -> None:
     before = copy.deepcopy(results)
     assert render(results, REPO) == render(copy.deepcopy(results), REPO)
     assert results == before
 
 
-def test_folder_it_is_rendered_in_makes_no_difference(
+def test_card_does_not_depend_on_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Both could be Hub ids as well; here and now there is no such folder.
@@ -209,7 +210,7 @@ def test_bar_in_a_label_does_not_split_its_cell() -> None:
 
 
 @each_variant
-def test_lists_and_headings_stand_apart(results: dict[str, Any]) -> None:
+def test_lists_and_headings_have_blank_lines_around_them(results: dict[str, Any]) -> None:
     lines = body_of(render(results, REPO)).splitlines()
     for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
         if line.startswith("#"):
@@ -219,7 +220,7 @@ def test_lists_and_headings_stand_apart(results: dict[str, Any]) -> None:
 
 
 @each_variant
-def test_nothing_is_blank_or_left_to_fill_in(results: dict[str, Any]) -> None:
+def test_card_has_no_placeholders(results: dict[str, Any]) -> None:
     text = render(results, REPO)
     # In a recipe, None is a choice.
     body = re.sub(r"^\| \w+ \| None \|$", "", body_of(text), flags=re.MULTILINE)
@@ -230,7 +231,7 @@ def test_nothing_is_blank_or_left_to_fill_in(results: dict[str, Any]) -> None:
 
 
 @each_variant
-def test_hub_reads_the_metadata(results: dict[str, Any]) -> None:
+def test_metadata_parses_with_model_card(results: dict[str, Any]) -> None:
     found = ModelCard(render(results, REPO)).data
     assert found.pipeline_tag == "text-classification"
     assert found.library_name == "transformers"
@@ -258,7 +259,7 @@ def test_model_index_names_task_dataset_revision_and_split() -> None:
         assert result.dataset_split == "test"
 
 
-def test_a_mixture_is_told_by_dataset() -> None:
+def test_mixture_has_metrics_per_dataset() -> None:
     results = results_of()
     assert "| test reviews of |" not in render(results, REPO)
     results["recipe"]["datasets"].append({"source": "user/sentences"})
@@ -267,11 +268,11 @@ def test_a_mixture_is_told_by_dataset() -> None:
     test = results["metrics"]["test"]
     results["datasets"] = {"0": test | {"accuracy": 0.95}, "1": test | {"n": 100, "accuracy": 0.8}}
     text = render(results, REPO)
-    assert "reviews, labelled" not in text
+    assert "(labelled" not in text
     assert "IMDb reviews, " not in text
     assert "\n\n| test reviews of | reviews | accuracy | F1 | ECE |\n" in text
     assert "| stanfordnlp/imdb | 1,000 | 95.00% | 0.9131 | 0.0123 |\n" in text
-    assert "| user/sentences | 100 | 80.00% | 0.9131 | 0.0123 |\n\nThe test reviews were" in text
+    assert "| user/sentences | 100 | 80.00% | 0.9131 | 0.0123 |\n\nThe test split was" in text
     found = ModelCard(text).data.eval_results
     accuracies = {
         (result.dataset_type, result.dataset_revision): result.metric_value
@@ -281,7 +282,7 @@ def test_a_mixture_is_told_by_dataset() -> None:
     assert accuracies == {("stanfordnlp/imdb", REVISION): 0.95, ("user/sentences", "b" * 40): 0.8}
 
 
-def test_without_a_test_split_no_figure_is_called_one_of_a_test() -> None:
+def test_validation_figures_are_not_called_test_figures() -> None:
     dataset = {"source": "user/sst2", "revision": REVISION, "splits": ["train", "validation"]}
     adapted = {"data": {"texts": 9}, "seconds": 9, "perplexity": {"before": 9.0, "after": 3.0}}
     results = results_of({"datasets": [dataset]}, metrics={"validation": metrics_of(872)})
@@ -290,12 +291,17 @@ def test_without_a_test_split_no_figure_is_called_one_of_a_test() -> None:
     results["training"]["adaptation"] = adapted
     text = render(results, REPO)
     assert "On 872 validation reviews it reaches **91.25% accuracy**" in text
-    assert "It has no test split: the model was chosen and calibrated on these reviews" in text
-    assert "There are no test figures: all figures of this card are of the validation" in text
+    assert "There is no test split: the model was selected and calibrated on these reviews" in text
+    assert (
+        "There are no test figures: all figures of this card are measured on the validation" in text
+    )
     assert "| | validation |\n|---|---|\n| reviews | 872 |\n" in text
     assert "![Confusion matrix on validation]" in text
-    told = re.sub(r"no test (split|figures)|^\| .* \| tests \|.*$|/tests/", "", text, flags=re.M)
-    assert not re.search(r"\btest", told)
+    rest = re.sub(
+        r"no test (split|figures)|Behavioural tests|^\| .* \| tests \|.*$", "", text, flags=re.M
+    )
+    assert not re.search(r"\btest", rest)
+    assert "| ECE | 0.0123† |" in text
     assert "held-out" not in text
     [*found] = ModelCard(text).data.eval_results
     assert {result.dataset_split for result in found} == {"validation"}
@@ -303,18 +309,18 @@ def test_without_a_test_split_no_figure_is_called_one_of_a_test() -> None:
 
 
 @pytest.mark.parametrize(
-    ("test", "told", "split"),
+    ("test", "sentence", "split"),
     [
-        ("validation", " Those of user/sst2 are its split `validation`.", "validation"),
+        ("validation", " For user/sst2 it is the split `validation`.", "validation"),
         ("train", "", "test"),  # carved
         ("test", "", "test"),
         (None, "", "test"),
     ],
 )
-def test_a_test_on_another_split_is_told(test: str | None, told: str, split: str) -> None:
+def test_test_split_with_another_name_is_named(test: str | None, sentence: str, split: str) -> None:
     dataset = {"source": "user/sst2", "revision": REVISION, "test": test}
     text = render(results_of({"datasets": [dataset]}), REPO)
-    assert f"made on validation.{told} F1" in text
+    assert f"made on validation.{sentence} F1" in text
     splits = {result.dataset_split for result in ModelCard(text).data.eval_results}
     assert splits == {split}
 
@@ -342,7 +348,7 @@ def test_model_index_is_what_huggingface_hub_would_write() -> None:
     assert first["metrics"] == [{key: accuracy[key] for key in ("type", "value", "name")}]
 
 
-def test_card_links_what_it_was_made_of() -> None:
+def test_metadata_links_base_model_and_datasets() -> None:
     found = ModelCard(render(results_of(), REPO)).data
     assert found.base_model == "distilbert/distilbert-base-uncased"
     assert found.datasets == ["stanfordnlp/imdb"]
@@ -356,7 +362,9 @@ def test_card_links_what_it_was_made_of() -> None:
         "| accuracy | 91.25% | 91.25% |",
         "| 95% interval | 89.34% to 92.85% | 89.34% to 92.85% |",
         "| ROC AUC | 0.9712 | 0.9712 |",
-        "| ECE | 0.0123 | 0.0123 |",
+        "| NLL (nats) | 0.2213† | 0.2213 |",
+        "| ECE | 0.0123† | 0.0123 |",
+        "† In-sample: the temperature was fitted on the validation reviews.",
         "| 65-128 | 600 | 88.75% |",
         "| 1 | `POSITIVE` |",
         "| train | 20,000 | 3 empty; 1,200 also in test |",
@@ -371,11 +379,11 @@ def test_card_links_what_it_was_made_of() -> None:
         "@inproceedings{maas-etal-2011-learning",
     ],
 )
-def test_figure_of_the_results_is_shown(shown: str) -> None:
+def test_card_shows_the_figures_of_the_results(shown: str) -> None:
     assert shown in render(results_of(), REPO)
 
 
-def test_no_path_of_the_machine_leaks() -> None:
+def test_card_has_no_local_path() -> None:
     text = render(VARIANTS["local-file"], REPO)
     assert "maria" not in text
     assert "secret" not in text
@@ -385,7 +393,7 @@ def test_no_path_of_the_machine_leaks() -> None:
     assert found.datasets is None
 
 
-def test_examples_are_those_of_the_results() -> None:
+def test_card_shows_the_examples_of_the_results() -> None:
     found = [{"text": 'He said "wow".', "label": "POSITIVE", "score": 0.98765}]
     code = render({**VARIANTS["imdb"], "examples": found}, REPO)
     assert (
@@ -398,21 +406,21 @@ def test_examples_are_those_of_the_results() -> None:
 
 
 @pytest.mark.parametrize("found", [{}, {"examples": []}], ids=["before", "none right"])
-def test_a_model_that_gets_none_right_shows_none(found: dict[str, Any]) -> None:
+def test_card_without_examples_shows_a_generic_call(found: dict[str, Any]) -> None:
     assert "print(classify(review))" in render({**VARIANTS["imdb"], **found}, REPO)
 
 
-def test_pairs_are_called_as_pairs() -> None:
+def test_text_pair_models_are_called_with_pairs() -> None:
     assert '"text_pair": part' in render(VARIANTS["text-pairs"], REPO)
     assert "text_pair" not in render(VARIANTS["imdb"], REPO)
 
 
-def test_citation_is_of_imdb_alone() -> None:
+def test_citation_only_if_trained_on_imdb() -> None:
     assert "## Citation" in render(VARIANTS["imdb"], REPO)
     assert "## Citation" not in render(VARIANTS["text-pairs"], REPO)
 
 
-def test_local_changes_are_owned_up_to() -> None:
+def test_local_changes_are_stated() -> None:
     results = results_of()
     results["environment"]["dirty"] = True
     assert "- training code at `0123456789ab` with local changes" in render(results, REPO)
@@ -438,27 +446,28 @@ def test_missing_value_is_an_error(path: list[str]) -> None:
     for key in path[:-1]:
         inside = inside[key]
     del inside[path[-1]]
-    with pytest.raises(RunError, match="no card can be made of results.json"):
+    with pytest.raises(RunError, match="can't render the card from results.json"):
         render(results, REPO)
 
 
-def test_it_says_where_the_model_fails() -> None:
+def test_card_shows_the_error_analysis() -> None:
     text = render(results_of(), REPO)
     for line in [
         "| rating | reviews | accuracy |",
         "| 4 | 100 | 81.00% |",
-        "Under a probability of 71.00% the answer is best shown as unsure",
-        "That is 6.25% of the test reviews, of which it gets 58.00% right; of all others, 93.71%.",
+        "Treat a prediction with a probability below 71.00% as unsure",
+        "These are 6.25% of the test reviews, with an accuracy of 58.00%; on the others it is",
+        "on the others it is 93.71%.",
         "| plain | 26 | 96.15% |",
         "| all | 53 | 84.91% |",
         "| flip_word | 18 | 50.00% |",
         "512 (POSITIVE, 99.87%), 7 (NEGATIVE, 99.81%).",
-        "Of these 2, 1 look like wrong labels",
+        " 1 of these 2 are probably label errors: the first, middle and last third",
     ]:
         assert line in text, line
 
 
-def test_runs_before_are_told_and_what_they_began_with() -> None:
+def test_card_names_previous_runs_and_their_base_model() -> None:
     results = results_of()
     results["recipe"]["base_model"] = "./runs/first"
     results["training"] |= {
@@ -474,23 +483,26 @@ def test_runs_before_are_told_and_what_they_began_with() -> None:
     }
     text = render(results, REPO)
     link = "[user/encoder](https://huggingface.co/user/encoder)"
-    assert f"{link}, trained as `first`, then as `second` before, fine-tuned on" in text
+    assert f"{link}, first fine-tuned as `first`, then as `second`, fine-tuned on" in text
     assert f"| base model | {link}, revision `abc`, after `first`, `second` |" in text
     found = ModelCard(text).data
     assert found.base_model == "user/encoder"
     assert found.datasets == ["stanfordnlp/imdb", "user/reviews"]
 
 
-def test_pseudo_labels_are_told() -> None:
+def test_card_states_pseudo_labels() -> None:
     results = results_of()
     assert "pseudo" not in render(results, REPO)
     results["recipe"]["datasets"][0]["confidence"] = "score"
     text = render(results, REPO)
-    assert "IMDb reviews, labelled and pseudo-labelled, to tell NEGATIVE, POSITIVE apart" in text
-    assert ": pseudo-labels, with the probability that a model gave to each\n" in text
+    assert (
+        "IMDb reviews (labelled and pseudo-labelled) to classify them as NEGATIVE, POSITIVE."
+        in text
+    )
+    assert ": pseudo-labels with the probabilities that a model gave them\n" in text
 
 
-def test_an_adaptation_is_told() -> None:
+def test_card_states_the_adaptation() -> None:
     results = results_of()
     assert "without labels" not in render(results, REPO)
     results["training"]["adaptation"] = {
@@ -499,28 +511,54 @@ def test_an_adaptation_is_told() -> None:
         "seconds": 3600.0,
         "local": [False],
     }
-    expected = "perplexity on others fell from 46,652.1 to 9.9"
-    assert expected in render(results, REPO)
+    drop = "kept out of that training, fell from 46,652.1 to 9.9"
+    assert f"perplexity on parts of these texts, {drop}" in render(results, REPO)
+    results["training"]["adaptation"]["data"]["held_out_texts"] = 1500
+    assert f"perplexity on 1,500 of these texts, {drop}" in render(results, REPO)
 
 
-def test_a_run_without_weaknesses_has_no_empty_section() -> None:
+def test_only_one_threshold_is_called_unsure() -> None:
+    text = render(results_of(), REPO)
+    assert text.count("unsure") == 3  # heading, sentence, `unsure_below`
+    assert "undecided" not in text
+
+
+@pytest.mark.parametrize("results", VARIANTS.values(), ids=VARIANTS)
+def test_repository_is_linked_only_if_the_results_name_it(results: dict[str, Any]) -> None:
+    assert "github.com" not in render(results, REPO)
+    url = "https://github.com/user/movie-sentiment"
+    named = {**results, "environment": {**results["environment"], "repository": url}}
+    assert f"[behaviour suite]({url}/tree/HEAD/train/evaluation/behaviour)" in render(named, REPO)
+    if results["environment"]["git_sha"]:
+        assert f"- training code of {url} at `0123456789ab`" in render(named, REPO)
+
+
+@pytest.mark.parametrize("path", ["model_card.md", "train/colab.ipynb", "space"])
+def test_published_files_name_no_placeholder_owner(path: str) -> None:
+    root = REPOSITORY / path
+    files = [root] if root.is_file() else [*root.rglob("*.py"), *root.rglob("*.md")]
+    assert files
+    assert not [file for file in files if "OWNER" in file.read_text(encoding="utf-8")]
+
+
+def test_missing_or_empty_error_analysis_leaves_no_empty_section() -> None:
     plain = results_of()
-    del plain["weaknesses"]
+    del plain["error_analysis"]
     assert "unsure" not in render(plain, REPO)
     nothing = results_of()
-    nothing["weaknesses"] = {
+    nothing["error_analysis"] = {
         "unsure": {"below": 0.5, "share": 0.0, "accuracy_inside": None, "accuracy_outside": 0.9},
         "confident_errors": [],
         "suspected_label_errors": {},
         "behaviour": {},
     }
     text = render(nothing, REPO)
-    assert "No test review falls into the band" in text
+    assert "No prediction on the test reviews is below the probability" in text
     assert "confident errors" not in text
-    assert "made to tell" not in text
+    assert "Behavioural tests" not in text
 
 
-def test_template_that_asks_for_more_is_an_error(tmp_path: Path) -> None:
+def test_unknown_template_variable_is_an_error(tmp_path: Path) -> None:
     template = tmp_path / "card.md"
     template.write_text("# {{ title }} {{ licence_note }}\n", encoding="utf-8")
     with pytest.raises(RunError, match="licence_note"):

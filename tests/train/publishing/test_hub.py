@@ -225,14 +225,14 @@ def test_a_release_may_not_be_significantly_worse_than_the_last_one(
         assert done.returncode == 1
         assert named in done.stderr
         assert "6 lost, 0 gained, p = 0.0312" in done.stderr
-        assert "add --allow-worse" in done.stderr
+        assert "add --allow-regression" in done.stderr
         assert len(commits(hub, "demo/release")) == 2
         change_rows(run, part, 1, True)
     within = publish(hub, run, "--to", "demo/release")
     assert within.returncode == 0, within.stderr
     assert within.stdout.count("5 lost, 0 gained, p = 0.0625") == 2
     change_rows(run, "test", 16, False)
-    assert publish(hub, run, "--to", "demo/release", "--allow-worse").returncode == 0
+    assert publish(hub, run, "--to", "demo/release", "--allow-regression").returncode == 0
     assert len(commits(hub, "demo/release")) == 4
     (run / row_results.FILE).unlink()  # is no way around the gate
     done = publish(hub, run, "--to", "demo/release")

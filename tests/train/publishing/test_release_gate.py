@@ -81,7 +81,7 @@ def test_a_significantly_worse_model_is_refused_with_the_kinds_that_fell(check, 
     assert "8 lost, 1 gained, p = 0.0391" in said
     assert "fewer correct in negation (20 to 13 of 20) —" in said  # as many of the plain ones
     assert f"behaviour suite, {rest}" not in said
-    assert "must not be worse at p < 0.05" in said and "--allow-worse" in said
+    assert "must not be worse at p < 0.05" in said and "--allow-regression" in said
 
 
 def test_all_kinds_and_parts_that_fell_are_named_the_largest_fall_first(check) -> None:

@@ -1,6 +1,6 @@
-"""A metric module for `evaluate.load("train/classification_report")`: no download, no script.
+"""Metric module for `evaluate.load()`: all metrics of a split that results.json holds.
 
-In: logits and labels of a split. Out: every figure that results.json holds for it.
+`evaluate.load("train/evaluation/classification_report")` loads it without a network.
 """
 
 from typing import Any
@@ -40,7 +40,7 @@ class ClassificationReport(evaluate.Metric):
         count = logits.shape[1]
         correct = int((predicted == labels).sum())
         interval = binomtest(correct, len(labels)).proportion_ci(method="wilson")
-        # Two labels: of the second, the positive one. More: the mean weighted by support.
+        # Two labels: of the second, the positive one. More: the mean, weighted by support.
         average = "binary" if count == 2 else "weighted"
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
             labels, predicted, labels=range(count), average=average, zero_division=0.0
@@ -64,30 +64,47 @@ class ClassificationReport(evaluate.Metric):
 
 
 def roc_auc(labels: Any, probabilities: Any) -> float | None:
-    """Area under the ROC curve, one against the rest; None where a label has no row."""
+    """Area under the ROC curve, one label against the rest; None if a label has no row.
+
+    Args:
+        labels: (rows,).
+        probabilities: (rows, labels).
+    """
     count = probabilities.shape[1]
-    if len(set(labels.tolist())) < count:
+    if len(np.unique(labels)) < count:
         return None
-    if count == 2:
-        return float(metrics.roc_auc_score(labels, probabilities[:, 1]))
-    return float(metrics.roc_auc_score(labels, probabilities, multi_class="ovr"))
+    scores = probabilities[:, 1] if count == 2 else probabilities
+    return float(metrics.roc_auc_score(labels, scores, multi_class="ovr"))
 
 
 def expected_calibration_error(probabilities: Any, labels: Any) -> float:
-    """Mean gap of confidence and accuracy over 15 equal bins (Guo et al. 2017, arXiv 1706.04599).
+    """Mean gap between confidence and accuracy, in [0, 1]; 0 is perfectly calibrated.
+
+    Over 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599).
 
     Args:
-        probabilities: (rows, labels), rows summing to 1.
+        probabilities: (rows, labels), rows sum to 1.
+        labels: (rows,).
+    """
+    share, confidence, accuracy = calibration_bins(probabilities, labels)
+    return float((share * np.abs(confidence - accuracy)).sum())
+
+
+def calibration_bins(probabilities: Any, labels: Any) -> tuple[Any, Any, Any]:
+    """Bins of confidence that have rows, for the ECE and the reliability diagram.
+
+    Args:
+        probabilities: (rows, labels), rows sum to 1.
         labels: (rows,).
 
     Returns:
-        A number in [0, 1]; 0 is perfectly calibrated.
+        Share of the rows, mean confidence and accuracy of each bin, (bins,) each.
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [
-        (bins == b).mean() * abs(confidence[bins == b].mean() - correct[bins == b].mean())
-        for b in np.unique(bins)
-    ]
-    return float(sum(gaps))
+    counts = np.bincount(bins)
+    used = counts > 0
+    mean_confidence = np.bincount(bins, confidence)[used] / counts[used]
+    accuracy = np.bincount(bins, correct)[used] / counts[used]
+    return counts[used] / len(bins), mean_confidence, accuracy
