@@ -20,7 +20,8 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # it is httpx2's
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-from space.inference.classifier import Classifier, ModelUnavailable, reason
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.inference.download import error_message
 
 RESULTS, CARD, PLOTS = "results.json", "README.md", "plots/*.png"
 MAX_BYTES = 10 * 2**20  # of each file that is shown
@@ -98,7 +99,7 @@ def download(repo_id: str, commit: str) -> Path:
             if (folder / RESULTS).is_file() and (folder / CARD).is_file():
                 return folder
         raise ModelUnavailable(
-            reason(error, repo_id, commit)
+            error_message(error, repo_id, commit)
             or f"The Hub at {constants.ENDPOINT} does not answer, so this page can't show the "
             f"results of {repo_id}. Try again later."
         ) from error

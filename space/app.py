@@ -35,8 +35,8 @@ from space.tabs import about, batch, compare
 from space.tabs.events import HIDDEN
 from space.tabs.review import Review
 from space.theme import HEAD, STYLE, THEME
-from space.web.gate import Gate
-from space.web.guard import Guard, Page
+from space.web.load_shedding import LoadShedder
+from space.web.middleware import Page, RequestMiddleware
 
 INTRODUCTION = """# Movie sentiment
 Is this review positive or negative, and which sentences decide it?"""
@@ -83,9 +83,9 @@ def model_status(classifier: Classifier) -> str:
     """Markdown for the top of the page: the loaded model, or why there is none."""
     if classifier.commit:
         return f"Model: `{classifier.repo_id}` at `{classifier.commit[:12]}`"
-    if classifier.trouble:
+    if classifier.load_error:
         retry = " The app retries automatically." if classifier.repo_id else ""
-        return f"**No model.** {classifier.trouble}{retry}"
+        return f"**No model.** {classifier.load_error}{retry}"
     return LOADING
 
 
@@ -104,17 +104,17 @@ def keep_loading(classifier: Classifier) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    memory.share()
+    memory.limit_arenas()
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(0)
     )  # runs exit handlers, which commit feedback
     classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
     Thread(target=keep_loading, args=[classifier], daemon=True).start()
     page = build(classifier, Feedback.from_environment()).queue(max_size=256)
-    Gate(page)
+    LoadShedder(page)
     page.launch(
         **APPEARANCE,
-        app_kwargs={"middleware": [Middleware(Guard)]},
+        app_kwargs={"middleware": [Middleware(RequestMiddleware)]},
         max_threads=500,  # more than the queue admits, so that the queue reports "busy"
         max_file_size=tables.MAX_BYTES,
         state_session_capacity=200,  # users whose scored files are kept

@@ -13,7 +13,7 @@ from space.inference import attribution
 from space.inference.attribution import Part
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.concurrency import Busy, Cancelled
-from space.inference.serving import BATCH, EXPLANATION, VERDICT, Service
+from space.inference.serving import BATCH, EXPLANATION, SINGLE, Service
 
 MAX_TEXTS = 1_000  # of one call
 
@@ -42,7 +42,7 @@ class Endpoints:
             unsure, and how many of the review's tokens were read.
         """
         with _gradio_errors():
-            return to_json(self._service.request(VERDICT)(text))
+            return to_json(self._service.request(SINGLE).predict(text))
 
     def classify_batch(self, texts: list[str]) -> list[dict[str, Any]]:
         """Classify the sentiment of up to 1,000 movie reviews in one call.
@@ -58,7 +58,7 @@ class Endpoints:
             if not isinstance(texts, list) or not 0 < len(texts) <= MAX_TEXTS:
                 value = f"{len(texts):,}" if isinstance(texts, list) else type(texts).__name__
                 raise InvalidText(f"texts must be a list of 1 to {MAX_TEXTS:,}, got {value}.")
-            answers = self._service.request(BATCH).many(texts)
+            answers = self._service.request(BATCH).predict_batch(texts)
         return [
             {"error": str(answer)} if isinstance(answer, InvalidText) else to_json(answer)
             for answer in answers
@@ -80,7 +80,7 @@ class Endpoints:
         with _gradio_errors():
             explanation = attribution.explain(self._service.request(EXPLANATION), text)
         return {
-            **to_json(explanation.verdict),
+            **to_json(explanation.prediction),
             "dropped": explanation.dropped,
             "sentences": [_part_to_json(text, part) for part in explanation.sentences],
             "words": [_part_to_json(text, part) for part in explanation.words],
@@ -104,8 +104,8 @@ def _part_to_json(text: str, part: Part) -> dict[str, Any]:
         "text": text[part.start : part.end],
         "start": part.start,
         "end": part.end,
-        "attribution": part.pull if part.weighed else None,
-        "probability_without": part.without,
+        "attribution": None if part.skipped else part.attribution,
+        "probability_without": part.probability_without,
     }
 
 

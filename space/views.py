@@ -11,7 +11,7 @@ from html import escape
 from space.inference.attribution import Explanation, Part
 from space.inference.classifier import Prediction
 
-MIN_PULL = 0.05  # log-odds; parts below it are not coloured
+MIN_ATTRIBUTION = 0.05  # log-odds; parts below it are not coloured
 
 
 def sentence(message: object, kind: str = "problem") -> str:
@@ -60,7 +60,7 @@ def attribution(explanation: Explanation) -> str:
         return ""
     return (
         '<section class="attribution" aria-label="Effect of each sentence">'
-        f"{_legend(explanation.verdict)}"
+        f"{_legend(explanation.prediction)}"
         f'<p class="review">{_coloured_review(explanation)}</p>{_limits(explanation)}'
         f"<details><summary>Show the numbers</summary>{_parts_table(explanation)}</details>"
         "</section>"
@@ -128,9 +128,10 @@ def _legend(prediction: Prediction) -> str:
     others = [other for other in prediction.probabilities if other != prediction.label]
     opposite = name(others[0]) if len(others) == 1 else f"not {label}"
     return (
-        f'<p class="small legend"><span class="swatch {_pull_colour(prediction, 1)}">'
-        f'{escape(label.lower())}</span> <span class="swatch {_pull_colour(prediction, -1)}">'
-        f'{escape(opposite.lower())}</span> <span class="swatch top">strongest</span></p>'
+        '<p class="small legend">'
+        f'<span class="swatch {_part_colour(prediction, 1)}">{escape(label.lower())}</span> '
+        f'<span class="swatch {_part_colour(prediction, -1)}">{escape(opposite.lower())}</span> '
+        '<span class="swatch top">strongest</span></p>'
     )
 
 
@@ -138,7 +139,7 @@ def _coloured_review(explanation: Explanation) -> str:
     """The review with coloured sentences and words; line breaks are kept."""
     text = explanation.text
     sentences = explanation.sentences or [Part(0, len(text), 0.0, None)]
-    largest = max(abs(part.pull) for part in sentences)
+    largest = max(abs(part.attribution) for part in sentences)
     pieces, position = [], 0
     for part in sentences:
         pieces += [_gap(text[position : part.start]), _sentence(explanation, part, largest)]
@@ -156,7 +157,7 @@ def _gap(between: str) -> str:
 def _sentence(explanation: Explanation, part: Part, largest: float) -> str:
     text = explanation.text
     words = [w for w in explanation.words if part.start <= w.start and w.end <= part.end]
-    largest_word = max((abs(word.pull) for word in words), default=0.0)
+    largest_word = max((abs(word.attribution) for word in words), default=0.0)
     pieces, position = [], part.start
     for word in words:
         content = escape(text[word.start : word.end])
@@ -169,25 +170,29 @@ def _sentence(explanation: Explanation, part: Part, largest: float) -> str:
 
 def _coloured(tag: str, content: str, explanation: Explanation, part: Part, largest: float) -> str:
     """A part of the text in its colour; its opacity is relative to the largest effect."""
-    if abs(part.pull) < MIN_PULL:
+    if abs(part.attribution) < MIN_ATTRIBUTION:
         return f"<{tag}>{content}</{tag}>"
     top = " top" if part == explanation.strongest else ""
-    classes = _pull_colour(explanation.verdict, part.pull) + top
-    opacity = abs(part.pull) / max(1.0, largest)
+    classes = _part_colour(explanation.prediction, part.attribution) + top
+    opacity = abs(part.attribution) / max(1.0, largest)
     title = escape(_tooltip(explanation, part))
     return f'<{tag} class="{classes}" style="--w:{opacity:.2f}" title="{title}">{content}</{tag}>'
 
 
 def _tooltip(explanation: Explanation, part: Part) -> str:
-    label = name(explanation.verdict.label)
-    without = "" if part.without is None else f", {label} {percent(part.without)} without it"
-    return f"{part.pull:+.2f} for {label}{without}"
+    label = name(explanation.prediction.label)
+    without = (
+        ""
+        if part.probability_without is None
+        else f", {label} {percent(part.probability_without)} without it"
+    )
+    return f"{part.attribution:+.2f} for {label}{without}"
 
 
 def _limits(explanation: Explanation) -> str:
     """What the limits of a request left out of the explanation."""
     messages = []
-    if not explanation.whole:
+    if not explanation.full_context:
         messages.append(
             "The review is long: the effect of a sentence is measured within the 1,000 characters "
             "around it."
@@ -200,12 +205,12 @@ def _limits(explanation: Explanation) -> str:
 
 
 def _parts_table(explanation: Explanation) -> str:
-    label = name(explanation.verdict.label)
+    label = name(explanation.prediction.label)
     rows = [
         (
             explanation.text[part.start : part.end],
-            f"{part.pull:+.2f}" if part.weighed else "left out",
-            "" if part.without is None else percent(part.without),
+            "left out" if part.skipped else f"{part.attribution:+.2f}",
+            "" if part.probability_without is None else percent(part.probability_without),
         )
         for part in explanation.sentences or explanation.words
     ]
@@ -217,10 +222,10 @@ def _colour(prediction: Prediction, label: str) -> str:
     return "against" if label == next(iter(prediction.probabilities)) else "for"
 
 
-def _pull_colour(prediction: Prediction, pull: float) -> str:
+def _part_colour(prediction: Prediction, attribution: float) -> str:
     """CSS class of a part, from the sign of its effect on the predicted label."""
     colour = _colour(prediction, prediction.label)
-    return colour if pull > 0 else {"for": "against", "against": "for"}[colour]
+    return colour if attribution > 0 else {"for": "against", "against": "for"}[colour]
 
 
 def name(label: str) -> str:

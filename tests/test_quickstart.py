@@ -143,7 +143,7 @@ def test_examples_of_documents_and_page_get_the_answers_that_are_shown(
     answers = pipeline("sentiment-analysis", model=str(RUN))(list(expected))
     assert {t: a["label"] for t, a in zip(expected, answers, strict=True)} == expected
     on_page = Classifier.from_folder(RUN)
-    assert {text: on_page(text).label for text in expected} == expected
+    assert {text: on_page.predict(text).label for text in expected} == expected
 
 
 @trained
@@ -151,7 +151,7 @@ def test_example_answer_of_the_endpoint_is_the_one_shown() -> None:
     from space.inference.classifier import Classifier
 
     [(text, label)] = shown("space/README.md")
-    verdict = Classifier.from_folder(RUN)(text)
+    verdict = Classifier.from_folder(RUN).predict(text)
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     answer = f"'unsure': {verdict.unsure}, 'tokens_read': {verdict.tokens_read}, "
     assert answer + f"'tokens': {verdict.tokens}}}" in readme

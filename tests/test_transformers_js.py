@@ -102,7 +102,7 @@ def test_int8_gives_the_labels_of_the_space_alone_and_in_batches(
     from space.inference.classifier import Classifier
 
     classifier = Classifier.from_folder(folder)
-    expected = [classifier(text).label for text in TEXTS]
+    expected = [classifier.predict(text).label for text in TEXTS]
     found = in_javascript(library, hub, tmp_path, "q8")
     assert ["POSITIVE" if p > 0.5 else "NEGATIVE" for p in found["alone"]] == expected
     assert found["together"] == found["alone"]

@@ -54,7 +54,7 @@ def ours(folder: Path, threads: int | None = None) -> Score:
     second = classifier.load().labels[1]
 
     def score(texts: list[str]) -> list[float]:
-        answers = [classifier(texts[0])] if len(texts) == 1 else classifier.many(texts)
+        answers = classifier.predict_batch(texts)
         return [a.probabilities[second] if isinstance(a, Prediction) else np.nan for a in answers]
 
     return score

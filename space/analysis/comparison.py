@@ -115,7 +115,7 @@ def compare(
         try:
             for repo_id, revision in names:
                 yield Step(f"Getting {repo_id}", 0, 2 * len(texts))
-                judges.append(Judge(lent.enter_context(shelf.lend(repo_id, revision, stopped))))
+                judges.append(Judge(lent.enter_context(shelf.acquire(repo_id, revision, stopped))))
             yield from _ask(judges, texts, lambda: stopped() or _late(began))
         except ModelUnavailable:
             if not stopped():
@@ -153,9 +153,9 @@ class Judge:
         """
         try:
             if not self.answers:
-                self.model.many(texts[:2])
+                self.model.predict_batch(texts[:2])
             started = time.perf_counter()
-            self.answers += self.model.many(texts)
+            self.answers += self.model.predict_batch(texts)
             self._seconds += time.perf_counter() - started
         except ModelUnavailable:
             raise

@@ -1,7 +1,7 @@
-"""The line before the model: visitors wait their turn, and never more of them than it can serve.
+"""Limits how many calls run at once, with fair shares for clients.
 
-In: calls, each on a thread of its own, and whose they are. Out: a place for each, which may be
-lost to another visitor, or `Busy` with when to come again.
+In: calls, each in its own thread, and their clients. Out: a slot for each call, which it may lose
+to another client, or `Busy` with the seconds after which to try again.
 """
 
 import math
@@ -11,151 +11,161 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition
 
-SHARE_SECONDS = 3.0  # for which a visitor keeps places that are more than its share
+OVER_SHARE_SECONDS = 3.0  # for which a client keeps slots beyond its share while others wait
 
-Visitor = tuple[str, str]  # address, session
+Client = tuple[str, str]  # address, session
 
 
 class Busy(Exception):
-    """The line is full; says, in a sentence for the page, when to try again."""
+    """Too many requests are waiting; the message says when to try again.
+
+    Attributes:
+        seconds: After which to try again.
+    """
 
     def __init__(self, seconds: int) -> None:
-        super().__init__(f"Busy: too many visitors are waiting. Try again in {seconds} s.")
+        super().__init__(f"Busy: too many requests are waiting. Try again in {seconds} s.")
         self.seconds = seconds
 
 
 class Cancelled(Exception):
-    """Nobody waits for the answer any more: the client has gone, or cancelled the event."""
+    """The client has disconnected or cancelled the event: nobody waits for the answer."""
 
     def __init__(self) -> None:
         super().__init__("Cancelled.")
 
 
 @dataclass(eq=False)
-class _Turn:
-    """A call in the line."""
+class _Call:
+    """A call that waits for a slot or has one."""
 
-    visitor: Visitor
-    began: float = math.inf  # when it got its place; infinite as long as it waits
-    lost: bool = False  # another has its place, or its right to wait for one
+    client: Client
+    started: float = math.inf  # when it got its slot; infinite while it waits
+    preempted: bool = False  # it lost its slot, or its position in the queue, to another call
 
     @property
-    def waits(self) -> bool:
-        return self.began == math.inf
+    def waiting(self) -> bool:
+        return self.started == math.inf
 
 
-class Line:
-    """So many may be served at once, so many more may wait; visitors get equal shares.
+class ConcurrencyLimiter:
+    """Limits the calls that run at once and those that wait, with fair shares for clients.
 
-    Of those who wait, the next is the first of the visitor who has the fewest places. It takes the
-    place of a visitor who has more than its share, and of anyone who has had one for longer than
-    `turn_seconds`. When the line is full, a newcomer displaces the last of a visitor who takes
-    more than its share of the line.
+    The next slot goes to the client with the fewest slots; among its calls, to the first. A
+    waiting call takes the slot of a client that has more than its share, and of any call that has
+    run for `slot_seconds`. If the queue is full, a new call displaces the last waiting call of a
+    client that has more than its share of the queue.
 
     Args:
-        places: How many are served at the same time.
-        most_waiting: How many may wait for a place.
-        turn_seconds: How long a place is kept while others wait; places are never lost if infinite.
+        slots: How many calls run at once.
+        max_waiting: How many more calls may wait.
+        slot_seconds: How long a call keeps its slot while others wait; infinite to keep it always.
         clock: Seconds, as `time.monotonic`.
     """
 
     def __init__(
         self,
-        places: int,
-        most_waiting: int,
-        turn_seconds: float = math.inf,
+        slots: int,
+        max_waiting: int,
+        slot_seconds: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.places = places
-        self.most_waiting = most_waiting
-        self.turn_seconds = turn_seconds
+        self.slots = slots
+        self.max_waiting = max_waiting
+        self.slot_seconds = slot_seconds
         self._clock = clock
         self._changed = Condition()
-        self._inside: list[_Turn] = []  # waiting or being served, in the order of their arrival
-        self._mean_seconds = 0.1  # of being served; follows what is seen
+        self._calls: list[_Call] = []  # waiting or running, in the order of arrival
+        self._mean_seconds = 0.1  # in a slot: a moving average
 
     @contextmanager
-    def place(
-        self, cancelled: Callable[[], bool] = lambda: False, visitor: Visitor = ("", "")
+    def slot(
+        self, cancelled: Callable[[], bool] = lambda: False, client: Client = ("", "")
     ) -> Iterator[Callable[[], bool]]:
-        """Wait for a place, and keep it until the block ends.
+        """Wait for a slot, and keep it until the block ends.
 
         Args:
-            cancelled: Whether nobody waits for the place any more; asked every half second.
-            visitor: Whose call it is.
+            cancelled: Whether the client has gone; called every half second while waiting.
+            client: Who calls.
 
         Yields:
-            Whether the place was lost to another: asked now and then, it tells when to end.
+            A function that tells whether the slot was lost to another call: the block should check
+            it now and then, and end.
 
         Raises:
-            Busy: As many are waiting as may.
-            Cancelled: Nobody waits for the place.
+            Busy: The queue is full.
+            Cancelled: The client has gone.
         """
-        turn = _Turn(visitor)
+        call = _Call(client)
         with self._changed:
-            self._enter(turn)
+            self._enqueue(call)
         try:
             with self._changed:
-                while not self._served(turn):
+                while not self._start(call):
                     self._changed.wait(0.5)
-                    if turn.lost:
+                    if call.preempted:
                         raise self._busy()
                     if cancelled():
                         raise Cancelled
-            yield lambda: turn.lost
+            yield lambda: call.preempted
         finally:
             with self._changed:
-                self._leave(turn)
+                self._remove(call)
 
-    def _enter(self, turn: _Turn) -> None:
-        if len(self._inside) >= self.places + self.most_waiting:
-            waiting = [other for other in self._inside if other.waits]
-            last = max(reversed(waiting), key=lambda other: self._count(other, self._inside),
-                       default=None)  # fmt: skip
-            if last is None or not self._exceeds(last, turn, self._inside):
+    def _enqueue(self, call: _Call) -> None:
+        if len(self._calls) >= self.slots + self.max_waiting:
+            waiting = [other for other in reversed(self._calls) if other.waiting]
+            last = max(waiting, key=lambda other: _count(other, self._calls), default=None)
+            if last is None or not _exceeds_share(last, call, self._calls):
                 raise self._busy()
-            last.lost = True
-            self._inside.remove(last)
-        self._inside.append(turn)
+            last.preempted = True
+            self._calls.remove(last)
+        self._calls.append(call)
 
-    def _served(self, turn: _Turn) -> bool:
-        """Give the turn a place if it is the next, and one is free or can be taken."""
-        placed = [other for other in self._inside if not other.waits]
-        waiting = [other for other in self._inside if other.waits]
-        if turn.lost or turn is not min(waiting, key=lambda other: self._count(other, placed)):
+    def _start(self, call: _Call) -> bool:
+        """Give the call a slot if it is the next one and a slot is free or can be taken."""
+        running = [other for other in self._calls if not other.waiting]
+        waiting = [other for other in self._calls if other.waiting]
+        if call.preempted or call is not min(waiting, key=lambda other: _count(other, running)):
             return False
         now = self._clock()
-        if len(placed) >= self.places:
-            longest = max(placed, key=lambda other: (self._count(other, placed), -other.began))
-            if now - longest.began < self._kept(longest, turn, placed):
+        if len(running) >= self.slots:
+            victim = max(running, key=lambda other: (_count(other, running), -other.started))
+            limit = self.slot_seconds
+            if limit < math.inf and _exceeds_share(victim, call, running):
+                limit = min(limit, OVER_SHARE_SECONDS)
+            if now - victim.started < limit:
                 return False
-            self._leave(longest)
-            longest.lost = True
-        turn.began = now
+            self._remove(victim)
+            victim.preempted = True
+        call.started = now
         return True
 
-    def _kept(self, placed: _Turn, waiting: _Turn, among: list[_Turn]) -> float:
-        """For how many seconds a turn keeps its place while the other waits."""
-        share = self.turn_seconds < math.inf and self._exceeds(placed, waiting, among)
-        return min(self.turn_seconds, SHARE_SECONDS) if share else self.turn_seconds
-
-    def _leave(self, turn: _Turn) -> None:
-        if turn in self._inside:
-            self._inside.remove(turn)
-            if not turn.waits:
-                seconds = self._clock() - turn.began
+    def _remove(self, call: _Call) -> None:
+        if call in self._calls:
+            self._calls.remove(call)
+            if not call.waiting:
+                seconds = self._clock() - call.started
                 self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
             self._changed.notify_all()
 
-    def _count(self, turn: _Turn, among: list[_Turn]) -> tuple[int, int]:
-        """How many are of the same address, and of the same session."""
-        same = [other.visitor for other in among if other.visitor[0] == turn.visitor[0]]
-        return len(same), same.count(turn.visitor)
-
-    def _exceeds(self, turn: _Turn, other: _Turn, among: list[_Turn]) -> bool:
-        """Whether the visitor of a turn would still have no less than the other's with one less."""
-        pairs = zip(self._count(turn, among), self._count(other, among), strict=True)
-        return next((one - two for one, two in pairs if one != two), 0) > 1
-
     def _busy(self) -> Busy:
-        return Busy(max(1, math.ceil(self._mean_seconds * len(self._inside) / self.places)))
+        return Busy(max(1, math.ceil(self._mean_seconds * len(self._calls) / self.slots)))
+
+
+def _count(call: _Call, among: list[_Call]) -> tuple[int, int]:
+    """How many of the calls come from the same address, and how many from the same session."""
+    same_address = [other.client for other in among if other.client[0] == call.client[0]]
+    return len(same_address), same_address.count(call.client)
+
+
+def _exceeds_share(call: _Call, other: _Call, among: list[_Call]) -> bool:
+    """Whether the call's client, with one call fewer, would still have as many as the other's.
+
+    Addresses are compared first; sessions only if the addresses have equally many calls.
+    """
+    addresses, sessions = _count(call, among)
+    other_addresses, other_sessions = _count(other, among)
+    if addresses != other_addresses:
+        return addresses - other_addresses > 1
+    return sessions - other_sessions > 1

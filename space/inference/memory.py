@@ -1,7 +1,7 @@
-"""The memory of this process, as glibc manages it; elsewhere nothing is done.
+"""The memory that glibc's malloc keeps; on systems without glibc nothing is done.
 
-ONNX Runtime allocates and frees about 140 MB for a text of 4,096 tokens. glibc keeps what was
-freed, in pieces that fit no later request, and the process grew to three times its size.
+ONNX Runtime allocates and frees about 140 MB for a text of 4,096 tokens. glibc keeps freed memory
+in blocks that fit no later request: without these calls the process grew to three times its size.
 """
 
 import ctypes
@@ -9,7 +9,7 @@ import logging
 from functools import cache
 from typing import Any
 
-M_ARENA_MAX = -8  # of glibc's malloc.h
+M_ARENA_MAX = -8  # from glibc's malloc.h
 
 log = logging.getLogger(__name__)
 
@@ -20,17 +20,17 @@ def _glibc() -> Any:
         library = ctypes.CDLL("libc.so.6")
         return library if library.mallopt and library.malloc_trim else None
     except (OSError, AttributeError):
-        log.info("no glibc here, whose memory could be shared")
+        log.info("This system has no glibc: freed memory is not returned to it.")
         return None
 
 
-def share() -> None:
-    """Let threads allocate from two arenas: glibc would keep what each of them once had."""
+def limit_arenas() -> None:
+    """Let all threads allocate from two arenas; glibc would keep freed memory in one per thread."""
     if library := _glibc():
         library.mallopt(M_ARENA_MAX, 2)
 
 
 def release() -> None:
-    """Return what was freed to the operating system; takes about 5 ms."""
+    """Return freed memory to the operating system; takes about 5 ms."""
     if library := _glibc():
         library.malloc_trim(0)

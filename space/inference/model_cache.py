@@ -1,7 +1,7 @@
-"""The models that visitors name, beside the Space's own: never more than a few, none too large.
+"""The models that users name for a comparison: never more than a few in memory, none too large.
 
 In: a repo id and a revision. Out: a classifier to use for a while, or a sentence for the page why
-not.
+there is none.
 """
 
 import logging
@@ -20,20 +20,13 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     RevisionNotFoundError,
 )
 
-from space.inference.classifier import (
-    MODELS,
-    NEEDED,
-    Classifier,
-    InvalidText,
-    ModelUnavailable,
-    Prediction,
-    without_onnx,
-)
-from space.inference.sandbox import Sandboxed, away
+from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
+from space.inference.download import ONNX_FILES, REQUIRED_FILES, no_onnx_message
+from space.inference.sandbox import SandboxedClassifier, hub_unavailable_message
 
-PLACES = 2
+MAX_MODELS = 2  # in memory besides the Space's own
 MAX_ONNX_BYTES = 600_000_000
-MAX_OTHER_BYTES = 50_000_000  # config, tokenizer: each
+MAX_OTHER_BYTES = 50_000_000  # of config.json and of each tokenizer file
 MAX_CHARACTERS = 200  # of a repo id or a revision
 TIMEOUT_SECONDS = 10
 
@@ -43,97 +36,104 @@ Key = tuple[str, str]  # repo id, commit
 
 
 class Model(Protocol):
-    """What a comparison needs of a classifier."""
+    """A `Classifier` or a `SandboxedClassifier`."""
 
-    repo_id: Any  # str; mypy takes an attribute of a protocol for one that may be set
+    repo_id: Any  # a str; mypy requires that an attribute of a protocol can be set
     commit: Any
 
     @property
     def labels(self) -> list[str]:
         """The labels, in the model's order."""
 
-    def many(self, texts: Sequence[Any]) -> list[Prediction | InvalidText]:
-        """For each text a verdict, or the reason why it has none."""
+    def predict_batch(self, texts: Sequence[Any]) -> list[Prediction | InvalidText]:
+        """For each text, in order, a prediction or the reason for having none."""
 
 
 class ModelCache:
-    """Foreign models, each in a worker process that serves one comparison at a time.
+    """Other people's models, each in a worker process that serves one comparison at a time.
 
-    Up to `PLACES` of them are kept running while nobody uses them; the one that was not asked for
-    longest makes room for the next. Several comparisons may borrow models at once, and none waits
-    for another: a second copy of a model that is in use is pulled anew.
+    Up to `MAX_MODELS` are kept running while nobody uses them; the least recently used is closed
+    first. Comparisons don't wait for each other: a second copy of a model in use is downloaded.
 
-    Each lies in a temporary folder, not in the Hub's cache: what visitors name must not fill the
-    disk. Only what is public can be named, for this app's token may read what its visitors may
-    not.
+    Models are downloaded to temporary folders and not to the Hub's cache, so that they can't fill
+    the disk. Only public models are accepted, because this app's token may read more than its users
+    may.
 
     Args:
-        own: The Space's own classifier, which is used where it is named.
+        own: The Space's own classifier, which is used if a user names it.
     """
 
     def __init__(self, own: Classifier) -> None:
         self.own = own
-        self._idle: OrderedDict[Key, Sandboxed] = OrderedDict()
-        self._lent = 0
-        self._changing = Lock()
+        self._idle: OrderedDict[Key, SandboxedClassifier] = OrderedDict()
+        self._in_use = 0
+        self._lock = Lock()
 
     @property
     def idle(self) -> list[str]:
-        """What runs besides the Space's own without being used, the next to go first."""
+        """The repo ids of the running models that nobody uses, the least recently used first."""
         return [repo_id for repo_id, _ in self._idle]
 
     @contextmanager
-    def lend(
+    def acquire(
         self,
         repo_id: str,
         revision: str | None = None,
-        stopped: Callable[[], bool] = lambda: False,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Model]:
-        """The classifier of a repository until the block ends, pulled unless it is here.
+        """The classifier of a repository until the block ends, downloaded if necessary.
 
         Args:
-            repo_id: `user/name` on the Hub that `HF_ENDPOINT` names.
-            revision: Commit, tag or branch; the newest of `main` when left out.
-            stopped: Whether its answers are not wanted any more: a foreign model is killed then.
+            repo_id: `user/name` on the Hub at `HF_ENDPOINT`.
+            revision: Commit, tag or branch; the newest commit of `main` by default.
+            cancelled: Whether the client has gone: the worker of the model is killed then.
 
         Raises:
-            ModelUnavailable: It is not public, not there, too large or no classifier, goes beyond a
-                limit of `sandbox`, or the Hub is away.
+            ModelUnavailable: The model does not exist or is not public, is too large or no
+                classifier, or exceeds a limit of `sandbox`; or the Hub can't be reached.
         """
         repo_id, revision = (repo_id or "").strip(), (revision or "").strip() or None
         if not repo_id:
             raise ModelUnavailable("Name both models, as user/name on the Hub.")
         if max(len(repo_id), len(revision or "")) > MAX_CHARACTERS:
             raise ModelUnavailable(f"A name has at most {MAX_CHARACTERS} characters.")
-        info = None if self._is_own(repo_id, revision) else _look(repo_id, revision)
+        info = None if self._is_own(repo_id, revision) else _model_info(repo_id, revision)
         if info is None or self._is_own(repo_id, info.sha):
             self.own.load()
             yield self.own
             return
         assert info.sha is not None
-        key, file = (repo_id, info.sha), _suitable(info, repo_id)
-        with self._changing:
+        key, file = (repo_id, info.sha), _onnx_file(info, repo_id)
+        model = self._take(key)
+        try:
+            model = model or SandboxedClassifier(repo_id, info.sha, file, cancelled)
+            model.cancelled = cancelled
+            yield model
+        finally:
+            self._give_back(key, model)
+
+    def _take(self, key: Key) -> SandboxedClassifier | None:
+        """Count one more model in use; returns it if it is idle and alive."""
+        with self._lock:
             model = self._idle.pop(key, None)
             if model and not model.alive:
                 model.close()
                 model = None
-            self._lent += 1
-            self._make_room()
-        try:
-            model = model or Sandboxed(repo_id, info.sha, file, stopped)
-            model.stopped = stopped
-            yield model
-        finally:
-            with self._changing:
-                self._lent -= 1
-                if model and model.alive and key not in self._idle:
-                    self._idle[key] = model
-                elif model:
-                    model.close()
-                self._make_room()
+            self._in_use += 1
+            self._evict()
+            return model
 
-    def _make_room(self) -> None:
-        while self._idle and len(self._idle) + self._lent > PLACES:
+    def _give_back(self, key: Key, model: SandboxedClassifier | None) -> None:
+        with self._lock:
+            self._in_use -= 1
+            if model and model.alive and key not in self._idle:
+                self._idle[key] = model
+            elif model:
+                model.close()
+            self._evict()
+
+    def _evict(self) -> None:
+        while self._idle and len(self._idle) + self._in_use > MAX_MODELS:
             self._idle.popitem(last=False)[1].close()
 
     def _is_own(self, repo_id: str, revision: str | None) -> bool:
@@ -143,13 +143,12 @@ class ModelCache:
         return (revision or "main") == (own.revision or "main") or revision == own.commit
 
 
-def _look(repo_id: str, revision: str | None) -> ModelInfo:
-    """What the Hub says of a model to anyone, sizes and all."""
+def _model_info(repo_id: str, revision: str | None) -> ModelInfo:
+    """The Hub's public information on a model, with file sizes."""
     if constants.is_offline_mode():
         raise ModelUnavailable(
-            f"HF_HUB_OFFLINE is set, so this app can't fetch {repo_id} to compare it. Unset it."
+            f"HF_HUB_OFFLINE is set, so this app can't download {repo_id}. Unset HF_HUB_OFFLINE."
         )
-    hub = constants.ENDPOINT
     try:
         info = HfApi(token=False).model_info(
             repo_id, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS
@@ -160,36 +159,35 @@ def _look(repo_id: str, revision: str | None) -> ModelInfo:
         ) from error
     except RepositoryNotFoundError as error:
         raise ModelUnavailable(
-            f"The Hub at {hub} has no public model {repo_id}. Private ones can't be compared here."
+            f"The Hub at {constants.ENDPOINT} has no public model {repo_id}. Private ones can't be "
+            "compared here."
         ) from error
     except RevisionNotFoundError as error:
         raise ModelUnavailable(f"{repo_id} has no revision {revision}.") from error
     except (HTTPError, OSError) as error:
-        raise away(repo_id) from error
-    except Exception as error:  # the front matter of a stranger's README comes along
-        log.warning("what the Hub says of %s can't be read: %s", repo_id, error)
-        raise ModelUnavailable(f"What the Hub says of {repo_id} can't be read.") from error
+        raise ModelUnavailable(hub_unavailable_message(repo_id)) from error
+    except Exception as error:  # the answer contains the front matter of the model's README
+        log.warning("the Hub's information on %s can't be read: %s", repo_id, error)
+        raise ModelUnavailable(f"The Hub's information on {repo_id} can't be read.") from error
     if info.gated:
-        raise ModelUnavailable(
-            f"{repo_id} is gated: only what anyone may read can be compared here."
-        )
+        raise ModelUnavailable(f"{repo_id} is gated: only public models can be compared here.")
     return info
 
 
-def _suitable(info: ModelInfo, repo_id: str) -> str:
-    """The ONNX file to pull; how large files are is known before any is pulled."""
+def _onnx_file(info: ModelInfo, repo_id: str) -> str:
+    """The ONNX file to download, after a check of all file sizes."""
     sizes = {
-        found.rfilename: math.inf if found.size is None else found.size
-        for found in info.siblings or []
+        file.rfilename: math.inf if file.size is None else file.size for file in info.siblings or []
     }
-    file = next((model for model in MODELS if model in sizes), None)
-    if file is None:
-        raise without_onnx(repo_id)
-    for name, limit in [(file, MAX_ONNX_BYTES), *((name, MAX_OTHER_BYTES) for name in NEEDED)]:
+    onnx_file = next((name for name in ONNX_FILES if name in sizes), None)
+    if onnx_file is None:
+        raise ModelUnavailable(no_onnx_message(repo_id))
+    limits = dict.fromkeys(REQUIRED_FILES, MAX_OTHER_BYTES) | {onnx_file: MAX_ONNX_BYTES}
+    for name, limit in limits.items():
         size = sizes.get(name, 0)
         if size > limit:
             raise ModelUnavailable(
                 f"{repo_id} is too large to be compared here: its {name} may have at most "
                 f"{limit / 1e6:,.0f} MB, and has {size / 1e6:,.0f}."
             )
-    return file
+    return onnx_file

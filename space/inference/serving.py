@@ -1,7 +1,7 @@
-"""What the page and its endpoints ask of the model: each request in the queue and within limits.
+"""Requests of the page and its endpoints to the model: queued, and within limits.
 
-In: texts, and how many tokens and seconds a request may take. Out: a verdict for each text, or the
-reason why it has none; what the limits left out has such a reason too.
+In: texts, and the tokens and seconds that a request may use. Out: a prediction for each text, or
+the reason for having none, which may be that the request reached a limit.
 """
 
 import math
@@ -10,69 +10,72 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from space.inference import batch, cancellation, memory
+from space.inference import memory, zerogpu
 from space.inference.admission import PATIENCE_SECONDS, AdmissionQueue
-from space.inference.classifier import Classifier, InvalidText, Prediction, Tokens, cores, refusal
+from space.inference.classifier import Classifier, InvalidText, Prediction, check_text
+from space.inference.client import cancel_check
 from space.inference.concurrency import Cancelled
+from space.inference.cpu import available_cores
+from space.inference.onnx_model import Tokens
 
-LONG = 1_000  # tokens, from which the memory of a text is returned once it is judged
-# Between two looks at the limits; 100,000 characters take about 50 ms.
-TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 16, 200_000
+RELEASE_TOKENS = 1_000  # a text with more tokens has its memory released afterwards
+# Texts and characters that are tokenized at once; 100,000 characters take about 50 ms.
+CHUNK_TEXTS, CHUNK_CHARACTERS = 16, 200_000
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may take.
+    """What one request may use.
 
     Attributes:
-        tokens: Of all its texts, as the model reads them; its first text is always judged.
-        seconds: From its arrival, waiting included.
-        characters: Of all its texts. They take time to tokenize, whether the model reads them or
-            not: texts may be longer than its limit, and a word of any length is one token.
-        patience: Seconds that it may wait for others, see `AdmissionQueue.run`.
-        lent: Whether a ZeroGPU Space judges its texts on the hardware that it is lent.
+        tokens: The tokens that the model reads, in all texts; the first text is always classified.
+        seconds: From the request's arrival, with the time that it waits.
+        characters: In all texts. They take time to tokenize even if the model doesn't read them:
+            a text may be longer than the model's limit, and a word of any length may be one token.
+        patience: Seconds that the request may wait for others, see `AdmissionQueue.run`.
+        zerogpu: Whether a ZeroGPU Space runs it on its GPU machines.
     """
 
     tokens: int
     seconds: float
     characters: float = math.inf
     patience: float = PATIENCE_SECONDS
-    lent: bool = False
+    zerogpu: bool = False
 
 
-VERDICT = Limits(tokens=10_000, seconds=30)
-BATCH = Limits(tokens=300_000, seconds=120, characters=7_500_000, lent=True)
-EXPLANATION = Limits(tokens=70_000, seconds=20)  # 60,000 for 100,000 characters of English
-FILE = Limits(tokens=5_000_000, seconds=1_800, patience=math.inf, lent=True)
+SINGLE = Limits(tokens=10_000, seconds=30)
+BATCH = Limits(tokens=300_000, seconds=120, characters=7_500_000, zerogpu=True)
+EXPLANATION = Limits(tokens=70_000, seconds=20)  # 100,000 characters of English need 60,000
+FILE = Limits(tokens=5_000_000, seconds=1_800, patience=math.inf, zerogpu=True)
 
 
-class LeftOut(InvalidText):
-    """The text was not judged, because the request had reached one of its limits."""
+class LimitReached(InvalidText):
+    """The text was not classified, because the request reached one of its limits."""
 
 
 class Service:
-    """The model behind its queue.
+    """The model and its queue.
 
     Args:
-        classifier: The model that answers.
-        queue: Whose turn it is; with as many workers as there are cores when left out.
+        classifier: The model.
+        queue: By default, one with as many workers as there are cores.
     """
 
     def __init__(self, classifier: Classifier, queue: AdmissionQueue | None = None) -> None:
         self.classifier = classifier
-        self.queue = queue or AdmissionQueue(cores())
+        self.queue = queue or AdmissionQueue(available_cores())
 
     def request(self, limits: Limits) -> "Request":
-        """A request of the Gradio event that the calling thread works on."""
-        return Request(self, limits, cancellation.watch())
+        """A request of the Gradio event that the calling thread handles."""
+        return Request(self, limits, cancel_check())
 
 
 class Request:
-    """What one client asks for, in one or more calls that share the limits.
+    """One or more calls of one client, which share the limits.
 
     Args:
         service: The model and its queue.
-        limits: What the request may take.
+        limits: What the request may use.
         cancelled: Whether the client has gone.
     """
 
@@ -84,122 +87,126 @@ class Request:
         self._deadline = time.monotonic() + limits.seconds
         self._admitted = False
 
-    def __call__(self, text: str) -> Prediction:
-        """The verdict on a text.
+    def predict(self, text: str) -> Prediction:
+        """Classify one text.
 
         Raises:
-            InvalidText: As for `Classifier.__call__`, or there was no time left for it.
-            ModelUnavailable: As for `Classifier.load`.
-            Busy: Too many wait.
+            InvalidText: See `Classifier.predict`; or no time was left.
+            ModelUnavailable: See `Classifier.load`.
+            Busy: Too many requests are waiting.
             Cancelled: The client has gone.
         """
-        (answer,) = self.many([text])
-        if isinstance(answer, InvalidText):
-            raise answer
-        return answer
+        (prediction,) = self.predict_batch([text])
+        if isinstance(prediction, InvalidText):
+            raise prediction
+        return prediction
 
-    def many(self, texts: Sequence[Any], spare: int = 0) -> list[Prediction | InvalidText]:
-        """For each text a verdict, or the reason why it has none.
+    def predict_batch(
+        self, texts: Sequence[Any], reserved_tokens: int = 0
+    ) -> list[Prediction | InvalidText]:
+        """Classify texts in order, as far as the limits allow.
 
         Args:
-            texts: In the order in which they are judged, as far as the limits allow.
-            spare: Tokens to leave for later calls.
+            texts: The texts; the limits drop the last ones first.
+            reserved_tokens: Tokens to leave for later calls of this request.
+
+        Returns:
+            For each text, a prediction or the reason for having none.
 
         Raises:
-            ModelUnavailable: As for `Classifier.load`.
-            Busy: Too many wait, and this is the request's first call.
+            ModelUnavailable: See `Classifier.load`.
+            Busy: Too many requests are waiting, and this is the request's first call.
             Cancelled: The client has gone.
         """
-        rows, answers = self._encoded(texts, self.limits.tokens - spare)
-        verdicts: Sequence[Prediction | InvalidText | None]
-        if self.limits.lent and batch.on_lent_hardware():
-            verdicts = batch.judge(self.service.classifier, [texts[i] for i in rows])
+        rows, results = self._encode(texts, self.limits.tokens - reserved_tokens)
+        predictions: Sequence[Prediction | InvalidText | None]
+        if self.limits.zerogpu and zerogpu.is_zerogpu():
+            predictions = zerogpu.predict_batch(self.service.classifier, [texts[i] for i in rows])
         else:
-            verdicts = self._run(list(rows.values()))
-        for i, verdict in zip(rows, verdicts, strict=True):
-            answers[i] = verdict or self._left_out("seconds")
-        return [answers[i] for i in range(len(texts))]
+            predictions = self._run(list(rows.values()))
+        for i, prediction in zip(rows, predictions, strict=True):
+            results[i] = prediction or self._limit_reached("seconds")
+        return [results[i] for i in range(len(texts))]
 
-    def _encoded(
-        self, texts: Sequence[Any], tokens: int
+    def _encode(
+        self, texts: Sequence[Any], max_tokens: int
     ) -> tuple[dict[int, Tokens], dict[int, Prediction | InvalidText]]:
-        """By index: the tokens of the texts within the limits, and why the others have none."""
+        """By index: the tokens of the texts within the limits, and the reasons for the others."""
         rows: dict[int, Tokens] = {}
-        refused = self._refused(texts)
-        good = [i for i in range(len(texts)) if i not in refused]
+        errors = self._check(texts)
+        valid = [i for i in range(len(texts)) if i not in errors]
         limit = "seconds"
-        for i, row in self._tokenized(texts, good):
-            if self.tokens and self.tokens + len(row.ids) > tokens:
+        for i, row in self._tokenize(texts, valid):
+            if self.tokens and self.tokens + len(row.ids) > max_tokens:
                 limit = "tokens"
                 break
             self.tokens += len(row.ids)
             rows[i] = row
-        return rows, refused | {i: self._left_out(limit) for i in good if i not in rows}
+        return rows, errors | {i: self._limit_reached(limit) for i in valid if i not in rows}
 
-    def _tokenized(
+    def _tokenize(
         self, texts: Sequence[Any], indices: Sequence[int]
     ) -> Iterator[tuple[int, Tokens]]:
-        """Texts by index, with their tokens, until the deadline."""
-        reader = self.service.classifier.load()
-        for part in _parts(indices, [len(texts[i]) for i in indices]):
+        """Yield the index and the tokens of texts, in chunks until the deadline."""
+        model = self.service.classifier.load()
+        for chunk in _chunks(indices, [len(texts[i]) for i in indices]):
             if self.cancelled():
                 raise Cancelled
             if time.monotonic() >= self._deadline:
                 return
-            yield from zip(part, reader.encode([texts[i] for i in part]), strict=True)
+            yield from zip(chunk, model.encode([texts[i] for i in chunk]), strict=True)
 
-    def _refused(self, texts: Sequence[Any]) -> dict[int, Prediction | InvalidText]:
-        """Why some texts are not even tokenized, by index."""
-        refused: dict[int, Prediction | InvalidText] = {}
+    def _check(self, texts: Sequence[Any]) -> dict[int, Prediction | InvalidText]:
+        """By index, why a text is not even tokenized."""
+        errors: dict[int, Prediction | InvalidText] = {}
         for i, text in enumerate(texts):
-            if reason := refusal(text):
-                refused[i] = reason
+            if error := check_text(text):
+                errors[i] = error
                 continue
             self.characters += len(text)
             if self.characters > self.limits.characters:
-                refused[i] = self._left_out("characters")
-        return refused
+                errors[i] = self._limit_reached("characters")
+        return errors
 
     def _run(self, rows: Sequence[Tokens]) -> list[Prediction | InvalidText | None]:
-        reader = self.service.classifier.load()
         sizes = [len(row.ids) for row in rows]
 
-        def judge(i: int, alone: bool) -> Prediction | InvalidText:
-            verdict = reader.judge(rows[i], alone)
-            if sizes[i] > LONG:
+        def predict(i: int, alone: bool) -> Prediction | InvalidText:
+            prediction = self.service.classifier.predict_tokens(rows[i], all_cores=alone)
+            if sizes[i] > RELEASE_TOKENS:
                 memory.release()
-            return verdict
+            return prediction
 
-        verdicts = self.service.queue.run(
+        predictions = self.service.queue.run(
             [cost(size) for size in sizes],
-            judge,
+            predict,
             deadline=self._deadline,
             patience=math.inf if self._admitted else self.limits.patience,
             cancelled=self.cancelled,
         )
         self._admitted = True
-        return verdicts
+        return predictions
 
-    def _left_out(self, limit: str) -> LeftOut:
-        most = f"{getattr(self.limits, limit):,} {'s' if limit == 'seconds' else limit}"
-        return LeftOut(f"Left out: the limit of {most} for one request was reached.")
+    def _limit_reached(self, limit: str) -> LimitReached:
+        value = f"{getattr(self.limits, limit):,} {'s' if limit == 'seconds' else limit}"
+        return LimitReached(f"Left out: the limit of {value} for one request was reached.")
 
 
-def _parts(indices: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
-    """The indices in groups of at most `TEXTS_AT_ONCE`, and about `CHARACTERS_AT_ONCE`."""
-    part, characters = list[int](), 0
+def _chunks(indices: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Split indices into groups of at most `CHUNK_TEXTS` and about `CHUNK_CHARACTERS`."""
+    chunk, characters = list[int](), 0
     for i, size in zip(indices, sizes, strict=True):
-        part.append(i)
+        chunk.append(i)
         characters += size
-        if len(part) == TEXTS_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
-            yield part
-            part, characters = [], 0
-    if part:
-        yield part
+        if len(chunk) == CHUNK_TEXTS or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 def cost(tokens: int) -> float:
-    """What a text costs: of 1,000 tokens each takes about twice the time of one in a short text.
+    """The cost of a text in the queue: a token in a text of 1,000 costs twice one in a short text.
 
     Measured on a CPU with the quick start's model (int8): 10,500 tokens per second and core at 300
     tokens, 6,500 at 1,000, 2,000 at 4,096.

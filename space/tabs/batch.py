@@ -18,11 +18,10 @@ from space.analysis import charts
 from space.analysis.report import Columns, Report
 from space.analysis.statistics import Period
 from space.files import downloads, tables
-from space.inference import cancellation
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
-from space.inference.concurrency import Busy, Cancelled, Line
+from space.inference.client import cancel_check, current_client
+from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.serving import FILE, Service
-from space.inference.visitors import visitor
 from space.tabs import events
 from space.tabs.events import HIDDEN, NO_COLUMN, QUIET
 from space.tabs.review import Review
@@ -158,7 +157,7 @@ def receive(path: str | None) -> list[Any]:
 
 
 def _scoring_task(service: Service) -> Any:
-    queue = Line(places=MAX_FILES, most_waiting=MAX_WAITING)
+    limiter = ConcurrencyLimiter(slots=MAX_FILES, max_waiting=MAX_WAITING)
 
     def score(table: tables.Table | None, *columns: str) -> Iterator[list[Any]]:
         """Progress of the scoring, then the report."""
@@ -171,10 +170,10 @@ def _scoring_task(service: Service) -> Any:
         answers: list[Prediction | InvalidText] = []
         yield [None, events.WAITING]
         try:
-            with queue.place(cancellation.watch(), visitor()):
+            with limiter.slot(cancel_check(), current_client()):
                 started, request = time.monotonic(), service.request(FILE)
                 for start in range(0, len(texts), REVIEWS_PER_STEP):
-                    answers += request.many(texts[start : start + REVIEWS_PER_STEP])
+                    answers += request.predict_batch(texts[start : start + REVIEWS_PER_STEP])
                     seconds = time.monotonic() - started
                     message = f"{len(answers):,} of {len(texts):,} reviews"
                     yield [None, views.progress(message, len(answers), len(texts), seconds)]

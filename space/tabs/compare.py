@@ -15,11 +15,10 @@ import pandas
 from space import views
 from space.analysis.comparison import MAX_ROWS, Comparison, Step, compare, meaning, told
 from space.files import tables
-from space.inference import cancellation
 from space.inference.classifier import Classifier, ModelUnavailable
-from space.inference.concurrency import Busy, Cancelled, Line
+from space.inference.client import cancel_check, current_client
+from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache
-from space.inference.visitors import visitor
 from space.tabs import events
 from space.tabs.events import QUIET
 
@@ -33,7 +32,7 @@ STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
 COLUMN_WIDTHS = {"row": 60, "A": 170, "B": 170, "label": 90, "review": 440}  # pixels
 MAX_COMPARISONS = 3  # at the same time
 MAX_WAITING = 8
-TURN_SECONDS = 10  # a comparison ends after this time if others wait
+SLOT_SECONDS = 10  # a comparison ends after this time if others wait
 NO_TEXT = "Enter a review or upload a file of reviews."
 
 
@@ -97,7 +96,9 @@ def receive(path: str | None) -> list[Any]:
 
 
 def _comparison_task(cache: ModelCache) -> Any:
-    queue = Line(places=MAX_COMPARISONS, most_waiting=MAX_WAITING, turn_seconds=TURN_SECONDS)
+    limiter = ConcurrencyLimiter(
+        slots=MAX_COMPARISONS, max_waiting=MAX_WAITING, slot_seconds=SLOT_SECONDS
+    )
 
     def run(
         first: str, first_revision: str, second: str, second_revision: str, text: str,
@@ -112,11 +113,11 @@ def _comparison_task(cache: ModelCache) -> Any:
             return
         yield [events.WAITING, hidden]
         try:
-            disconnected = cancellation.watch()
-            with queue.place(disconnected, visitor()) as lost_turn:
+            disconnected = cancel_check()
+            with limiter.slot(disconnected, current_client()) as lost_slot:
                 started = time.monotonic()
                 for step in compare(
-                    cache, models, texts, labels, lambda: lost_turn() or disconnected()
+                    cache, models, texts, labels, lambda: lost_slot() or disconnected()
                 ):
                     if isinstance(step, Comparison):
                         yield show(step)

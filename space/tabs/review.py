@@ -13,7 +13,7 @@ from space.feedback import Feedback
 from space.inference.attribution import explain
 from space.inference.classifier import InvalidText, ModelUnavailable
 from space.inference.concurrency import Busy, Cancelled
-from space.inference.serving import EXPLANATION, VERDICT, Service
+from space.inference.serving import EXPLANATION, SINGLE, Service
 from space.tabs.events import HIDDEN, QUIET
 
 REFUSALS = (InvalidText, ModelUnavailable, Busy, Cancelled)
@@ -114,7 +114,7 @@ class Review:
     def analyze(self, text: str) -> tuple[str, str, str, str | None, Any]:
         """Values of `_result`: the card of a review, or a message in its place."""
         try:
-            prediction = self.service.request(VERDICT)(text)
+            prediction = self.service.request(SINGLE).predict(text)
         except REFUSALS as reason:
             return views.sentence(reason), "", "", None, gradio.update(visible=False)
         card = views.prediction_card(prediction, self.service.classifier.load().unsure_below)
@@ -137,7 +137,7 @@ class Review:
 
     def _store_feedback(self, text: str | None, correct: bool) -> str:
         try:
-            prediction = self.service.request(VERDICT)(text or "")
+            prediction = self.service.request(SINGLE).predict(text or "")
         except REFUSALS as reason:
             return views.sentence(reason)
         model, commit = self.service.classifier.repo_id, self.service.classifier.commit

@@ -379,8 +379,8 @@ def test_loads_facts_once_from_the_loaded_revision(
     )
     assert load_facts(env | {"HF_HUB_OFFLINE": "1"}) == facts
     assert load_facts(env | {"HF_HUB_OFFLINE": "1"}, "demo/bare") == (
-        f"HF_HUB_OFFLINE is set, and {tmp_path / 'home'} holds no whole copy of demo/bare. Unset "
-        "it, so that it can be fetched."
+        f"HF_HUB_OFFLINE is set, and {tmp_path / 'home'} has no complete copy of demo/bare. Unset "
+        "HF_HUB_OFFLINE to download it."
     )
 
 
@@ -401,7 +401,7 @@ def test_reports_why_a_download_fails(tiny_classifier: Path, repository: Path, t
         blobs.write_text("no folder")
         message = load_facts(env, "demo/bare")
         assert message.startswith(f"The cache can't be written, {blobs}"), message
-        assert "HF_HOME must name a folder that can be written and has room." in message
+        assert "HF_HOME must name a folder that can be written and has free space." in message
         HfApi(endpoint=hub.endpoint, token=WRITE).delete_repo("demo/bare")
         message = load_facts(env, "demo/bare")
         assert "has no model demo/bare, or this app's HF_TOKEN may not" in message

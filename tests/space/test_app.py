@@ -46,7 +46,7 @@ for argument in sys.argv[1:]:
     repo_id, _, revision = argument.partition("@")
     classifier = Classifier(repo_id, revision)
     try:
-        prediction = classifier("a wonderful film")
+        prediction = classifier.predict("a wonderful film")
         answers.append([classifier.commit, sorted(prediction.probabilities), prediction.tokens])
     except ModelUnavailable as reason:
         answers.append(str(reason))
@@ -200,7 +200,7 @@ def test_reports_how_much_of_a_long_review_was_read(space: str):
         (" \n\t", "Write or paste a review first."),
         (None, "Write or paste a review first."),
         ("<br /><br/>", "There is no word in this review."),
-        (7, "A review is text, got int."),
+        (7, "A review must be text, got int."),
         (
             "x" * 100_001,
             "A review may have at most 100,000 characters; this one has 100,001.",
@@ -265,7 +265,7 @@ def test_waits_for_the_hub_and_works_without_it_once_cached(model_folder: Path, 
     with running_hub(root, ["--port", port, "--fault", "GET /.*=drop*99"]):
         pull = (
             "from space.inference.classifier import Classifier; "
-            f"print(Classifier('{MODEL}').pull().name)"
+            f"print(Classifier('{MODEL}').download().name)"
         )
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", pull],
@@ -292,7 +292,7 @@ def test_reports_why_a_model_is_unavailable(hub: RunningHub, tmp_path: Path):
         "read it."
     )
     assert revision == f"{MODEL} has no revision v9: check MODEL_REVISION."
-    assert headless.startswith("demo/headless has no onnx/model.onnx, which this app reads.")
+    assert headless.startswith("demo/headless has no onnx/model.onnx, which this app needs.")
     assert "`python -m train export RUN`" in headless
     assert re.fullmatch("[0-9a-f]{40}", pinned[0])
 
@@ -301,8 +301,8 @@ def test_reports_why_the_cache_has_no_model(hub: RunningHub, tmp_path: Path):
     env = hub.env(tmp_path / "home", token=None)
     [offline] = ask_classifier(env | {"HF_HUB_OFFLINE": "1"}, "demo/nothing")
     assert offline == (
-        f"HF_HUB_OFFLINE is set, and {tmp_path / 'home'} holds no whole copy of demo/nothing. "
-        "Unset it, so that it can be fetched."
+        f"HF_HUB_OFFLINE is set, and {tmp_path / 'home'} has no complete copy of demo/nothing. "
+        "Unset HF_HUB_OFFLINE to download it."
     )
     (tmp_path / "file").write_text("")
     [unwritable, letters] = ask_classifier(

@@ -21,8 +21,8 @@ from test_app import LABELS, MODEL, ask, push, running_space
 from test_transformers_js import JS, install
 
 from space.files import validation
-from space.web import bodies
-from space.web.gate import UNKNOWN
+from space.web import json_body
+from space.web.load_shedding import UNKNOWN_EVENT
 
 TEXTS = ["Good songs. A dreadful end!", "a wonderful film", "  "]
 LONE = REPOSITORY / ".venv-space" / "bin" / "python"
@@ -246,14 +246,14 @@ def send_length(space: str, path: str, size: int, kind: str) -> tuple[int, str]:
 @pytest.mark.parametrize("path", ["run/classify", "call/explain", "mcp/", "component_server", "x"])
 @pytest.mark.parametrize("kind", ["application/json", FORM])
 def test_too_large_body_is_rejected_before_it_is_read(space: str, path: str, kind: str):
-    status, message = send_length(space, path, bodies.MAX_BYTES + 1, kind)
+    status, message = send_length(space, path, json_body.MAX_BYTES + 1, kind)
     assert status == 413
     assert message.startswith("The body of this request has 46,048,577 bytes or more, and 46,0")
 
 
 def test_body_of_unknown_size_is_read_up_to_the_limit(space: str):
     connection = http.client.HTTPConnection(space.removeprefix("http://"), timeout=60)
-    parts = iter([b'{"data":["'] + [b"x" * 2**20] * (bodies.MAX_BYTES // 2**20 + 1))
+    parts = iter([b'{"data":["'] + [b"x" * 2**20] * (json_body.MAX_BYTES // 2**20 + 1))
     connection.request("POST", "/gradio_api/run/classify", parts, encode_chunked=True)
     with closing(connection), connection.getresponse() as answer:
         assert answer.status == 413
@@ -264,7 +264,7 @@ def test_accepts_the_largest_batch_with_any_characters_and_escapes(space: str):
     """7,500,000 characters of 6 bytes each, in reviews that exceed the maximum length."""
     text = "\\u4e2d" * 100_001
     body = ('{"data":[[' + ",".join([f'"{text}"'] * 74) + "]]}").encode()
-    assert len(body) > 0.96 * bodies.MAX_BYTES
+    assert len(body) > 0.96 * json_body.MAX_BYTES
     status, answer = post(f"{space}/gradio_api/run/classify_batch", body)
     assert status == 200
     assert [list(result) for result in answer["data"][0]] == [["error"]] * 74
@@ -327,7 +327,7 @@ def test_unexpected_urls_get_complete_answers(space: str, folder: Path):
 )
 def test_reports_unknown_calls(space: str, path: str):
     with urllib.request.urlopen(f"{space}/gradio_api/{path}", timeout=60) as answer:
-        assert UNKNOWN in answer.read().decode()
+        assert UNKNOWN_EVENT in answer.read().decode()
 
 
 ROWS = [None, [], {}, "1", [[]], [None], [10**9], [-1], [0], [1.5], ["²"], ["9" * 5000], [True]]
@@ -372,14 +372,14 @@ def test_batches_run_on_zerogpu_with_the_same_answers(tiny_classifier: Path):
         "os.environ['SPACES_ZERO_GPU'] = 'true'  # from here on, for the app alone\n"
         "marked = []\n"
         "spaces.GPU = lambda function: marked.append(function) or function\n"
-        "from space.inference import batch as bulk\n"
+        "from space.inference import zerogpu\n"
         "from pathlib import Path\n"
         "from space.inference.classifier import Classifier\n"
         "classifier = Classifier.from_folder(Path(sys.argv[1]))\n"
         "texts = json.loads(sys.argv[2])\n"
-        "here = list(map(repr, classifier.many(texts)))\n"
-        "lent = list(map(repr, bulk.judge(classifier, texts)))\n"
-        "assert here == lent and marked == [bulk._alone]\n"
+        "here = list(map(repr, classifier.predict_batch(texts)))\n"
+        "lent = list(map(repr, zerogpu.predict_batch(classifier, texts)))\n"
+        "assert here == lent and marked == [zerogpu._predict_in_folder]\n"
     )
     subprocess.run(
         [sys.executable, "-c", code, str(tiny_classifier), json.dumps(TEXTS)],

@@ -127,7 +127,7 @@ def _logits(classifier: "Classifier", texts: Sequence[str], labels: list[str]) -
         [answer.probabilities[label] for label in labels]
         if isinstance(answer, Prediction)
         else [1 / len(labels)] * len(labels)
-        for answer in classifier.many(texts)
+        for answer in classifier.predict_batch(texts)
     ]
     return np.asarray(np.log(np.clip(rows, 1e-6, 1)), dtype=np.float32)
 

@@ -97,7 +97,7 @@ def _judged(
     for start in tqdm(starts, desc="sentences", unit="review", unit_scale=AT_ONCE):
         part = order[start : start + AT_ONCE]
         sentences = [(i, sentence) for i in part for sentence in cut(train.texts[i])]
-        answers = classifier.many([sentence for _, sentence in sentences])
+        answers = classifier.predict_batch([sentence for _, sentence in sentences])
         found: dict[int, list[tuple[float, str]]] = {}
         for (i, sentence), answer in zip(sentences, answers, strict=True):
             label = labels[train.labels[i]]

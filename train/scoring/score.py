@@ -153,7 +153,7 @@ def _judge(classifier: "Classifier", part: tables.Part, text: str) -> list[list[
 
     rows = tables.to_rows(part if isinstance(part, list) else part.select([text]))
     answers: list[list[Any]] = []
-    for answer in classifier.many([row.get(text) for row in rows]):
+    for answer in classifier.predict_batch([row.get(text) for row in rows]):
         if isinstance(answer, Prediction):
             truncated = answer.tokens_read < answer.tokens
             answers.append([answer.label, answer.probabilities[answer.label], truncated, None])

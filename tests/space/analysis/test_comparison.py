@@ -16,7 +16,7 @@ from test_app import push
 from space.analysis import comparison
 from space.analysis.comparison import Comparison, Side, Step, compare, mcnemar, meaning, weigh
 from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
-from space.inference.model_cache import ModelCache, _suitable
+from space.inference.model_cache import ModelCache, _onnx_file
 
 OWN = "demo/tiny"
 # Asks a shelf for each model named on the command line; prints what came of it, and what it holds.
@@ -30,8 +30,8 @@ answers = []
 for argument in sys.argv[1:]:
     repo_id, _, revision = argument.partition("@")
     try:
-        with shelf.lend(repo_id, revision) as found:
-            (verdict,) = found.many(["a wonderful film"])
+        with shelf.acquire(repo_id, revision) as found:
+            (verdict,) = found.predict_batch(["a wonderful film"])
         answer = ["own" if found is shelf.own else "named", verdict.tokens]
     except ModelUnavailable as reason:
         answer = str(reason)
@@ -191,7 +191,7 @@ def test_goes_step_by_step_and_both_judge_the_same_texts(own: Classifier):
         "There is no word in this review.": 20,
     }
     assert last.first.per_second > 0 and math.isfinite(last.second.per_second)
-    assert last.first.answers[0] == own("a wonderful film")
+    assert last.first.answers[0] == own.predict("a wonderful film")
     assert meaning(last)[0] == "A and B are the same model."
     assert last.differing.empty
 
@@ -243,7 +243,7 @@ def test_holds_two_models_besides_its_own(hub: RunningHub, tmp_path: Path):
         ["demo/third", "demo/second"],
     ]
     headless, broken = (answer for answer, _, _ in first[5:])
-    assert headless.startswith("demo/headless has no onnx/model.onnx, which this app reads.")
+    assert headless.startswith("demo/headless has no onnx/model.onnx, which this app needs.")
     assert broken.startswith("demo/broken is not a text classifier that this app can load")
     assert "/" not in broken.partition("demo/broken")[2]  # no path of the server's
     assert last[1] == ["demo/second", "demo/third"]
@@ -314,10 +314,10 @@ def test_what_is_too_large(sizes: dict[str, int | None], said: str | None):
     files = [{"rfilename": name, "size": size} for name, size in sizes.items()]
     info = ModelInfo(id="demo/large", siblings=files)
     if said is None:
-        assert _suitable(info, "demo/large") in sizes
+        assert _onnx_file(info, "demo/large") in sizes
     else:
         with pytest.raises(ModelUnavailable, match=said):
-            _suitable(info, "demo/large")
+            _onnx_file(info, "demo/large")
 
 
 def test_without_a_hub_there_is_a_sentence(hub: RunningHub, tmp_path: Path):
@@ -334,7 +334,7 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
     [[own, *_], [other, *_]] = ask_shelf(env | {"HF_HUB_OFFLINE": "1"}, OWN, "demo/second")
     assert own == ["own", 3]
     assert other == (
-        "HF_HUB_OFFLINE is set, so this app can't fetch demo/second to compare it. Unset it."
+        "HF_HUB_OFFLINE is set, so this app can't download demo/second. Unset HF_HUB_OFFLINE."
     )
     full = (
         "import errno, sandbox, tempfile\n"

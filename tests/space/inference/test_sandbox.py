@@ -1,4 +1,4 @@
-"""Foreign models that never end, grow, panic, abort or answer nonsense: each gets a sentence."""
+"""Models that hang, grow, panic, abort or return nonsense: each gets a message."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from conftest import REPOSITORY
 from hubserver import RunningHub, run_python, running_hub
 from test_app import push
 
-from space.inference.classifier import MODELS, NEEDED
+from space.inference.download import ONNX_FILES, REQUIRED_FILES
 
-# Compares each model of the command line with the Space's own; prints what came of each. `@` in
-# front of the first name is a limit of time in seconds.
+# Compares each model on the command line with the Space's own, and prints the results. The first
+# argument is the time limit in seconds.
 COMPARE = """
 import json, sys
 from pathlib import Path
@@ -29,17 +29,17 @@ from space.analysis.comparison import compare
 from space.inference.model_cache import ModelCache
 seconds, *models = sys.argv[1:]
 sandbox.LOAD_SECONDS, sandbox.MAX_MEMORY = float(seconds), 2**30
-shelf = ModelCache(Classifier("demo/tiny"))
+cache = ModelCache(Classifier("demo/tiny"))
 answers = []
 for model in models:
     try:
         pair = [("demo/tiny", None), (model, None)]
-        *_, last = compare(shelf, pair, ["a wonderful film", "weak"])
+        *_, last = compare(cache, pair, ["a wonderful film", "weak"])
         answer = [dict(last.skipped), last.second.labels]
     except ModelUnavailable as reason:
         answer = str(reason)
     answers.append(answer)
-print(json.dumps([answers, shelf.idle]))
+print(json.dumps([answers, cache.idle]))
 """
 NO_CLASSIFIER = " is not a text classifier that this app can load: it needs a config.json with "
 GB = 10**9
@@ -146,15 +146,15 @@ def change(name: str, **values: Any) -> Callable[[Path], None]:
 GROWTH = {"type": "Replace", "pattern": {"Regex": "."}, "content": "a" * 100}
 PANIC = {"type": "Precompiled", "precompiled_charsmap": "AAAAAA=="}
 ABORT = {"type": "Precompiled", "precompiled_charsmap": "/////w=="}
-NASTY: dict[str, tuple[Callable[[Path], None], str]] = {
+BAD_MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
     "gigabytes": (gigabytes, " was stopped: it needs more than 1 GB of memory."),
     "output": (large_output, " was stopped: it needs more than 1 GB of memory."),
     "growth": (
         change("tokenizer.json", normalizer={"type": "Sequence", "normalizers": [GROWTH] * 5}),
-        " was stopped: its process broke down (SIGABRT); it may need more than 1 GB of memory",
+        " was stopped: its process crashed (SIGABRT); it may need more than 1 GB of memory",
     ),
     "panic": (change("tokenizer.json", normalizer=PANIC), NO_CLASSIFIER),
-    "abort": (change("tokenizer.json", normalizer=ABORT), " was stopped: its process broke down"),
+    "abort": (change("tokenizer.json", normalizer=ABORT), " was stopped: its process crashed"),
     "nested": (lambda path: constant(path, [[[0.0], [1.0]]]), NO_CLASSIFIER),
     "words": (lambda path: constant(path, "none"), NO_CLASSIFIER),
     "labels": (change("config.json", id2label={"0": {"a": 1}, "1": 7}), NO_CLASSIFIER),
@@ -174,13 +174,13 @@ def hub(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "nan": lambda path: constant(path, [[float("nan"), 1.0]]),
         "endless": never_ending,
         "card": strange_card,
-        **{name: make for name, (make, _) in NASTY.items()},
+        **{name: make for name, (make, _) in BAD_MODELS.items()},
     }
     with running_hub() as running:
         for name, make in made.items():
             folder = tmp_path_factory.mktemp(name)
             (folder / "onnx").mkdir()
-            for file in [*NEEDED, MODELS[-1]]:
+            for file in [*REQUIRED_FILES, ONNX_FILES[-1]]:
                 shutil.copy(tiny_classifier / file, folder / file)
             make(folder / "onnx" / "model.onnx")
             push(running, folder, f"demo/{name}")
@@ -192,7 +192,7 @@ def environment(hub: RunningHub, folder: Path) -> dict[str, str]:
 
 
 def compared(hub: RunningHub, folder: Path, seconds: float, *names: str) -> list[Any]:
-    """What came of each comparison with the own model; nothing may be left on the disk."""
+    """The result of each comparison with the own model; no file may remain on the disk."""
     models = [f"demo/{name}" for name in names]
     done = run_python(COMPARE, environment(hub, folder), str(seconds), *models)
     assert not list(folder.glob("compared-*"))
@@ -202,51 +202,51 @@ def compared(hub: RunningHub, folder: Path, seconds: float, *names: str) -> list
     return list(answers)
 
 
-def test_a_bad_model_gets_a_sentence_and_the_next_is_served(hub: RunningHub, tmp_path: Path):
-    *answers, good = compared(hub, tmp_path, 60, *NASTY, "good")
-    for (name, (_, sentence)), answer in zip(NASTY.items(), answers, strict=True):
+def test_bad_model_gets_a_message_and_the_next_one_works(hub: RunningHub, tmp_path: Path):
+    *answers, good = compared(hub, tmp_path, 60, *BAD_MODELS, "good")
+    for (name, (_, sentence)), answer in zip(BAD_MODELS.items(), answers, strict=True):
         assert isinstance(answer, str) and answer.startswith(f"demo/{name}{sentence}"), answer
         assert answer.endswith(".") and str(tmp_path) not in answer
     assert good == [{}, ["NEGATIVE", "POSITIVE"]]
 
 
-def test_scores_that_are_not_numbers_are_none(hub: RunningHub, tmp_path: Path):
+def test_nan_scores_are_reported_per_text(hub: RunningHub, tmp_path: Path):
     [[skipped, labels]] = compared(hub, tmp_path, 60, "good", "nan")[1:]
     assert skipped == {"The model gives no score for this text: it is not a number.": 2}
     assert labels == ["NEGATIVE", "POSITIVE"]
 
 
-def test_a_model_that_never_ends_is_killed(hub: RunningHub, tmp_path: Path):
+def test_endless_model_is_killed(hub: RunningHub, tmp_path: Path):
     [answer, card] = compared(hub, tmp_path, 3, "endless", "card")
     assert answer == "demo/endless was stopped: it took more than 3 seconds to load."
-    assert card == "What the Hub says of demo/card can't be read."
+    assert card == "The Hub's information on demo/card can't be read."
 
 
-def test_an_answer_that_never_ends_closes_its_model_alone(hub: RunningHub, tmp_path: Path):
+def test_endless_answer_closes_only_its_own_model(hub: RunningHub, tmp_path: Path):
     code = (
         "import os, signal, sys\n"
         "from space.inference import sandbox\n"
         "from space.inference.classifier import Classifier, ModelUnavailable\n"
         "from space.inference.model_cache import ModelCache\n"
-        "shelf = ModelCache(Classifier('demo/tiny'))\n"
-        "with shelf.lend('demo/good') as model, shelf.lend('demo/good') as copy:\n"
-        "    assert model is not copy and shelf.idle == []\n"
+        "cache = ModelCache(Classifier('demo/tiny'))\n"
+        "with cache.acquire('demo/good') as model, cache.acquire('demo/good') as copy:\n"
+        "    assert model is not copy and cache.idle == []\n"
         "    os.kill(copy._process.pid, signal.SIGSTOP)\n"
         "    sandbox.ANSWER_SECONDS = 1\n"
         "    try:\n"
-        "        copy.many(['fine'])\n"
+        "        copy.predict_batch(['fine'])\n"
         "    except ModelUnavailable as reason:\n"
         "        print(reason)\n"
         "    sandbox.ANSWER_SECONDS = 60\n"
-        "    print(model.many(['fine', None, '\\ud83d', 7]))\n"
-        "assert shelf.idle == ['demo/good'] and not copy.alive\n"
+        "    print(model.predict_batch(['fine', None, '\\ud83d', 7]))\n"
+        "assert cache.idle == ['demo/good'] and not copy.alive\n"
         "os.kill(model._process.pid, signal.SIGKILL)\n"
         "model._process.wait()\n"
-        "with shelf.lend('demo/good') as again:\n"
-        "    print(len(again.many(['fine'])))\n"
-        "sandbox.MAX_FILE_BYTES = 1000  # as if the Hub had not told the sizes as they are\n"
+        "with cache.acquire('demo/good') as again:\n"
+        "    print(len(again.predict_batch(['fine'])))\n"
+        "sandbox.MAX_FILE_BYTES = 1000  # as if the Hub had reported other sizes\n"
         "try:\n"
-        "    with shelf.lend('demo/nan'):\n"
+        "    with cache.acquire('demo/nan'):\n"
         "        pass\n"
         "except ModelUnavailable as reason:\n"
         "    print(reason)\n"
@@ -254,13 +254,13 @@ def test_an_answer_that_never_ends_closes_its_model_alone(hub: RunningHub, tmp_p
     out = run_python(code, environment(hub, tmp_path)).stdout.splitlines()
     assert out[0] == "demo/good was stopped: it took more than 1 seconds for a text."
     assert "InvalidText('Write or paste a review first.')" in out[1]
-    assert "InvalidText('A review is text, got int.')" in out[1]
+    assert "InvalidText('A review must be text, got int.')" in out[1]
     assert out[2] == "1"
     assert "does not give demo/nan at this moment" in out[3]
 
 
-# Comparisons of visitors at addresses, each of them in a thread.
-VISITORS = """
+# Comparisons of clients at several addresses, each in a thread.
+CLIENTS = """
 import sys, threading, time
 from types import SimpleNamespace
 from space.inference import sandbox
@@ -273,88 +273,87 @@ run = compare._comparison_task(ModelCache(Classifier("demo/tiny")))
 def compared(model, address):
     request = SimpleNamespace(client=SimpleNamespace(host=address), headers={}, session_hash="")
     LocalContext.request.set(request)
-    return [said for said, _ in run("demo/tiny", "", model, "", "fine", None, "", "")]
-told = {}
+    return [html for html, _ in run("demo/tiny", "", model, "", "fine", None, "", "")]
+results = {}
 def start(address, model="demo/endless"):
-    number = len(told)
-    told[number] = None
+    number = len(results)
+    results[number] = None
     def work():
-        told[number] = compared(model, address)[-1]
+        results[number] = compared(model, address)[-1]
     threading.Thread(target=work, daemon=True).start()
 def stuck(count):
     while True:  # the endless models that run
-        line = next(c.cell_contents for c in run.__closure__ if hasattr(c.cell_contents, "places"))
-        if sum(not turn.waits for turn in line._inside) == count:
+        values = [cell.cell_contents for cell in run.__closure__]
+        (limiter,) = [value for value in values if hasattr(value, "slots")]
+        if sum(not call.waiting for call in limiter._calls) == count:
             return
         time.sleep(0.05)
 """
 
 
-def test_a_visitor_with_many_bad_models_delays_nobody_else(hub: RunningHub, tmp_path: Path):
-    """It fills every place and the line; whoever else comes is served."""
+def test_client_with_many_endless_models_does_not_delay_others(hub: RunningHub, tmp_path: Path):
+    """It fills all slots and the queue; other clients are served."""
     code = (
         "for _ in range(11): start('8.8.8.8')\n"
         "stuck(3)\n"
         "for address in ('9.9.9.9', '1.1.1.1'):\n"
-        "    said = compared('demo/good', address)[-1]\n"
-        "    assert '<table>' in said, said\n"
-        "assert any(said is None for said in told.values())\n"
-        "ended = ' '.join(filter(None, told.values()))\n"
-        "assert 'because others were waiting' in ended and 'too many visitors' in ended, ended\n"
+        "    html = compared('demo/good', address)[-1]\n"
+        "    assert '<table>' in html, html\n"
+        "assert any(html is None for html in results.values())\n"
+        "ended = ' '.join(filter(None, results.values()))\n"
+        "assert 'because others were waiting' in ended and 'too many requests' in ended, ended\n"
         "import os; os._exit(0)\n"
     )
-    run_python(VISITORS + code, environment(hub, tmp_path))
+    run_python(CLIENTS + code, environment(hub, tmp_path))
 
 
-def test_bad_models_of_as_many_visitors_as_places_end_when_another_comes(
+def test_endless_models_of_several_clients_end_when_another_client_waits(
     hub: RunningHub, tmp_path: Path
 ):
     code = (
         "for address in ('8.8.8.8', '8.8.4.4', '9.9.9.9'): start(address)\n"
         "stuck(3)\n"
-        "said = compared('demo/good', '1.1.1.1')[-1]\n"
-        "assert '<table>' in said, said\n"
-        "while not any(told.values()): time.sleep(0.05)\n"
-        "(said,) = filter(None, told.values())\n"
-        "assert 'because others were waiting. Try again later' in said, said\n"
+        "html = compared('demo/good', '1.1.1.1')[-1]\n"
+        "assert '<table>' in html, html\n"
+        "while not any(results.values()): time.sleep(0.05)\n"
+        "(html,) = filter(None, results.values())\n"
+        "assert 'because others were waiting. Try again later' in html, html\n"
         "import os; os._exit(0)\n"
     )
-    quick = VISITORS.replace("run = ", "compare.TURN_SECONDS = 1\nrun = ")
+    quick = CLIENTS.replace("run = ", "compare.TURN_SECONDS = 1\nrun = ")
     run_python(quick + code, environment(hub, tmp_path))
 
 
-def test_a_model_whose_visitor_has_gone_is_killed(hub: RunningHub, tmp_path: Path):
+def test_model_is_killed_when_its_client_has_gone(hub: RunningHub, tmp_path: Path):
     code = (
         "import threading\n"
         "from space.inference.classifier import ModelUnavailable\n"
         "gone = threading.Event()\n"
         "threading.Timer(4, gone.set).start()\n"
-        "shelf = ModelCache(Classifier('demo/tiny'))\n"
+        "cache = ModelCache(Classifier('demo/tiny'))\n"
         "try:\n"
-        "    with shelf.lend('demo/endless', None, gone.is_set):\n"
+        "    with cache.acquire('demo/endless', None, gone.is_set):\n"
         "        pass\n"
         "except ModelUnavailable as reason:\n"
         "    print(reason)\n"
     )
-    done = run_python(VISITORS + code, environment(hub, tmp_path))
-    assert done.stdout.strip() == (
-        "demo/endless was stopped: its answers are not waited for any more."
-    )
+    done = run_python(CLIENTS + code, environment(hub, tmp_path))
+    assert done.stdout.strip() == ("demo/endless was stopped: the request was cancelled.")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_worker_ends_with_the_app_and_knows_no_secret(hub: RunningHub, tmp_path: Path):
-    """Even after kill -9, and while its model is in an endless loop."""
+def test_worker_ends_with_the_app_and_gets_no_secret(hub: RunningHub, tmp_path: Path):
+    """Even after kill -9 while its model is in an endless loop."""
     code = (
         "import sys\n"
         "from space.inference import sandbox\n"
         "popen = sandbox.subprocess.Popen\n"
-        "def told(*arguments, **options):\n"
+        "def print_pid(*arguments, **options):\n"
         "    process = popen(*arguments, **options)\n"
         "    print(process.pid, flush=True)\n"
         "    return process\n"
-        "sandbox.subprocess.Popen = told\n"
-        "sandbox.Sandboxed('demo/endless', 'main', 'onnx/model.onnx')\n"
+        "sandbox.subprocess.Popen = print_pid\n"
+        "sandbox.SandboxedClassifier('demo/endless', 'main', 'onnx/model.onnx')\n"
     )
     env = {**environment(hub, tmp_path), "OPENAI_API_KEY": "x"}
     assert "HF_TOKEN" in env
@@ -383,4 +382,4 @@ def wait(done: Callable[[], bool]):
         if done():
             return
         time.sleep(0.1)
-    raise AssertionError("did not come to pass in 30 seconds")
+    raise AssertionError("condition not met within 30 seconds")

@@ -1,4 +1,4 @@
-"""Requests to the model: what their limits leave out, and who gets all of it."""
+"""Requests to the model: their limits, and what is classified within them."""
 
 import subprocess
 import sys
@@ -9,26 +9,27 @@ import pytest
 from conftest import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_attribution import Counting
+from test_attribution import CountingClassifier
 
 from space.inference import memory, serving
-from space.inference.classifier import Classifier, InvalidText, Prediction, Tokens
+from space.inference.classifier import Classifier, InvalidText, Prediction
 from space.inference.concurrency import Busy, Cancelled
-from space.inference.serving import LeftOut, Limits, Request, Service
+from space.inference.onnx_model import Tokens
+from space.inference.serving import LimitReached, Limits, Request, Service
 
 
 @pytest.fixture
 def counting() -> Any:
-    return Counting()
+    return CountingClassifier()
 
 
 def request(counting: Any, limits: Limits, **options: Any) -> Request:
     return Request(Service(counting), limits, **options)
 
 
-def test_a_batch_is_judged_up_to_its_limit_of_tokens(counting: Any):
+def test_batch_is_classified_up_to_the_token_limit(counting: Any):
     texts = ["a" * 40, " ", 7, *["b" * 30] * 3, ""]
-    answers = request(counting, Limits(tokens=100, seconds=60)).many(texts)
+    answers = request(counting, Limits(tokens=100, seconds=60)).predict_batch(texts)
     assert sum(counting.tokens) == 100
     kinds = [type(answer) for answer in answers]
     assert kinds == [
@@ -37,50 +38,50 @@ def test_a_batch_is_judged_up_to_its_limit_of_tokens(counting: Any):
         InvalidText,
         Prediction,
         Prediction,
-        LeftOut,
+        LimitReached,
         InvalidText,
     ]
     assert str(answers[5]) == "Left out: the limit of 100 tokens for one request was reached."
 
 
-def test_only_what_the_model_reads_of_a_text_counts(counting: Any):
-    answers = request(counting, Limits(tokens=8_192, seconds=60)).many(["x" * 100_000] * 3)
-    assert [type(answer) for answer in answers] == [Prediction, Prediction, LeftOut]
+def test_only_tokens_that_the_model_reads_count(counting: Any):
+    answers = request(counting, Limits(tokens=8_192, seconds=60)).predict_batch(["x" * 100_000] * 3)
+    assert [type(answer) for answer in answers] == [Prediction, Prediction, LimitReached]
 
 
-def test_the_first_text_is_judged_whatever_the_limit_is(counting: Any):
-    assert request(counting, Limits(tokens=1, seconds=60))("a long text").tokens == 11
+def test_first_text_is_always_classified(counting: Any):
+    assert request(counting, Limits(tokens=1, seconds=60)).predict("a long text").tokens == 11
 
 
-def test_the_calls_of_a_request_share_its_limit(counting: Any):
+def test_calls_of_a_request_share_its_limits(counting: Any):
     asked = request(counting, Limits(tokens=100, seconds=60))
-    first = asked.many(["a" * 30] * 3, spare=40)
-    second = asked.many(["a" * 30] * 3)
+    first = asked.predict_batch(["a" * 30] * 3, reserved_tokens=40)
+    second = asked.predict_batch(["a" * 30] * 3)
     assert [type(answer) for answer in first + second] == [
-        *(Prediction, Prediction, LeftOut), *(Prediction, LeftOut, LeftOut),
+        *(Prediction, Prediction, LimitReached), *(Prediction, LimitReached, LimitReached),
     ]  # fmt: skip
 
 
-def test_forty_long_reviews_are_bounded_in_seconds(counting: Any, monkeypatch: pytest.MonkeyPatch):
+def test_batch_stops_at_the_time_limit(counting: Any, monkeypatch: pytest.MonkeyPatch):
     """Each takes 4 s by a clock of the test."""
     now = [0.0]
     monkeypatch.setattr(serving.time, "monotonic", lambda: now[0])
     queue = serving.AdmissionQueue(workers=1, clock=lambda: now[0])
-    judge = counting.judge
+    predict_tokens = counting.predict_tokens
 
-    def slow(tokens: Tokens, alone: bool) -> Prediction:
+    def slow(tokens: Tokens, all_cores: bool) -> Prediction:
         now[0] += 4
-        return judge(tokens, alone)
+        return predict_tokens(tokens, all_cores)
 
-    counting.judge = slow
-    answers = Request(Service(counting, queue), serving.BATCH).many(["x" * 30_000] * 40)
+    counting.predict_tokens = slow
+    answers = Request(Service(counting, queue), serving.BATCH).predict_batch(["x" * 30_000] * 40)
     assert len(counting.tokens) == 30
-    left = [answer for answer in answers if isinstance(answer, LeftOut)]
-    assert len(left) == 10
-    assert str(left[0]) == "Left out: the limit of 120 s for one request was reached."
+    dropped = [answer for answer in answers if isinstance(answer, LimitReached)]
+    assert len(dropped) == 10
+    assert str(dropped[0]) == "Left out: the limit of 120 s for one request was reached."
 
 
-class Tokenizing(Counting):
+class CountingTokenizer(CountingClassifier):
     """Reads each text as a single token; says how many characters it was given at once."""
 
     def __init__(self, after: Any = lambda: None) -> None:
@@ -100,27 +101,31 @@ def test_no_text_is_tokenized_after_the_deadline(monkeypatch: pytest.MonkeyPatch
     def wait() -> None:
         now[0] += 10
 
-    tokenizing = Tokenizing(wait)
-    answers = request(tokenizing, Limits(tokens=1_000, seconds=25)).many(["x" * 100_000] * 40)
+    tokenizing = CountingTokenizer(wait)
+    answers = request(tokenizing, Limits(tokens=1_000, seconds=25)).predict_batch(
+        ["x" * 100_000] * 40
+    )
     assert tokenizing.characters == [200_000] * 3
     assert {str(answer) for answer in answers} == {
         "Left out: the limit of 25 s for one request was reached."
     }
 
 
-def test_no_text_is_tokenized_once_the_caller_has_gone():
+def test_no_text_is_tokenized_after_the_client_has_gone():
     gone: list[bool] = []
-    tokenizing = Tokenizing(lambda: gone.append(True))
+    tokenizing = CountingTokenizer(lambda: gone.append(True))
     with pytest.raises(Cancelled):
-        request(tokenizing, serving.FILE, cancelled=lambda: bool(gone)).many(["x" * 100_000] * 40)
+        request(tokenizing, serving.FILE, cancelled=lambda: bool(gone)).predict_batch(
+            ["x" * 100_000] * 40
+        )
     assert tokenizing.characters == [200_000]
 
 
-def test_the_characters_of_a_batch_are_limited_whatever_the_model_reads_of_them():
-    tokenizing = Tokenizing()
-    answers = request(tokenizing, serving.BATCH).many(["x" * 100_000] * 1_000 + [" "])
+def test_batch_stops_at_the_character_limit():
+    tokenizing = CountingTokenizer()
+    answers = request(tokenizing, serving.BATCH).predict_batch(["x" * 100_000] * 1_000 + [" "])
     assert sum(tokenizing.characters) == 7_500_000
-    assert [type(answer) for answer in answers] == [Prediction] * 75 + [LeftOut] * 925 + [
+    assert [type(answer) for answer in answers] == [Prediction] * 75 + [LimitReached] * 925 + [
         InvalidText
     ]
     assert str(answers[999]) == (
@@ -130,74 +135,77 @@ def test_the_characters_of_a_batch_are_limited_whatever_the_model_reads_of_them(
 
 @settings(derandomize=True, max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 100_000), max_size=60))
-def test_texts_are_tokenized_in_bounded_parts_and_in_their_order(sizes: list[int]):
-    parts = list(serving._parts(range(len(sizes)), sizes))
-    assert [i for part in parts for i in part] == list(range(len(sizes)))
-    for part in parts:
-        assert 0 < len(part) <= 16
-        assert sum(sizes[i] for i in part[:-1]) < 200_000
+def test_texts_are_tokenized_in_bounded_chunks_in_order(sizes: list[int]):
+    chunks = list(serving._chunks(range(len(sizes)), sizes))
+    assert [i for chunk in chunks for i in chunk] == list(range(len(sizes)))
+    for chunk in chunks:
+        assert 0 < len(chunk) <= 16
+        assert sum(sizes[i] for i in chunk[:-1]) < 200_000
 
 
-def test_only_the_tokens_that_the_model_reads_are_kept(tiny_classifier: Path):
-    """Beginning and end, as `_judge` took them from all the tokens of a text before."""
-    reader = Classifier.from_folder(tiny_classifier).load()
-    for count in [1, reader.limit - 2, reader.limit - 1, 3 * reader.limit]:
+def test_encode_keeps_only_the_tokens_that_the_model_reads(tiny_classifier: Path):
+    """They are the beginning and the end of all the tokens of a text."""
+    classifier = Classifier.from_folder(tiny_classifier)
+    model = classifier.load()
+    for count in [1, model.max_tokens - 2, model.max_tokens - 1, 3 * model.max_tokens]:
         text = " ".join(["good", "film"][i * i % 3 % 2] for i in range(count))
-        ids = reader._tokenizer.encode(text).ids
-        (tokens,) = reader.encode([text])
-        head = reader.limit // 4
-        read = ids if len(ids) <= reader.limit else ids[:head] + ids[head - reader.limit :]
+        ids = model._tokenizer.encode(text).ids
+        (tokens,) = model.encode([text])
+        head = model.max_tokens // 4
+        read = ids if len(ids) <= model.max_tokens else ids[:head] + ids[head - model.max_tokens :]
         assert (tokens.count, tokens.ids.tolist()) == (len(ids), read)
-        assert tokens.ids.nbytes <= 8 * reader.limit
-        verdict = reader.judge(tokens, alone=True)
-        assert isinstance(verdict, Prediction)
-        assert (verdict.tokens, verdict.tokens_read) == (len(ids) - 2, len(read) - 2)
+        assert tokens.ids.nbytes <= 8 * model.max_tokens
+        prediction = classifier.predict_tokens(tokens, all_cores=True)
+        assert isinstance(prediction, Prediction)
+        assert (prediction.tokens, prediction.tokens_read) == (len(ids) - 2, len(read) - 2)
 
 
-def test_whoever_has_gone_is_not_judged(counting: Any):
+def test_cancelled_request_is_not_classified(counting: Any):
     with pytest.raises(Cancelled):
-        request(counting, serving.BATCH, cancelled=lambda: True).many(["a review"])
+        request(counting, serving.BATCH, cancelled=lambda: True).predict_batch(["a review"])
     assert counting.tokens == []
 
 
-def test_a_request_is_refused_at_its_first_call_or_never(counting: Any):
+def test_request_is_refused_only_at_its_first_call(counting: Any):
     refusing = Limits(tokens=1_000, seconds=60, patience=-1_000)
     with pytest.raises(Busy):
-        request(counting, refusing).many(["a review"])
+        request(counting, refusing).predict_batch(["a review"])
     asked = request(counting, refusing)
     asked._admitted = True
-    assert isinstance(asked("a review"), Prediction)
+    assert isinstance(asked.predict("a review"), Prediction)
 
 
-def test_on_zerogpu_many_texts_within_the_limit_are_judged_on_what_is_lent(
+def test_batches_run_on_the_gpu_machine_of_a_zerogpu_space(
     counting: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
-    monkeypatch.setattr(serving.batch, "judge", lambda _, texts: [f"lent {text}" for text in texts])
-    limits = Limits(tokens=10, seconds=60, lent=True)
-    lent = request(counting, limits).many(["aaaa", "", "bbbb", "cccc"])
-    assert [lent[0], lent[2]] == ["lent aaaa", "lent bbbb"]
-    assert isinstance(lent[3], LeftOut)
-    assert request(counting, serving.VERDICT)("here").tokens == 4
+    monkeypatch.setattr(
+        serving.zerogpu, "predict_batch", lambda _, texts: [f"gpu {text}" for text in texts]
+    )
+    limits = Limits(tokens=10, seconds=60, zerogpu=True)
+    results = request(counting, limits).predict_batch(["aaaa", "", "bbbb", "cccc"])
+    assert [results[0], results[2]] == ["gpu aaaa", "gpu bbbb"]
+    assert isinstance(results[3], LimitReached)
+    assert request(counting, serving.SINGLE).predict("here").tokens == 4
     assert counting.tokens == [4]
 
 
-def test_the_memory_of_long_texts_is_returned(counting: Any, monkeypatch: pytest.MonkeyPatch):
+def test_memory_is_released_after_long_texts(counting: Any, monkeypatch: pytest.MonkeyPatch):
     returned: list[int] = []
     monkeypatch.setattr(memory, "release", lambda: returned.append(1))
-    request(counting, serving.BATCH).many(["short"] * 5 + ["x" * 30_000] * 3)
+    request(counting, serving.BATCH).predict_batch(["short"] * 5 + ["x" * 30_000] * 3)
     assert len(returned) == 3
 
 
-def test_freed_memory_goes_back_to_the_system():
-    """In pieces between others that are in use, which glibc keeps without being asked."""
+def test_freed_memory_is_returned_to_the_system():
+    """Blocks between others that are in use; glibc keeps them otherwise."""
     code = (
         "import ctypes, sys\n"
         "from space.inference import memory\n"
         "size = lambda: int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20\n"
         "libc = ctypes.CDLL('libc.so.6')\n"
         "libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]\n"
-        "memory.share()\n"
+        "memory.limit_arenas()\n"
         "held = [libc.malloc(100_000) for _ in range(2_000)]\n"
         "for piece in held: ctypes.memset(ctypes.c_void_p(piece), 1, 100_000)\n"
         "for piece in held[::2] + held[1:-1:2]: libc.free(piece)\n"

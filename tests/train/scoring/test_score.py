@@ -90,7 +90,7 @@ def test_scores_are_those_of_the_space(tiny_classifier: Path, tmp_path: Path) ->
     room.score(
         str(write(tmp_path / "in.jsonl", ROWS)), str(tiny_classifier), tmp_path / "out.jsonl"
     )
-    verdict = Classifier.from_folder(tiny_classifier)(ROWS[0]["text"])
+    verdict = Classifier.from_folder(tiny_classifier).predict(ROWS[0]["text"])
     first = read(tmp_path / "out.jsonl")[0]
     assert (first["label"], first["score"]) == (verdict.label, max(verdict.probabilities.values()))
 

@@ -34,8 +34,8 @@ ANSWER = ["POSITIVE", 0.75, False, None]
 class Fake:
     """A classifier that likes everything, and refuses what the real one refuses."""
 
-    def many(self, texts: list[Any]) -> list[Any]:
-        return [classifier.refusal(text) or VERDICT for text in texts]
+    def predict_batch(self, texts: list[Any]) -> list[Any]:
+        return [classifier.check_text(text) or VERDICT for text in texts]
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The page under load, over HTTP, with a model that waits until the test lets it go on."""
+"""The page under load over HTTP, with a model that blocks until the test releases it."""
 
 import json
 import os
@@ -10,38 +10,44 @@ import pytest
 from conftest import REPOSITORY
 from test_app import WARNINGS
 
-# Serves the page in its own process, asks it, and prints what came of it.
+# Serves the page in its own process, sends requests, and prints the results.
 SETTING = """
 import json, sys, threading, time
-import app, gate, guard, httpx, serving
+import httpx
 from starlette.middleware import Middleware
-from space.inference.classifier import Tokens, Prediction
+from space import app
+from space.inference import serving
+from space.inference.classifier import Prediction
+from space.inference.onnx_model import Tokens
+from space.web import load_shedding, middleware
 
-class Held:
-    limit, labels, unsure_below = 4096, ["NEGATIVE", "POSITIVE"], 0.0
+class BlockingClassifier:
+    labels, unsure_below = ["NEGATIVE", "POSITIVE"], 0.0
     repo_id = commit = "demo/held"
-    revision = trouble = None
-    judged, let_go = 0, threading.Event()
+    revision = load_error = None
+    predictions, released = 0, threading.Event()
     def load(self): return self
     def encode(self, texts): return [Tokens([0] * len(text), len(text)) for text in texts]
-    def judge(self, tokens, alone):
-        self.judged += 1
-        assert self.let_go.wait(60)
+    def predict_tokens(self, tokens, all_cores):
+        self.predictions += 1
+        assert self.released.wait(60)
         return Prediction({"NEGATIVE": 0.4, "POSITIVE": 0.6}, tokens.count, tokens.count)
 
-held = Held()
-serving.cores = lambda: 1
-page = app.build(held).queue()
-door = gate.Gate(page)
-left = []
-class Watching(guard._Request):
-    async def _disconnected(self):
-        message = await super()._disconnected()
-        left.append(message)
+classifier = BlockingClassifier()
+serving.available_cores = lambda: 1
+page = app.build(classifier).queue()
+shedder = load_shedding.LoadShedder(page)
+disconnects = []
+class WatchedRequest(middleware._Request):
+    async def _wait_for_disconnect(self):
+        message = await super()._wait_for_disconnect()
+        disconnects.append(message)
         return message
-guard._Request = Watching
+middleware._Request = WatchedRequest
 page.launch(
-    prevent_thread_lock=True, quiet=True, app_kwargs={"middleware": [Middleware(guard.Guard)]}
+    prevent_thread_lock=True,
+    quiet=True,
+    app_kwargs={"middleware": [Middleware(middleware.RequestMiddleware)]},
 )
 url = page.local_url + "gradio_api"
 events = page._queue.event_ids_to_events
@@ -70,31 +76,30 @@ def serve(script: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["classify_batch", "explain"])
-def test_work_stops_when_its_caller_has_gone(name: str):
-    """The item that is being judged is the last one."""
-    found = serve(
+def test_prediction_stops_when_the_client_of_an_event_disconnects(name: str):
+    """No text is classified after the current one."""
+    predictions, later = serve(
         f"""
 name = {name!r}
 event = call(name, ["a review"] * 40 if name == "classify_batch" else "Good. Bad. " * 40)
 with httpx.Client(timeout=60) as gone:
     with gone.stream("GET", f"{{url}}/call/{{name}}/{{event}}"):
-        until(lambda: held.judged == 1)
+        until(lambda: classifier.predictions == 1)
         watched = events[event]
 until(lambda: not watched.alive)
-held.let_go.set()
+classifier.released.set()
 until(lambda: not events)
-print(json.dumps([held.judged, answer("classify", call("classify", "two words"))]))
+print(json.dumps([classifier.predictions, answer("classify", call("classify", "two words"))]))
 page.close(verbose=False)
 """
     )
-    judged, later = found
-    assert judged == 1
+    assert predictions == 1
     assert "event: complete" in later
 
 
 @pytest.mark.parametrize("route", ["run", "api"])
-def test_work_stops_when_the_caller_of_a_plain_request_has_gone(route: str):
-    judged, later = serve(
+def test_prediction_stops_when_the_client_of_a_plain_request_disconnects(route: str):
+    predictions, later = serve(
         f"""
 body = json.dumps({{"data": [["a review"] * 40]}})
 import socket
@@ -103,73 +108,73 @@ gone = socket.create_connection((address[0], int(address[1])))
 head = "POST /gradio_api/{route}/classify_batch HTTP/1.1\\r\\nHost: localhost\\r\\n"
 head += f"Content-Type: application/json\\r\\nContent-Length: {{len(body)}}\\r\\n\\r\\n"
 gone.sendall((head + body).encode())
-until(lambda: held.judged == 1)
+until(lambda: classifier.predictions == 1)
 gone.close()
-until(lambda: left)
-held.let_go.set()
-print(json.dumps([held.judged, answer("classify", call("classify", "two words"))]))
+until(lambda: disconnects)
+classifier.released.set()
+print(json.dumps([classifier.predictions, answer("classify", call("classify", "two words"))]))
 page.close(verbose=False)
 """
     )
-    assert judged <= 2
+    assert predictions <= 2
     assert "event: complete" in later
 
 
-def test_work_stops_when_its_event_is_cancelled():
-    """As the page's own button does, whose event has a session."""
-    judged = serve(
+def test_prediction_stops_when_its_event_is_cancelled():
+    """As by the page's Cancel button; its event has a session."""
+    predictions = serve(
         """
 function = next(i for i, fn in page.fns.items() if fn.api_name == "classify_batch")
 body = {"data": [["a review"] * 40], "fn_index": function, "session_hash": "visitor"}
 event = client.post(f"{url}/queue/join", json=body).json()["event_id"]
-until(lambda: held.judged == 1)
+until(lambda: classifier.predictions == 1)
 body = {"session_hash": "visitor", "fn_index": function, "event_id": event}
 cancelling = threading.Thread(target=client.post, args=[f"{url}/cancel"], kwargs={"json": body})
 cancelling.start()
 until(lambda: event not in events)
-held.let_go.set()
+classifier.released.set()
 cancelling.join()
 answer("classify", call("classify", "two words"))
-print(json.dumps(held.judged))
+print(json.dumps(classifier.predictions))
 page.close(verbose=False)
 """
     )
-    assert judged == 2  # one of the batch, and the two words
+    assert predictions == 2  # one of the batch, and the two words
 
 
-def test_a_crowd_is_refused_at_once_with_the_time_to_come_again():
-    """Without a thread, without the model: 120 events wait, and 10 a second are answered."""
-    refusals, judged, kept = serve(
+def test_calls_that_would_wait_too_long_are_refused_at_once():
+    """120 events wait and 10 a second are answered; the refusal needs no thread and no model."""
+    refusals, predictions, kept = serve(
         """
 from types import SimpleNamespace
 now = [0.0]
-door._clock = lambda: now[0]
+shedder._clock = lambda: now[0]
 page._queue.event_ids_to_events |= {f"crowd{i}": SimpleNamespace(alive=True) for i in range(120)}
-door.seconds()
+shedder.estimated_seconds()
 now[0] = 10.0
-door._answered.extend(5 + i / 10 for i in range(50))
+shedder._answer_times.extend(5 + i / 10 for i in range(50))
 refused = [answer("classify", call("classify", "two words")) for _ in range(3)]
 body = {"data": ["two words"], "fn_index": 0, "session_hash": "visitor"}
 body["fn_index"] = next(i for i, fn in page.fns.items() if fn.api_name == "classify")
 client.post(f"{url}/queue/join", json=body)
 refused.append(client.get(f"{url}/queue/data", params={"session_hash": "visitor"}).text)
 page._queue.event_ids_to_events.clear()
-door._forget()
+shedder._clean_up()
 kept = len(page._queue.pending_event_ids_session), len(page._queue.pending_messages_per_session)
-print(json.dumps([refused, held.judged, kept]))
+print(json.dumps([refused, classifier.predictions, kept]))
 page.close(verbose=False)
 """
     )
     for refusal in refusals:
-        assert "Busy: too many visitors are waiting. Try again in 12 s." in refusal
+        assert "Busy: too many requests are waiting. Try again in 12 s." in refusal
     assert "event: error" in refusals[0]
-    assert (judged, kept) == (0, [0, 0])
+    assert (predictions, kept) == (0, [0, 0])
 
 
-def test_a_call_by_a_program_leaves_little_behind():
+def test_gradio_state_of_finished_calls_is_dropped():
     configured, statistics, kept = serve(
         """
-held.let_go.set()
+classifier.released.set()
 from gradio.blocks import BlocksConfig
 real, configured = BlocksConfig.config_for_block, []
 BlocksConfig.config_for_block = staticmethod(lambda *a, **o: configured.append(1) or real(*a, **o))
