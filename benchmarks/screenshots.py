@@ -70,7 +70,7 @@ def take(url: str, reviews: Path, out: Path) -> None:
         page.get_by_role("button", name="Score").click()
         page.locator(".vega-embed summary").nth(1).wait_for()
         page.get_by_label("month").check()
-        page.get_by_text("Reviews a month").wait_for()
+        page.get_by_text("Reviews per month").wait_for()
         page.screenshot(path=out / "space-many.png", full_page=True)
         browser.close()
 

@@ -1,7 +1,7 @@
-"""Charts of the figures, drawn in the browser by Vega-Lite, and as files.
+"""Charts of the statistics, for the page and as files.
 
-In: the frames and numbers of `figures`. Out: Altair charts, and a zip of them as PNG and SVG. The
-page brings Vega-Lite 5, so nothing newer may stand in a chart. Charts are as wide as the page.
+In: the frames of `statistics`. Out: Altair charts as wide as the page, or a zip of PNG and SVG
+files. Charts may use features of Vega-Lite 5 only, the version that Gradio's page loads.
 """
 
 import zipfile
@@ -15,123 +15,132 @@ import pandas
 
 from space.analysis.statistics import Period
 
-FOR, AGAINST = "#2f7fc8", "#c8661c"
-# Told apart by colour-blind people, the first two as on the rest of the page. Source: M. Okabe and
-# K. Ito, Color universal design (2008), somewhat darker.
-PALETTE = [FOR, AGAINST, "#00825f", "#a8507f", "#8a7500", "#4d6a80"]
-GREY = "#767676"  # 4.5:1 on white, and as much on nearly black
-INK = "#111111"  # on coloured tiles, 4.5:1 at least
-DAYS = {"day": "%d %b %Y", "week": "week from %d %b %Y", "month": "%B %Y"}
-TOP = 5  # the tallest bar of the counts takes one part in so many of the height
-FEW, MANY = 8, 60  # periods: each has a tick of the axis; points would hide the line
-# SVG takes the colours of the page's theme. Of the chart's menu only saving is left: its editor is
-# on someone else's site.
-EMBEDDED = {
+BLUE, ORANGE = "#2f7fc8", "#c8661c"  # positive and negative, as on the rest of the page
+# Distinguishable with colour blindness. Source: M. Okabe and K. Ito, Color universal design (2008),
+# somewhat darker.
+PALETTE = [BLUE, ORANGE, "#00825f", "#a8507f", "#8a7500", "#4d6a80"]
+GREY = "#767676"  # contrast of 4.5:1 on white and on nearly black
+INK = "#111111"  # on coloured tiles, at least 4.5:1
+DATE_FORMATS = {"day": "%d %b %Y", "week": "week from %d %b %Y", "month": "%B %Y"}
+COUNT_HEIGHT = 1 / 5  # of the chart, for the tallest bar of the counts
+MAX_TICKS = 8  # up to so many periods each has a tick on the axis
+MAX_LARGE_POINTS = 60  # with more periods, points would hide the line
+# SVG takes the colours of the page's theme. The menu offers only saving, as Vega's editor is on
+# another site.
+EMBED_OPTIONS = {
     "renderer": "svg",
     "actions": {"export": True, "source": False, "compiled": False, "editor": False},
 }
-FILE_WIDTH = 760  # pixels, of charts in files
+FILE_WIDTH = 760  # pixels
 
 
-def audience(rows: pandas.DataFrame, period: Period, label: str = "positive") -> altair.LayerChart:
-    """The share of a label over time, with its band; beneath, how many reviews there are.
+def over_time(rows: pandas.DataFrame, period: Period, label: str = "positive") -> altair.LayerChart:
+    """Draw the share of a label over time with its 95% band, above bars of the review counts.
 
     Args:
-        rows: From `figures.over_time`.
-        period: The same as there.
-        label: Whose share it is.
+        rows: From `statistics.over_time`.
+        period: Of the rows.
+        label: The label whose share it is.
     """
-    spans = _spans(rows, period)
-    what = f"{label.capitalize()} reviews"
+    spans = _add_period_ends(rows, period)
+    title = f"{label.capitalize()} reviews"
     counts = spans.groupby(["start", "middle", "end"], as_index=False)["n"].sum()
     most = int(counts["n"].max()) if len(counts) else 1
     bars = (
-        altair.Chart(_data(counts))
+        altair.Chart(_inline_data(counts))
         .mark_rect(color=GREY, opacity=0.35)
         .encode(
             x=altair.X("start:T", title=None),
             x2="end:T",
             y=altair.Y(
                 "n:Q",
-                title=f"Reviews a {period}",
-                scale=altair.Scale(domain=[0, most * TOP], nice=False),
+                title=f"Reviews per {period}",
+                scale=altair.Scale(domain=[0, round(most / COUNT_HEIGHT)], nice=False),
                 axis=altair.Axis(
                     grid=False, orient="right", values=[0, most], format=",d", titleY=270
                 ),
             ),
             y2=altair.Y2Datum(0),
-            tooltip=[_when(period), _count()],
+            tooltip=[_period_tooltip(period), _count_tooltip()],
         )
     )
-    lines = _lines(spans, _time_axis(counts, period), what, period)
+    lines = _share_lines(spans, _time_axis(counts, period), title, period)
     chart = altair.layer(bars, lines).resolve_scale(y="independent")
-    return _finished(chart, f"{what} by {period}, with their number", height=320)
+    return _style(chart, f"{title} by {period}, with their number", height=320)
 
 
-def titles(rows: pandas.DataFrame, label: str = "positive", most: int = 20) -> altair.LayerChart:
-    """The share of a label of each title, with its interval; the best on top.
+def by_title(
+    rows: pandas.DataFrame, label: str = "positive", max_titles: int = 20
+) -> altair.LayerChart:
+    """Draw the share of a label per title with its 95% interval, in the order of the rows.
 
     Args:
-        rows: From `figures.by_title`.
-        label: Whose share it is.
-        most: How many titles are shown.
+        rows: From `statistics.by_title`.
+        label: The label whose share it is.
+        max_titles: How many titles to draw.
     """
-    shown = rows.head(most)
-    what = f"{label.capitalize()} reviews"
-    base = altair.Chart(_data(shown)).encode(
+    rows = rows.head(max_titles)
+    title = f"{label.capitalize()} reviews"
+    base = altair.Chart(_inline_data(rows)).encode(
         y=altair.Y(
-            "title:N", title=None, sort=shown["title"].tolist(), axis=altair.Axis(labelLimit=130)
+            "title:N", title=None, sort=rows["title"].tolist(), axis=altair.Axis(labelLimit=130)
         ),
-        tooltip=[altair.Tooltip("title:N", title="Title"), *_share_tips(), _count()],
+        tooltip=[_title_tooltip(), *_share_tooltips(), _count_tooltip()],
     )
-    rules = base.mark_rule(strokeWidth=6, opacity=0.35, color=FOR).encode(
-        x=_percent("low", f"{what}, with 95% interval"), x2="high:Q"
+    x = altair.X(
+        "low:Q",
+        title=f"{title}, with 95% interval",
+        scale=altair.Scale(domain=[0, 1]),
+        axis=altair.Axis(format=".0%", tickCount=5),
     )
-    points = base.mark_point(filled=True, size=70, color=FOR, opacity=1).encode(x="share:Q")
-    return _finished(altair.layer(rules, points), f"{what} by title", height={"step": 24})
+    intervals = base.mark_rule(strokeWidth=6, opacity=0.35, color=BLUE).encode(x=x, x2="high:Q")
+    points = base.mark_point(filled=True, size=70, color=BLUE, opacity=1).encode(x="share:Q")
+    return _style(altair.layer(intervals, points), f"{title} by title", height={"step": 24})
 
 
 def confusion(matrix: npt.ArrayLike, labels: Sequence[str]) -> altair.LayerChart:
-    """How often each verdict meets each given label.
+    """Draw a confusion matrix.
 
     Args:
-        matrix: Counts, (labels, labels): given by verdict.
+        matrix: Counts, (labels, labels): label of the file by prediction.
         labels: Of the model, in its order.
     """
     counts = pandas.DataFrame(matrix, index=list(labels), columns=list(labels))
-    parts = counts.div(counts.sum(axis="columns").clip(lower=1), axis="index")
+    shares = counts.div(counts.sum(axis="columns").clip(lower=1), axis="index")
     cells = [
         {
-            "given": given,
-            "verdict": verdict,
-            "n": int(counts.loc[given, verdict]),
-            "part": (part := float(parts.loc[given, verdict])),
-            "fill": _tint(FOR if given == verdict else AGAINST, 0.1 + 0.6 * part),
+            "label": label,
+            "prediction": prediction,
+            "n": int(counts.loc[label, prediction]),
+            "share": (share := float(shares.loc[label, prediction])),
+            "fill": _mix_with_white(BLUE if label == prediction else ORANGE, 0.1 + 0.6 * share),
         }
-        for given in labels
-        for verdict in labels
+        for label in labels
+        for prediction in labels
     ]
     axis = altair.Axis(labelAngle=0, orient="top")
-    base = altair.Chart(_data(pandas.DataFrame(cells))).encode(
-        x=altair.X("verdict:N", title="Prediction", sort=list(labels), axis=axis),
-        y=altair.Y("given:N", title="Label given", sort=list(labels)),
+    base = altair.Chart(_inline_data(pandas.DataFrame(cells))).encode(
+        x=altair.X("prediction:N", title="Prediction", sort=list(labels), axis=axis),
+        y=altair.Y("label:N", title="Label in the file", sort=list(labels)),
         tooltip=[
-            altair.Tooltip("given:N", title="Label given"),
-            altair.Tooltip("verdict:N", title="Prediction"),
-            _count(),
-            altair.Tooltip("part:Q", title="of this label", format=".1%"),
+            altair.Tooltip("label:N", title="Label in the file"),
+            altair.Tooltip("prediction:N", title="Prediction"),
+            _count_tooltip(),
+            altair.Tooltip("share:Q", title="of this label", format=".1%"),
         ],
     )
     tiles = base.mark_rect().encode(color=altair.Color("fill:N", scale=None))
     numbers = base.mark_text(fontSize=16, color=INK).encode(text=altair.Text("n:Q", format=","))
-    return _finished(altair.layer(tiles, numbers), "Labels given by verdicts", height={"step": 56})
+    return _style(
+        altair.layer(tiles, numbers), "Labels in the file by prediction", height={"step": 56}
+    )
 
 
 def save(charts: Mapping[str, altair.LayerChart], path: Path) -> None:
-    """Write a zip with each chart as PNG, at twice its size, and as SVG, on white.
+    """Write a zip with each chart as PNG at twice its size and as SVG, on white.
 
     Args:
-        charts: By the names of their files, without suffix.
+        charts: By file name, without suffix.
         path: Of the zip.
     """
     import vl_convert
@@ -143,32 +152,35 @@ def save(charts: Mapping[str, altair.LayerChart], path: Path) -> None:
             archive.writestr(f"{name}.svg", vl_convert.vegalite_to_svg(spec))
 
 
-def _lines(spans: pandas.DataFrame, x: altair.X, what: str, period: Period) -> altair.LayerChart:
-    """Line, points and band of each title."""
+def _share_lines(
+    spans: pandas.DataFrame, x: altair.X, y_title: str, period: Period
+) -> altair.LayerChart:
+    """A line with points and a band for each title."""
     titles = list(dict.fromkeys(spans["title"]))
-    periods, many = spans["start"].nunique(), len(titles) > 1
-    title = altair.Tooltip("title:N", title="Title")
+    periods, has_titles = spans["start"].nunique(), len(titles) > 1
     scale = altair.Scale(domain=titles, range=PALETTE)
     legend = altair.Legend(title=None, orient="bottom", columns=2, labelLimit=110, symbolOpacity=1)
-    base = altair.Chart(_data(spans)).encode(
+    title_tooltips = [_title_tooltip()] if has_titles else []
+    base = altair.Chart(_inline_data(spans)).encode(
         x=x,
-        color=altair.Color("title:N", scale=scale, legend=legend if many else None),
-        tooltip=[*([title] if many else []), _when(period), *_share_tips(), _count()],
+        color=altair.Color("title:N", scale=scale, legend=legend if has_titles else None),
+        tooltip=[*title_tooltips, _period_tooltip(period), *_share_tooltips(), _count_tooltip()],
     )
     y = altair.Y(
         "share:Q",
-        title=f"{what}, with 95% band",
+        title=f"{y_title}, with 95% band",
         scale=altair.Scale(domain=[0, 1]),
         axis=altair.Axis(format=".0%", tickCount=5, grid=True),
     )
-    # One period alone has no area.
+    # An area needs more than one period.
     area = base.mark_area() if periods > 1 else base.mark_rule(strokeWidth=12)
     band = area.encode(
-        y=altair.Y("low:Q"), y2="high:Q", opacity=altair.value(0.09 if many else 0.2)
+        y=altair.Y("low:Q"), y2="high:Q", opacity=altair.value(0.09 if has_titles else 0.2)
     )
     line = base.mark_line(strokeWidth=2).encode(y=y)
-    points = base.mark_point(filled=True, size=45 if periods <= MANY else 6, opacity=1).encode(y=y)
-    if many:  # told apart by their form, too
+    size = 45 if periods <= MAX_LARGE_POINTS else 6
+    points = base.mark_point(filled=True, size=size, opacity=1).encode(y=y)
+    if has_titles:  # distinguishable without colours
         points = points.encode(
             shape=altair.Shape("title:N", scale=altair.Scale(domain=titles), legend=legend)
         )
@@ -176,61 +188,61 @@ def _lines(spans: pandas.DataFrame, x: altair.X, what: str, period: Period) -> a
 
 
 def _time_axis(counts: pandas.DataFrame, period: Period) -> altair.X:
-    """The axis of time; where there are few periods, each is named."""
-    axis: dict[str, Any] = {"tickCount": FEW}
-    if len(counts) <= FEW:
+    """The time axis, with a tick for each period if there are few."""
+    ticks: dict[str, Any] = {"tickCount": MAX_TICKS}
+    if len(counts) <= MAX_TICKS:
         middles = pandas.to_datetime(counts["middle"])
-        axis = {
+        ticks = {
             "values": [
                 altair.DateTime(year=time.year, month=time.month, date=time.day, hours=time.hour)
                 for time in middles
             ]
         }
-    form = "%b %Y" if period == "month" else "%d %b %Y"
-    return altair.X("middle:T", title=None, axis=altair.Axis(grid=False, format=form, **axis))
+    date_format = "%b %Y" if period == "month" else "%d %b %Y"
+    axis = altair.Axis(grid=False, format=date_format, **ticks)
+    return altair.X("middle:T", title=None, axis=axis)
 
 
-def _spans(rows: pandas.DataFrame, period: Period) -> pandas.DataFrame:
-    """The rows with beginning, middle and end of their period, as JavaScript reads them."""
+def _add_period_ends(rows: pandas.DataFrame, period: Period) -> pandas.DataFrame:
+    """Replace `period_start` by `start`, `middle` and `end`, in ISO format for JavaScript."""
     start = rows["period_start"]
     length = {"day": {"days": 1}, "week": {"days": 7}, "month": {"months": 1}}[period]
     end = start + pandas.DateOffset(**length)
     times = {"start": start, "middle": start + (end - start) / 2, "end": end}
-    written = {name: time.dt.strftime("%Y-%m-%dT%H:%M:%S") for name, time in times.items()}
-    return rows.drop(columns="period_start").assign(**written)
+    texts = {name: time.dt.strftime("%Y-%m-%dT%H:%M:%S") for name, time in times.items()}
+    return rows.drop(columns="period_start").assign(**texts)
 
 
-def _data(rows: pandas.DataFrame) -> altair.InlineData:
-    """Rows as JSON in the chart: Altair takes 5,000 of a frame, and checks each value of a list.
+def _inline_data(rows: pandas.DataFrame) -> altair.InlineData:
+    """Rows as JSON inside the chart; NaN is null.
 
-    What is not a number is null there.
+    From a frame Altair takes at most 5,000 rows, and it validates each value of a list.
     """
     return altair.InlineData(
         values=rows.to_json(orient="records"), format=altair.JsonDataFormat(type="json")
     )
 
 
-def _tint(colour: str, strength: float) -> str:
-    """A colour mixed with white; all of it at a strength of 1."""
-    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    mixed = [round(255 + (part - 255) * strength) for part in parts]
-    return "#" + "".join(f"{part:02x}" for part in mixed)
+def _mix_with_white(colour: str, strength: float) -> str:
+    """A colour mixed with white; at a strength of 1 the colour itself."""
+    channels = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    mixed = [round(255 + (channel - 255) * strength) for channel in channels]
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
-def _percent(field: str, title: str) -> altair.X:
-    scale, axis = altair.Scale(domain=[0, 1]), altair.Axis(format=".0%", tickCount=5)
-    return altair.X(f"{field}:Q", title=title, scale=scale, axis=axis)
+def _period_tooltip(period: Period) -> altair.Tooltip:
+    return altair.Tooltip("start:T", title="When", format=DATE_FORMATS[period])
 
 
-def _when(period: Period) -> altair.Tooltip:
-    return altair.Tooltip("start:T", title="When", format=DAYS[period])
+def _title_tooltip() -> altair.Tooltip:
+    return altair.Tooltip("title:N", title="Title")
 
 
-def _count() -> altair.Tooltip:
+def _count_tooltip() -> altair.Tooltip:
     return altair.Tooltip("n:Q", title="Reviews", format=",")
 
 
-def _share_tips() -> list[altair.Tooltip]:
+def _share_tooltips() -> list[altair.Tooltip]:
     return [
         altair.Tooltip("share:Q", title="Share", format=".1%"),
         altair.Tooltip("low:Q", title="at least (95%)", format=".1%"),
@@ -238,14 +250,14 @@ def _share_tips() -> list[altair.Tooltip]:
     ]
 
 
-def _finished(chart: altair.LayerChart, description: str, **size: Any) -> altair.LayerChart:
-    """The chart as wide as its place, on whatever is behind it, described for screen readers."""
+def _style(chart: altair.LayerChart, description: str, **size: Any) -> altair.LayerChart:
+    """Fit the chart to the page's width and theme; screen readers read the description."""
     return (
         chart.properties(
             width="container",
             background="transparent",
             description=description,
-            usermeta={"embedOptions": EMBEDDED},
+            usermeta={"embedOptions": EMBED_OPTIONS},
             **size,
         )
         .configure_view(stroke=None)

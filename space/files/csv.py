@@ -1,11 +1,11 @@
-"""Tables whose cells are parted by commas, semicolons, tabs or bars.
+"""CSV with any separator: commas, semicolons, tabs or bars.
 
-In: a text. Out: the names of its columns and then its rows, as many cells in each; or a sentence
-why not, with the line and the row.
+In: a text stream. Out: the column names, then the rows, each with as many cells; or `InvalidFile`
+with the line, the row and the reason.
 
-Python's own csv with strict=True reads them: it alone was right on all faulty files. pandas,
-pyarrow.csv and DuckDB, with store_rejects too, fill up short rows, rename columns that have the
-same name, or take a quote that is never closed for a part of the text.
+Python's csv module with strict=True does the parsing. pandas, pyarrow.csv and DuckDB (also with
+store_rejects) silently accept some damaged files: they pad short rows, rename duplicate columns, or
+read an unclosed quote as text.
 """
 
 import csv
@@ -17,127 +17,130 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TextIO
 
-from .raw import HEAD, InvalidFile
+from space.files import InvalidFile
+from space.files.encodings import HEAD_SIZE
 
-ONE_COLUMN = "\x1f"  # separates nothing
-TOLD = re.compile(r'"?sep=([^\w"\r\n])"?(\r\n|\r|\n)', re.IGNORECASE)  # by Excel, above the names
+NO_SEPARATOR = "\x1f"  # for files of one column
+EXCEL_SEPARATOR = re.compile(r'"?sep=([^\w"\r\n])"?(\r\n|\r|\n)', re.IGNORECASE)  # the first line
 ESCAPED_QUOTE = re.compile(r'(\\+)"')
-MAX_CELL = 2**26  # characters; else a quote that is never closed would read all of a large file
+MAX_CELL = 2**26  # characters; an unclosed quote would otherwise read all of a large file
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How cells are parted."""
+    """The format of a CSV file."""
 
     separator: str
-    above: int  # lines above the names of the columns
-    escaped: bool = False  # a quote within a text is written \", as by Spark, instead of ""
+    skipped_lines: int  # above the column names
+    backslash_quotes: bool = False  # a quote inside a cell is \", as Spark writes it, instead of ""
 
 
-def dialect_of(text: TextIO, suffix: str, escapes: bool, name: str) -> Dialect:
-    r"""What parts most of the first records as it parts the names of the columns.
+def detect_dialect(text: TextIO, suffix: str, has_escaped_quote: bool, name: str) -> Dialect:
+    r"""Choose the separator that splits most of the first rows into equally many cells.
 
     Args:
-        text: Any that can be read again.
-        suffix: Of the file, in small letters; of two separators that fit it decides.
-        escapes: Whether \" stands somewhere in the text.
+        text: A seekable text.
+        suffix: Of the file, in lower case; .tsv and .tab prefer tabs.
+        has_escaped_quote: Whether \" is anywhere in the text.
         name: Of the file.
 
     Raises:
-        InvalidFile: There are such quotes, and no way to read all records.
+        InvalidFile: The text has \" and can be read neither with nor without such escapes.
     """
     text.seek(0)
-    head = text.read(HEAD)
-    if told := TOLD.match(head):
-        dialect = Dialect(told[1], above=1)
+    head = text.read(HEAD_SIZE)
+    if first_line := EXCEL_SEPARATOR.match(head):
+        dialect = Dialect(first_line[1], skipped_lines=1)
     else:
-        dialect = Dialect(_separator(head, suffix), above=0)
+        dialect = Dialect(_separator(head, suffix), skipped_lines=0)
     try:
-        deque(records(text, dialect, name) if escapes else (), maxlen=0)
+        deque(read_records(text, dialect, name) if has_escaped_quote else (), maxlen=0)
         return dialect
     except InvalidFile as reason:
-        escaped = replace(dialect, escaped=True)
+        escaped = replace(dialect, backslash_quotes=True)
         try:
-            deque(records(text, escaped, name), maxlen=0)
+            deque(read_records(text, escaped, name), maxlen=0)
             return escaped
         except InvalidFile:
             raise reason from None
 
 
-def records(text: TextIO, dialect: Dialect, name: str) -> Iterator[list[str]]:
-    """The names of the columns, then the cells row by row, as many in each; blank lines are none.
+def read_records(text: TextIO, dialect: Dialect, name: str) -> Iterator[list[str]]:
+    """Yield the column names, then the cells of each row; blank lines are skipped.
 
     Raises:
-        InvalidFile: A row has another length, quotes that are wrong, or an end that is in doubt.
+        InvalidFile: A row has more or fewer cells than there are columns, wrong quotes, or an
+            ambiguous line end.
     """
     text.seek(0)
-    csv.field_size_limit(MAX_CELL)  # one for the whole process, 131,072 unless told
-    last, ends = "", set[str]()
+    csv.field_size_limit(MAX_CELL)  # a setting of the whole process; 131,072 by default
+    last_line, line_ends = "", set[str]()
 
     def lines() -> Iterator[str]:
-        nonlocal last
-        for last in islice(text, dialect.above, None):
-            yield ESCAPED_QUOTE.sub(_doubled, last) if dialect.escaped else last
+        nonlocal last_line
+        for last_line in islice(text, dialect.skipped_lines, None):
+            is_escaped = dialect.backslash_quotes
+            yield ESCAPED_QUOTE.sub(_double_quote, last_line) if is_escaped else last_line
 
     reader = csv.reader(lines(), delimiter=dialect.separator, strict=True)
-    width, number, line = 0, 0, 1 + dialect.above
-    fault: str | None = None
+    width, row, line = 0, 0, 1 + dialect.skipped_lines
+    problem: str | None = None
     try:
         for record in reader:
             if record:
                 width = width or len(record)
-                ends.add(last[-1])
+                line_ends.add(last_line[-1])
                 if len(record) != width:
-                    fault = _ragged(len(record), width, dialect.separator)
-                elif {"\r", "\n"} <= ends:
-                    fault = (
-                        "a carriage return without a line feed ends this row or one above, and "
-                        "line feeds end others. Put quotes around texts with line ends in them."
+                    problem = _wrong_length(len(record), width, dialect.separator)
+                elif {"\r", "\n"} <= line_ends:
+                    problem = (
+                        "a carriage return without a line feed ends this row or one above, but "
+                        "line feeds end others. Put quotes around texts that contain line ends."
                     )
-                if fault:
+                if problem:
                     break
                 yield record
-                number += 1
-            line = reader.line_num + 1 + dialect.above
+                row += 1
+            line = reader.line_num + 1 + dialect.skipped_lines
     except csv.Error as error:
-        fault = _misquoted(error)
-    if fault:
-        row = f" This is row {number:,} of the table." if number else ""
-        raise InvalidFile(f"{name}, line {line:,}: {fault}{row}")
+        problem = _wrong_quotes(error)
+    if problem:
+        row_hint = f" This is row {row:,} of the table." if row else ""
+        raise InvalidFile(f"{name}, line {line:,}: {problem}{row_hint}")
 
 
 def _separator(head: str, suffix: str) -> str:
-    found: dict[str, tuple[float, int]] = {}
+    scores: dict[str, tuple[float, int]] = {}
     for separator in "\t,;|" if suffix in (".tsv", ".tab") else ",;\t|":
         reader = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
         widths = [len(row) for row in islice(reader, 50) if row]
-        if len(head) == HEAD and len(widths) > 2:
-            widths.pop()  # may be cut off
+        if len(head) == HEAD_SIZE and len(widths) > 2:
+            widths.pop()  # may be truncated
         if widths and widths[0] > 1:
-            found[separator] = (widths.count(widths[0]) / len(widths), widths[0])
-    return max(found, key=found.__getitem__) if found else ONE_COLUMN
+            scores[separator] = (widths.count(widths[0]) / len(widths), widths[0])
+    return max(scores, key=scores.__getitem__) if scores else NO_SEPARATOR
 
 
-def _doubled(quote: re.Match[str]) -> str:
-    """Backslashes and a quote, as CSV has them: of each two backslashes one stays."""
-    number = len(quote[1])
-    return "\\" * (number // 2) + ('""' if number % 2 else '"')
+def _double_quote(match: re.Match[str]) -> str:
+    r"""Turn \" into "" and \\ into \ ."""
+    backslashes = len(match[1])
+    return "\\" * (backslashes // 2) + ('""' if backslashes % 2 else '"')
 
 
-def _ragged(cells: int, columns: int, separator: str) -> str:
-    parts = {"\t": "a tab", ONE_COLUMN: "a control character"}.get(separator, f'"{separator}"')
+def _wrong_length(cells: int, columns: int, separator: str) -> str:
+    named = {"\t": "a tab", NO_SEPARATOR: "a control character"}.get(separator, f'"{separator}"')
     return (
-        f"the row has {cells:,} cells, but the first line names {columns:,} columns. Cells are "
-        f"parted by {parts}: put quotes around texts that have it in them."
+        f"the row has {cells:,} cells, but the first line names {columns:,} columns. The separator "
+        f"is {named}: put quotes around texts that contain it."
     )
 
 
-def _misquoted(error: csv.Error) -> str:
+def _wrong_quotes(error: csv.Error) -> str:
     if "end of data" in str(error):
         return "a quote opens in this row and is never closed."
     if "field limit" in str(error):
-        return f"a cell has more than {MAX_CELL:,} characters, as where a quote is never closed."
+        return f"a cell has more than {MAX_CELL:,} characters; a quote may never be closed."
     return (
-        "text goes on behind a closing quote. In a quoted text write each quote twice, as "
+        "text follows a closing quote. Inside a quoted text write each quote twice, as "
         f'"". ({error})'
     )

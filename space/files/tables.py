@@ -1,177 +1,168 @@
-"""Tables of reviews: from a visitor's file to rows, and from scored rows to a file.
+"""Uploads as data frames, within the limits of the page.
 
-In: a path, whose columns are guessed; or rows and their verdicts. Out: a `Table`; or a frame that
-keeps all columns and adds the verdicts.
+In: the path of an uploaded file. Out: a `Table` of at most `MAX_ROWS` rows, with a guess of what
+its columns contain; or `InvalidFile`.
 """
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas
 
-from space.files.dates import dates
-from space.files.reader import InvalidFile
-from space.files.readers import free, load
-from space.files.validation import MAX_BYTES, MAX_COLUMNS, MAX_ROWS
-from space.inference.classifier import InvalidText, Prediction
+from space.files import InvalidFile
+from space.files.cells import Row, as_json
+from space.files.columns import Columns, guess_columns
+from space.files.encodings import open_unpacked
+from space.files.reader import TableReader, open_table
 
-__all__ = [
-    "MAX_BYTES", "MAX_COLUMNS", "MAX_ROWS", "Table", "InvalidFile", "add_scores", "dates", "names",
-    "read", "texts",
-]  # fmt: skip
-
-LOOKED_AT = 1000  # rows on which a guess is based
-# Names of columns in small letters without spaces and marks, the surest first.
-TEXTS = (
-    "text review reviewtext reviewbody reviewcontent comment comments content body message "
-    "sentence feedback opinion description"
-)
-DATES = (
-    "date reviewdate datetime timestamp time createdat created createdtime publishedat published "
-    "publishdate postedat posted submittedat submissiondate unixreviewtime"
-)
-TITLES = (
-    "movie movietitle moviename film filmtitle filmname product producttitle productname title name"
-)
-LABELS, FEW = "label labels sentiment polarity class target gold goldlabel", 10
-STARS = "rating ratings stars score"  # a label only where there are no more than two
+MAX_ROWS, MAX_COLUMNS = 10_000, 200
+MAX_BYTES = 50 * 2**20  # of the file, and of its content when unpacked
+MAX_SEPARATORS = 5_000_000  # and brackets: more than twice what MAX_ROWS and MAX_COLUMNS need
+MAX_NAME = 100  # characters of a column name; longer ones are probably reviews
+GUESS_ROWS = 1000  # rows from which the columns are guessed
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of a file, and which columns seem to be what; None where none does."""
+    """The rows of a file, with all columns in their order, and the guessed columns."""
 
-    frame: pandas.DataFrame  # all columns in their order
+    frame: pandas.DataFrame
     name: str  # of the file
-    text: str | None
-    date: str | None
-    title: str | None
-    label: str | None
+    columns: Columns
 
 
 def read(path: Path) -> Table:
-    """The rows of CSV, TSV, JSON, JSON lines, Parquet or plain text with a review a line.
+    """Read CSV, TSV, JSON, JSON lines, Parquet, or plain text with one review per line.
 
-    Texts may be gzipped. Separators and encodings are found as far as the file tells, and the
-    content decides where the suffix lies.
+    Missing cells are missing, nested values are JSON. A CSV column is numeric if each number would
+    be written back unchanged. Column names are unique: `text_2` if `text` exists.
 
     Raises:
-        InvalidFile: It is broken, empty, too large or no table, in a sentence for the page.
+        InvalidFile: It is damaged, empty, too large or not a table.
     """
-    frame = load(path)
-    head = frame.head(LOOKED_AT)
-    text = _text(head)
-    rest = head.drop(columns=[text] if text else [])
-    return Table(frame, path.name, text, _date(rest), _title(rest), _label(rest))
+    name = path.name
+    _check_size(path)
+    with open_table(path, name) as reader:
+        _check_header(reader, name)
+        rows = _read_rows(reader, name)
+        keys = reader.columns or list(dict.fromkeys(key for row in rows for key in row))
+    if not rows:
+        has_columns = "names its columns, but has no rows" if keys else "has no rows"
+        raise InvalidFile(f"{name} {has_columns}.")
+    if not keys:
+        raise InvalidFile(f"{name} has no columns: its objects are empty.")
+    to_series = _csv_series if reader.kind == "csv" else _typed_series
+    columns = [to_series([row.get(key) for row in rows]) for key in keys]
+    names: list[str] = []
+    for number, key in enumerate(keys, start=1):
+        names.append(unused_name(key.strip() or f"column {number}", names))
+    frame = pandas.concat(columns, axis="columns").set_axis(names, axis="columns")
+    return Table(frame, name, guess_columns(frame.head(GUESS_ROWS)))
 
 
 def texts(frame: pandas.DataFrame, column: str) -> list[Any]:
-    """The cells of a column as `Classifier.many` takes them: None where one is missing."""
+    """The cells of a column as the classifier takes them: None where one is missing."""
     cells = frame[column].astype("object")
     return list(cells.where(cells.notna(), None))
 
 
-def names(columns: Iterable[str], labels: Sequence[str]) -> dict[str, str]:
-    """What the columns are called that `add_scores` adds: each by its own name, if it is free."""
-    taken = list(map(str, columns))
-    found: dict[str, str] = {}
-    for name in [
-        "verdict", "probability", *(f"p({label})" for label in labels), "unsure", "tokens_read",
-        "tokens", "not scored",
-    ]:  # fmt: skip
-        found[name] = free(name, taken)
-        taken.append(found[name])
-    return found
+def unused_name(name: str, used: Iterable[str]) -> str:
+    """The name, or the first of `name_2`, `name_3` … that is not used."""
+    used, number, candidate = set(used), 1, name
+    while candidate in used:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
 
 
-def add_scores(
-    frame: pandas.DataFrame, answers: Sequence[Prediction | InvalidText], labels: Sequence[str]
-) -> pandas.DataFrame:
-    """All columns of the frame, and behind them what `names` names.
-
-    Args:
-        frame: One row a review.
-        answers: One for each row, in the same order.
-        labels: Of the model, in its order.
-
-    Returns:
-        A new frame with the same rows: `verdict` ("" where there is none), `probability` of the
-        verdict and `p(LABEL)` of each label (in [0, 1]), `unsure`, `tokens_read`, `tokens`, and
-        `not scored`: the reason, "" where there is a verdict.
-    """
-    verdicts = [answer if isinstance(answer, Prediction) else None for answer in answers]
-
-    def column(of: Callable[[Prediction], Any], none: Any, dtype: str) -> pandas.Series:
-        cells = [none if verdict is None else of(verdict) for verdict in verdicts]
-        return pandas.Series(cells, frame.index, dtype)
-
-    added = {
-        "verdict": column(lambda verdict: verdict.label, "", "str"),
-        "probability": column(lambda verdict: max(verdict.probabilities.values()), None, "float64"),
-        "unsure": column(lambda verdict: verdict.unsure, False, "bool"),
-        "tokens_read": column(lambda verdict: verdict.tokens_read, None, "Int64"),
-        "tokens": column(lambda verdict: verdict.tokens, None, "Int64"),
-    }
-    for label in labels:
-        shares = [verdict.probabilities[label] if verdict else None for verdict in verdicts]
-        added[f"p({label})"] = pandas.Series(shares, frame.index, "float64")
-    reasons = [str(answer) if isinstance(answer, InvalidText) else "" for answer in answers]
-    added["not scored"] = pandas.Series(reasons, frame.index, "str")
-    called = names(frame.columns, labels)
-    return frame.assign(**{name: added[kind] for kind, name in called.items()})
+def _check_size(path: Path) -> None:
+    """Refuse large files before anything of them is kept in memory."""
+    name, size, separators = path.name, path.stat().st_size, 0
+    if size > MAX_BYTES:
+        raise _too_large(f"{name} has {size / 2**20:,.0f} MB")
+    with open_unpacked(path, name) as stream:
+        size, is_text = 0, stream.read(4) != b"PAR1"
+        stream.seek(0)
+        while chunk := stream.read(2**20):
+            size += len(chunk)
+            separators += sum(chunk.count(mark) for mark in b",;\t|{[") if is_text else 0
+            if size > MAX_BYTES:
+                raise _too_large(f"{name} unpacks to more than {MAX_BYTES // 2**20} MB")
+            if separators > MAX_SEPARATORS:
+                raise _too_large(f"{name} has too many cells")
 
 
-def _named(frame: pandas.DataFrame, wanted: str) -> list[str]:
-    """The columns with one of the names, the surest first."""
-    plain = {column: re.sub(r"[\W_]+", "", column.casefold()) for column in frame.columns}
-    return [column for name in wanted.split() for column in plain if plain[column] == name]
+def _check_header(reader: TableReader, name: str) -> None:
+    if len(reader.columns) > MAX_COLUMNS:
+        raise _too_wide(name, len(reader.columns))
+    for cell in reader.columns if reader.kind == "csv" else []:
+        if len(cell) > MAX_NAME or cell.rstrip().endswith((".", "!")):
+            raise InvalidFile(
+                f'The first line of {name} must name its columns, but has "{cell[:40].strip()} …". '
+                "Write a line such as text,label above it, or call it .txt if each line is a text."
+            )
 
 
-def _text(frame: pandas.DataFrame) -> str | None:
-    """The column of texts by its name, else that with the longest."""
-    lengths: dict[str, float] = {}
-    for column in frame.columns:
-        cells = frame[column].dropna().tolist()
-        lettered = [c for c in cells if isinstance(c, str) and any(map(str.isalpha, c))]
-        if lettered and len(lettered) >= len(cells) / 2:
-            lengths[column] = sum(map(len, lettered)) / len(lettered)
-    named = [column for column in _named(frame, TEXTS) if column in lengths]
-    longest = sorted(lengths, key=lengths.__getitem__, reverse=True)
-    others = (column for column in longest if not _are_dates(frame[column].head(50)))
-    return next(iter(named), None) or next(others, None)
+def _read_rows(reader: TableReader, name: str) -> list[Row]:
+    rows: list[Row] = []
+    keys: set[str] = set()
+    characters = 0
+    if (reader.total or 0) > MAX_ROWS:
+        raise _too_large(f"{name} has {reader.total:,} rows")
+    for row in reader.rows:
+        if len(rows) == MAX_ROWS:
+            unit = "lines" if reader.kind == "text" else "rows"
+            raise _too_large(f"{name} has more than {MAX_ROWS:,} {unit}")
+        rows.append(row)
+        keys.update(row)
+        if len(keys) > MAX_COLUMNS:
+            raise _too_wide(name, len(keys))
+        # Parquet can repeat a long text many times.
+        characters += sum(len(cell) for cell in row.values() if isinstance(cell, str | list | dict))
+        if characters > MAX_BYTES:
+            raise _too_large(f"{name} unpacks to more than {MAX_BYTES // 2**20} MB")
+    return rows
 
 
-def _date(frame: pandas.DataFrame) -> str | None:
-    """The column of dates by its name, else the first that holds nothing but dates.
-
-    A number may be anything: it is a date by the column's name only.
-    """
-    others = [column for column in frame.columns if frame[column].dtype.kind in "MOTU"]
-    candidates = [*_named(frame, DATES), *others]
-    return next((column for column in candidates if _are_dates(frame[column])), None)
+def _too_large(what: str) -> InvalidFile:
+    return InvalidFile(
+        f"{what}: this page takes at most {MAX_ROWS:,} rows and {MAX_BYTES // 2**20} MB. "
+        "`python -m train score FILE` takes files of any length."
+    )
 
 
-def _are_dates(column: pandas.Series) -> bool:
-    known = column.dropna()
-    return not known.empty and bool(dates(known).notna().mean() >= 0.8)
+def _too_wide(name: str, columns: int) -> InvalidFile:
+    return InvalidFile(
+        f"{name} has {columns:,} columns, but this page takes at most {MAX_COLUMNS}. Keep only the "
+        "columns you need, such as the text and a label."
+    )
 
 
-def _title(frame: pandas.DataFrame) -> str | None:
-    """The column of what is reviewed, which some rows have in common if there are many."""
-    for column in _named(frame, TITLES):
-        known = frame[column].dropna()
-        if not known.empty and (len(known) <= 20 or known.nunique() < len(known)):
-            return column
-    return None
+def _typed_series(values: Sequence[Any]) -> pandas.Series:
+    """A column of the narrowest type that changes no cell."""
+    cells: list[Any] = [
+        as_json(value) if isinstance(value, dict | list) else value for value in values
+    ]
+    types = {type(cell) for cell in cells if cell is not None}
+    if types == {str}:
+        return pandas.Series(cells, dtype="str")
+    if types == {int} and all(cell is None or abs(cell) < 2**63 for cell in cells):
+        return pandas.Series(cells, dtype="Int64" if None in cells else "int64")
+    if types == {float} or (types == {bool} and None not in cells):
+        return pandas.Series(cells, dtype=types.pop())
+    return pandas.Series(cells, dtype="object")
 
 
-def _label(frame: pandas.DataFrame) -> str | None:
-    """The column of labels; stars are none."""
-    for names_, most in ((LABELS, FEW), (STARS, 2)):
-        for column in _named(frame, names_):
-            if 2 <= frame[column].nunique() <= most:
-                return column
-    return None
+def _csv_series(values: Sequence[Any]) -> pandas.Series:
+    """Texts as numbers if each is written back unchanged: not 007, 1e3 or 4.50."""
+    cells = pandas.Series(values, dtype="str")
+    known = cells.dropna()
+    if pandas.to_numeric(known.head(), errors="coerce").isna().any():  # most text columns
+        return cells
+    numbers = pandas.to_numeric(known, errors="coerce")
+    if known.empty or numbers.isna().any() or not (numbers.astype("str") == known).all():
+        return cells
+    has_missing_int = numbers.dtype.kind == "i" and len(known) < len(cells)
+    return (numbers.astype("Int64") if has_missing_int else numbers).reindex(cells.index)

@@ -15,9 +15,10 @@ import pandas
 
 from space import views
 from space.analysis import charts
-from space.analysis.report import Columns, Report
+from space.analysis.report import Report
 from space.analysis.statistics import Period
-from space.files import downloads, tables
+from space.files import InvalidFile, downloads, tables
+from space.files.columns import Columns
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.client import cancel_check, current_client
 from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
@@ -82,14 +83,14 @@ class Results:
         return {
             self.area: gradio.update(visible=True),
             self.summary: report.summary(),
-            self.time_area: gradio.update(visible="audience" in drawn),
-            self.time_chart: drawn.get("audience"),
-            self.title_chart: _if_any(drawn.get("titles")),
+            self.time_area: gradio.update(visible="over_time" in drawn),
+            self.time_chart: drawn.get("over_time"),
+            self.title_chart: _if_any(drawn.get("by_title")),
             self.agreement: report.agreement_card(),
             self.confusion: _if_any(drawn.get("confusion")),
             self.disagreements: _if_any(report.disagreements()),
             self.listing: report.listing(),
-            self.not_scored: _if_any(report.refused()),
+            self.not_scored: _if_any(report.errors()),
             self.csv: str(csv),
             self.workbook: str(workbook),
             self.chart_files: gradio.update(value=str(chart_files), visible=bool(drawn)),
@@ -129,7 +130,7 @@ def build(service: Service, tabs: Any, review: Review) -> None:
 
     report.change(show_results, [report, upload, results.period], results.components(), **QUIET)
     results.period.change(
-        lambda report, period: report.audience(period) if report else None,
+        lambda report, period: report.over_time(period) if report else None,
         [report, results.period], results.time_chart, **QUIET,
     )  # fmt: skip
     for rows in (results.listing, results.disagreements, results.not_scored):
@@ -143,11 +144,11 @@ def receive(path: str | None) -> list[Any]:
         return [None, EMPTY, *hidden]
     try:
         table = tables.read(Path(path))
-    except tables.InvalidFile as reason:
+    except InvalidFile as reason:
         return [None, views.sentence(reason), *hidden]
     columns = list(map(str, table.frame.columns))
     menus = [
-        events.column_menu(columns, getattr(table, kind), optional=kind != "text")
+        events.column_menu(columns, getattr(table.columns, kind), optional=kind != "text")
         for kind in COLUMN_KINDS
     ]
     size = f"{table.name}: {len(table.frame):,} rows, {len(columns)} columns."
@@ -207,7 +208,7 @@ def _write_downloads(report: Report, drawn: dict[str, Any], name: str) -> list[P
     csv, workbook, chart_files = (
         folder / f"{name}-{suffix}" for suffix in ("scored.csv", "scored.xlsx", "charts.zip")
     )
-    downloads.write(report.scored, csv)
+    downloads.write_csv(report.scored, csv)
     downloads.write_workbook(report.scored, workbook)
     if drawn:
         charts.save(drawn, chart_files)

@@ -13,8 +13,8 @@ import gradio
 import pandas
 
 from space import views
-from space.analysis.comparison import MAX_ROWS, Comparison, Step, compare, meaning, told
-from space.files import tables
+from space.analysis.comparison import MAX_ROWS, Comparison, Step, compare, conclusions, short_text
+from space.files import InvalidFile, tables
 from space.inference.classifier import Classifier, ModelUnavailable
 from space.inference.client import cancel_check, current_client
 from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
@@ -80,7 +80,7 @@ def receive(path: str | None) -> list[Any]:
         return [None, "", *hidden]
     try:
         table = tables.read(Path(path))
-    except tables.InvalidFile as reason:
+    except InvalidFile as reason:
         return [None, views.sentence(reason), *hidden]
     size = f"{table.name}: {len(table.frame):,} rows."
     if len(table.frame) > MAX_ROWS:
@@ -90,8 +90,8 @@ def receive(path: str | None) -> list[Any]:
         table,
         views.sentence(size, "remark"),
         gradio.update(visible=True),
-        events.column_menu(columns, table.text, optional=False),
-        events.column_menu(columns, table.label),
+        events.column_menu(columns, table.columns.text, optional=False),
+        events.column_menu(columns, table.columns.label),
     ]
 
 
@@ -150,7 +150,7 @@ def progress(step: Step, seconds: float) -> str:
 
 def show(comparison: Comparison) -> list[Any]:
     """The result, and an update of the table of differences."""
-    sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in meaning(comparison))
+    sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in conclusions(comparison))
     rows = comparison.differing
     widths = [COLUMN_WIDTHS[column] for column in rows.columns]
     visible = not rows.empty and len(comparison.first.answers) > 1
@@ -168,7 +168,7 @@ def _table(comparison: Comparison) -> str:
     sides = [comparison.first, comparison.second]
     rows = [("Model", *(side.model for side in sides))]
     if len(comparison.first.answers) == 1:
-        rows.append(("Prediction", *(told(side.answers[0]) for side in sides)))
+        rows.append(("Prediction", *(short_text(side.answers[0]) for side in sides)))
     if comparison.outcome and comparison.outcome.first.n:
         agreements = [comparison.outcome.first, comparison.outcome.second]
         accuracies = [agreement.accuracy for agreement in agreements]

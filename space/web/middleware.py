@@ -16,7 +16,7 @@ import gradio
 from gradio.route_utils import API_PREFIX
 from starlette.formparsers import MultiPartException
 
-from space.files import validation
+from space.files import tables
 from space.inference.client import DISCONNECTED
 from space.web import json_body
 from space.web.json_body import InvalidBody
@@ -26,7 +26,7 @@ INVALID_INPUTS = (
 )
 FAILED = "This request failed; the app's log says where. Check its inputs, or load the page again."
 UNREADABLE = "This request can't be read: check its address and its body."
-MAX_UPLOAD_BYTES = validation.MAX_BYTES + 2**20  # the file, and the form around it
+MAX_UPLOAD_BYTES = tables.MAX_BYTES + 2**20  # the file, and the form around it
 MAX_LOG_CHARACTERS = 300  # of an error
 
 Message = MutableMapping[str, Any]

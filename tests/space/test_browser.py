@@ -296,8 +296,8 @@ def test_scored_file_keeps_columns_and_escapes_formulas(page: Any, space: str, t
     assert len(rows) == 80
     assert list(rows[0])[:4] == ["day", "text", "label", "title"]
     assert rows[4]["text"] == "'=wonderful film number 4"
-    assert rows[3]["not scored"] == "Write or paste a review first."
-    assert {row["verdict"] for row in rows} == {"", "NEGATIVE", "POSITIVE"}
+    assert rows[3]["error"] == "Write or paste a review first."
+    assert {row["prediction"] for row in rows} == {"", "NEGATIVE", "POSITIVE"}
     with page.expect_download() as download:
         page.get_by_role("button", name="Download charts").click()
     names = zipfile.ZipFile(download.value.path()).namelist()

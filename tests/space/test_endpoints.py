@@ -20,7 +20,7 @@ from hubserver import running_hub
 from test_app import LABELS, MODEL, ask, push, running_space
 from test_transformers_js import JS, install
 
-from space.files import validation
+from space.files import tables
 from space.web import json_body
 from space.web.load_shedding import UNKNOWN_EVENT
 
@@ -273,7 +273,7 @@ def test_accepts_the_largest_batch_with_any_characters_and_escapes(space: str):
 @pytest.mark.parametrize("name", [None, "large.csv"])
 def test_uploads_have_their_own_limit(space: str, name: str | None):
     """A file, which Gradio limits, and a form field, which Gradio would hold in memory."""
-    body = form("x" * (validation.MAX_BYTES + 2**21), name)
+    body = form("x" * (tables.MAX_BYTES + 2**21), name)
     request = urllib.request.Request(f"{space}/gradio_api/upload", body, {"Content-Type": FORM})
     with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(request):
         pass

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 # What reads a visitor's file reads a trainer's.
-from space.files.reader import InvalidFile, Row, Table, as_text, opened, plain_rows
+from space.files import InvalidFile
+from space.files.cells import Row, as_text, plain_rows
+from space.files.reader import TableReader, open_table
 from train import run_folder
 from train.errors import DataError
 
@@ -31,14 +33,14 @@ class Survey:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Table]:
-    """The rows of a file; see `space.files.reader.opened`.
+def reading(path: Path) -> Iterator[TableReader]:
+    """The rows of a file; see `space.files.reader.open_table`.
 
     Raises:
         DataError: It is broken, empty or no table; also while its rows are read.
     """
     try:
-        with opened(path, str(path)) as table:
+        with open_table(path, str(path)) as table:
             yield table
     except InvalidFile as reason:
         raise DataError(str(reason)) from reason

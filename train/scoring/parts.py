@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from space.files.reader import as_json, as_text
+from space.files.cells import as_json, as_text
 from train.data import tables
 from train.errors import DataError
 

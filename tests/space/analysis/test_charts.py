@@ -1,4 +1,4 @@
-"""Charts as Vega-Lite draws them: by the version that the page brings, and into files."""
+"""Charts drawn by the Vega-Lite of the page, and saved as files."""
 
 import io
 import json
@@ -14,24 +14,23 @@ import vl_convert
 from PIL import Image
 
 from space.analysis import charts, statistics
-from space.files import dates
+from space.files.dates import parse_dates
 
 LABELS = ["NEGATIVE", "POSITIVE"]
 SCRIPT = "<script>alert(1)</script> & Sons"
-# Gradio's plot component brings 5.23; drawn here by the nearest that vl-convert has, and by one
-# that is older.
+# Gradio's plot component loads 5.23. vl-convert has the closest of these, and an older one.
 VERSIONS = ["5.17", "5.21"]
 
 
 def rows(periods: int, titles: list[str]) -> pandas.DataFrame:
     starts = pandas.date_range("2024-01-01", periods=periods, freq="MS")
-    randomness = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     records = []
     for title in titles:
         for start in starts:
-            n = int(randomness.integers(3, 40))
-            found = statistics.share(int(randomness.integers(0, n)), n)
-            records.append({"period_start": start, "title": title, **found._asdict()})
+            n = int(rng.integers(3, 40))
+            share = statistics.proportion(int(rng.integers(0, n)), n)
+            records.append({"period_start": start, "title": title, **share._asdict()})
     return pandas.DataFrame(records).rename(columns={"value": "share"})
 
 
@@ -41,10 +40,10 @@ def ranking(count: int) -> pandas.DataFrame:
 
 
 CHARTS = {
-    "audience": charts.audience(rows(14, [""]), "month"),
-    "one_day": charts.audience(rows(1, [""]), "day"),
-    "audience_of_titles": charts.audience(rows(9, ["Salt", "Otter", SCRIPT]), "week"),
-    "titles": charts.titles(ranking(30)),
+    "over_time": charts.over_time(rows(14, [""]), "month"),
+    "one_day": charts.over_time(rows(1, [""]), "day"),
+    "over_time_with_titles": charts.over_time(rows(9, ["Salt", "Otter", SCRIPT]), "week"),
+    "by_title": charts.by_title(ranking(30)),
     "confusion": charts.confusion([[40, 3], [7, 1250]], LABELS),
     "confusion_of_nothing": charts.confusion(np.zeros((3, 3), int), ["a.b", "c[0]", "d'e"]),
 }
@@ -68,80 +67,80 @@ def words(svg: str) -> list[str]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", CHARTS)
-def test_the_pages_vega_lite_draws_it(name: str, version: str, capfd: Any) -> None:
+def test_vega_lite_of_the_page_draws_it(name: str, version: str, capfd: Any) -> None:
     assert "<path" in drawn(CHARTS[name], version)
     written = capfd.readouterr()
     assert "error" not in (written.out + written.err).casefold()
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_suits_any_width_and_any_background(name: str) -> None:
+def test_fits_any_width_and_background(name: str) -> None:
     spec = CHARTS[name].to_dict()
     assert spec["width"] == "container" and spec["background"] == "transparent"
     assert spec["description"]
-    # Its menu must not lead to a site of others.
+    # The menu must not link to another site.
     actions = spec["usermeta"]["embedOptions"]["actions"]
     assert actions == {"export": True, "source": False, "compiled": False, "editor": False}
     for axis in ("labelColor", "titleColor"):
         assert spec["config"]["axis"][axis] == charts.GREY
 
 
-def test_audience_names_its_axes_and_units() -> None:
-    text = words(drawn(CHARTS["audience"], VERSIONS[0]))
-    assert {"Positive reviews, with 95% band", "Reviews a month", "0%", "100%"} <= set(text)
+def test_over_time_names_axes_and_units() -> None:
+    text = words(drawn(CHARTS["over_time"], VERSIONS[0]))
+    assert {"Positive reviews, with 95% band", "Reviews per month", "0%", "100%"} <= set(text)
     most = int(rows(14, [""])["n"].max())
     assert str(most) in text
-    other = charts.audience(rows(3, [""]), "week", label="NEUTRAL")
+    other = charts.over_time(rows(3, [""]), "week", label="NEUTRAL")
     found = words(drawn(other, VERSIONS[0]))
-    assert "Neutral reviews, with 95% band" in found and "Reviews a week" in found
-    # Few periods are all named, each once.
+    assert "Neutral reviews, with 95% band" in found and "Reviews per week" in found
+    # With few periods, each has one tick.
     assert [word for word in found if word.endswith("2024")] == [
         "04 Jan 2024", "04 Feb 2024", "04 Mar 2024",
     ]  # fmt: skip
 
 
-def test_counts_are_those_of_all_titles() -> None:
+def test_counts_include_all_titles() -> None:
     frame = rows(4, ["Salt", "Otter"])
-    bars = data(charts.audience(frame, "month"), layer=0)
+    bars = data(charts.over_time(frame, "month"), layer=0)
     assert [bar["n"] for bar in bars] == frame.groupby("period_start")["n"].sum().tolist()
     ends = [bar["end"] for bar in bars]
     assert ends[:2] == ["2024-02-01T00:00:00", "2024-03-01T00:00:00"]
 
 
-def test_each_title_has_a_line_and_a_place_in_the_legend() -> None:
-    text = words(drawn(CHARTS["audience_of_titles"], VERSIONS[0]))
+def test_each_title_has_a_line_and_a_legend_entry() -> None:
+    text = words(drawn(CHARTS["over_time_with_titles"], VERSIONS[0]))
     assert {"Salt", "Otter"} <= set(text)
     assert any(word.startswith("<script>") for word in text)
-    assert "Salt" not in words(drawn(CHARTS["audience"], VERSIONS[0]))
-    svg = drawn(CHARTS["audience_of_titles"], VERSIONS[0])
+    assert "Salt" not in words(drawn(CHARTS["over_time"], VERSIONS[0]))
+    svg = drawn(CHARTS["over_time_with_titles"], VERSIONS[0])
     assert "<script" not in svg and all(colour in svg for colour in charts.PALETTE[:3])
 
 
-def test_titles_stay_in_order_and_are_few() -> None:
-    spec = CHARTS["titles"].to_dict()
+def test_by_title_keeps_the_order_and_limits_titles() -> None:
+    spec = CHARTS["by_title"].to_dict()
     shown = ranking(30)["title"].tolist()[:20]
     assert spec["layer"][0]["encoding"]["y"]["sort"] == shown
-    svg = drawn(CHARTS["titles"], VERSIONS[0])
+    svg = drawn(CHARTS["by_title"], VERSIONS[0])
     assert "Positive reviews, with 95% interval" in words(svg) and "<script" not in svg
 
 
-def test_confusion_shows_each_count_in_its_place() -> None:
+def test_confusion_shows_each_count() -> None:
     cells = data(CHARTS["confusion"])
-    assert [(cell["given"], cell["verdict"], cell["n"]) for cell in cells] == [
+    assert [(cell["label"], cell["prediction"], cell["n"]) for cell in cells] == [
         ("NEGATIVE", "NEGATIVE", 40),
         ("NEGATIVE", "POSITIVE", 3),
         ("POSITIVE", "NEGATIVE", 7),
         ("POSITIVE", "POSITIVE", 1250),
     ]
-    assert [round(cell["part"], 3) for cell in cells] == [0.93, 0.07, 0.006, 0.994]
-    assert {"40", "3", "7", "1,250", "Prediction", "Label given"} <= set(
+    assert [round(cell["share"], 3) for cell in cells] == [0.93, 0.07, 0.006, 0.994]
+    assert {"40", "3", "7", "1,250", "Prediction", "Label in the file"} <= set(
         words(drawn(CHARTS["confusion"], VERSIONS[0]))
     )
     assert {"a.b", "c[0]", "d'e"} <= set(words(drawn(CHARTS["confusion_of_nothing"], VERSIONS[0])))
 
 
 def contrast(one: str, other: str) -> float:
-    """WCAG 2.2's contrast of two colours."""
+    """The contrast of two colours by WCAG 2.2."""
 
     def luminance(colour: str) -> float:
         parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
@@ -152,44 +151,46 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_texts_can_be_read() -> None:
+def test_texts_have_enough_contrast() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast(charts.GREY, "#ffffff") >= 4.5
     cells = data(charts.confusion([[1, 0], [1, 0]], LABELS))
     fills = {cell["fill"] for cell in cells}
     assert len(fills) == 4 and all(contrast(charts.INK, fill) >= 4.5 for fill in fills)
     for colour in charts.PALETTE:
-        assert contrast(colour, "#ffffff") >= 3  # WCAG's for what is drawn
+        assert contrast(colour, "#ffffff") >= 3  # WCAG's limit for graphics
 
 
-def test_more_rows_than_altair_takes_of_a_frame() -> None:
+def test_draws_more_than_5k_rows() -> None:
     starts = pandas.date_range("2000-01-01", periods=6000, freq="D")
-    share = statistics.share(3, 4)
+    share = statistics.proportion(3, 4)
     frame = pandas.DataFrame({"period_start": starts, "title": "", **share._asdict()})
-    chart = charts.audience(frame.rename(columns={"value": "share"}), "day")
+    chart = charts.over_time(frame.rename(columns={"value": "share"}), "day")
     assert len(data(chart, layer=0)) == 6000
 
 
-def test_saves_each_chart_twice_on_white(tmp_path: Path) -> None:
-    charts.save({"audience": CHARTS["audience"], "titles": CHARTS["titles"]}, tmp_path / "a.zip")
+def test_saves_each_chart_as_png_and_svg_on_white(tmp_path: Path) -> None:
+    charts.save(
+        {"over_time": CHARTS["over_time"], "by_title": CHARTS["by_title"]}, tmp_path / "a.zip"
+    )
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.testzip() is None
         assert sorted(archive.namelist()) == [
-            "audience.png", "audience.svg", "titles.png", "titles.svg",
+            "by_title.png", "by_title.svg", "over_time.png", "over_time.svg",
         ]  # fmt: skip
-        with Image.open(io.BytesIO(archive.read("audience.png"))) as image:
+        with Image.open(io.BytesIO(archive.read("over_time.png"))) as image:
             assert image.width > 1.9 * charts.FILE_WIDTH
             assert image.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
-        assert "Reviews a month" in words(archive.read("audience.svg").decode())
-    assert CHARTS["audience"].to_dict()["width"] == "container"
+        assert "Reviews per month" in words(archive.read("over_time.svg").decode())
+    assert CHARTS["over_time"].to_dict()["width"] == "container"
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("number", [-(2**62), -(10**11), 3093527980800, 10**12, 10**15, 2**62])
-def test_dates_of_any_year_are_drawn_or_left_out(unit: str, number: int) -> None:
+def test_dates_of_any_year_are_drawn_or_dropped(unit: str, number: int) -> None:
     column = pandas.Series(np.array([number, 0], dtype="int64").astype(f"datetime64[{unit}]"))
-    days = dates.dates(column)
+    days = parse_dates(column)
     assert days.notna()[1] and (days.isna()[0] or 1900 <= days.dt.year[0] <= 2100)
     for period in ("day", "week", "month"):
         rows = statistics.over_time(days, pandas.Series([1.0, 0.0]), period)
-        charts.audience(rows, period).to_dict()
+        charts.over_time(rows, period).to_dict()

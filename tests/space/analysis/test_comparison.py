@@ -1,4 +1,4 @@
-"""Two models on the same texts: the figures, and the models that visitors may name."""
+"""Two models on the same texts, and the models that visitors may name."""
 
 import json
 import math
@@ -14,7 +14,15 @@ from hubserver import WRITE, RunningHub, run_python, running_hub
 from test_app import push
 
 from space.analysis import comparison
-from space.analysis.comparison import Comparison, Side, Step, compare, mcnemar, meaning, weigh
+from space.analysis.comparison import (
+    Comparison,
+    ModelAnswers,
+    Step,
+    compare,
+    compare_answers,
+    conclusions,
+    mcnemar,
+)
 from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
 from space.inference.model_cache import ModelCache, _onnx_file
 
@@ -42,18 +50,22 @@ print(json.dumps(answers))
 """
 
 
-def side(model: str, *verdicts: float | str, labels: tuple[str, str] = ("NEG", "POS")) -> Side:
+def answers_of(
+    model: str, *verdicts: float | str, labels: tuple[str, str] = ("NEG", "POS")
+) -> ModelAnswers:
     """Answers by the probability of the last label, or the reason why there is none."""
     answers = [
         InvalidText(p) if isinstance(p, str) else Prediction({labels[0]: 1 - p, labels[1]: p}, 3, 3)
         for p in verdicts
     ]
-    return Side(model, list(labels), answers, 100.0)
+    return ModelAnswers(model, list(labels), answers, 100.0)
 
 
-def weighed(first: Side, second: Side, labels: list[Any] | None = None) -> Comparison:
+def compared(
+    first: ModelAnswers, second: ModelAnswers, labels: list[Any] | None = None
+) -> Comparison:
     texts = [f"text {i}" for i in range(len(first.answers))]
-    return weigh(first, second, texts, None if labels is None else pandas.Series(labels))
+    return compare_answers(first, second, texts, None if labels is None else pandas.Series(labels))
 
 
 def ask_shelf(env: dict[str, str], *models: str) -> list[Any]:
@@ -85,17 +97,17 @@ def hub(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_mcnemar_is_the_binomial_test(seed: int):
+def test_mcnemar_equals_the_binomial_test(seed: int):
     from scipy.stats import binomtest
 
-    chance = random.Random(seed)
-    first, second = chance.randrange(50), chance.randrange(50)
+    rng = random.Random(seed)
+    first, second = rng.randrange(50), rng.randrange(50)
     expected = binomtest(first, first + second, 0.5).pvalue if first + second else 1.0
     assert mcnemar(first, second) == pytest.approx(expected)
     assert mcnemar(first, second) == mcnemar(second, first)
 
 
-def test_mcnemar_holds_at_the_ends():
+def test_mcnemar_of_extreme_counts():
     assert mcnemar(0, 0) == mcnemar(7, 7) == mcnemar(1000, 1000) == 1
     assert mcnemar(5, 0) == 2 / 2**5
     assert 0 < mcnemar(1000, 500) < 1e-30
@@ -103,9 +115,9 @@ def test_mcnemar_holds_at_the_ends():
 
 
 def test_agreement_accuracy_and_differing_rows():
-    found = weighed(
-        side("a", 0.9, 0.8, 0.3, 0.6, 0.99),
-        side("b", 0.7, 0.1, 0.2, 0.3, 0.02),
+    found = compared(
+        answers_of("a", 0.9, 0.8, 0.3, 0.6, 0.99),
+        answers_of("b", 0.7, 0.1, 0.2, 0.3, 0.02),
         ["pos", "neg", "NEG", 1, "?"],
     )
     assert found.agreement is not None
@@ -123,58 +135,63 @@ def test_agreement_accuracy_and_differing_rows():
     assert found.outcome.first.accuracy.value == 3 / 4
     assert found.outcome.second.accuracy.value == 3 / 4
     assert found.outcome.first.n == found.outcome.second.n == 4
-    assert meaning(found) == [
+    assert conclusions(found) == [
         "They agree on 2 of 5 texts: 40.0% (95% interval 11.8% to 76.9%).",
-        "Only A is right on 1 of 4 texts, only B on 1. Were both equally good, chance alone would "
-        "make a difference this large in 100.0% of comparisons (McNemar's exact test): these "
-        "texts do not tell which is better.",
-        "1 texts have a label that is not one of both models', such as '?'; their labels were "
-        "left out.",
+        "Only A is right on 1 of 4 texts, only B on 1. If both were equally good, chance alone "
+        "would make a difference this large in 100.0% of comparisons (McNemar's exact test): these "
+        "texts do not show which is better.",
+        "1 texts have a label that not both models know, such as '?'; these labels were ignored.",
     ]
 
 
-def test_says_which_is_better_where_chance_does_not_explain_it():
-    found = weighed(side("a", *[0.9] * 10), side("b", *[0.1] * 9, 0.9), ["pos"] * 10)
+def test_says_which_model_is_better_if_significant():
+    found = compared(answers_of("a", *[0.9] * 10), answers_of("b", *[0.1] * 9, 0.9), ["pos"] * 10)
     assert found.outcome is not None
-    assert found.outcome.p == 2 / 2**9
-    assert meaning(found)[1].endswith("in 0.4% of comparisons (McNemar's exact test): A is the "
-                                      "better one on texts like these.")  # fmt: skip
+    assert found.outcome.p_value == 2 / 2**9
+    assert conclusions(found)[1].endswith("in 0.4% of comparisons (McNemar's exact test): A is "
+                                      "better on texts like these.")  # fmt: skip
 
 
-def test_texts_that_one_can_not_judge_are_left_out_with_the_reason():
+def test_texts_without_both_predictions_are_left_out_with_the_reason():
     reason = "There is no word in this review."
-    found = weighed(side("a", 0.9, reason, 0.8), side("b", 0.9, reason, reason), ["pos"] * 3)
+    found = compared(
+        answers_of("a", 0.9, reason, 0.8), answers_of("b", 0.9, reason, reason), ["pos"] * 3
+    )
     assert found.skipped == {reason: 2}
     assert found.agreement is not None and found.agreement.n == 1
     assert found.outcome is not None and found.outcome.first.n == 1
-    assert meaning(found)[-1] == f"Left out, 2 of the texts: {reason}"
-    assert weighed(side("a", reason), side("b", reason)).agreement is None
-    assert meaning(weighed(side("a", reason), side("b", reason)))[0] == (
-        "None of the texts could be judged."
+    assert conclusions(found)[-1] == f"2 of the texts were left out: {reason}"
+    assert compared(answers_of("a", reason), answers_of("b", reason)).agreement is None
+    assert conclusions(compared(answers_of("a", reason), answers_of("b", reason)))[0] == (
+        "None of the texts could be scored."
     )
 
 
-def test_other_labels_can_be_right_but_can_not_agree():
-    stars = side("b", 0.9, 0.2, labels=("1 star", "Positive"))
-    found = weighed(side("a", 0.9, 0.2, labels=("NEGATIVE", "POSITIVE")), stars, ["pos", "neg"])
+def test_models_with_different_labels_have_accuracy_but_no_agreement():
+    stars = answers_of("b", 0.9, 0.2, labels=("1 star", "Positive"))
+    found = compared(
+        answers_of("a", 0.9, 0.2, labels=("NEGATIVE", "POSITIVE")), stars, ["pos", "neg"]
+    )
     assert found.agreement is None
-    assert meaning(found)[0] == (
+    assert conclusions(found)[0] == (
         "Their labels are not the same: A has NEGATIVE, POSITIVE, B has 1 star, Positive."
     )
     assert found.outcome is not None and found.outcome.first.n == 1  # "neg" is none of B's
-    same = weighed(side("a", 0.9, labels=("NEG", "POS")), side("b", 0.9, labels=("neg", "pos")))
-    assert meaning(same)[0] == "They agree."
+    same = compared(
+        answers_of("a", 0.9, labels=("NEG", "POS")), answers_of("b", 0.9, labels=("neg", "pos"))
+    )
+    assert conclusions(same)[0] == "They agree."
 
 
-def test_labels_that_no_model_knows_are_a_sentence():
-    found = weighed(side("a", 0.9), side("b", 0.2), ["five stars"])
-    assert meaning(found)[:2] == [
+def test_says_that_no_label_is_known():
+    found = compared(answers_of("a", 0.9), answers_of("b", 0.2), ["five stars"])
+    assert conclusions(found)[:2] == [
         "They differ.",
-        "None of the labels that were given is one of both models'.",
+        "Both models know none of the labels in the file.",
     ]
 
 
-def test_goes_step_by_step_and_both_judge_the_same_texts(own: Classifier):
+def test_compares_in_steps_on_the_same_texts(own: Classifier):
     texts = ["a wonderful film", "a dreadful film", None, "<br />"] * 20
     labels = pandas.Series(["pos", "neg", None, "neg"] * 20)
     shelf = ModelCache(own)
@@ -192,38 +209,38 @@ def test_goes_step_by_step_and_both_judge_the_same_texts(own: Classifier):
     }
     assert last.first.per_second > 0 and math.isfinite(last.second.per_second)
     assert last.first.answers[0] == own.predict("a wonderful film")
-    assert meaning(last)[0] == "A and B are the same model."
+    assert conclusions(last)[0] == "A and B are the same model."
     assert last.differing.empty
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_what_was_judged_before_a_comparison_ends_early_is_kept(
+def test_stopped_comparison_covers_the_texts_so_far(
     own: Classifier, late: bool, monkeypatch: pytest.MonkeyPatch
 ):
     asked = iter([False] * 4 + [True] * 100)  # on 64 texts
     names = [(own.repo_id or "", None)] * 2
     texts, labels = ["a wonderful film"] * 100, pandas.Series(["pos"] * 100)
     if late:
-        monkeypatch.setattr(comparison, "_late", lambda began: next(asked))
+        monkeypatch.setattr(comparison, "_is_late", lambda began: next(asked))
         *_, last = compare(ModelCache(own), names, texts, labels)
     else:
         *_, last = compare(ModelCache(own), names, texts, labels, lambda: next(asked))
     assert isinstance(last, Comparison)
     assert len(last.first.answers) == len(last.second.answers) == 64
     assert last.agreement is not None and last.agreement.n == 64
-    why = "the most that one may take" if late else "because others were waiting"
-    assert meaning(last)[0] == (
-        f"The comparison was stopped after 0 seconds, {why}: it is of the first 64 of 100 texts."
+    why = "the time limit" if late else "because others were waiting"
+    assert conclusions(last)[0] == (
+        f"The comparison was stopped after 0 seconds, {why}: it covers the first 64 of 100 texts."
     )
 
 
-def test_a_comparison_without_any_verdict_says_why_it_was_stopped(own: Classifier):
+def test_comparison_stopped_before_any_prediction_says_why(own: Classifier):
     names = [(own.repo_id or "", None)] * 2
     with pytest.raises(ModelUnavailable, match=r"because others were waiting\. Try again later"):
         list(compare(ModelCache(own), names, ["fine"], None, lambda: True))
 
 
-def test_takes_at_most_so_many_texts(own: Classifier):
+def test_refuses_more_texts_than_the_limit(own: Classifier):
     with pytest.raises(ValueError, match=r"at most 2,000, got 2,001"):
         next(compare(ModelCache(own), [], ["x"] * (comparison.MAX_ROWS + 1)))
 
@@ -337,7 +354,8 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
         "HF_HUB_OFFLINE is set, so this app can't download demo/second. Unset HF_HUB_OFFLINE."
     )
     full = (
-        "import errno, sandbox, tempfile\n"
+        "import errno\n"
+        "from space.inference import sandbox\n"
         "def full(*arguments, **options):\n"
         "    raise OSError(errno.ENOSPC, 'No space left on device', '/tmp/x')\n"
         "sandbox.TemporaryDirectory = full\n"
@@ -361,20 +379,22 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
     assert said.startswith("The temporary folder can't be written, ") and "TMPDIR" in said
 
 
-def test_the_tab_tells_how_far_it_is_and_what_is_said_is_text():
+def test_tab_shows_progress_and_escapes_html():
     from space.tabs.compare import progress, show
 
     assert "0 of 4 predictions</p>" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
     assert "Getting &lt;b&gt;x&lt;/b&gt;" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
     assert "3 of 4 predictions, about 2 s left" in progress(Step("Asking", 3, 4), 6.0)
-    page, rows = show(weighed(side("<i>a", 0.9, 0.8), side("b", 0.2, 0.8), ["<u>", "pos"]))
+    page, rows = show(
+        compared(answers_of("<i>a", 0.9, 0.8), answers_of("b", 0.2, 0.8), ["<u>", "pos"])
+    )
     assert "&lt;i&gt;a" in page and "<i>" not in page and "&lt;u&gt;" in page
     assert len(rows["value"]) == 1 and len(rows["column_widths"]) == len(rows["value"].columns)
-    page, rows = show(weighed(side("a", 0.9), side("b", 0.2)))
+    page, rows = show(compared(answers_of("a", 0.9), answers_of("b", 0.2)))
     assert "Pos 90.0%" in page and "Neg 80.0%" in page and not rows["visible"]
 
 
-def test_the_tab_takes_the_first_rows_of_a_file_and_says_so(tmp_path: Path):
+def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
     from space.tabs.compare import MAX_ROWS, _texts_and_labels, receive
 
     path = tmp_path / "reviews.csv"

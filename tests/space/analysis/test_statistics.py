@@ -1,4 +1,4 @@
-"""Figures over scored rows, held against scipy, scikit-learn and counting by hand."""
+"""Statistics of scored rows, against scipy, scikit-learn and counts by hand."""
 
 import time
 
@@ -25,23 +25,23 @@ def dated(*days: str | None) -> pandas.Series:
 
 @settings(deadline=None)
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_interval_is_wilsons(counts: tuple[int, int]) -> None:
+def test_proportion_has_wilsons_interval(counts: tuple[int, int]) -> None:
     expected = binomtest(*counts).proportion_ci(method="wilson")
-    found = statistics.share(*counts)
+    found = statistics.proportion(*counts)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert found.value == counts[0] / counts[1] and found.n == counts[1]
     assert 0 <= found.low <= found.value <= found.high <= 1
 
 
-def test_nothing_has_no_share() -> None:
-    assert np.isnan(statistics.share(0, 0)[:3]).all()
-    for positive, n in [(2, 1), (-1, 1)]:
-        with pytest.raises(ValueError, match="positive must be from 0 to n = 1, got"):
-            statistics.share(positive, n)
+def test_proportion_of_zero_rows_is_nan() -> None:
+    assert np.isnan(statistics.proportion(0, 0)[:3]).all()
+    for count, n in [(2, 1), (-1, 1)]:
+        with pytest.raises(ValueError, match="count must be from 0 to n = 1, got"):
+            statistics.proportion(count, n)
 
 
-def test_rows_without_a_verdict_are_neither() -> None:
-    found = statistics.positives(column("POSITIVE", "", "NEGATIVE", None), "POSITIVE")
+def test_is_label_is_nan_without_a_prediction() -> None:
+    found = statistics.is_label(column("POSITIVE", "", "NEGATIVE", None), "POSITIVE")
     assert found.tolist() == pytest.approx([1, np.nan, 0, np.nan], nan_ok=True)
 
 
@@ -53,33 +53,33 @@ def test_rows_without_a_verdict_are_neither() -> None:
         ("month", ["2023-12-01", "2024-01-01", "2024-02-01"]),
     ],
 )
-def test_periods_begin_where_calendars_say(period: statistics.Period, starts: list[str]) -> None:
+def test_periods_start_on_calendar_boundaries(period: statistics.Period, starts: list[str]) -> None:
     dates = dated("2024-01-07T23:59:59", "2023-12-31", "2024-01-01", None, "2024-02-29")
     found = statistics.over_time(dates, column(1.0, 0.0, 1.0, 1.0, np.nan), period)
     assert list(found.columns) == ["period_start", "title", "share", "low", "high", "n"]
-    # The last review has no verdict, so its period is not there.
+    # The last review has no prediction, so its period is left out.
     assert found["period_start"].tolist() == dated(*starts[:-1]).tolist()
     assert found["n"].sum() == 3 and set(found["title"]) == {""}
-    whole = statistics.over_time(dates, column(*[True] * 5), period)
-    assert whole["period_start"].tolist() == dated(*starts).tolist()
+    all_rows = statistics.over_time(dates, column(*[True] * 5), period)
+    assert all_rows["period_start"].tolist() == dated(*starts).tolist()
 
 
-def test_over_time_follows_the_most_reviewed() -> None:
+def test_over_time_keeps_the_most_reviewed_titles() -> None:
     dates = dated(*["2024-01-01"] * 4, *["2023-06-05"] * 3, "2024-01-01", None)
     titles = column("Salt", "Salt", "Otter", "Otter", "Otter", "Zed", None, " ", "Zed")
     positive = column(True, False, True, True, False, True, True, True, True)
-    found = statistics.over_time(dates, positive, "week", titles, most=2)
+    found = statistics.over_time(dates, positive, "week", titles, max_titles=2)
     rows = [(row.title, f"{row.period_start:%F}", row.share, row.n) for row in found.itertuples()]
     assert rows == [
         ("Otter", "2023-06-05", 0.0, 1),
         ("Otter", "2024-01-01", 1.0, 2),
         ("Salt", "2024-01-01", 0.5, 2),
     ]
-    expected = statistics.share(1, 2)
+    expected = statistics.proportion(1, 2)
     assert found.iloc[2][["share", "low", "high", "n"]].tolist() == list(expected)
 
 
-def test_nothing_over_time_is_an_empty_frame() -> None:
+def test_over_time_without_dates_is_empty() -> None:
     for titles in (None, column(None, None)):
         found = statistics.over_time(dated(None, None), column(True, False), "day", titles)
         assert len(found) == 0 and "period_start" in found
@@ -87,13 +87,15 @@ def test_nothing_over_time_is_an_empty_frame() -> None:
         statistics.over_time(dated("2024-01-01"), column(True), "year")  # type: ignore[arg-type]
 
 
-def test_one_lone_praise_leads_no_ranking() -> None:
+def test_by_title_does_not_rank_a_single_positive_review_first() -> None:
     titles = column(*["Salt"] * 20, "Otter", None, "", 7, 7)
     positive = column(*[True] * 18, False, False, True, True, True, False, np.nan)
     found = statistics.by_title(titles, positive.astype(float))
     assert found["title"].tolist() == ["Salt", "Otter", "7"]
     assert found["n"].tolist() == [20, 1, 1]
-    assert found.iloc[0][["share", "low", "high"]].tolist() == list(statistics.share(18, 20)[:3])
+    assert found.iloc[0][["share", "low", "high"]].tolist() == list(
+        statistics.proportion(18, 20)[:3]
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,12 +116,12 @@ def test_one_lone_praise_leads_no_ranking() -> None:
         ([None, None, None], "---"),
     ],
 )
-def test_labels_are_matched_where_their_meaning_is_sure(given: list[object], expected: str) -> None:
+def test_match_labels_maps_unambiguous_labels(given: list[object], expected: str) -> None:
     found = statistics.match_labels(pandas.Series(given), LABELS).fillna("-")
     assert "".join(label[0] for label in found) == expected
 
 
-def test_labels_of_other_models() -> None:
+def test_match_labels_with_other_models() -> None:
     stars = ["1 star", "2 stars", "3 stars"]
     assert statistics.match_labels(column(1, 2, 3), stars).isna().all()
     assert statistics.match_labels(column(1, 2), stars).isna().all()
@@ -128,9 +130,9 @@ def test_labels_of_other_models() -> None:
     plain = ["LABEL_0", "LABEL_1"]
     assert statistics.match_labels(column(1, 0), plain).tolist() == ["LABEL_1", "LABEL_0"]
     assert statistics.match_labels(column("pos"), plain).isna().all()
-    # What the words mean goes before where they stand.
-    turned = ["Positive", "Negative"]
-    assert statistics.match_labels(column(1, 0), turned).tolist() == turned
+    # The meaning of a label counts more than its index.
+    reversed_labels = ["Positive", "Negative"]
+    assert statistics.match_labels(column(1, 0), reversed_labels).tolist() == reversed_labels
     three = ["neg", "neutral", "pos"]
     found = statistics.match_labels(column("negative", "mixed", "positive"), three)
     assert found.tolist() == three
@@ -139,57 +141,56 @@ def test_labels_of_other_models() -> None:
 
 
 @pytest.mark.parametrize("labels", [LABELS, ["a", "b", "c", "d"]])
-def test_agreement_is_scikit_learns(labels: list[str]) -> None:
-    randomness = np.random.default_rng(1)
-    used = labels[:3]  # the fourth stands nowhere
-    given = pandas.Series(randomness.choice(used, 500))
-    verdicts = pandas.Series(randomness.choice(used, 500))
-    found = statistics.agreement(given, verdicts, labels)
-    assert (found.confusion == confusion_matrix(given, verdicts, labels=labels)).all()
+def test_agreement_equals_scikit_learn(labels: list[str]) -> None:
+    rng = np.random.default_rng(1)
+    used = labels[:3]  # the fourth is not in the data
+    given = pandas.Series(rng.choice(used, 500))
+    predictions = pandas.Series(rng.choice(used, 500))
+    found = statistics.agreement(given, predictions, labels)
+    assert (found.confusion == confusion_matrix(given, predictions, labels=labels)).all()
     if len(labels) == 2:
-        expected = f1_score(given, verdicts, pos_label=labels[1])
+        expected = f1_score(given, predictions, pos_label=labels[1])
     else:
-        expected = f1_score(given, verdicts, average="macro")
+        expected = f1_score(given, predictions, average="macro")
     assert found.f1 == pytest.approx(expected)
-    assert found.accuracy == statistics.share(int((given == verdicts).sum()), 500)
+    assert found.accuracy == statistics.proportion(int((given == predictions).sum()), 500)
     assert (found.n, found.unmatched, found.unknown) == (500, 0, [])
 
 
-def test_agreement_counts_what_it_leaves_out() -> None:
+def test_agreement_counts_unknown_labels() -> None:
     given = column("pos", "neg", "?", None, "", "pos", "?", "eh")
-    verdicts = column("POSITIVE", "POSITIVE", "POSITIVE", "POSITIVE", "NEGATIVE", "", "", "")
-    found = statistics.agreement(given, verdicts, LABELS)
+    predictions = column("POSITIVE", "POSITIVE", "POSITIVE", "POSITIVE", "NEGATIVE", "", "", "")
+    found = statistics.agreement(given, predictions, LABELS)
     assert found.confusion.tolist() == [[0, 1], [0, 1]]
     assert (found.n, found.unmatched, found.unknown) == (2, 3, ["?", "eh"])
-    assert found.accuracy == statistics.share(1, 2)
+    assert found.accuracy == statistics.proportion(1, 2)
     assert found.f1 == pytest.approx(2 / 3)
-    nothing = statistics.agreement(column(3, 4), column("POSITIVE", "NEGATIVE"), LABELS)
-    assert (nothing.n, nothing.unmatched, nothing.unknown) == (0, 2, ["3", "4"])
-    assert np.isnan(nothing.f1) and np.isnan(nothing.accuracy.value)
+    no_match = statistics.agreement(column(3, 4), column("POSITIVE", "NEGATIVE"), LABELS)
+    assert (no_match.n, no_match.unmatched, no_match.unknown) == (0, 2, ["3", "4"])
+    assert np.isnan(no_match.f1) and np.isnan(no_match.accuracy.value)
 
 
-def test_disagreements_come_surest_first() -> None:
+def test_disagreements_are_sorted_by_confidence() -> None:
     rows = pandas.DataFrame(
         {
             "label": [0, 1, 1, 0, 1, None],
-            "verdict": ["POSITIVE", "POSITIVE", "NEGATIVE", "POSITIVE", "", "POSITIVE"],
+            "prediction": ["POSITIVE", "POSITIVE", "NEGATIVE", "POSITIVE", "", "POSITIVE"],
             "probability": [0.6, 0.99, 0.9, 0.6, np.nan, 0.8],
         }
     )
-    found = statistics.disagreements(rows, "label", "verdict", "probability", LABELS)
-    assert found.index.tolist() == [2, 0, 3]
-    assert list(found.columns) == list(rows.columns)
+    columns = rows["label"], rows["prediction"], rows["probability"]
+    assert statistics.disagreements(*columns, LABELS) == [2, 0, 3]
 
 
-def test_ten_thousand_rows_are_no_work() -> None:
-    randomness = np.random.default_rng(0)
-    verdicts = pandas.Series(randomness.choice([*LABELS, ""], 10_000))
+def test_computes_10k_rows_quickly() -> None:
+    rng = np.random.default_rng(0)
+    predictions = pandas.Series(rng.choice([*LABELS, ""], 10_000))
     dates = pandas.Series(np.datetime64("2024-01-01", "us") + np.arange(10_000) * 3_600_000_000)
-    titles = pandas.Series(randomness.integers(0, 5000, 10_000).astype(str))
-    given = pandas.Series(randomness.choice(["pos", "neg", "?"], 10_000))
-    began = time.process_time()
-    positive = statistics.positives(verdicts, "POSITIVE")
+    titles = pandas.Series(rng.integers(0, 5000, 10_000).astype(str))
+    given = pandas.Series(rng.choice(["pos", "neg", "?"], 10_000))
+    start = time.process_time()
+    positive = statistics.is_label(predictions, "POSITIVE")
     statistics.over_time(dates, positive, "day", titles)
     statistics.by_title(titles, positive)
-    statistics.agreement(given, verdicts, LABELS)
-    assert time.process_time() - began < 5  # ten times what it takes, and more
+    statistics.agreement(given, predictions, LABELS)
+    assert time.process_time() - start < 5  # it takes less than a tenth

@@ -205,7 +205,7 @@ def test_missing_split_lists_those_there_are(toy_csv: Path, key: str) -> None:
         (
             "a.tsv",
             "text\tlabel\ngood\t1\t1\n",
-            "a.tsv, line 2: the row has 3 cells.* parted by a tab.* row 1 of",
+            "a.tsv, line 2: the row has 3 cells.* separator is a tab.* row 1 of",
         ),
     ],
     ids=["too-many", "too-few", "after-a-line-break", "tsv"],

@@ -1,6 +1,7 @@
-"""Files as they come: their bytes without gzip, and the encoding of those that are text.
+"""Bytes of uploaded files: gzip is unpacked and the encoding of text detected.
 
-In: a path. Out: bytes and the name of an encoding that fits all of them; or a sentence why not.
+In: a path. Out: a stream of bytes, and the name of an encoding that decodes all of them; or
+`InvalidFile`.
 """
 
 import codecs
@@ -13,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-HEAD = 2**16  # bytes, or characters, that are looked at to tell what a file is
+from space.files import InvalidFile
+
+HEAD_SIZE = 2**16  # bytes or characters from which the kind of a file is detected
 SIGNATURES = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -30,74 +33,74 @@ SIGNATURES = {
     b"SQLite format 3": "a database",
     b"\x7fELF": "a program",
 }
-BOMS = {  # that of UTF-16 begins that of UTF-32, which is therefore looked for first
+BOMS = {  # UTF-32 first: its byte order mark begins with that of UTF-16
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# In which a file without UTF-8 may be, of those that Windows, DOS, the Mac and East Asia have used.
-RIVALS = (
+# Encodings of Windows, DOS, the Mac and East Asia that a file without UTF-8 may have.
+OTHER_ENCODINGS = (
     "cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 cp437 cp850 mac_roman gb18030 big5 "
     "shift_jis euc_jp euc_kr"
 ).split()
-SIGNS = "‘’“”‚„–—…•«»§©®°£€¥¢¡¿´·±²³½¼¾×÷™ªº\xa0"  # that texts have outside ASCII
-IN_WORD = re.compile(rf"[^\W\d_][^\w\s’–—·{SIGNS[-1]}!-~]+[^\W\d_]|[^\W\d_][‚„]")  # but not there
-RARE = "ðþÐÞ"  # Icelandic alone; in Turkish and Baltic encodings ğ, ş and š
-
-
-class InvalidFile(Exception):
-    """The file can't be used; why, in a sentence that begins with its name."""
+PUNCTUATION = "‘’“”‚„–—…•«»§©®°£€¥¢¡¿´·±²³½¼¾×÷™ªº\xa0"  # usual outside ASCII
+# Such punctuation inside a word is a sign of the wrong encoding.
+GARBLED_WORD = re.compile(rf"[^\W\d_][^\w\s’–—·{PUNCTUATION[-1]}!-~]+[^\W\d_]|[^\W\d_][‚„]")
+ICELANDIC = "ðþÐÞ"  # the same bytes are ğ, ş and š in Turkish and Baltic encodings
 
 
 class _Undecodable(InvalidFile):
-    """The text is not in the encoding that it was taken to be in."""
+    """Some bytes of the file are invalid in the encoding."""
 
 
 @contextmanager
-def unpacked(path: Path, name: str) -> Iterator[BinaryIO]:
-    """The bytes of a file, without gzip.
+def open_unpacked(path: Path, name: str) -> Iterator[BinaryIO]:
+    """Open a file for reading; gzip is unpacked.
 
     Raises:
-        InvalidFile: It can't be opened or, also while it is read, is broken.
+        InvalidFile: The file can't be opened, or is damaged gzip (also raised while it is read).
     """
     try:
         raw = path.open("rb")
     except OSError as error:
         raise InvalidFile(f"{name} can't be opened: {error.strerror}.") from error
     with raw:
-        packed = raw.read(2) == b"\x1f\x8b"
+        is_gzip = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         try:
-            yield cast(BinaryIO, gzip.open(raw)) if packed else raw
+            yield cast(BinaryIO, gzip.open(raw)) if is_gzip else raw
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InvalidFile(f"{name} is a broken gzip file: {error}.") from error
 
 
-def encoding_of(stream: BinaryIO, name: str) -> tuple[str, bool]:
-    """The encoding of a text, read to its end; and whether a backslash precedes some quote.
+def detect_encoding(stream: BinaryIO, name: str) -> tuple[str, bool]:
+    r"""Detect the encoding of a text, which is decoded to its end.
+
+    Returns:
+        The encoding: UTF-8, UTF-16, UTF-32 or Windows-1252; and whether \" is in the text.
 
     Raises:
-        InvalidFile: It is no text, empty, or in an encoding that nothing in the file tells.
+        InvalidFile: The file is not text, is empty, or its encoding can't be detected.
     """
     stream.seek(0)
-    head = stream.read(HEAD)
+    head = stream.read(HEAD_SIZE)
     for signature, kind in SIGNATURES.items():
         if head.startswith(signature):
             raise InvalidFile(f"{name} is {kind}, not a table. Save the table as CSV.")
-    mark = next(filter(head.startswith, BOMS), None)
-    encoding = BOMS[mark] if mark else _utf16(head) or "utf-8"
+    bom = next(filter(head.startswith, BOMS), None)
+    encoding = BOMS[bom] if bom else _utf16_without_bom(head) or "utf-8"
     try:
-        return encoding, _read_through(stream, encoding, name)
+        return encoding, _check_decodes(stream, encoding, name)
     except _Undecodable:
-        if encoding != "utf-8" or not _is_windows1252(stream):
+        if encoding != "utf-8" or not _is_windows_1252(stream):
             raise
-    return "cp1252", _read_through(stream, "cp1252", name)
+    return "cp1252", _check_decodes(stream, "cp1252", name)
 
 
-def _utf16(head: bytes) -> str | None:
-    """UTF-16 without a byte order mark, known by the zeros beside Latin letters."""
+def _utf16_without_bom(head: bytes) -> str | None:
+    """UTF-16 has a zero beside each Latin letter."""
     even, odd = head[::2], head[1::2]
     for encoding, zeros, others in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
         if zeros.count(0) > len(zeros) / 2 and not others.count(0):
@@ -105,13 +108,13 @@ def _utf16(head: bytes) -> str | None:
     return None
 
 
-def _read_through(stream: BinaryIO, encoding: str, name: str) -> bool:
-    """Decode to the end; whether a backslash precedes some quote."""
+def _check_decodes(stream: BinaryIO, encoding: str, name: str) -> bool:
+    r"""Decode the whole stream; returns whether \" is in the text."""
     decoder = codecs.getincrementaldecoder(encoding)()
     stream.seek(0)
-    line, blank, escapes, last, chunk = 1, True, False, "", b"-"
+    line, is_blank, has_escaped_quote, last, chunk = 1, True, False, "", b"-"
     while chunk:
-        chunk = stream.read(HEAD)
+        chunk = stream.read(HEAD_SIZE)
         try:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
@@ -124,38 +127,40 @@ def _read_through(stream: BinaryIO, encoding: str, name: str) -> bool:
         if "\0" in text:
             line += text.count("\n", 0, text.index("\0"))
             raise InvalidFile(
-                f"{name} has a NUL on line {line:,}, as no text has. Save it as UTF-8."
+                f"{name} has a NUL character on line {line:,}, so it is not text. Save it as UTF-8."
             )
         line += text.count("\n")
-        blank = blank and not text.strip()
-        escapes = escapes or '\\"' in last + text
+        is_blank = is_blank and not text.strip()
+        has_escaped_quote = has_escaped_quote or '\\"' in last + text
         last = text[-1:]
-    if blank:
+    if is_blank:
         raise InvalidFile(f"{name} is empty.")
-    return escapes
+    return has_escaped_quote
 
 
-def _is_windows1252(stream: BinaryIO) -> bool:
-    """Whether no other encoding gives a sensible text, or chardet takes it for Windows-1252.
+def _is_windows_1252(stream: BinaryIO) -> bool:
+    """Whether the text makes sense in Windows-1252 alone, or chardet detects that encoding.
 
-    Nothing else is guessed: a wrong guess would change texts without a word. In a few letters
-    chardet takes Turkish and Baltic words for Icelandic ones.
+    No other legacy encoding is accepted, as a wrong guess would change texts silently. From a few
+    letters chardet mistakes Turkish and Baltic words for Icelandic.
     """
     import chardet
 
     stream.seek(0)
     sample = b""
     try:
-        for line in iter(lambda: stream.readline(HEAD), b""):
+        for line in iter(lambda: stream.readline(HEAD_SIZE), b""):
             line.decode("cp1252")
             if not line.decode("utf-8", "ignore").isascii():
                 return False  # UTF-8 with some broken bytes
-            if not line.isascii() and len(sample) < HEAD:
+            if not line.isascii() and len(sample) < HEAD_SIZE:
                 sample += line
         text = sample.decode("cp1252")
-        if all(_reading(sample, encoding) in {None, text} for encoding in ["cp1252", *RIVALS]):
-            return _reading(sample, "cp1252") is not None
-        if any(c in RARE for c in text) and sum(not c.isascii() for c in text) < 10:
+        readings = [_decode_plausibly(sample, encoding) for encoding in OTHER_ENCODINGS]
+        own_reading = _decode_plausibly(sample, "cp1252")
+        if {own_reading, *readings} <= {None, text}:
+            return own_reading is not None
+        if any(c in ICELANDIC for c in text) and sum(not c.isascii() for c in text) < 10:
             return False
         guess = chardet.detect(sample)["encoding"]
         return guess is not None and sample.decode(guess) == text
@@ -163,15 +168,15 @@ def _is_windows1252(stream: BinaryIO) -> bool:
         return False
 
 
-def _reading(sample: bytes, encoding: str) -> str | None:
-    """The text in an encoding, if it could be meant: its words are of one script and one case."""
+def _decode_plausibly(sample: bytes, encoding: str) -> str | None:
+    """The text in an encoding, or None if some word mixes scripts, cases or punctuation."""
     try:
         text = sample.decode(encoding)
     except UnicodeDecodeError:
         return None
-    if IN_WORD.search(text):
+    if GARBLED_WORD.search(text):
         return None
-    if any(not (c.isascii() or c.isalpha() or c in SIGNS) or c in "ﬁﬂ" for c in text):
+    if any(not (c.isascii() or c.isalpha() or c in PUNCTUATION) or c in "ﬁﬂ" for c in text):
         return None
     for word in re.findall(r"[^\W\d_]+", text):
         if word.isascii():
