@@ -181,12 +181,10 @@ def _coloured(tag: str, content: str, explanation: Explanation, part: Part, larg
 
 def _tooltip(explanation: Explanation, part: Part) -> str:
     label = name(explanation.prediction.label)
-    without = (
-        ""
-        if part.probability_without is None
-        else f", {label} {percent(part.probability_without)} without it"
-    )
-    return f"{part.attribution:+.2f} for {label}{without}"
+    effect = f"{part.attribution:+.2f} for {label}"
+    if part.probability_without is None:
+        return effect
+    return f"{effect}, {label} {percent(part.probability_without)} without it"
 
 
 def _limits(explanation: Explanation) -> str:

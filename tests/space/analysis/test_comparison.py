@@ -364,7 +364,7 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
     [[said, *_]] = json.loads(done.stdout.splitlines()[-1])
     assert said == (
         "The temporary folder can't be written, /tmp/x: No space left on device. TMPDIR must "
-        "name a folder that can be written and has room."
+        "name a folder that can be written and has free space."
     )
     # The worker can't write into the folder that it gets.
     gone = full.replace("def full", "real = sandbox.TemporaryDirectory\ndef full").replace(
