@@ -17,15 +17,16 @@ from space import views
 from space.analysis import charts
 from space.analysis.report import Report
 from space.analysis.statistics import Period
-from space.files import InvalidFile, downloads, tables
+from space.files import downloads, tables
 from space.files.columns import Columns
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.client import cancel_check, current_client
 from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.serving import FILE, Service
 from space.tabs import events
-from space.tabs.events import HIDDEN, NO_COLUMN, QUIET
+from space.tabs.events import HIDDEN, QUIET
 from space.tabs.review import Review
+from space.tabs.upload import NO_COLUMN, column_menu, read_upload
 
 REVIEWS_PER_STEP = 64  # between two updates of the progress bar
 MAX_FILES = 3  # scored at the same time; they share the model
@@ -140,21 +141,12 @@ def build(service: Service, tabs: Any, review: Review) -> None:
 def receive(path: str | None) -> list[Any]:
     """Read an uploaded file, preselect its columns and show its first rows."""
     hidden = [gradio.update(visible=False), *[gradio.update()] * len(COLUMN_KINDS), None, None, ""]
-    if path is None:
-        return [None, EMPTY, *hidden]
-    try:
-        table = tables.read(Path(path))
-    except InvalidFile as reason:
-        return [None, views.sentence(reason), *hidden]
-    columns = list(map(str, table.frame.columns))
-    menus = [
-        events.column_menu(columns, getattr(table.columns, kind), optional=kind != "text")
-        for kind in COLUMN_KINDS
-    ]
-    size = f"{table.name}: {len(table.frame):,} rows, {len(columns)} columns."
+    table, message = read_upload(path)
+    if table is None:
+        return [None, message or EMPTY, *hidden]
+    menus = [column_menu(table, kind) for kind in COLUMN_KINDS]
     preview = table.frame.head(PREVIEW_ROWS).astype(str)
-    status = views.sentence(size, "remark")
-    return [table, status, gradio.update(visible=True), *menus, preview, None, ""]
+    return [table, message, gradio.update(visible=True), *menus, preview, None, ""]
 
 
 def _scoring_task(service: Service) -> Any:

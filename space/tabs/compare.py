@@ -6,7 +6,6 @@ In: the Space's own classifier, which is reused if it is one of the two models. 
 import time
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio
@@ -14,13 +13,14 @@ import pandas
 
 from space import views
 from space.analysis.comparison import MAX_ROWS, Comparison, Step, compare, conclusions, short_text
-from space.files import InvalidFile, tables
+from space.files import tables
 from space.inference.classifier import Classifier, ModelUnavailable
 from space.inference.client import cancel_check, current_client
 from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache
 from space.tabs import events
 from space.tabs.events import QUIET
+from space.tabs.upload import column_menu, read_upload
 
 EMPTY = (
     '<p class="empty">Enter two models on the Hub as user/name, and one review or a file of up to '
@@ -76,23 +76,13 @@ def build(classifier: Classifier) -> None:
 def receive(path: str | None) -> list[Any]:
     """Read an uploaded file and preselect its columns."""
     hidden = [gradio.update(visible=False), gradio.update(), gradio.update()]
-    if path is None:
-        return [None, "", *hidden]
-    try:
-        table = tables.read(Path(path))
-    except InvalidFile as reason:
-        return [None, views.sentence(reason), *hidden]
-    size = f"{table.name}: {len(table.frame):,} rows."
+    table, message = read_upload(path)
+    if table is None:
+        return [None, message, *hidden]
     if len(table.frame) > MAX_ROWS:
-        size += f" Only the first {MAX_ROWS:,} rows are compared."
-    columns = list(map(str, table.frame.columns))
-    return [
-        table,
-        views.sentence(size, "remark"),
-        gradio.update(visible=True),
-        events.column_menu(columns, table.columns.text, optional=False),
-        events.column_menu(columns, table.columns.label),
-    ]
+        message += views.sentence(f"Only the first {MAX_ROWS:,} rows are compared.", "remark")
+    menus = [column_menu(table, kind) for kind in ("text", "label")]
+    return [table, message, gradio.update(visible=True), *menus]
 
 
 def _comparison_task(cache: ModelCache) -> Any:

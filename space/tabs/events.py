@@ -10,7 +10,6 @@ import gradio
 
 from space import views
 
-NO_COLUMN = "(none)"  # choice of a column menu
 WAITING = views.sentence("Waiting in the queue …", "remark")
 # Events of the page are not API endpoints. `AdmissionQueue` limits concurrency, not Gradio.
 QUIET: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
@@ -40,15 +39,3 @@ def run_cancellable(
         lambda: (*idle, views.sentence("Cancelled. No results were kept.", "remark")),
         None, [start, cancel, status], **HIDDEN,
     )  # fmt: skip
-
-
-def column_menu(columns: Sequence[str], guess: str | None, optional: bool = True) -> Any:
-    """Update of a column menu; an optional one offers `NO_COLUMN`.
-
-    Args:
-        columns: Names of the file's columns.
-        guess: Column to select; the first choice when None.
-        optional: Whether the file may lack the column.
-    """
-    choices = [NO_COLUMN, *columns] if optional else list(columns)
-    return gradio.update(choices=choices, value=guess or choices[0])

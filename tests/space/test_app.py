@@ -254,8 +254,10 @@ def test_waits_for_the_hub_and_works_without_it_once_cached(model_folder: Path, 
         env = {**hub.env(tmp_path / "home", token=None), "MODEL_ID": MODEL}
     port = hub.endpoint.rpartition(":")[2]
     with running_space(env, tmp_path) as url:
-        away = f"The Hub at {hub.endpoint} does not answer, and there is no copy of {MODEL} here."
-        assert error_message(url, "a wonderful film").startswith(away)
+        error = error_message(url, "a wonderful film")
+        assert error.startswith(
+            f"The Hub at {hub.endpoint} does not answer, and there is no copy of {MODEL} here."
+        )
         with running_hub(root, ["--port", port]):
             first = ask(url, "a wonderful film")
         assert ask(url, "a wonderful film") == first

@@ -25,7 +25,7 @@ from space.web import json_body
 from space.web.load_shedding import UNKNOWN_EVENT
 
 TEXTS = ["Good songs. A dreadful end!", "a wonderful film", "  "]
-LONE = REPOSITORY / ".venv-space" / "bin" / "python"
+SPACE_PYTHON = REPOSITORY / ".venv-space" / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
@@ -288,15 +288,15 @@ import json
 import gradio
 from gradio.routes import App
 with gradio.Blocks() as page: pass
-routes, found = [("", route) for route in App.create_app(page).routes], set()
+routes, paths = [("", route) for route in App.create_app(page).routes], set()
 while routes:
     prefix, route = routes.pop()
     if hasattr(route, "original_router"):
         inside = route.original_router
         routes += [("" if inside.prefix else "/gradio_api", inner) for inner in inside.routes]
     elif "GET" in (getattr(route, "methods", None) or ()):
-        found.add(prefix + route.path)
-print(json.dumps(sorted(found)))
+        paths.add(prefix + route.path)
+print(json.dumps(sorted(paths)))
 """
 ODD_PATHS = ["nope", "%ff", "%00", "0", "-1", "9" * 400, "a%0d%0ab", "..%2fx", "%ed%a0%bd"]
 ODD_QUERIES = ["", "?session_hash=%ff", "?session_hash=%00", "?deep_link=%ff&key=%ff", "?%ff=%ff"]
@@ -378,8 +378,8 @@ def test_batches_run_on_zerogpu_with_the_same_answers(tiny_classifier: Path):
         "classifier = Classifier.from_folder(Path(sys.argv[1]))\n"
         "texts = json.loads(sys.argv[2])\n"
         "here = list(map(repr, classifier.predict_batch(texts)))\n"
-        "lent = list(map(repr, zerogpu.predict_batch(classifier, texts)))\n"
-        "assert here == lent and marked == [zerogpu._predict_in_folder]\n"
+        "on_gpu = list(map(repr, zerogpu.predict_batch(classifier, texts)))\n"
+        "assert here == on_gpu and marked == [zerogpu._predict_in_folder]\n"
     )
     subprocess.run(
         [sys.executable, "-c", code, str(tiny_classifier), json.dumps(TEXTS)],
@@ -390,12 +390,12 @@ def test_batches_run_on_zerogpu_with_the_same_answers(tiny_classifier: Path):
 
 def test_app_runs_with_its_own_requirements_only(tiny_classifier: Path, tmp_path: Path):
     """In the environment that the Hub builds, with no other packages."""
-    assert LONE.exists(), "`make setup-tests` makes the Space's own environment"
-    missing = "import importlib.util as u; print(u.find_spec('torch'), u.find_spec('transformers'))"
-    found = subprocess.run([LONE, "-c", missing], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["None", "None"]
+    assert SPACE_PYTHON.exists(), "`make setup-tests` makes the Space's own environment"
+    code = "import importlib.util as u; print(u.find_spec('torch'), u.find_spec('transformers'))"
+    specs = subprocess.check_output([SPACE_PYTHON, "-c", code], text=True)
+    assert specs.split() == ["None", "None"]
     with running_hub() as hub:
         push(hub, tiny_classifier)
         env = {**hub.env(tmp_path / "home", token=None), "MODEL_ID": MODEL}
-        with running_space(env, tmp_path, python=str(LONE)) as url:
+        with running_space(env, tmp_path, python=str(SPACE_PYTHON)) as url:
             assert ask(url, "a wonderful film")["label"] in LABELS

@@ -181,9 +181,9 @@ def test_commits_feedback_to_a_private_dataset(tmp_path: Path):
         record(kept, "A joy.", "A bore.")
         notice = record(env, "Kept nowhere else.").stderr
         assert f"and in the dataset {DATASET} on the Hub at {hub.endpoint}. No name" in notice
-        found = fetch_dataset(hub, tmp_path / "dataset")
-        assert sorted(row["text"] for row in found) == ["A bore.", "A joy.", "Kept nowhere else."]
-        assert {row["model"] for row in found} == {"demo/tiny"}
+        rows = fetch_dataset(hub, tmp_path / "dataset")
+        assert sorted(row["text"] for row in rows) == ["A bore.", "A joy.", "Kept nowhere else."]
+        assert {row["model"] for row in rows} == {"demo/tiny"}
         assert [row["text"] for row in lines(tmp_path / "kept")] == ["A joy.", "A bore."]
 
         from huggingface_hub import HfApi
@@ -261,7 +261,7 @@ def test_commits_before_reporting_success_without_persistent_storage(tmp_path: P
         assert record_and_kill(env, "A joy.") == PENDING
         shutil.rmtree(tmp_path / "home")  # a Space starts with an empty disk
         assert record_and_kill(env, "A bore.") == "Thank you, your feedback is stored."
-        assert [row["text"] for row in fetch_dataset(hub, tmp_path / "found")] == ["A bore."]
+        assert [row["text"] for row in fetch_dataset(hub, tmp_path / "dataset")] == ["A bore."]
     assert record_and_kill(env, "No Hub.") == PENDING
 
 
