@@ -28,7 +28,11 @@ SHOWN = re.compile(
     r"""\("([^"]+)"(?:, api_name="/classify")?\)+'?\n"""
     r"""(?:```\n\n```json\n|# )\[?\{\s*["']label["']: ["'](\w+)"""
 )
-PAGE = {"A clear one": "POSITIVE", "A mixed one": "NEGATIVE", "A sarcastic one": "NEGATIVE"}
+PAGE = {
+    "A clear review": "POSITIVE",
+    "A mixed review": "NEGATIVE",
+    "A sarcastic review": "NEGATIVE",
+}
 
 
 @pytest.fixture

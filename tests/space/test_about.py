@@ -1,4 +1,4 @@
-"""What the page tells of its model: from results.json, card and plots of a real repository."""
+"""Facts about the model on the page: from results.json, card and plots of a real repository."""
 
 import json
 import os
@@ -81,32 +81,33 @@ It errs.
 
 Not shown either.
 """
-# Pulls the facts of a model, twice, and says what came of it.
-ASK = """
+# Loads the facts about a model twice and prints them, or the error.
+LOAD = """
 import dataclasses, json, sys
-from space.about import Source
+from space.about import FactsLoader
 from space.inference.classifier import Classifier, ModelUnavailable
-source = Source(Classifier(sys.argv[1]))
+loader = FactsLoader(Classifier(sys.argv[1]))
 try:
-    facts = source.facts()
-    assert source.facts() is facts
-    found = dataclasses.asdict(facts) | {"plots": list(facts.plots), "page": facts.page}
+    facts = loader.load()
+    assert loader.load() is facts
+    output = dataclasses.asdict(facts) | {"plots": list(facts.plots), "url": facts.url}
 except ModelUnavailable as reason:
-    found = str(reason)
-print(json.dumps(found))
+    output = str(reason)
+print(json.dumps(output))
 """
-# The page's HTML of a repository's copy, without a server; no part of it may call for anything.
-SHOW = """
+# Prints the tab's HTML for a local copy of a repository, without a server.
+RENDER = """
 import sys
 from pathlib import Path
-from space import about
-from space.tabs.about import body
-print(body(about.read(Path(sys.argv[1]), "demo/tiny", "c0ffee", "model.onnx"), "http://here"))
+from space.about import read_facts
+from space.tabs.about import render
+facts = read_facts(Path(sys.argv[1]), "demo/tiny", "c0ffee", "model.onnx")
+print(render(facts, "http://here"))
 """
 
 
 class Elements(HTMLParser):
-    """The tags of a page with their attributes, and its text."""
+    """Tags of a page with their attributes, and its text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -130,13 +131,13 @@ def write_repository(folder: Path) -> Path:
     return folder
 
 
-def read(folder: Path) -> Facts:
-    return about.read(folder, MODEL, "c0ffee", "model.onnx")
+def read_facts(folder: Path) -> Facts:
+    return about.read_facts(folder, MODEL, "c0ffee", "model.onnx")
 
 
-def ask(env: dict[str, str], model: str = MODEL) -> Any:
+def load_facts(env: dict[str, str], model: str = MODEL) -> Any:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ASK, model],
+        [sys.executable, "-W", "error", "-c", LOAD, model],
         cwd=REPOSITORY,
         env=env,
         capture_output=True,
@@ -146,9 +147,9 @@ def ask(env: dict[str, str], model: str = MODEL) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def show(folder: Path) -> Elements:
+def render(folder: Path) -> Elements:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", SHOW, str(folder)],
+        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", RENDER, str(folder)],
         cwd=REPOSITORY,
         env={**os.environ, "HF_ENDPOINT": "http://hub"},
         stdout=subprocess.PIPE,
@@ -163,72 +164,69 @@ def repository(tmp_path: Path) -> Path:
     return write_repository(tmp_path / "repository")
 
 
-def test_figures_come_from_the_results(repository: Path):
-    facts = read(repository)
-    assert about.headline(facts) == [
-        ("88.10%", "accuracy on test, 2,000 reviews (95% interval 86.61% to 89.45%)"),
+def test_metrics_come_from_results_json(repository: Path):
+    facts = read_facts(repository)
+    assert about.headline_metrics(facts) == [
+        ("88.10%", "test accuracy on 2,000 reviews (95% interval 86.61% to 89.45%)"),
         ("0.875", "F1"),
-        (
-            "0.028",
-            "ECE, the expected calibration error: how far its probabilities are from the truth",
-        ),
+        ("0.028", "expected calibration error (ECE) of the probabilities"),
     ]
-    assert about.shares(facts, "slices", "length_tokens") == [("1-64", "47", "91.49%")]
-    assert about.shares(facts, "error_analysis", "behaviour", "sentences") == [
+    assert about.accuracy_rows(facts, "slices", "length_tokens") == [("1-64", "47", "91.49%")]
+    assert about.accuracy_rows(facts, "error_analysis", "behaviour", "sentences") == [
         ("double negation", "27", "59.26%")
     ]
-    assert about.unsure(facts) == (
-        "Under a probability of 93.57% it counts as unsure: 46.60% of the test reviews, of which "
-        "it gets 76.61% right; of all others 98.13%."
+    assert about.unsure_summary(facts) == (
+        "The model is unsure below a probability of 93.57%: 46.60% of the test reviews (76.61% "
+        "accuracy there, 98.13% on the rest)."
     )
-    assert dict(about.origin(facts)) == {
+    assert dict(about.provenance(facts)) == {
         "Training data": "user/reviews: 22,389 reviews",
         "Base model": "user/base",
         "Language": "en",
         "License": "apache-2.0",
         "Revision": "c0ffee",
-        "File that answers here": "model.onnx",
+        "ONNX file": "model.onnx",
     }
     assert facts.missing == []
-    assert facts.plots == {"Confusion matrix on test": PNG}
+    assert facts.plots == {"Confusion matrix on the test set": PNG}
 
 
 @pytest.mark.parametrize("name", ["imdb-small", "reviews-any-length"])
-def test_the_figures_of_a_run_of_record_are_found(tmp_path: Path, name: str):
+def test_reads_recorded_results(tmp_path: Path, name: str):
     recorded = REPOSITORY / f"benchmarks/results/{name}.json"
     shutil.copy(recorded, tmp_path / "results.json")
-    facts = read(tmp_path)
-    assert len(about.headline(facts)) == 3
-    assert about.unsure(facts)
+    facts = read_facts(tmp_path)
+    assert len(about.headline_metrics(facts)) == 3
+    assert about.unsure_summary(facts)
     for keys in [("slices", "length_tokens"), ("error_analysis", "behaviour", "pairs")]:
-        assert about.shares(facts, *keys)
+        assert about.accuracy_rows(facts, *keys)
 
 
-def test_limits_are_the_cards_sections_on_limits():
-    limits = about.limits(CARD)
+def test_limitations_are_the_matching_sections_of_the_card():
+    limits = about.limitations(CARD)
     assert limits.startswith("## Intended use and limits")
     assert limits.endswith("### More\n\nIt errs.")
     assert "# no heading <b>" in limits
     assert "Not shown" not in limits
-    assert about.limits("# A model\n\nNo word of that.") == ""
-    assert about.limits("## Bias\na\n## Other\nb\n## Risks\nc") == "## Bias\na\n## Risks\nc"
+    assert about.limitations("# A model\n\nNo word of that.") == ""
+    assert about.limitations("## Bias\na\n## Other\nb\n## Risks\nc") == "## Bias\na\n## Risks\nc"
 
 
-def test_what_is_missing_is_a_sentence(tmp_path: Path):
-    facts = read(tmp_path)
+def test_reports_each_missing_file(tmp_path: Path):
+    facts = read_facts(tmp_path)
     assert facts.missing == [
-        "The repository has no results.json, so there are no figures to show.",
-        "The repository has no README.md, so nothing is said of its limits.",
+        "The repository has no results.json, so there are no metrics to show.",
+        "The repository has no README.md, so its limitations are unknown.",
         "The repository has no plots/*.png, so there are no plots to show.",
     ]
-    assert about.headline(facts) == []
-    assert about.unsure(facts) == ""
-    assert dict(about.origin(facts)).keys() == {"Revision", "File that answers here"}
-    page = show(tmp_path)
+    assert about.headline_metrics(facts) == []
+    assert about.unsure_summary(facts) == ""
+    assert dict(about.provenance(facts)).keys() == {"Revision", "ONNX file"}
+    page = render(tmp_path)
     for sentence in facts.missing:
         assert sentence in page.text
-    assert "How to call it" in page.text
-    assert "Where it fails" not in page.text
+    assert "Use this model" in page.text
+    assert "Error analysis" not in page.text
 
 
 @pytest.mark.parametrize(
@@ -244,37 +242,37 @@ def test_what_is_missing_is_a_sentence(tmp_path: Path):
         b'{"slices": {"length_tokens": {"a": 1, "b": {"n": 2}}}, "data": {"repo": 4}}',
     ],
 )
-def test_any_results_can_be_read(tmp_path: Path, results: bytes):
+def test_accepts_any_results_json(tmp_path: Path, results: bytes):
     (tmp_path / "results.json").write_bytes(results)
     (tmp_path / "README.md").write_bytes(b"---\n- [\n---\n")
-    facts = read(tmp_path)
-    assert about.headline(facts) == []
-    assert about.shares(facts, "slices", "length_tokens") == []
-    assert about.unsure(facts) == ""
-    assert about.origin(facts)
+    facts = read_facts(tmp_path)
+    assert about.headline_metrics(facts) == []
+    assert about.accuracy_rows(facts, "slices", "length_tokens") == []
+    assert about.unsure_summary(facts) == ""
+    assert about.provenance(facts)
     assert facts.missing
 
 
-def test_where_there_are_no_results_the_card_tells_the_origin(repository: Path):
+def test_provenance_falls_back_to_the_card(repository: Path):
     (repository / "results.json").unlink()
-    found = dict(about.origin(read(repository)))
-    assert found["Training data"] == "user/a, user/b"
-    assert found["Base model"] == "user/other"
-    assert found["License"] == "mit"
+    origin = dict(about.provenance(read_facts(repository)))
+    assert origin["Training data"] == "user/a, user/b"
+    assert origin["Base model"] == "user/other"
+    assert origin["License"] == "mit"
 
 
-def test_what_a_repository_says_is_text_and_calls_for_nothing(repository: Path):
+def test_repository_content_is_escaped_and_loads_nothing(repository: Path):
     results = json.loads(json.dumps(RESULTS))
     results["recipe"]["base_model"] = "<img src=https://example.com/y onerror=alert(1)>"
     results["slices"]["length_tokens"] = {"<script>": {"n": 1, "accuracy": 1.0}}
     (repository / "results.json").write_text(json.dumps(results))
-    page = show(repository)
+    page = render(repository)
     tags = [tag for tag, _ in page.tags]
     assert not {"script", "svg", "iframe", "style", "b"} & set(tags)
     (image,) = (attributes for tag, attributes in page.tags if tag == "img")
-    assert image["alt"] == "Confusion matrix on test"
+    assert image["alt"] == "Confusion matrix on the test set"
     assert str(image["src"]).startswith("data:image/png;base64,")
-    assert not any(name.startswith("on") for _, found in page.tags for name in found)
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert "<script>alert(1)</script>" in page.text
     assert "# no heading <b>" in page.text
     links = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
@@ -283,8 +281,8 @@ def test_what_a_repository_says_is_text_and_calls_for_nothing(repository: Path):
     assert not any(str(link).startswith("javascript") for link in links)
 
 
-def test_tells_how_to_call_this_very_model_and_page(repository: Path):
-    page = show(repository)
+def test_usage_names_this_model_and_this_page(repository: Path):
+    page = render(repository)
     for part in [
         'model="demo/tiny"',
         'revision="c0ffee"',
@@ -324,23 +322,25 @@ def test_notebook_link_follows_the_repository_in_the_results(
     assert colab_link(Facts(MODEL, "c0ffee", "model.onnx")) is None
 
 
-def test_the_pages_address_is_the_one_that_its_visitors_see():
-    from space.usage import address
+def test_page_address_is_the_public_one():
+    from space.usage import page_address
 
     local = {"host": "127.0.0.1:7860"}
-    assert address({}, local, "http") == "http://127.0.0.1:7860"
+    assert page_address({}, local, "http") == "http://127.0.0.1:7860"
     proxied = {**local, "x-forwarded-host": "a.org", "x-forwarded-proto": "https,http"}
-    assert address({}, proxied, "http") == "https://a.org"
-    assert address({"SPACE_HOST": "user-x.hf.space"}, local, "http") == "https://user-x.hf.space"
+    assert page_address({}, proxied, "http") == "https://a.org"
+    space = {"SPACE_HOST": "user-x.hf.space"}
+    assert page_address(space, local, "http") == "https://user-x.hf.space"
 
 
-def test_code_names_the_hub_only_where_it_is_another(tmp_path: Path):
+def test_usage_names_the_hub_only_if_it_is_not_the_default(tmp_path: Path):
     code = (
         "from space.about import Facts; from space.usage import usage, retraining\n"
         "facts = Facts('demo/tiny', 'c0ffee', 'model_quantized.onnx')\n"
-        "found = usage(facts, 'http://here')\n"
-        "compile(found.pipeline, 'pipeline', 'exec'); compile(found.client, 'client', 'exec')\n"
-        "print(found, retraining(facts))\n"
+        "snippets = usage(facts, 'http://here')\n"
+        "python = [code for code in snippets.values() if code.startswith('from ')]\n"
+        "assert len(python) == 2 and all(compile(code, '', 'exec') for code in python)\n"
+        "print(snippets, retraining(facts))\n"
     )
     env = {name: value for name, value in os.environ.items() if name != "HF_ENDPOINT"}
     done = subprocess.run(
@@ -355,7 +355,7 @@ def test_code_names_the_hub_only_where_it_is_another(tmp_path: Path):
     assert not re.search(r"HF_ENDPOINT|remoteHost|env,", done.stdout)
 
 
-def test_pulls_it_once_from_the_revision_that_is_loaded(
+def test_loads_facts_once_from_the_loaded_revision(
     tiny_classifier: Path, repository: Path, tmp_path: Path
 ):
     root = tmp_path / "hub"
@@ -364,54 +364,55 @@ def test_pulls_it_once_from_the_revision_that_is_loaded(
         push(hub, tiny_classifier, MODEL)
         commit = push(hub, repository, MODEL)
         env = hub.env(tmp_path / "home", token=None)
-        found = ask(env)
-        assert found["commit"] == commit
-        assert found["results"] == RESULTS
-        assert found["plots"] == ["Confusion matrix on test"]
-        assert found["missing"] == []
-        assert found["page"] == f"{hub.endpoint}/{MODEL}/tree/{commit}"
-        model_only(env, "demo/bare")
-    # The Hub is away: what is in the cache is shown, what is not is a sentence.
-    assert ask(env) == found
-    assert ask(env, "demo/bare") == (
-        f"The Hub at {hub.endpoint} does not answer, so there is nothing to show of demo/bare. "
-        "Open this page again later."
+        facts = load_facts(env)
+        assert facts["commit"] == commit
+        assert facts["results"] == RESULTS
+        assert facts["plots"] == ["Confusion matrix on the test set"]
+        assert facts["missing"] == []
+        assert facts["url"] == f"{hub.endpoint}/{MODEL}/tree/{commit}"
+        download_model(env, "demo/bare")
+    # While the Hub is down, cached facts are shown; missing ones are an error.
+    assert load_facts(env) == facts
+    assert load_facts(env, "demo/bare") == (
+        f"The Hub at {hub.endpoint} does not answer, so this page can't show the results of "
+        "demo/bare. Try again later."
     )
-    assert ask(env | {"HF_HUB_OFFLINE": "1"}) == found
-    assert ask(env | {"HF_HUB_OFFLINE": "1"}, "demo/bare") == (
+    assert load_facts(env | {"HF_HUB_OFFLINE": "1"}) == facts
+    assert load_facts(env | {"HF_HUB_OFFLINE": "1"}, "demo/bare") == (
         f"HF_HUB_OFFLINE is set, and {tmp_path / 'home'} has no complete copy of demo/bare. Unset "
         "HF_HUB_OFFLINE to download it."
     )
 
 
-def test_says_what_keeps_it_from_being_pulled(
-    tiny_classifier: Path, repository: Path, tmp_path: Path
-):
+def test_reports_why_a_download_fails(tiny_classifier: Path, repository: Path, tmp_path: Path):
     with running_hub(tmp_path / "hub") as hub:
         push(hub, tiny_classifier, "demo/bare")
         push(hub, repository, "demo/bare")
         env = hub.env(tmp_path / "home", token=None)
-        model_only(env, "demo/bare")
+        download_model(env, "demo/bare")
         blobs = tmp_path / "home/hub/models--demo--bare/blobs"
-        blobs.rename(blobs.with_name("moved"))  # the model is read from it, and nothing is added
+        # The cached model stays readable, but nothing can be added.
+        blobs.rename(blobs.with_name("moved"))
         for snapshot in blobs.with_name("snapshots").rglob("*"):
             if snapshot.is_symlink():
                 target = blobs.with_name("moved") / Path(os.readlink(snapshot)).name
                 snapshot.unlink()
                 snapshot.symlink_to(target)
         blobs.write_text("no folder")
-        found = ask(env, "demo/bare")
-        assert found.startswith(f"The cache can't be written, {blobs}"), found
-        assert "HF_HOME must name a folder that can be written and has free space." in found
+        message = load_facts(env, "demo/bare")
+        assert message.startswith(f"The cache can't be written, {blobs}"), message
+        assert "HF_HOME must name a folder that can be written and has free space." in message
         HfApi(endpoint=hub.endpoint, token=WRITE).delete_repo("demo/bare")
-        assert "has no model demo/bare, or this app's HF_TOKEN may not" in ask(env, "demo/bare")
+        message = load_facts(env, "demo/bare")
+        assert "has no model demo/bare, or this app's HF_TOKEN may not" in message
 
 
-def model_only(env: dict[str, str], model: str) -> None:
-    """Bring a model into the cache, and nothing else of its repository."""
+def download_model(env: dict[str, str], model: str) -> None:
+    """Download a model into the cache, and nothing else of its repository."""
     code = f"from space.inference.classifier import Classifier; Classifier('{model}').load()"
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=env, check=True)
 
 
-def test_there_is_a_sentence_where_no_model_is(tmp_path: Path):
-    assert ask({**os.environ, "HF_HOME": str(tmp_path)}, "").startswith("MODEL_ID is not set.")
+def test_reports_a_missing_model_id(tmp_path: Path):
+    message = load_facts({**os.environ, "HF_HOME": str(tmp_path)}, "")
+    assert message.startswith("MODEL_ID is not set.")

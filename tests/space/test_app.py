@@ -1,4 +1,4 @@
-"""The Space as a program sees it: the app in a process of its own, on a model from a real Hub."""
+"""The app as an API client sees it: in its own process, with a model from a real Hub."""
 
 import importlib.metadata
 import json
@@ -23,11 +23,11 @@ from hubserver import WRITE, RunningHub, run_python, running_hub
 SPACE = REPOSITORY / "space"
 MODEL = "demo/tiny"
 LABELS = ["NEGATIVE", "POSITIVE"]
-# gradio 6.31 leaves event loops open as it starts, and its queue uses what pandas 3 deprecates
-# (gradio-app/gradio#11834 is about the same lines).
+# gradio 6.31 leaves event loops open at startup, and its queue uses a deprecated pandas 3 feature
+# (gradio-app/gradio#11834 covers the same lines).
 WARNINGS = ["-W", "error", "-W", "ignore::ResourceWarning", "-W", "ignore:::gradio.queueing"]
-# Runs before the app: writes down every address that Python connects to.
-WITNESS = """
+# Runs before the app and logs every address that Python connects to.
+CONNECTION_LOG = """
 import os, sys
 seen = os.open(os.environ["CONNECTIONS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 def hook(event, arguments):
@@ -37,7 +37,7 @@ def hook(event, arguments):
         os.write(seen, f"{arguments[:2]!r}\\n".encode())
 sys.addaudithook(hook)
 """
-# Loads each model named on the command line, asks it, and prints what came of it.
+# Loads each model named on the command line and prints its commit, labels and tokens, or the error.
 ASK = """
 import json, sys
 from space.inference.classifier import Classifier, ModelUnavailable
@@ -46,8 +46,8 @@ for argument in sys.argv[1:]:
     repo_id, _, revision = argument.partition("@")
     classifier = Classifier(repo_id, revision)
     try:
-        verdict = classifier.predict("a wonderful film")
-        answers.append([classifier.commit, sorted(verdict.probabilities), verdict.tokens])
+        prediction = classifier.predict("a wonderful film")
+        answers.append([classifier.commit, sorted(prediction.probabilities), prediction.tokens])
     except ModelUnavailable as reason:
         answers.append(str(reason))
 print(json.dumps(answers))
@@ -66,12 +66,12 @@ def save_tiny_classifier(base: Path, folder: Path) -> Path:
     (folder / "onnx").mkdir()
     export.write(classifier.eval(), False, folder / "onnx/model.onnx")
     (folder / "plots").mkdir()
-    (folder / "plots" / "large.json").write_text("{}")  # nothing that the Space needs
+    (folder / "plots" / "large.json").write_text("{}")  # not needed by the Space
     return folder
 
 
 def push(hub: RunningHub, folder: Path, repo_id: str = MODEL) -> str:
-    """Put a folder on the hub; gives the commit."""
+    """Upload a folder to the hub; returns the commit."""
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=hub.endpoint, token=WRITE)
@@ -87,12 +87,12 @@ def free_port() -> int:
 
 @contextmanager
 def running_space(env: dict[str, str], folder: Path, python: str = sys.executable) -> Iterator[str]:
-    """`space/app.py` until the block ends; gives its address. Its output is `folder/app.log`."""
+    """Run `space/app.py` until the block ends; yields its URL. Its output is `folder/app.log`."""
     port = free_port()
-    (folder / "sitecustomize.py").write_text(WITNESS)
+    (folder / "sitecustomize.py").write_text(CONNECTION_LOG)
     env = {**env, "GRADIO_SERVER_PORT": str(port), "PYTHONPATH": str(folder)}
     env["CONNECTIONS"] = str(folder / "connections.txt")
-    env.pop("GRADIO_ANALYTICS_ENABLED", None)  # the app itself says no
+    env.pop("GRADIO_ANALYTICS_ENABLED", None)  # the app must disable it itself
     with (folder / "app.log").open("a") as output:
         process = subprocess.Popen(
             [python, *WARNINGS, str(SPACE / "app.py")],
@@ -126,7 +126,7 @@ def ask(url: str, text: Any) -> Any:
         client.close()
 
 
-def refusal(url: str, text: Any) -> str:
+def error_message(url: str, text: Any) -> str:
     from gradio_client.exceptions import AppError
 
     with pytest.raises(AppError) as caught:
@@ -170,7 +170,7 @@ def space(hub: RunningHub, space_folder: Path) -> Iterator[str]:
         yield url
 
 
-def test_answers_what_pipeline_answers_in_the_documented_form(space: str, model_folder: Path):
+def test_answers_equal_pipeline_in_the_documented_form(space: str, model_folder: Path):
     from transformers import pipeline
 
     text = "a wonderful film, with 3 dreadful songs"
@@ -188,9 +188,9 @@ def test_answers_what_pipeline_answers_in_the_documented_form(space: str, model_
     assert list(json.loads(documented[1])) == list(answer)
 
 
-def test_says_how_much_of_a_long_review_was_read(space: str):
+def test_reports_how_much_of_a_long_review_was_read(space: str):
     answer = ask(space, "wonderful dreadful " * 2500)
-    assert (answer["tokens_read"], answer["tokens"]) == (4094, 5000)  # and two of the model's own
+    assert (answer["tokens_read"], answer["tokens"]) == (4094, 5000)  # and two special tokens
 
 
 @pytest.mark.parametrize(
@@ -207,18 +207,18 @@ def test_says_how_much_of_a_long_review_was_read(space: str):
         ),
     ],
 )
-def test_refuses_in_a_plain_sentence(space: str, text: object, sentence: str):
-    assert refusal(space, text) == sentence
+def test_rejects_invalid_text_with_a_message(space: str, text: object, sentence: str):
+    assert error_message(space, text) == sentence
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "wonderful \x00 film", "<b>good</b> & fine"])
-def test_takes_any_other_text(space: str, text: str):
+def test_accepts_any_other_text(space: str, text: str):
     assert sum(ask(space, text)["probabilities"].values()) == pytest.approx(1)
 
 
 def test_answers_plain_http(space: str):
     call = f"{space}/gradio_api/call/classify"
-    half = rb'{"data": ["wonderful \ud83d film"]}'  # of a surrogate pair
+    half = rb'{"data": ["wonderful \ud83d film"]}'  # a lone surrogate
     request = urllib.request.Request(call, half, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as response:
         event = json.load(response)["event_id"]
@@ -228,7 +228,7 @@ def test_answers_plain_http(space: str):
     assert set(json.loads(data.removeprefix("data: "))[0]["probabilities"]) == set(LABELS)
 
 
-def test_calls_nothing_but_its_hub_and_logs_no_error(
+def test_connects_only_to_its_hub_and_logs_no_error(
     space: str, space_folder: Path, hub: RunningHub
 ):
     ask(space, "a wonderful film")
@@ -238,7 +238,7 @@ def test_calls_nothing_but_its_hub_and_logs_no_error(
     assert "Traceback" not in (space_folder / "app.log").read_text()
 
 
-def test_pulls_only_what_the_model_needs(space: str, space_folder: Path):
+def test_downloads_only_the_needed_files(space: str, space_folder: Path):
     ask(space, "a wonderful film")
     snapshots = space_folder / "home/hub" / f"models--{MODEL.replace('/', '--')}" / "snapshots"
     (snapshot,) = snapshots.iterdir()
@@ -247,19 +247,21 @@ def test_pulls_only_what_the_model_needs(space: str, space_folder: Path):
     assert pulled == needed
 
 
-def test_waits_for_the_hub_and_lives_without_it(model_folder: Path, tmp_path: Path):
+def test_waits_for_the_hub_and_works_without_it_once_cached(model_folder: Path, tmp_path: Path):
     root = tmp_path / "hub"
     with running_hub(root) as hub:
         push(hub, model_folder)
         env = {**hub.env(tmp_path / "home", token=None), "MODEL_ID": MODEL}
     port = hub.endpoint.rpartition(":")[2]
     with running_space(env, tmp_path) as url:
-        away = f"The Hub at {hub.endpoint} does not answer, and there is no copy of {MODEL} here."
-        assert refusal(url, "a wonderful film").startswith(away)
+        error = error_message(url, "a wonderful film")
+        assert error.startswith(
+            f"The Hub at {hub.endpoint} does not answer, and there is no copy of {MODEL} here."
+        )
         with running_hub(root, ["--port", port]):
             first = ask(url, "a wonderful film")
         assert ask(url, "a wonderful film") == first
-    # A new process finds it in the cache: the Hub is away, or hangs up on every call.
+    # A new process uses the cache while the Hub is down or drops every connection.
     [[commit, labels, tokens]] = ask_classifier(env, MODEL)
     assert (labels, tokens) == (LABELS, 3)
     with running_hub(root, ["--port", port, "--fault", "GET /.*=drop*99"]):
@@ -278,7 +280,7 @@ def test_waits_for_the_hub_and_lives_without_it(model_folder: Path, tmp_path: Pa
     assert done.stdout == f"{commit}\n"
 
 
-def test_says_why_there_is_no_model(hub: RunningHub, tmp_path: Path):
+def test_reports_why_a_model_is_unavailable(hub: RunningHub, tmp_path: Path):
     env = hub.env(tmp_path, token=None)
     models = ["", "/tmp/a folder", "demo/nothing", f"{MODEL}@v9", "demo/headless"]
     missing, malformed, unknown, revision, headless, broken, pinned = ask_classifier(
@@ -297,7 +299,7 @@ def test_says_why_there_is_no_model(hub: RunningHub, tmp_path: Path):
     assert re.fullmatch("[0-9a-f]{40}", pinned[0])
 
 
-def test_says_why_the_cache_has_no_model(hub: RunningHub, tmp_path: Path):
+def test_reports_why_the_cache_has_no_model(hub: RunningHub, tmp_path: Path):
     env = hub.env(tmp_path / "home", token=None)
     [offline] = ask_classifier(env | {"HF_HUB_OFFLINE": "1"}, "demo/nothing")
     assert offline == (
@@ -311,13 +313,13 @@ def test_says_why_the_cache_has_no_model(hub: RunningHub, tmp_path: Path):
     assert unwritable.startswith(f"The cache can't be written, {tmp_path}/file")
     assert "HF_HOME must name a folder that can be written" in unwritable
     assert letters == "MODEL_ID must be user/name, as the Hub writes it, got 'demo/été'."
-    # What is in the cache needs no Hub.
+    # A cached model needs no Hub.
     ask_classifier(env, MODEL)
     [[commit, *_]] = ask_classifier(env | {"HF_HUB_OFFLINE": "1"}, MODEL)
     assert re.fullmatch("[0-9a-f]{40}", commit)
 
 
-def test_importing_the_app_launches_nothing_and_needs_no_training_code(tmp_path: Path):
+def test_importing_the_app_starts_no_server_and_imports_no_training_code(tmp_path: Path):
     code = (
         "import sys, socket\n"
         "socket.socket.bind = None\n"
@@ -334,7 +336,7 @@ def test_importing_the_app_launches_nothing_and_needs_no_training_code(tmp_path:
     )
 
 
-def test_the_space_pins_what_is_tested_here():
+def test_requirements_pin_the_tested_versions():
     pins = {}
     for line in (SPACE / "requirements.txt").read_text().splitlines():
         if line and not line.startswith(("#", "--")):

@@ -1,4 +1,4 @@
-"""The Space as a visitor sees it: Chromium on the running app."""
+"""The page in a browser: Chromium on the running app."""
 
 import csv
 import io
@@ -25,8 +25,8 @@ CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium is installed — apt-get install chromium"
 )
-# What a browser does unasked, switched off: no call leaves this machine.
-QUIET = [
+# Disables the browser's own network requests.
+FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
@@ -35,12 +35,12 @@ QUIET = [
     "--no-first-run",
 ]
 OTHER = "demo/other"
-# What stands in each tab once it is there.
-SHOWN = {
-    "Review": "% sure",
-    "Many": "Bring CSV, TSV, Parquet",
-    "Compare": "One review for both",
-    "About": "How to train your own",
+# Text of each tab once it is loaded.
+TAB_TEXTS = {
+    "Review": "% probability",
+    "Batch": "Upload CSV, TSV, Parquet",
+    "Compare": "One review for both models",
+    "About": "Train your own model",
 }
 REVIEW = "A wonderful film. Then a dreadful end!<br /><br />Still, I would go again."
 
@@ -48,13 +48,13 @@ REVIEW = "A wonderful film. Then a dreadful end!<br /><br />Still, I would go ag
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
         chromium.close()
 
 
 def open_page(browser: Any, width: int, scheme: str) -> Iterator[Any]:
-    """A page that leaves nothing of this machine, and in which no script fails."""
+    """A page; asserts that it connects to this machine only and that no script fails."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme=scheme,
@@ -67,7 +67,7 @@ def open_page(browser: Any, width: int, scheme: str) -> Iterator[Any]:
     page.on("websocket", lambda opened: addresses.append(opened.url))
     page.on("pageerror", lambda error: failures.append(str(error)))
     page.on("dialog", lambda dialog: failures.append(dialog.message))
-    page.on("console", lambda said: note_error(said, failures))
+    page.on("console", lambda message: collect_error(message, failures))
     yield page
     context.close()
     local = ("http://127.0.0.1:", "data:", "blob:")
@@ -76,27 +76,27 @@ def open_page(browser: Any, width: int, scheme: str) -> Iterator[Any]:
     assert failures == []
 
 
-def note_error(said: Any, failures: list[str]) -> None:
-    # Gradio's panel for programs asks for monitoring, which is off.
-    if said.type == "error" and not said.location["url"].endswith("/monitoring/summary"):
-        failures.append(said.text)
+def collect_error(message: Any, failures: list[str]) -> None:
+    # Gradio's API panel requests monitoring, which is disabled.
+    if message.type == "error" and not message.location["url"].endswith("/monitoring/summary"):
+        failures.append(message.text)
 
 
 @pytest.fixture
 def phone(browser: Any) -> Iterator[Any]:
-    """A phone's narrow page in the dark."""
+    """A narrow page with the dark theme."""
     yield from open_page(browser, 390, "dark")
 
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A wide page in the light."""
+    """A wide page with the light theme."""
     yield from open_page(browser, 1200, "light")
 
 
 @pytest.fixture(scope="module")
 def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole run of the toy reviews: trained, evaluated, exported, with its card."""
+    """A complete run on toy reviews: trained, evaluated and exported, with its card."""
     from train import run_folder
     from train.pipeline import training_run
     from train.publishing import card, export
@@ -128,7 +128,7 @@ def space(
 
 
 def write_reviews(path: Path, count: int = 80) -> Path:
-    """Toy reviews with a date, a title, a label, one blank and one that looks like a formula."""
+    """Toy reviews with dates, titles and labels; one is blank, one looks like a formula."""
     rows = [
         {"day": f"2026-{1 + i // 28 % 12:02}-{1 + i % 28:02}", **row}
         for i, row in enumerate(toy_reviews(count))
@@ -142,28 +142,28 @@ def write_reviews(path: Path, count: int = 80) -> Path:
     return path
 
 
-def serious_faults(page: Any) -> list[Any]:
-    """What axe-core finds serious or worse, with the elements."""
+def serious_violations(page: Any) -> list[Any]:
+    """Accessibility violations that axe-core rates serious or critical, with their elements."""
     return [
-        (fault["id"], [node["html"][:200] for node in fault["nodes"]])
-        for fault in Axe().run(page).response["violations"]
-        if fault["impact"] in ("serious", "critical")
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in Axe().run(page).response["violations"]
+        if violation["impact"] in ("serious", "critical")
     ]
 
 
 def visit(page: Any, address: str) -> None:
-    """Open the page and wait until it answers."""
+    """Open the page and wait until the model is loaded."""
     page.goto(address)
-    page.get_by_text(f"The model is {MODEL} at").wait_for()
+    page.get_by_text(f"Model: {MODEL} at").wait_for()
 
 
 def review(page: Any) -> Any:
     return page.locator("#review textarea")
 
 
-def judge(page: Any, text: str) -> None:
+def analyze(page: Any, text: str) -> None:
     review(page).fill(text)
-    page.get_by_role("button", name="Judge").click()
+    page.get_by_role("button", name="Analyze").click()
 
 
 def go_to(page: Any, space: str, tab: str) -> None:
@@ -172,46 +172,47 @@ def go_to(page: Any, space: str, tab: str) -> None:
 
 
 def upload(page: Any, space: str, path: Path) -> None:
-    go_to(page, space, "Many")
+    go_to(page, space, "Batch")
     page.locator("input[type=file]").first.set_input_files(path)
 
 
-def test_the_keyboard_is_enough(phone: Any, space: str):
+def test_keyboard_shortcut_analyzes_a_review(phone: Any, space: str):
     visit(phone, space)
     review(phone).fill("a wonderful film")
     review(phone).press("Control+Enter")
     phone.get_by_text("3 of 3 tokens read").wait_for()
-    phone.get_by_label("Prediction").get_by_text("% sure").wait_for()
+    phone.get_by_label("Prediction").get_by_text("% probability").wait_for()
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_each_sentence_is_weighed_and_its_numbers_can_be_read(page: Any, space: str):
+def test_shows_the_effect_of_each_sentence_and_its_numbers(page: Any, space: str):
     visit(page, space)
-    judge(page, REVIEW)
-    line = page.get_by_label("What each sentence does")
-    line.wait_for()
-    assert "A wonderful film. Then a dreadful end!" in line.inner_text()
-    assert line.locator(".marked > span").count() == 3
-    assert line.locator(".marked .top").count() == 1
-    line.get_by_text("The numbers").click()
-    rows = line.get_by_role("row").all_inner_texts()
+    analyze(page, REVIEW)
+    attribution = page.get_by_label("Effect of each sentence")
+    attribution.wait_for()
+    assert "A wonderful film. Then a dreadful end!" in attribution.inner_text()
+    assert attribution.locator(".review > span").count() == 3
+    assert attribution.locator(".review .top").count() == 1
+    attribution.get_by_text("Show the numbers").click()
+    rows = attribution.get_by_role("row").all_inner_texts()
     assert len(rows) == 4
     assert rows[1].startswith("A wonderful film.")
 
 
-def test_a_review_is_text_never_markup(page: Any, space: str):
+def test_review_markup_is_shown_as_text(page: Any, space: str):
     visit(page, space)
     markup = "<img src=x onerror=alert(1)><script>alert(2)</script> a **wonderful** film. And more."
-    judge(page, markup)
-    line = page.get_by_label("What each sentence does")
-    line.wait_for()
-    assert "<img src=x onerror=alert(1)><script>alert(2)</script> a **won" in line.inner_text()
+    analyze(page, markup)
+    attribution = page.get_by_label("Effect of each sentence")
+    attribution.wait_for()
+    shown = attribution.inner_text()
+    assert "<img src=x onerror=alert(1)><script>alert(2)</script> a **won" in shown
     assert review(page).input_value() == markup
     assert page.locator("img[src=x]").count() == 0
 
 
-@pytest.mark.parametrize("name", ["A clear one", "A mixed one", "A sarcastic one"])
-def test_an_example_is_judged_when_chosen(page: Any, space: str, name: str):
+@pytest.mark.parametrize("name", ["A clear review", "A mixed review", "A sarcastic review"])
+def test_selected_example_is_analyzed(page: Any, space: str, name: str):
     visit(page, space)
     page.get_by_text(name).click()
     page.get_by_text("tokens read").wait_for()
@@ -226,26 +227,26 @@ def test_an_example_is_judged_when_chosen(page: Any, space: str, name: str):
         ("\u200b\u200b", "There is no word in this review."),
     ],
 )
-def test_what_cannot_be_judged_gets_a_sentence(page: Any, space: str, text: str, sentence: str):
+def test_invalid_review_gets_a_message(page: Any, space: str, text: str, sentence: str):
     visit(page, space)
-    judge(page, "a wonderful film")
+    analyze(page, "a wonderful film")
     page.get_by_text("tokens read").wait_for()
-    judge(page, text)
+    analyze(page, text)
     page.get_by_text(sentence).wait_for()
     assert page.get_by_text("tokens read").count() == 0
 
 
 @pytest.mark.parametrize("text", ["\U0001f37f\U0001f37f", "一部好電影", "good\x07 film"])
-def test_any_other_text_gets_a_verdict(page: Any, space: str, text: str):
+def test_any_other_text_gets_a_prediction(page: Any, space: str, text: str):
     visit(page, space)
-    judge(page, text)
+    analyze(page, text)
     page.get_by_text("tokens read").wait_for()
 
 
-def test_a_link_carries_the_review(page: Any, space: str):
+def test_share_link_contains_the_review(page: Any, space: str):
     visit(page, space)
     review(page).fill(REVIEW)
-    page.get_by_role("button", name="Copy a link").click()
+    page.get_by_role("button", name="Copy link").click()
     page.locator("#link :is(input, textarea)").wait_for()
     link = page.locator("#link :is(input, textarea)").input_value()
     assert page.evaluate("navigator.clipboard.readText()") == link
@@ -256,39 +257,39 @@ def test_a_link_carries_the_review(page: Any, space: str):
     assert review(page).input_value() == REVIEW
 
 
-def test_feedback_is_stored_as_announced(page: Any, space: str, stored: Path):
+def test_feedback_is_stored(page: Any, space: str, stored: Path):
     visit(page, space)
-    judge(page, REVIEW)
+    analyze(page, REVIEW)
     page.get_by_text("tokens read").wait_for()
-    page.get_by_role("button", name="It is wrong").click()
-    page.get_by_text("Thank you, your answer is stored.").wait_for()
+    page.get_by_role("button", name="It is incorrect").click()
+    page.get_by_text("Thank you, your feedback is stored.").wait_for()
     (file,) = stored.rglob("*.jsonl")
     row = json.loads(file.read_text(encoding="utf-8").splitlines()[-1])
     assert row["text"] == REVIEW
-    assert row["right"] is False
+    assert row["correct"] is False
 
 
-def test_a_file_is_scored_drawn_opened_and_given_back(page: Any, space: str, tmp_path: Path):
+def test_scores_a_file_draws_charts_and_opens_rows(page: Any, space: str, tmp_path: Path):
     upload(page, space, write_reviews(tmp_path / "cinema.csv"))
     page.get_by_text("cinema.csv: 80 rows, 4 columns.").wait_for()
     for kind, column in [("text", "text"), ("date", "day"), ("title", "title"), ("label", "label")]:
-        assert page.get_by_label(f"Column: {kind}").input_value() == column
+        assert page.get_by_label(f"{kind.capitalize()} column").input_value() == column
     page.get_by_role("button", name="Score").click()
     page.get_by_text("accuracy on 79 labelled reviews").wait_for()
     page.get_by_text("Positive, of 79 reviews").wait_for()
     page.get_by_text("Write or paste a review first.").last.wait_for()
-    page.locator(".vega-embed").nth(2).wait_for()  # over time, by title, labels and verdicts
+    page.locator(".vega-embed").nth(2).wait_for()  # over time, by title, confusion matrix
     page.get_by_label("month").check()
     page.get_by_text("film number 5 was wonderful").first.click()
     page.get_by_text("tokens read").wait_for()
     assert review(page).input_value().startswith("film number 5 was wonderful")
 
 
-def test_the_scored_file_keeps_the_columns_and_is_harmless(page: Any, space: str, tmp_path: Path):
+def test_scored_file_keeps_columns_and_escapes_formulas(page: Any, space: str, tmp_path: Path):
     upload(page, space, write_reviews(tmp_path / "cinema.csv"))
     page.get_by_role("button", name="Score").click()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download the scored file").click()
+        page.get_by_role("button", name="Download scored file").click()
     assert download.value.suggested_filename == "cinema-scored.csv"
     text = Path(download.value.path()).read_text(encoding="utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -298,7 +299,7 @@ def test_the_scored_file_keeps_the_columns_and_is_harmless(page: Any, space: str
     assert rows[3]["error"] == "Write or paste a review first."
     assert {row["prediction"] for row in rows} == {"", "NEGATIVE", "POSITIVE"}
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download the charts").click()
+        page.get_by_role("button", name="Download charts").click()
     names = zipfile.ZipFile(download.value.path()).namelist()
     assert {Path(name).suffix for name in names} == {".png", ".svg"}
 
@@ -310,9 +311,9 @@ def test_scoring_can_be_cancelled(page: Any, space: str, tmp_path: Path):
     page.get_by_role("button", name="Score").click()
     page.get_by_text("of 5,000 reviews, about").wait_for()
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_text("Cancelled: nothing was kept.").wait_for()
+    page.get_by_text("Cancelled. No results were kept.").wait_for()
     assert page.get_by_role("button", name="Score").is_enabled()
-    assert not page.get_by_role("button", name="Download the scored file").is_visible()
+    assert not page.get_by_role("button", name="Download scored file").is_visible()
 
 
 @pytest.mark.parametrize(
@@ -327,7 +328,7 @@ def test_scoring_can_be_cancelled(page: Any, space: str, tmp_path: Path):
         ),
     ],
 )
-def test_a_file_that_cannot_be_read_gets_a_sentence(
+def test_unreadable_file_gets_a_message(
     page: Any, space: str, tmp_path: Path, name: str, content: bytes
 ):
     (tmp_path / name).write_bytes(content)
@@ -336,79 +337,79 @@ def test_a_file_that_cannot_be_read_gets_a_sentence(
     assert page.locator(".problem").inner_text().endswith((".", "?"))
     assert not page.get_by_role("button", name="Score").is_visible()
     page.get_by_role("tab", name="Review").click()
-    judge(page, "a wonderful film")  # the server is unharmed
+    analyze(page, "a wonderful film")  # the server still works
     page.get_by_text("tokens read").wait_for()
 
 
-def test_two_models_are_compared_on_a_text(page: Any, space: str):
+def test_compares_two_models_on_one_text(page: Any, space: str):
     go_to(page, space, "Compare")
     page.get_by_label("Model B").fill(OTHER)
-    page.get_by_label("One review for both").fill("a wonderful film")
+    page.get_by_label("One review for both models").fill("a wonderful film")
     page.get_by_role("button", name="Compare").click()
-    page.get_by_text("Reviews a second, here and now").wait_for()
+    page.get_by_text("Reviews per second on this server").wait_for()
 
 
-def test_the_about_tab_shows_the_models_own_results(page: Any, space: str, run: Path):
+def test_about_tab_shows_the_results_of_the_model(page: Any, space: str, run: Path):
     accuracy = json.loads((run / "results.json").read_text())["metrics"]["test"]["accuracy"]
     go_to(page, space, "About")
     page.get_by_text(f"{accuracy:.2%}").first.wait_for()
     assert page.get_by_text('model="demo/tiny"').first.is_visible()
 
 
-@pytest.mark.parametrize("tab", SHOWN)
+@pytest.mark.parametrize("tab", TAB_TEXTS)
 @pytest.mark.parametrize("kind", ["phone", "page"])
-def test_no_serious_fault_of_accessibility(
+def test_tab_has_no_serious_accessibility_violation(
     request: pytest.FixtureRequest, kind: str, space: str, tab: str
 ):
-    seen = request.getfixturevalue(kind)
-    go_to(seen, space, "Review")
-    judge(seen, REVIEW)
-    seen.get_by_label("What each sentence does").wait_for()
-    seen.get_by_role("tab", name=tab).click()
-    seen.get_by_text(SHOWN[tab]).first.wait_for()
-    assert serious_faults(seen) == []
-    assert seen.evaluate("document.documentElement.scrollWidth") <= seen.viewport_size["width"]
+    page = request.getfixturevalue(kind)
+    go_to(page, space, "Review")
+    analyze(page, REVIEW)
+    page.get_by_label("Effect of each sentence").wait_for()
+    page.get_by_role("tab", name=tab).click()
+    page.get_by_text(TAB_TEXTS[tab]).first.wait_for()
+    assert serious_violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
-def test_no_serious_fault_of_accessibility_once_a_file_is_scored(
-    page: Any, space: str, tmp_path: Path
-):
+def test_scored_file_has_no_serious_accessibility_violation(page: Any, space: str, tmp_path: Path):
     upload(page, space, write_reviews(tmp_path / "cinema.csv"))
     page.get_by_role("button", name="Score").click()
     page.locator(".vega-embed summary").nth(2).wait_for()
-    assert serious_faults(page) == []
+    assert serious_violations(page) == []
 
 
-def test_a_file_that_is_too_large_gets_a_sentence(page: Any, space: str, tmp_path: Path):
+def test_too_large_file_gets_a_message(page: Any, space: str, tmp_path: Path):
     with (tmp_path / "huge.csv").open("wb") as stream:
         stream.truncate(200 * 2**20)
     upload(page, space, tmp_path / "huge.csv")
     page.get_by_text("exceed the maximum allowed size of 50").wait_for()
 
 
-def test_the_page_tells_programs_how_to_ask(page: Any, space: str):
+def test_page_documents_its_api(page: Any, space: str):
     visit(page, space)
     page.get_by_role("button", name="Use via API").click()
     page.get_by_role("heading", name="MCP documentation").wait_for()
     page.get_by_text("classify_batch").first.wait_for()
 
 
-def test_the_page_is_there_before_the_model(phone: Any, tmp_path: Path):
-    with closing(socket.create_server(("127.0.0.1", 0))) as silent:  # takes calls, answers none
+def test_page_works_before_the_model_is_loaded(phone: Any, tmp_path: Path):
+    with closing(
+        socket.create_server(("127.0.0.1", 0))
+    ) as silent:  # accepts connections, answers none
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         home = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": endpoint, "MODEL_ID": MODEL}
         with running_space({**os.environ, **home}, tmp_path) as url:
             phone.goto(url)
             phone.get_by_text("Loading the model").wait_for()
-            phone.get_by_text("A clear one").wait_for()
+            phone.get_by_text("A clear review").wait_for()
             assert review(phone).is_editable()
             phone.close()
 
 
-def test_the_page_says_that_no_model_is_named(page: Any, tmp_path: Path):
+def test_page_reports_a_missing_model_id(page: Any, tmp_path: Path):
     with running_space({**os.environ, "HF_HOME": str(tmp_path)}, tmp_path) as url:
         page.goto(url)
         page.get_by_text("No model. MODEL_ID is not set.").wait_for()
-        judge(page, "a wonderful film")
-        page.get_by_text("MODEL_ID is not set.").nth(1).wait_for()  # where the verdict would be
+        analyze(page, "a wonderful film")
+        page.get_by_text("MODEL_ID is not set.").nth(1).wait_for()  # in place of the prediction
         page.close()

@@ -1,4 +1,4 @@
-"""The Space's endpoints, as programs call them: Python, JavaScript, plain HTTP, and an agent."""
+"""The Space's API endpoints from Python, JavaScript, plain HTTP and an MCP client."""
 
 import asyncio
 import http.client
@@ -25,12 +25,12 @@ from space.web import json_body
 from space.web.load_shedding import UNKNOWN_EVENT
 
 TEXTS = ["Good songs. A dreadful end!", "a wonderful film", "  "]
-LONE = REPOSITORY / ".venv-space" / "bin" / "python"
+SPACE_PYTHON = REPOSITORY / ".venv-space" / "bin" / "python"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the app's log is."""
+    """Folder of the app's log."""
     return tmp_path_factory.mktemp("space")
 
 
@@ -52,7 +52,7 @@ def client(space: str) -> Iterator[Any]:
     client.close()
 
 
-def test_a_batch_answers_each_and_says_what_it_cannot_judge(client: Any):
+def test_batch_returns_a_prediction_or_an_error_for_each_text(client: Any):
     single = client.predict(TEXTS[0], api_name="/classify")
     first, second, third = client.predict(TEXTS, api_name="/classify_batch")
     assert first == single
@@ -68,7 +68,7 @@ def test_a_batch_answers_each_and_says_what_it_cannot_judge(client: Any):
         ("a review", "texts must be a list of 1 to 1,000, got str."),
     ],
 )
-def test_a_batch_has_its_bounds(client: Any, texts: Any, sentence: str):
+def test_batch_size_is_limited(client: Any, texts: Any, sentence: str):
     from gradio_client.exceptions import AppError
 
     with pytest.raises(AppError) as caught:
@@ -76,24 +76,27 @@ def test_a_batch_has_its_bounds(client: Any, texts: Any, sentence: str):
     assert str(caught.value) == sentence
 
 
-def test_an_explanation_weighs_each_sentence_and_the_words_of_the_strongest(client: Any):
-    found = client.predict(TEXTS[0], api_name="/explain")
-    assert [part["text"] for part in found["sentences"]] == ["Good songs.", "A dreadful end!"]
-    for part in found["sentences"] + found["words"]:
+def test_explanation_covers_each_sentence_and_the_words_of_the_strongest(client: Any):
+    explanation = client.predict(TEXTS[0], api_name="/explain")
+    assert [part["text"] for part in explanation["sentences"]] == ["Good songs.", "A dreadful end!"]
+    for part in explanation["sentences"] + explanation["words"]:
         assert TEXTS[0][part["start"] : part["end"]] == part["text"]
-    assert {part["text"] for part in found["words"]} == {"Good", "songs", "A", "dreadful", "end"}
+    words = {part["text"] for part in explanation["words"]}
+    assert words == {"Good", "songs", "A", "dreadful", "end"}
     alone = client.predict("A dreadful end!", api_name="/classify")
-    first = found["sentences"][0]
-    assert first["without"] == pytest.approx(alone["probabilities"][found["label"]], abs=1e-6)
+    first = explanation["sentences"][0]
+    assert first["probability_without"] == pytest.approx(
+        alone["probabilities"][explanation["label"]], abs=1e-6
+    )
 
 
-def test_only_the_named_endpoints_are_offered(client: Any):
+def test_offers_only_the_named_endpoints(client: Any):
     offered = client.view_api(return_format="dict")["named_endpoints"]
     assert set(offered) == {"/classify", "/classify_batch", "/explain"}
-    assert "praise or blame" in offered["/classify"]["description"]
+    assert "sentiment of a movie review" in offered["/classify"]["description"]
 
 
-def test_javascript_gets_the_same_answers(space: str, client: Any):
+def test_javascript_client_gets_the_same_answers(space: str, client: Any):
     install("@gradio/client")
     done = subprocess.run(
         ["node", "space.mjs"],
@@ -111,7 +114,7 @@ def test_javascript_gets_the_same_answers(space: str, client: Any):
     assert answers["explain"] == client.predict(TEXTS[0], api_name="/explain")
 
 
-def test_an_agent_finds_them_as_tools(space: str, client: Any):
+def test_endpoints_are_mcp_tools(space: str, client: Any):
     from mcp import ClientSession
     from mcp.client.streamable_http import streamable_http_client
 
@@ -148,18 +151,18 @@ def post(url: str, body: Any, kind: str = "application/json") -> tuple[int, Any]
             return error.code, json.loads(error.read() or b"null")
 
 
-def told(status: int, answer: Any) -> None:
-    """It is an answer, or an error that says something."""
+def assert_handled(status: int, answer: Any) -> None:
+    """The answer is a result or an error with a message."""
     assert status < 500 or (isinstance(answer["error"], str) and len(answer["error"]) > 10), answer
 
 
-def odd(chance: random.Random, depth: int = 0) -> Any:
-    """A value that no page sends."""
+def unexpected_value(rng: random.Random, depth: int = 0) -> Any:
+    """A value that the page never sends."""
     file = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
-    if depth < 3 and chance.random() < 0.3:
-        parts = [odd(chance, depth + 1) for _ in range(chance.randrange(3))]
-        return parts if chance.random() < 0.5 else {f"{part}"[:9]: part for part in parts}
-    return chance.choice(
+    if depth < 3 and rng.random() < 0.3:
+        parts = [unexpected_value(rng, depth + 1) for _ in range(rng.randrange(3))]
+        return parts if rng.random() < 0.5 else {f"{part}"[:9]: part for part in parts}
+    return rng.choice(
         [None, True, -1, 10**9, 10**30, 0.5, float("nan"), float("inf"), "", "x", "\ud83d", "\0",
          "day", "(none)", "../../etc/passwd", file, {**file, "path": "a\0b"}, {"path": None},
          {"path": 7, "meta": {"_type": "gradio.FileData"}}, "2" * 5000, [], {}]
@@ -184,29 +187,29 @@ PATHS = ["run/classify", "call/classify", "call/explain", "call/v2/classify", "r
          "queue/join", "reset", "cancel", "component_server", "stream/x", "mcp/"]  # fmt: skip
 
 
-def test_no_request_leaves_a_stack_trace(space: str, folder: Path):
+def test_invalid_requests_cause_no_stack_trace(space: str, folder: Path):
     for body in BODIES:
         for path in PATHS:
-            told(*post(f"{space}/gradio_api/{path}", body))
-    chance = random.Random(18)
+            assert_handled(*post(f"{space}/gradio_api/{path}", body))
+    rng = random.Random(18)
     with urllib.request.urlopen(f"{space}/config", timeout=60) as answer:
         events = [event for event in json.load(answer)["dependencies"] if event["backend_fn"]]
     for event in events:
         for _ in range(8):
-            count = chance.choice([max(1, len(event["inputs"])), chance.randrange(4)])
+            count = rng.choice([max(1, len(event["inputs"])), rng.randrange(4)])
             body = {
-                "data": [odd(chance) for _ in range(count)],
+                "data": [unexpected_value(rng) for _ in range(count)],
                 "fn_index": event["id"],
-                "event_data": odd(chance),
-                "session_hash": chance.choice(["odd", None, "\ud83d"]),
+                "event_data": unexpected_value(rng),
+                "session_hash": rng.choice(["odd", None, "\ud83d"]),
             }
-            told(*post(f"{space}/gradio_api/run/x", body))
-    assert ask(space, TEXTS[0])["label"] in LABELS  # the queue goes on
+            assert_handled(*post(f"{space}/gradio_api/run/x", body))
+    assert ask(space, TEXTS[0])["label"] in LABELS  # the queue still works
     assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("endpoint", ["classify", "explain"])
-def test_half_a_surrogate_pair_is_read_as_a_question_mark(client: Any, space: str, endpoint: str):
+def test_lone_surrogate_is_read_as_a_question_mark(client: Any, space: str, endpoint: str):
     status, answer = post(f"{space}/gradio_api/run/{endpoint}", {"data": ["Good \ud83d. Bad!"]})
     assert status == 200
     assert answer["data"][0] == client.predict("Good ?. Bad!", api_name=f"/{endpoint}")
@@ -231,8 +234,8 @@ def upload(space: str, name: str, content: str) -> tuple[int, Any]:
     return post(f"{space}/gradio_api/upload", form(content, name), FORM)
 
 
-def length(space: str, path: str, size: int, kind: str) -> tuple[int, str]:
-    """The answer to a request that says the size of its body and sends none of it."""
+def send_length(space: str, path: str, size: int, kind: str) -> tuple[int, str]:
+    """The answer to a request that announces the size of its body but sends none of it."""
     connection = http.client.HTTPConnection(space.removeprefix("http://"), timeout=60)
     headers = {"Content-Length": str(size), "Content-Type": kind}
     connection.request("POST", f"/gradio_api/{path}", headers=headers)
@@ -242,13 +245,13 @@ def length(space: str, path: str, size: int, kind: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("path", ["run/classify", "call/explain", "mcp/", "component_server", "x"])
 @pytest.mark.parametrize("kind", ["application/json", FORM])
-def test_a_body_that_is_too_large_is_refused_before_it_is_read(space: str, path: str, kind: str):
-    told = length(space, path, json_body.MAX_BYTES + 1, kind)
-    assert told[0] == 413
-    assert told[1].startswith("The body of this request has 46,048,577 bytes or more, and 46,0")
+def test_too_large_body_is_rejected_before_it_is_read(space: str, path: str, kind: str):
+    status, message = send_length(space, path, json_body.MAX_BYTES + 1, kind)
+    assert status == 413
+    assert message.startswith("The body of this request has 46,048,577 bytes or more, and 46,0")
 
 
-def test_a_body_of_unknown_size_is_read_up_to_the_limit(space: str):
+def test_body_of_unknown_size_is_read_up_to_the_limit(space: str):
     connection = http.client.HTTPConnection(space.removeprefix("http://"), timeout=60)
     parts = iter([b'{"data":["'] + [b"x" * 2**20] * (json_body.MAX_BYTES // 2**20 + 1))
     connection.request("POST", "/gradio_api/run/classify", parts, encode_chunked=True)
@@ -257,19 +260,19 @@ def test_a_body_of_unknown_size_is_read_up_to_the_limit(space: str):
         assert "46,048,576 are allowed" in json.loads(answer.read())["error"]
 
 
-def test_the_largest_batch_is_taken_whatever_its_characters_and_escapes(space: str):
-    """7,500,000 characters of 6 bytes each, in reviews that are too long to be judged."""
+def test_accepts_the_largest_batch_with_any_characters_and_escapes(space: str):
+    """7,500,000 characters of 6 bytes each, in reviews that exceed the maximum length."""
     text = "\\u4e2d" * 100_001
     body = ('{"data":[[' + ",".join([f'"{text}"'] * 74) + "]]}").encode()
     assert len(body) > 0.96 * json_body.MAX_BYTES
     status, answer = post(f"{space}/gradio_api/run/classify_batch", body)
     assert status == 200
-    assert [list(found) for found in answer["data"][0]] == [["error"]] * 74
+    assert [list(result) for result in answer["data"][0]] == [["error"]] * 74
 
 
 @pytest.mark.parametrize("name", [None, "large.csv"])
-def test_uploads_have_bounds_of_their_own(space: str, name: str | None):
-    """A file as Gradio bounds it, and a field beside it, which Gradio would hold in memory."""
+def test_uploads_have_their_own_limit(space: str, name: str | None):
+    """A file, which Gradio limits, and a form field, which Gradio would hold in memory."""
     body = form("x" * (tables.MAX_BYTES + 2**21), name)
     request = urllib.request.Request(f"{space}/gradio_api/upload", body, {"Content-Type": FORM})
     with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(request):
@@ -279,32 +282,32 @@ def test_uploads_have_bounds_of_their_own(space: str, name: str | None):
     assert upload(space, "small.csv", "text\nA joy.")[0] == 200
 
 
-# Prints the paths that Gradio answers to GET, as templates.
+# Prints the templates of the paths that Gradio serves by GET.
 GET_ROUTES = """
 import json
 import gradio
 from gradio.routes import App
 with gradio.Blocks() as page: pass
-routes, found = [("", route) for route in App.create_app(page).routes], set()
+routes, paths = [("", route) for route in App.create_app(page).routes], set()
 while routes:
     prefix, route = routes.pop()
     if hasattr(route, "original_router"):
         inside = route.original_router
         routes += [("" if inside.prefix else "/gradio_api", inner) for inner in inside.routes]
     elif "GET" in (getattr(route, "methods", None) or ()):
-        found.add(prefix + route.path)
-print(json.dumps(sorted(found)))
+        paths.add(prefix + route.path)
+print(json.dumps(sorted(paths)))
 """
 ODD_PATHS = ["nope", "%ff", "%00", "0", "-1", "9" * 400, "a%0d%0ab", "..%2fx", "%ed%a0%bd"]
 ODD_QUERIES = ["", "?session_hash=%ff", "?session_hash=%00", "?deep_link=%ff&key=%ff", "?%ff=%ff"]
-ENDLESS = re.compile("/heartbeat/|/dev/reload")  # streams by design
+STREAMS = re.compile("/heartbeat/|/dev/reload")  # never end by design
 
 
-def test_answers_to_odd_addresses_are_whole(space: str, folder: Path):
+def test_unexpected_urls_get_complete_answers(space: str, folder: Path):
     address = space.removeprefix("http://")
     command = [sys.executable, "-c", GET_ROUTES]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    paths = [path for path in json.loads(listed) if not ENDLESS.search(path)]
+    paths = [path for path in json.loads(listed) if not STREAMS.search(path)]
     assert len(paths) > 40
     for path in paths:
         named = "{" in path
@@ -314,7 +317,7 @@ def test_answers_to_odd_addresses_are_whole(space: str, folder: Path):
             with closing(connection):
                 connection.request("GET", target)
                 answer = connection.getresponse()
-                answer.read()  # raises IncompleteRead where the answer breaks off
+                answer.read()  # raises IncompleteRead if the answer breaks off
                 assert answer.status < 500, target
     assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8")
 
@@ -322,7 +325,7 @@ def test_answers_to_odd_addresses_are_whole(space: str, folder: Path):
 @pytest.mark.parametrize(
     "path", ["call/classify/nope", "call/v2/x/%ff", "queue/data?session_hash=%ff"]
 )
-def test_whoever_asks_for_an_unknown_call_is_told_so(space: str, path: str):
+def test_reports_unknown_calls(space: str, path: str):
     with urllib.request.urlopen(f"{space}/gradio_api/{path}", timeout=60) as answer:
         assert UNKNOWN_EVENT in answer.read().decode()
 
@@ -333,9 +336,9 @@ ROWS = [None, [], {}, "1", [[]], [None], [10**9], [-1], [0], [1.5], ["²"], ["9"
 @pytest.mark.parametrize(
     "name", [".csv", r"..\..\evil.csv", "../../evil.csv", "é?*.csv", "a" * 300]
 )
-def test_a_file_of_any_name_is_scored_and_its_rows_are_opened(space: str, folder: Path, name: str):
+def test_scores_files_of_any_name_and_opens_their_rows(space: str, folder: Path, name: str):
     status, answer = upload(space, name, "text,date\nA joy.,2024-05-01\nA bore.,2024-05-02")
-    told(status, answer)
+    assert_handled(status, answer)
     with urllib.request.urlopen(f"{space}/config", timeout=60) as config:
         ids = {event["api_name"]: event["id"] for event in json.load(config)["dependencies"]}
     session = f"of-{len(name)}"
@@ -346,21 +349,23 @@ def test_a_file_of_any_name_is_scored_and_its_rows_are_opened(space: str, folder
 
     if status == 200:
         file = {"path": answer[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
-        told(*run("receive", file))
+        assert_handled(*run("receive", file))
         run("score", None, "text", "date", "(none)", "(none)", path="queue/join")
         with urllib.request.urlopen(f"{space}/gradio_api/queue/data?session_hash={session}") as sse:
             assert any(b'"process_completed"' in line for line in sse)
-        told(*run("lambda_5", None, None, "week"))
+        assert_handled(*run("show_results", None, None, "week"))
         row = ["2", "Positive"]
-        found = run("_opened", None, event_data={"index": [1, 0], "value": "2", "row_value": row})
-        assert found[0] == 200 and found[1]["data"][1] == "A bore."
+        status, answer = run(
+            "open_row", None, event_data={"index": [1, 0], "value": "2", "row_value": row}
+        )
+        assert status == 200 and answer["data"][1] == "A bore."
     for event_data in [None, [], 7, "x", {}, *({"row_value": value} for value in ROWS)]:
-        told(*run("_opened", None, event_data=event_data))
+        assert_handled(*run("open_row", None, event_data=event_data))
     assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8")
 
 
-def test_on_zerogpu_many_texts_go_through_a_function_that_it_knows(tiny_classifier: Path):
-    """Marked for ZeroGPU, with a classifier of its own, and with the very same answers."""
+def test_batches_run_on_zerogpu_with_the_same_answers(tiny_classifier: Path):
+    """The function is marked for ZeroGPU and loads its own classifier."""
     code = (
         "import json, os, sys\n"
         "import spaces\n"
@@ -373,8 +378,8 @@ def test_on_zerogpu_many_texts_go_through_a_function_that_it_knows(tiny_classifi
         "classifier = Classifier.from_folder(Path(sys.argv[1]))\n"
         "texts = json.loads(sys.argv[2])\n"
         "here = list(map(repr, classifier.predict_batch(texts)))\n"
-        "lent = list(map(repr, zerogpu.predict_batch(classifier, texts)))\n"
-        "assert here == lent and marked == [zerogpu._predict_in_folder]\n"
+        "on_gpu = list(map(repr, zerogpu.predict_batch(classifier, texts)))\n"
+        "assert here == on_gpu and marked == [zerogpu._predict_in_folder]\n"
     )
     subprocess.run(
         [sys.executable, "-c", code, str(tiny_classifier), json.dumps(TEXTS)],
@@ -383,14 +388,14 @@ def test_on_zerogpu_many_texts_go_through_a_function_that_it_knows(tiny_classifi
     )
 
 
-def test_the_spaces_own_requirements_are_enough(tiny_classifier: Path, tmp_path: Path):
-    """What the Hub builds: an environment in which nothing else is installed."""
-    assert LONE.exists(), "`make setup-tests` makes the Space's own environment"
-    missing = "import importlib.util as u; print(u.find_spec('torch'), u.find_spec('transformers'))"
-    found = subprocess.run([LONE, "-c", missing], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["None", "None"]
+def test_app_runs_with_its_own_requirements_only(tiny_classifier: Path, tmp_path: Path):
+    """In the environment that the Hub builds, with no other packages."""
+    assert SPACE_PYTHON.exists(), "`make setup-tests` makes the Space's own environment"
+    code = "import importlib.util as u; print(u.find_spec('torch'), u.find_spec('transformers'))"
+    specs = subprocess.check_output([SPACE_PYTHON, "-c", code], text=True)
+    assert specs.split() == ["None", "None"]
     with running_hub() as hub:
         push(hub, tiny_classifier)
         env = {**hub.env(tmp_path / "home", token=None), "MODEL_ID": MODEL}
-        with running_space(env, tmp_path, python=str(LONE)) as url:
+        with running_space(env, tmp_path, python=str(SPACE_PYTHON)) as url:
             assert ask(url, "a wonderful film")["label"] in LABELS

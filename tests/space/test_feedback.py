@@ -1,4 +1,4 @@
-"""Feedback: what is stored, what is not, and how it gets to a real Hub."""
+"""Feedback: what is stored, what is not, and how it is committed to a real Hub."""
 
 import json
 import os
@@ -16,36 +16,36 @@ import pytest
 from conftest import REPOSITORY
 from hubserver import WRITE, RunningHub, run_python, running_hub
 
-from space.feedback import MAX_BYTES, Feedback
+from space.feedback import MAX_BYTES, PENDING, Feedback
 from space.inference.classifier import Prediction
 
 DATASET = "demo/feedback"
-VERDICT = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
-# Records one answer as the app does, commits, and says what the visitor was told.
+PREDICTION = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
+# Records feedback as the app does, commits it, and prints the messages for the user.
 RECORD = """
 import logging, sys
 logging.basicConfig(level=logging.WARNING)
 from space.inference.classifier import Prediction
 from space.feedback import Feedback
 feedback = Feedback.from_environment()
-verdict = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
-print(feedback.explains, file=sys.stderr)
+prediction = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
+print(feedback.notice, file=sys.stderr)
 for text in sys.argv[1:]:
-    print(feedback.record(text, verdict, True, "demo/tiny", "c0ffee"))
+    print(feedback.record(text, prediction, True, "demo/tiny", "c0ffee"))
     feedback.commit_now()
 """
 
-# Records one answer, and is killed at once: no commit is due for minutes.
+# Records feedback and is killed at once, minutes before the next scheduled commit.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from space import feedback
 from space.inference.classifier import Prediction
-feedback.PERSISTENT = Path(os.environ["PERSISTENT"])
+feedback.PERSISTENT_STORAGE = Path(os.environ["PERSISTENT"])
 kept = feedback.Feedback.from_environment()
 kept.commit_now()
-verdict = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
-print(kept.record(sys.argv[1], verdict, True, "demo/tiny", "c0ffee"), flush=True)
+prediction = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
+print(kept.record(sys.argv[1], prediction, True, "demo/tiny", "c0ffee"), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -75,35 +75,28 @@ def fetch_dataset(hub: RunningHub, folder: Path) -> list[dict[str, Any]]:
     return lines(folder)
 
 
-def test_is_off_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_feedback_is_disabled_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("FEEDBACK_DIR", raising=False)
     monkeypatch.setenv("FEEDBACK_DATASET", "")
     monkeypatch.chdir(tmp_path)
     feedback = Feedback.from_environment()
     assert not feedback.enabled
-    assert feedback.explains == "Feedback is off: nothing is stored."
-    assert feedback.record("A joy.", VERDICT, True, "demo/tiny", "c0ffee") == feedback.explains
+    assert feedback.notice == "Feedback is disabled: nothing is stored."
+    assert feedback.record("A joy.", PREDICTION, True, "demo/tiny", "c0ffee") == feedback.notice
     assert os.listdir(tmp_path) == []
 
 
-def test_stores_what_it_says_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_stores_exactly_what_the_notice_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FEEDBACK_DIR", str(tmp_path / "kept"))
     feedback = Feedback.from_environment()
     assert feedback.enabled
-    for part in [
-        "text",
-        "verdict",
-        "model",
-        "revision",
-        "time",
-        "no name",
-        "on this server's disk",
-    ]:
-        assert part in feedback.explains
-    assert "dataset" not in feedback.explains
+    parts = ["text", "prediction", "model", "revision", "time", "No name", "on this server's disk"]
+    for part in parts:
+        assert part in feedback.notice
+    assert "dataset" not in feedback.notice
     text = 'two\nlines, "quoted", \u2028 and half a pair \ud83d'
-    assert feedback.record(text, VERDICT, False, "demo/tiny", "c0ffee") == (
-        "Thank you, your answer is stored."
+    assert feedback.record(text, PREDICTION, False, "demo/tiny", "c0ffee") == (
+        "Thank you, your feedback is stored."
     )
     (row,) = lines(tmp_path)
     stored = datetime.fromisoformat(row.pop("time"))
@@ -112,56 +105,54 @@ def test_stores_what_it_says_and_nothing_else(tmp_path: Path, monkeypatch: pytes
         "text": text.replace("\ud83d", "?"),
         "label": "POSITIVE",
         "probability": 0.75,
-        "right": False,
+        "correct": False,
         "model": "demo/tiny",
         "revision": "c0ffee",
     }
 
 
-def test_a_process_never_writes_into_anothers_file(tmp_path: Path):
+def test_each_process_writes_its_own_file(tmp_path: Path):
     for _ in range(2):
-        Feedback(tmp_path).record("A joy.", VERDICT, True, "demo/tiny", None)
+        Feedback(tmp_path).record("A joy.", PREDICTION, True, "demo/tiny", None)
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_many_visitors_at_once_lose_no_line(tmp_path: Path):
+def test_concurrent_feedback_loses_no_line(tmp_path: Path):
     feedback = Feedback(tmp_path)
 
-    def tell(i: int) -> str:
-        return feedback.record(f"{i} " * 5000, VERDICT, True, "demo/tiny", "c0ffee")
+    def send(i: int) -> str:
+        return feedback.record(f"{i} " * 5000, PREDICTION, True, "demo/tiny", "c0ffee")
 
-    with ThreadPoolExecutor(16) as visitors:
-        assert set(visitors.map(tell, range(100))) == {"Thank you, your answer is stored."}
+    with ThreadPoolExecutor(16) as users:
+        assert set(users.map(send, range(100))) == {"Thank you, your feedback is stored."}
     assert sorted(int(row["text"].split()[0]) for row in lines(tmp_path)) == list(range(100))
 
 
-def test_refuses_a_text_that_is_too_long(tmp_path: Path):
-    answer = Feedback(tmp_path).record("x" * 100_001, VERDICT, True, "demo/tiny", None)
+def test_rejects_too_long_text(tmp_path: Path):
+    answer = Feedback(tmp_path).record("x" * 100_001, PREDICTION, True, "demo/tiny", None)
     assert answer == (
         "Not stored: a review may have at most 100,000 characters; this one has 100,001."
     )
     assert lines(tmp_path) == []
 
 
-def test_says_when_it_is_full(tmp_path: Path):
+def test_reports_full_storage(tmp_path: Path):
     (tmp_path / "feedback-earlier.jsonl").touch()
     os.truncate(tmp_path / "feedback-earlier.jsonl", MAX_BYTES - 100)
     feedback = Feedback(tmp_path)
-    answer = feedback.record("A joy.", VERDICT, True, "demo/tiny", None)
-    assert answer == "Not stored: the 50 MB kept for feedback are full."
+    answer = feedback.record("A joy.", PREDICTION, True, "demo/tiny", None)
+    assert answer == "Not stored: the 50 MB for feedback are full."
     assert [file.name for file in tmp_path.iterdir()] == ["feedback-earlier.jsonl"]
 
 
-def test_a_disk_that_takes_nothing_is_a_sentence_and_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+def test_write_error_is_reported_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     (tmp_path / "file").touch()
-    answer = Feedback(tmp_path / "file").record("A joy.", VERDICT, True, "demo/tiny", None)
-    assert answer == "Not stored: this server's disk does not take it. Its log says why."
-    assert "feedback can't be stored in" in caplog.text
+    answer = Feedback(tmp_path / "file").record("A joy.", PREDICTION, True, "demo/tiny", None)
+    assert answer == "Not stored: this server can't write to its disk. See its log."
+    assert "Feedback can't be stored in" in caplog.text
 
 
-def test_a_line_that_does_not_fit_leaves_no_half(tmp_path: Path):
+def test_partial_write_is_rolled_back(tmp_path: Path):
     code = (
         "import resource, signal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -176,23 +167,23 @@ def test_a_line_that_does_not_fit_leaves_no_half(tmp_path: Path):
         check=True,
     )
     assert [answer.partition(":")[0] for answer in done.stdout.splitlines()] == [
-        "Thank you, your answer is stored.",
+        "Thank you, your feedback is stored.",
         "Not stored",
-        "Thank you, your answer is stored.",
+        "Thank you, your feedback is stored.",
     ]
     assert [row["text"] for row in lines(tmp_path)] == ["short", "short again"]
 
 
-def test_a_record_ends_up_in_a_private_dataset(tmp_path: Path):
+def test_commits_feedback_to_a_private_dataset(tmp_path: Path):
     with running_hub() as hub:
         env = environment(hub, tmp_path)
         kept = {**env, "FEEDBACK_DIR": str(tmp_path / "kept")}
         record(kept, "A joy.", "A bore.")
-        said = record(env, "Kept nowhere else.").stderr
-        assert f"and in the dataset {DATASET} on the Hub at {hub.endpoint}; no name" in said
-        found = fetch_dataset(hub, tmp_path / "dataset")
-        assert sorted(row["text"] for row in found) == ["A bore.", "A joy.", "Kept nowhere else."]
-        assert {row["model"] for row in found} == {"demo/tiny"}
+        notice = record(env, "Kept nowhere else.").stderr
+        assert f"and in the dataset {DATASET} on the Hub at {hub.endpoint}. No name" in notice
+        rows = fetch_dataset(hub, tmp_path / "dataset")
+        assert sorted(row["text"] for row in rows) == ["A bore.", "A joy.", "Kept nowhere else."]
+        assert {row["model"] for row in rows} == {"demo/tiny"}
         assert [row["text"] for row in lines(tmp_path / "kept")] == ["A joy.", "A bore."]
 
         from huggingface_hub import HfApi
@@ -204,7 +195,7 @@ def test_a_record_ends_up_in_a_private_dataset(tmp_path: Path):
         assert len([name for name in names if name.startswith("feedback-")]) == 2
 
 
-def test_what_the_folder_holds_besides_stays_at_home(tmp_path: Path):
+def test_commits_no_other_files_of_the_folder(tmp_path: Path):
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "secret.txt").write_text("not for the Hub")
     with running_hub() as hub:
@@ -214,7 +205,7 @@ def test_what_the_folder_holds_besides_stays_at_home(tmp_path: Path):
     assert not list((tmp_path / "dataset").rglob("secret.txt"))
 
 
-def test_a_commit_that_fails_is_made_up_for_by_the_next(tmp_path: Path):
+def test_next_commit_includes_what_a_failed_one_missed(tmp_path: Path):
     with running_hub(arguments=["--fault", "POST /api/datasets/.*/commit/=500*1"]) as hub:
         env = environment(hub, tmp_path)
         done = record(env, "A joy.", "A bore.")
@@ -225,19 +216,19 @@ def test_a_commit_that_fails_is_made_up_for_by_the_next(tmp_path: Path):
     assert done.stdout.count("Thank you") == 2
 
 
-def test_without_a_hub_the_visitor_is_thanked_all_the_same(tmp_path: Path):
+def test_stores_feedback_while_the_hub_is_down(tmp_path: Path):
     env = {**os.environ, "FEEDBACK_DATASET": DATASET, "FEEDBACK_DIR": str(tmp_path)}
     done = record({**env, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}, "A joy.")
-    assert done.stdout == "Thank you, your answer is stored.\n"
-    assert "the dataset demo/feedback can't be had" in done.stderr
+    assert done.stdout == "Thank you, your feedback is stored.\n"
+    assert "the dataset demo/feedback is not available" in done.stderr
     assert "Traceback" not in done.stderr
     assert [row["text"] for row in lines(tmp_path)] == ["A joy."]
     (file,) = tmp_path.glob("feedback-*.jsonl")
     assert stat.S_ISREG(file.stat().st_mode)
 
 
-def killed(env: dict[str, str], text: str) -> str:
-    """What the visitor is told by an app that is killed thereafter."""
+def record_and_kill(env: dict[str, str], text: str) -> str:
+    """The message for the user from an app that is killed right after it."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", KILLED, text],
         cwd=REPOSITORY,
@@ -250,7 +241,7 @@ def killed(env: dict[str, str], text: str) -> str:
 
 
 @pytest.mark.parametrize("place", ["at home", "on a Space with storage", "in a folder"])
-def test_the_next_start_sends_what_a_killed_app_has_stored(tmp_path: Path, place: str):
+def test_next_start_commits_feedback_of_a_killed_app(tmp_path: Path, place: str):
     (tmp_path / "data").mkdir()
     with running_hub() as hub:
         env = environment(hub, tmp_path)
@@ -258,26 +249,26 @@ def test_the_next_start_sends_what_a_killed_app_has_stored(tmp_path: Path, place
             env |= {"SPACE_ID": "demo/space", "PERSISTENT": str(tmp_path / "data")}
         elif place == "in a folder":
             env |= {"SPACE_ID": "demo/space", "FEEDBACK_DIR": str(tmp_path / "kept")}
-        assert killed(env, "A joy.") == "Thank you, your answer is stored."
+        assert record_and_kill(env, "A joy.") == "Thank you, your feedback is stored."
         assert fetch_dataset(hub, tmp_path / "before") == []
-        assert killed(env, "A bore.") == "Thank you, your answer is stored."
+        assert record_and_kill(env, "A bore.") == "Thank you, your feedback is stored."
         assert [row["text"] for row in fetch_dataset(hub, tmp_path / "after")] == ["A joy."]
 
 
-def test_without_storage_an_answer_is_committed_before_it_is_said_to_be_stored(tmp_path: Path):
+def test_commits_before_reporting_success_without_persistent_storage(tmp_path: Path):
     with running_hub(arguments=["--fault", "POST /api/datasets/.*/commit/=500*1"]) as hub:
         env = {**environment(hub, tmp_path), "SPACE_ID": "demo/space"}
-        assert killed(env, "A joy.").startswith("Thank you. Your answer waits in this app until")
+        assert record_and_kill(env, "A joy.") == PENDING
         shutil.rmtree(tmp_path / "home")  # a Space starts with an empty disk
-        assert killed(env, "A bore.") == "Thank you, your answer is stored."
-        assert [row["text"] for row in fetch_dataset(hub, tmp_path / "found")] == ["A bore."]
-    assert killed(env, "No Hub.").startswith("Thank you. Your answer waits in this app until")
+        assert record_and_kill(env, "A bore.") == "Thank you, your feedback is stored."
+        assert [row["text"] for row in fetch_dataset(hub, tmp_path / "dataset")] == ["A bore."]
+    assert record_and_kill(env, "No Hub.") == PENDING
 
 
-def test_two_answers_at_the_same_moment_are_two_changes(tmp_path: Path):
+def test_each_line_changes_the_modification_time(tmp_path: Path):
     feedback, times = Feedback(tmp_path), set()
     for _ in range(20):
-        feedback.record("A joy.", VERDICT, True, "demo/tiny", None)
+        feedback.record("A joy.", PREDICTION, True, "demo/tiny", None)
         (file,) = tmp_path.iterdir()
         times.add(file.stat().st_mtime)
     assert len(times) == 20

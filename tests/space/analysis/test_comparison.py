@@ -364,7 +364,7 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
     [[message, *_]] = json.loads(done.stdout.splitlines()[-1])
     assert message == (
         "The temporary folder can't be written, /tmp/x: No space left on device. TMPDIR must "
-        "name a folder that can be written and has room."
+        "name a folder that can be written and has free space."
     )
     # The worker can't write into the folder that it gets.
     gone = full.replace("def full", "real = sandbox.TemporaryDirectory\ndef full").replace(
@@ -382,9 +382,9 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
 def test_tab_shows_progress_and_escapes_html():
     from space.tabs.compare import progress, show
 
-    assert "0 of 4 verdicts</p>" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
+    assert "0 of 4 predictions</p>" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
     assert "Getting &lt;b&gt;x&lt;/b&gt;" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
-    assert "3 of 4 verdicts, about 2 s left" in progress(Step("Asking", 3, 4), 6.0)
+    assert "3 of 4 predictions, about 2 s left" in progress(Step("Asking", 3, 4), 6.0)
     page, rows = show(
         compared(answers_of("<i>a", 0.9, 0.8), answers_of("b", 0.2, 0.8), ["<u>", "pos"])
     )
@@ -395,18 +395,18 @@ def test_tab_shows_progress_and_escapes_html():
 
 
 def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
-    from space.tabs.compare import MAX_ROWS, _texts, receive
+    from space.tabs.compare import MAX_ROWS, _texts_and_labels, receive
 
     path = tmp_path / "reviews.csv"
     lines = [f"a film of number {i},{'pos' if i % 2 else 'neg'}" for i in range(MAX_ROWS + 5)]
     path.write_text("\n".join(["text,label", *lines]))
-    table, message, area, text, label = receive(str(path))
-    assert "2,005 rows. The first 2,000 are compared" in message
+    table, said, area, text, label = receive(str(path))
+    assert "2,005 rows, 2 columns." in said and "Only the first 2,000 rows" in said
     assert (area["visible"], text["value"], label["value"]) == (True, "text", "label")
-    texts, labels = _texts("not read", table, "text", "label")
+    texts, given = _texts_and_labels("not read", table, "text", "label")
     assert len(texts) == MAX_ROWS and texts[1] == "a film of number 1"
-    assert labels is not None and list(labels[:2]) == ["neg", "pos"]
-    assert _texts("one", None, "", "") == (["one"], None)
-    assert _texts("  ", None, "", "") == ([], None)
+    assert given is not None and list(given[:2]) == ["neg", "pos"]
+    assert _texts_and_labels("one", None, "", "") == (["one"], None)
+    assert _texts_and_labels("  ", None, "", "") == ([], None)
     path.write_bytes(b"\x89PNG nothing")
     assert receive(str(path))[1].startswith('<p class="problem"')

@@ -1,4 +1,4 @@
-"""The attribution of a prediction to sentences and words, and how the page shows it."""
+"""The attribution of a prediction to sentences and words."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from space import endpoints, views
 from space.inference import attribution
-from space.inference.attribution import Explanation, Part, split_sentences
+from space.inference.attribution import Explanation, split_sentences
 from space.inference.classifier import Classifier, InvalidText, Prediction
 from space.inference.onnx_model import Tokens
 from space.inference.serving import EXPLANATION, Limits, Request, Service
@@ -202,47 +202,9 @@ def test_page_and_endpoint_report_parts_skipped_by_the_limit(classifier: Classif
         f"{explanation.dropped} sentences and words were left out: the limit of one request" in html
     )
     assert html.count("<td>left out</td>") == len(skipped)
-    assert endpoints._part(explanation.text, skipped[0])["pull"] is None
+    assert endpoints._part_to_json(explanation.text, skipped[0])["attribution"] is None
 
 
 def test_invalid_text_is_not_explained(classifier: Classifier):
     with pytest.raises(InvalidText):
         explain(classifier, "   ")
-
-
-def explanation_of(text: str, label: str = "POSITIVE") -> Explanation:
-    probabilities = {"NEGATIVE": 0.2, "POSITIVE": 0.8}
-    if label == "NEGATIVE":
-        probabilities = {"NEGATIVE": 0.8, "POSITIVE": 0.2}
-    spans = split_sentences(text)
-    parts = [Part(*span, 1.5 - 2 * i, 0.5) for i, span in enumerate(spans)]
-    return Explanation(text, Prediction(probabilities, 9, 9), parts, [], True)
-
-
-def test_attribution_html_is_escaped_and_coloured():
-    html = views.attribution(explanation_of("<b>Good</b> & fine. <script>alert(1)</script> bad."))
-    assert "<script>" not in html
-    assert "&lt;b&gt;Good&lt;/b&gt; &amp; fine." in html
-    assert 'class="for top"' in html
-    assert 'class="against"' in html
-    assert "+1.50 for Positive, Positive 50.0% without it" in html
-
-
-def test_a_label_has_one_colour_whatever_the_prediction_is():
-    html = views.attribution(explanation_of("Dull. Good.", "NEGATIVE"))
-    assert 'class="against top"' in html  # +1.5 for NEGATIVE
-    assert 'class="for"' in html
-
-
-def test_card_shows_the_probability_and_never_rounds_it_to_certainty():
-    sure = Prediction({"NEGATIVE": 0.0000001, "POSITIVE": 0.9999999}, 5, 5)
-    assert "over 99.9% sure" in views.verdict_card(sure, 0.7)
-    unsure = Prediction({"NEGATIVE": 0.4, "POSITIVE": 0.6}, 4094, 5000, unsure=True)
-    card = views.verdict_card(unsure, 0.7)
-    assert "Mixed or unsure" in card
-    assert "leans positive, 60.0% sure" in card
-    assert "4,094 of 5,000 tokens read: the beginning and the end" in card
-
-
-def test_message_is_escaped():
-    assert "&lt;img" in views.sentence("<img src=x>")

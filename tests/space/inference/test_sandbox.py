@@ -269,7 +269,7 @@ from gradio.context import LocalContext
 from space.inference.model_cache import ModelCache
 from space.tabs import compare
 sandbox.LOAD_SECONDS = 600
-run = compare._runner(ModelCache(Classifier("demo/tiny")))
+run = compare._comparison_task(ModelCache(Classifier("demo/tiny")))
 def compared(model, address):
     request = SimpleNamespace(client=SimpleNamespace(host=address), headers={}, session_hash="")
     LocalContext.request.set(request)
