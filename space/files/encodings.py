@@ -60,8 +60,13 @@ def open_unpacked(path: Path, name: str) -> Iterator[BinaryIO]:
     """Open a file for reading; gzip is unpacked.
 
     Raises:
-        InvalidFile: The file can't be opened, or is damaged gzip (also raised while it is read).
+        InvalidFile: The file is no regular file, can't be opened, or is damaged gzip (also raised
+            while it is read).
     """
+    if path.exists() and not path.is_file():  # reading a pipe could wait forever
+        raise InvalidFile(
+            f"{name} is not a regular file, but a folder, pipe or device. Save the table as a file."
+        )
     try:
         raw = path.open("rb")
     except OSError as error:

@@ -24,6 +24,11 @@ from space.files.encodings import HEAD_SIZE, detect_encoding, open_unpacked
 BATCH_ROWS = 100  # of Parquet, where a small file can repeat a long text many times
 WEB_PAGE = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 JSON_START = re.compile(r'\s*(\[\s*)?\{\s*["}]')
+# A first line that is one number, string or constant.
+JSON_SCALAR = re.compile(
+    r'\s*(-?\d+(\.\d+)?([eE][+-]?\d+)?|"([^"\\\r\n]|\\.)*"|null|true|false)[ \t]*([\r\n]|$)'
+)
+JSON_LAYOUT = "A line must hold one object, or the whole file one list of objects."
 SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 MAX_DIGITS = 4300  # Python converts no longer integers
 TOO_LONG = object()  # stands for such an integer until its row is known
@@ -79,9 +84,11 @@ def _open_text(
         raise InvalidFile(f"{name} is a web page or XML, not a table. Save the table as CSV.")
     suffix = next((s for s in map(str.lower, reversed(path.suffixes)) if s != ".gz"), "")
     bracket = head.lstrip()[:1]
-    named_json = suffix.startswith((".json", ".ndjson")) and bracket in ("[", "{")
+    named_json = suffix.startswith((".json", ".ndjson"))
     text.seek(0)
-    if named_json or JSON_START.match(head):
+    if JSON_START.match(head) or (
+        named_json and (bracket in ("[", "{") or JSON_SCALAR.match(head))
+    ):
         rows = _read_json_list(text, name) if bracket == "[" else _read_json_lines(text, name)
         return TableReader("json", [], rows, text.encoding)
     if suffix in (".txt", ".text"):
@@ -124,11 +131,23 @@ def _read_json_lines(text: TextIO, name: str) -> Iterator[Row]:
     for number, line in enumerate(text, start=1):
         if line.strip():
             where = f"{name}, line {number:,}"
-            advice = " A line must hold one object, or the whole file one list of objects."
-            yield _check_object(_parse_json(line, where, advice), where)
+            try:
+                value = _parse_json(line.rstrip(), where)
+            except InvalidFile as reason:
+                if not _ends_early(reason.__cause__, line) or not any(map(str.strip, text)):
+                    raise
+                raise InvalidFile(
+                    f"{where}: an object continues on the next line. {JSON_LAYOUT}"
+                ) from reason
+            yield _check_object(value, where)
 
 
-def _parse_json(text: str, where: str, advice: str = "") -> Any:
+def _ends_early(error: BaseException | None, line: str) -> bool:
+    """Whether JSON is valid up to the end of the line, where more is expected."""
+    return isinstance(error, json.JSONDecodeError) and error.pos >= len(line.rstrip())
+
+
+def _parse_json(text: str, where: str) -> Any:
     try:
         value = JSON.decode(text)
         _check_integers(value, where)
@@ -139,7 +158,11 @@ def _parse_json(text: str, where: str, advice: str = "") -> Any:
     except RecursionError as error:
         raise InvalidFile(f"{where} is nested too deeply.") from error
     except ValueError as error:
-        raise InvalidFile(f"{where} is broken JSON: {error}.{advice}") from error
+        problem = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            line = f"line {error.lineno:,}, " if "\n" in text else ""
+            problem = f"{error.msg} at {line}column {error.colno:,}"
+        raise InvalidFile(f"{where} is broken JSON: {problem}. {JSON_LAYOUT}") from error
 
 
 def _check_integers(value: Any, where: str) -> None:
@@ -184,7 +207,7 @@ JSON = json.JSONDecoder(
 
 def _check_object(value: Any, where: str) -> Row:
     if not isinstance(value, dict):
-        start = repr(value)[:40]
+        start = json.dumps(value, ensure_ascii=False)[:40]
         raise InvalidFile(f'{where}: a row must be an object such as {{"text": "…"}}, got {start}.')
     return value
 

@@ -73,12 +73,7 @@ def kind(feature: Any) -> str:
 
 
 def _check_is_text(rows: "datasets.Dataset", column: str, where: str, remedy: str) -> None:
-    found = kind(rows.features[column])
-    if found not in {"string", "large_string", "null"}:
-        raise DataError(
-            f"{where}: column {column!r} must hold text, got the type {found} — name the column "
-            f"of the texts with {remedy}, or convert this one to text"
-        )
+    tables.check_is_text(rows.features.arrow_schema.field(column), where, remedy)
 
 
 def revision(source: Source) -> str | None:
@@ -205,7 +200,7 @@ def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
             f"no file or folder at {shorten(path)} — give its path from the current folder, or "
             "let the recipe require a step that makes it"
         )
-    splits, features = ({"train": [path]}, None) if path.is_file() else _layout(path, source.config)
+    splits, features = _layout(path, source.config) if path.is_dir() else ({"train": [path]}, None)
     found = {}
     for split, files in splits.items():
         roles = [getattr(source, role, None) for role in ("text", "text_pair")]

@@ -4,6 +4,7 @@ In: a file. Out: what is in it, read to its end before anything is done with it;
 part; or all of it as one Arrow table.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -118,6 +119,32 @@ def read(path: Path, texts: Collection[str] = ()) -> Any:
             cells = table.column(number).cast(column.type.value_type)
             table = table.set_column(number, column.name, cells)
     return table
+
+
+def check_is_text(field: Any, where: str, setting: str) -> None:
+    """Check the type of a text column, a `pyarrow.Field`.
+
+    Raises:
+        DataError: It is neither text, nor categories of text, nor empty.
+    """
+    from pyarrow import types
+
+    column_type = field.type
+    if types.is_dictionary(column_type):
+        column_type = column_type.value_type
+    checks = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
+    if not any(check(column_type) for check in checks):
+        raise DataError(
+            f"{where}: column {field.name!r} must hold text, got the type {_type_name(column_type)}"
+            f" — name the column of the texts with {setting}, or convert this one to text"
+        )
+
+
+def _type_name(column_type: Any) -> str:
+    """The name of an Arrow type as `datasets` spells it, without inner types."""
+    names = {"double": "float64", "float": "float32", "halffloat": "float16"}
+    name = re.match(r"[^<]+", str(column_type))
+    return names.get(name[0], name[0]) if name else str(column_type)
 
 
 def _check_texts(rows: list[Row], columns: Collection[str], where: str, before: int) -> None:

@@ -220,11 +220,7 @@ def _check_columns(given: Input, source: str, text: str, names: list[str]) -> No
             f"{source} has no column {text!r} — it has: {', '.join(given.columns)}; name yours "
             "with --text"
         )
-    kind = str(given.schema.field(text).type)
-    if "binary" in kind:
-        raise DataError(
-            f"{source}: column {text!r} must hold text, got the type {kind} — convert it to text"
-        )
+    tables.check_is_text(given.schema.field(text), source, "--text")
     if taken := [name for name in names if name in given.columns]:
         raise DataError(
             f"{source} has a column {taken[0]!r} already, which would be added — give the new "
@@ -236,12 +232,10 @@ def _open(source: str, split: str, config: str | None) -> Input:
     path = Path(source).expanduser()
     if not is_local(source) and path.suffix.lower() not in FILES:
         return _hub(source, split, config)
-    if not os.path.isfile(path):  # which raises nothing of a name that is too long
-        raise DataError(
-            f"{path} is a folder — name one of its files"
-            if os.path.isdir(path)
-            else f"no file at {path} — give its path from the current folder"
-        )
+    if os.path.isdir(path):
+        raise DataError(f"{path} is a folder — name one of its files")
+    if not os.path.exists(path):  # unlike Path.stat, raises no error if the name is too long
+        raise DataError(f"no file at {path} — give its path from the current folder")
     state = path.stat()
     identity = {"path": str(path.resolve()), "bytes": state.st_size, "changed": state.st_mtime_ns}
     known = tables.survey(path)

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 from pathlib import Path
 
 import datasets
@@ -374,6 +375,13 @@ def test_number_of_too_many_digits_is_named_with_its_row(
     )
     path.write_text(f'{{"text": "a", "label": "pos", "n": {number[:4301]}}}')
     assert sources.read(Dataset(source=str(path)))["train"]["n"][0] == number[:4301]
+
+
+def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for source in ("/dev/null", f"{tmp_path}/pipe.csv"):
+        with pytest.raises(DataError, match="is not a regular file, but a folder, pipe or device"):
+            sources.read(Dataset(source=source))
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:

@@ -61,11 +61,34 @@ def read(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line, parse_constant=pytest.fail) for line in stream]
 
 
-def test_bytes_are_no_texts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cells", "type_name"),
+    [
+        ([b"good", b"\xff"], "binary"),
+        ([["good"], []], "list"),
+        ([{"a": "good"}], "struct"),
+        ([1, None], "int64"),
+        ([1.5], "float64"),
+        (pyarrow.array([1]).dictionary_encode(), "int64"),
+    ],
+)
+def test_text_column_of_another_type_is_refused(tmp_path: Path, cells: Any, type_name: str) -> None:
     file = tmp_path / "a.parquet"
-    parquet.write_table(pyarrow.table({"text": [b"good", b"\xff"]}), file)
-    said = refusal(file.read_bytes(), "a.parquet", tmp_path)
-    assert "column 'text' must hold text, got the type binary" in said
+    parquet.write_table(pyarrow.table({"text": cells}), file)
+    message = refusal(file.read_bytes(), "a.parquet", tmp_path)
+    assert f"column 'text' must hold text, got the type {type_name} — name the column" in message
+
+
+def test_json_numbers_are_refused_as_text(tmp_path: Path) -> None:
+    message = refusal(b'{"text": 1}\n{"text": 2}\n', "a.jsonl", tmp_path)
+    assert "column 'text' must hold text, got the type int64" in message
+
+
+def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for source in ("/dev/null", f"{tmp_path}/pipe.csv"):
+        with pytest.raises(DataError, match="is not a regular file, but a folder, pipe or device"):
+            score.score(source, "m", tmp_path / "out.csv")
 
 
 def refusal(content: bytes, name: str, folder: Path, **options: Any) -> str:
