@@ -337,7 +337,8 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
         "HF_HUB_OFFLINE is set, so this app can't download demo/second. Unset HF_HUB_OFFLINE."
     )
     full = (
-        "import errno, sandbox, tempfile\n"
+        "import errno\n"
+        "from space.inference import sandbox\n"
         "def full(*arguments, **options):\n"
         "    raise OSError(errno.ENOSPC, 'No space left on device', '/tmp/x')\n"
         "sandbox.TemporaryDirectory = full\n"
@@ -346,7 +347,7 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
     [[said, *_]] = json.loads(done.stdout.splitlines()[-1])
     assert said == (
         "The temporary folder can't be written, /tmp/x: No space left on device. TMPDIR must "
-        "name a folder that can be written and has room."
+        "name a folder that can be written and has free space."
     )
     # The worker can't write into the folder that it gets.
     gone = full.replace("def full", "real = sandbox.TemporaryDirectory\ndef full").replace(

@@ -175,7 +175,8 @@ def test_any_review_is_explained_within_the_token_limit(pieces: list[tuple[str, 
     assert len(measured) or not explanation.dropped
     spans = split_sentences(text)
     merged = len(spans) > attribution.MAX_SENTENCES // 2
-    assert merged or max(end - start for start, end in spans) <= attribution.MAX_PART_CHARACTERS
+    longest = max(end - start for start, end in spans)
+    assert merged or longest <= attribution.MAX_PART_CHARACTERS
 
 
 @pytest.mark.parametrize("stops", [0, 1])
@@ -197,11 +198,12 @@ def test_page_and_endpoint_report_parts_skipped_by_the_limit(classifier: Classif
     assert any(not part.skipped for part in explanation.sentences)
     skipped = [part for part in explanation.sentences if part.skipped]
     assert explanation.dropped >= len(skipped) > 0
-    html = views.attribution(explanation)
+    shown = views.attribution(explanation)
     assert (
-        f"{explanation.dropped} sentences and words were left out: the limit of one request" in html
+        f"{explanation.dropped} sentences and words were left out: the limit of one request"
+        in shown
     )
-    assert html.count("<td>left out</td>") == len(skipped)
+    assert shown.count("<td>left out</td>") == len(skipped)
     assert endpoints._part(explanation.text, skipped[0])["pull"] is None
 
 
@@ -210,7 +212,7 @@ def test_invalid_text_is_not_explained(classifier: Classifier):
         explain(classifier, "   ")
 
 
-def explanation_of(text: str, label: str = "POSITIVE") -> Explanation:
+def explained(text: str, label: str = "POSITIVE") -> Explanation:
     probabilities = {"NEGATIVE": 0.2, "POSITIVE": 0.8}
     if label == "NEGATIVE":
         probabilities = {"NEGATIVE": 0.8, "POSITIVE": 0.2}
@@ -219,22 +221,22 @@ def explanation_of(text: str, label: str = "POSITIVE") -> Explanation:
     return Explanation(text, Prediction(probabilities, 9, 9), parts, [], True)
 
 
-def test_attribution_html_is_escaped_and_coloured():
-    html = views.attribution(explanation_of("<b>Good</b> & fine. <script>alert(1)</script> bad."))
-    assert "<script>" not in html
-    assert "&lt;b&gt;Good&lt;/b&gt; &amp; fine." in html
-    assert 'class="for top"' in html
-    assert 'class="against"' in html
-    assert "+1.50 for Positive, Positive 50.0% without it" in html
+def test_the_sentence_line_escapes_colours_and_marks():
+    shown = views.attribution(explained("<b>Good</b> & fine. <script>alert(1)</script> bad."))
+    assert "<script>" not in shown
+    assert "&lt;b&gt;Good&lt;/b&gt; &amp; fine." in shown
+    assert 'class="for top"' in shown
+    assert 'class="against"' in shown
+    assert "+1.50 for Positive, Positive 50.0% without it" in shown
 
 
-def test_a_label_has_one_colour_whatever_the_prediction_is():
-    html = views.attribution(explanation_of("Dull. Good.", "NEGATIVE"))
-    assert 'class="against top"' in html  # +1.5 for NEGATIVE
-    assert 'class="for"' in html
+def test_praise_has_one_colour_whatever_the_verdict_is():
+    shown = views.attribution(explained("Dull. Good.", "NEGATIVE"))
+    assert 'class="against top"' in shown  # +1.5 for NEGATIVE
+    assert 'class="for"' in shown
 
 
-def test_card_shows_the_probability_and_never_rounds_it_to_certainty():
+def test_a_verdict_says_how_sure_and_never_a_false_certainty():
     sure = Prediction({"NEGATIVE": 0.0000001, "POSITIVE": 0.9999999}, 5, 5)
     assert "over 99.9% sure" in views.verdict_card(sure, 0.7)
     unsure = Prediction({"NEGATIVE": 0.4, "POSITIVE": 0.6}, 4094, 5000, unsure=True)
@@ -244,5 +246,5 @@ def test_card_shows_the_probability_and_never_rounds_it_to_certainty():
     assert "4,094 of 5,000 tokens read: the beginning and the end" in card
 
 
-def test_message_is_escaped():
+def test_a_reason_is_shown_as_text():
     assert "&lt;img" in views.sentence("<img src=x>")
