@@ -373,7 +373,7 @@ def _check_targets(
     if hardware and not space:
         raise HubError(f"--space-hardware {hardware} is a Space's — name it with --space as well")
     for name in filter(None, [to, space, checkpoints_to]):
-        hub.check_named(name)
+        hub.check_name(name)
     hub.check_target(to, private)
     if space:
         deployment.check_target(space, private, hardware)
