@@ -40,7 +40,7 @@ def main() -> None:
     from train.data.preparation import Split
     from train.data.tokens import encode
     from train.modeling import model
-    from train.publishing.export import dependence
+    from train.publishing.export import batch_sensitivity
 
     texts, labels = reviews.load(given.data, given.reviews + CALIBRATION)
     classifier, tokenizer = model.load(str(given.model))
@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         forms = _forms(classifier, rest, Path(folder))
         logits = {name: _timed(file, tokens) for name, file in forms.items()}
-        shifts = {name: dependence(file, tokens, classifier) for name, file in forms.items()}
+        shifts = {name: batch_sensitivity(file, tokens, classifier) for name, file in forms.items()}
         expected = logits["fp32"][0]
         rows = []
         for name, (found, speed) in logits.items():
@@ -111,9 +111,9 @@ def _forms(classifier: Any, calibration: Any, folder: Path) -> dict[str, Path]:
     full = forms["fp32"]
     forms["dynamic int8, matrix products, a batch in one pass"] = file = folder / "one-pass.onnx"
     quantize_dynamic(full, file, ["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
-    products = export.first_products(full, 1)
+    products = export.first_matmuls(full, 1)
     in_fp32 = {
-        "behind the first third": export.first_products(full, 1 / 3),
+        "behind the first third": export.first_matmuls(full, 1 / 3),
         # Six products a layer, the last of them from the wide middle of the feed-forward block.
         "but the last of each layer": products[5::6],
     }

@@ -31,7 +31,7 @@ def check_targets(
     if hardware and not space:
         raise HubError(f"--space-hardware {hardware} needs a Space — add --space")
     for name in filter(None, [to, space, checkpoints_to]):
-        hub.check_named(name)
+        hub.check_name(name)
     hub.check_target(to, private)
     if space:
         deployment.check_target(space, private, hardware)

@@ -178,7 +178,7 @@ def _row_results(
 def _examples(predict: examples.Predict, recipe: Recipe, unsure_below: float) -> list[Any]:
     if recipe.language != examples.LANGUAGE:
         return []
-    return examples.choose(predict, recipe.labels, recipe.has_pairs, unsure_below)
+    return examples.select(predict, recipe.labels, recipe.has_pairs, unsure_below)
 
 
 def evaluate_elsewhere(

@@ -1,7 +1,7 @@
-"""Example reviews for the model card: those that the model itself gets right.
+"""Example reviews for the model card: those that the model predicts right.
 
-In: a model's labels and its logits on our texts. Out: the `examples` of results.json. The texts
-were written for this project and are never trained on.
+In: a model's labels and its logits on the texts here. Out: the `examples` of results.json. The
+texts were written for this project and are never trained on.
 """
 
 import re
@@ -14,7 +14,7 @@ from train.evaluation.metrics import FloatArray
 
 MIN_CONFIDENCE = 0.9
 LANGUAGE = "en"
-# Meaning of a label -> reviews, the ones that are harder to read first.
+# Sentiment -> reviews, the harder ones first.
 TEXTS = {
     "positive": [
         "Two hours that felt like twenty minutes; I would watch it again tonight.",
@@ -31,7 +31,7 @@ TEXTS = {
         "It is neither good nor bad.",
     ],
 }
-# The same, of reviews with the part of the film that is asked about.
+# Sentiment -> review and the aspect of the film that it is about.
 PAIRS = {
     "positive": [
         ("The acting saves a tired plot.", "acting"),
@@ -49,11 +49,12 @@ _WORDS = {
     "neutral": "neutral neu".split(),
 }
 
-Predict = Callable[[Sequence[str], Sequence[str] | None], FloatArray]  # texts and pairs to logits
+# Texts and their text pairs, if any -> logits, (texts, labels).
+Predict = Callable[[Sequence[str], Sequence[str] | None], FloatArray]
 
 
-def meanings(labels: Sequence[str]) -> list[str | None]:
-    """What each label says of a film, for instance `positive`; None where its name doesn't tell.
+def sentiments(labels: Sequence[str]) -> list[str | None]:
+    """The sentiment that each label names, such as `positive`; None if its name doesn't tell.
 
     Of numbers, such as stars, the lowest is negative and the highest positive.
     """
@@ -62,35 +63,35 @@ def meanings(labels: Sequence[str]) -> list[str | None]:
         values = [int(number[0]) for number in numbers if number]
         ends = {min(values): "negative", max(values): "positive"}
         return [ends.get(value) for value in values]
-    words = {word: meaning for meaning, names in _WORDS.items() for word in names}
+    words = {word: sentiment for sentiment, names in _WORDS.items() for word in names}
     return [words.get(re.split(r"[\s_-]+", label.casefold())[-1]) for label in labels]
 
 
-def choose(
+def select(
     predict: Predict, labels: Sequence[str], has_pairs: bool, unsure_below: float
 ) -> list[dict[str, Any]]:
-    """For each meaning of a label the first of our texts that the model gets right with confidence.
+    """For each sentiment, the first text that the model predicts right with high confidence.
 
     Args:
-        predict: The model's logits, (texts, labels).
-        labels: The model's.
-        has_pairs: Whether it reads two texts at a time.
-        unsure_below: The probability under which its answers are shown as unsure.
+        predict: The model's logits.
+        labels: The model's labels.
+        has_pairs: Whether it reads text pairs.
+        unsure_below: The probability below which its predictions count as unsure.
 
     Returns:
-        `text`, `text_pair` where there is one, `label` and `score`, as `pipeline()` answers.
+        For each: `text`, `text_pair` if the model reads pairs, `label` and `score`.
     """
-    known = meanings(labels)
-    ours: dict[str, list[Any]] = {**(PAIRS if has_pairs else TEXTS)}
-    rows = [(meaning, row) for meaning in ours if meaning in known for row in ours[meaning]]
+    known = sentiments(labels)
+    candidates: dict[str, list[Any]] = {**(PAIRS if has_pairs else TEXTS)}
+    rows = [(name, row) for name in candidates if name in known for row in candidates[name]]
     if not rows:
         return []
     texts = [row[0] if has_pairs else row for _, row in rows]
     pairs = [row[1] for _, row in rows] if has_pairs else None
-    chosen: dict[str, dict[str, Any]] = {}
+    selected: dict[str, dict[str, Any]] = {}
     for i, row in enumerate(softmax(predict(texts, pairs), axis=1)):
-        meaning, best, score = rows[i][0], int(row.argmax()), float(row.max())
-        if known[best] == meaning and score >= max(MIN_CONFIDENCE, unsure_below):
-            asked = {"text": texts[i]} | ({"text_pair": pairs[i]} if pairs else {})
-            chosen.setdefault(meaning, {**asked, "label": labels[best], "score": score})
-    return list(chosen.values())
+        sentiment, best, score = rows[i][0], int(row.argmax()), float(row.max())
+        if known[best] == sentiment and score >= max(MIN_CONFIDENCE, unsure_below):
+            inputs = {"text": texts[i]} | ({"text_pair": pairs[i]} if pairs else {})
+            selected.setdefault(sentiment, {**inputs, "label": labels[best], "score": score})
+    return list(selected.values())

@@ -1,7 +1,7 @@
-"""The ONNX graph: from a classifier to a file of operators that ONNX Runtime has fused.
+"""The ONNX graph: a classifier -> a file with ONNX Runtime's fused operators.
 
-In: a classifier. Out: a graph of opset 18 and of ONNX Runtime's own operators, which versions from
-1.18 on open, and on request its int8 form.
+In: a classifier. Out: a graph of opset 18 and ONNX Runtime's own operators, for versions from 1.18,
+and its int8 form.
 """
 
 import logging
@@ -17,21 +17,21 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 OPSET = 18
-MASKED = -1e30  # added to the scores of padding, to which softmax then gives 0
-# What `_mask_only_padding` computes before the first layer.
-MASKING = ["least", "is_whole", "attends", "attends_to_key", "mask"]
+MASKED = -1e30  # added to attention scores of padding, so that softmax gives 0
+# Outputs of the nodes that `_mask_only_padding` adds before the first layer.
+MASK_NODES = ["mask_minimum", "is_unpadded", "attends", "attends_to_key", "mask"]
 
 
 def write(classifier: Any, has_pairs: bool, file: Path) -> None:
     """Export a classifier.
 
-    `input_ids` and `attention_mask` go in, and `token_type_ids` where texts are pairs, each int64
-    of shape (batch, tokens); `logits` of shape (batch, labels) come out.
+    The graph's inputs are `input_ids`, `attention_mask` and, for text pairs, `token_type_ids`, each
+    int64 of shape (batch, tokens); its output is `logits`, (batch, labels).
     """
     names = ["input_ids", "attention_mask"] + ["token_type_ids"] * has_pairs
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", min=2)}
     example = tuple(torch.ones(2, 16, dtype=torch.int64) for _ in names)
-    with _quietly():
+    with _without_warnings():
         program = torch.onnx.export(
             _Graph(classifier, names).eval(),
             example,
@@ -49,32 +49,32 @@ def write(classifier: Any, has_pairs: bool, file: Path) -> None:
 
 
 def quantize(full: Path, file: Path, operators: list[str], **options: Any) -> None:
-    """int8 weights for these operators, and a graph that reads each text of a batch by itself.
+    """Quantize the weights of some operators to int8, and score each text of a batch separately.
 
-    The scale of an activation is taken from all its tokens as they come. In a padded batch these
-    are others than the text's own, so `_one_by_one` puts the graph behind a loop over the texts.
+    Dynamic quantization takes an activation's scale from all tokens of the batch, so padding and
+    other texts would change a text's logits. `_loop_over_texts` prevents that.
 
     Args:
-        full: The graph in fp32.
-        file: Where the int8 form goes.
-        operators: Types of the operators whose weights are quantized.
-        options: Those of onnxruntime's `quantize_dynamic`.
+        full: The fp32 graph.
+        file: Where the int8 graph goes.
+        operators: Types of the operators to quantize.
+        options: Options of onnxruntime's `quantize_dynamic`.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     proto = onnx.load(full)
-    nodes = [_unmasked(node) for node in proto.graph.node if node.output[0] not in MASKING]
+    nodes = [_unmasked(node) for node in proto.graph.node if node.output[0] not in MASK_NODES]
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
     settings = {"weight_type": QuantType.QInt8, "per_channel": True, **options}
-    with _quietly():
+    with _without_warnings():
         quantize_dynamic(proto, file, op_types_to_quantize=operators, **settings)
-    _one_by_one(file)
+    _loop_over_texts(file)
 
 
 class _Graph(nn.Module):
-    """What is exported: tensors in the order of their names, and the logits alone."""
+    """The exported module: input tensors in the order of their names -> logits."""
 
     def __init__(self, classifier: Any, names: list[str]) -> None:
         super().__init__()
@@ -86,10 +86,11 @@ class _Graph(nn.Module):
 
 
 class _FusedOperators(TorchFunctionMode):
-    """Exports attention and GELU as the operators that ONNX Runtime has for them.
+    """Exports attention and GELU as ONNX Runtime's operators.
 
-    ONNX's own are of opset 20 and 23, too new for many users. The attention holds no matrix of
-    tokens by tokens, which at 3,000 tokens is half a gigabyte, and is twice as fast at 1,000.
+    ONNX's own need opset 20 and 23, too new for many users. ONNX Runtime's attention stores no
+    (tokens, tokens) matrix, which at 3,000 tokens takes half a gigabyte, and is twice as fast at
+    1,000 tokens.
     """
 
     def __torch_function__(
@@ -101,8 +102,8 @@ class _FusedOperators(TorchFunctionMode):
         if called is functional.gelu and kwargs.get("approximate", "none") == "none":
             (x,) = args[:1] or (kwargs["input"],)
             return _operator("Gelu", [x], {}, x.shape)
-        found: torch.Tensor = called(*args, **kwargs)
-        return found
+        result: torch.Tensor = called(*args, **kwargs)
+        return result
 
 
 def _attention(
@@ -113,18 +114,21 @@ def _attention(
     scale: float | None = None,
     **__: Any,
 ) -> torch.Tensor:
-    """Attention without a mask; `_mask_only_padding` adds it."""
+    """Attention without a mask, which `_mask_only_padding` adds.
+
+    `query`, `key` and `value` are of shape (batch, heads, tokens, size of a head).
+    """
     heads, size = query.shape[1], query.shape[3]
     rows = [x.transpose(1, 2).flatten(2) for x in (query, key, value)]  # (batch, tokens, width)
     attributes = {"num_heads": int(heads), "scale": float(scale or size**-0.5)}
     attended = _operator("MultiHeadAttention", rows, attributes, rows[0].shape)
-    parted = attended.reshape(*attended.shape[:2], heads, size)
-    return parted.transpose(1, 2)
+    return attended.reshape(*attended.shape[:2], heads, size).transpose(1, 2)
 
 
 def _operator(
     name: str, inputs: list[torch.Tensor], attributes: dict[str, Any], shape: Any
 ) -> torch.Tensor:
+    """An operator of ONNX Runtime as a node of the exported graph."""
     return torch.onnx.ops.symbolic(
         f"com.microsoft::{name}",
         inputs,
@@ -136,10 +140,10 @@ def _operator(
 
 
 def _mask_only_padding(file: Path) -> None:
-    """Let each attention ask whether there is padding, and only then mask it.
+    """Make each attention use a mask only if the batch has padding.
 
-    The fused operator is fast only without a mask; with one that of ONNX Runtime 1.18 computes
-    wrong results. So what masks is made of ONNX's own operators.
+    The fused operator is fast only without a mask, and with one ONNX Runtime 1.18 computes wrong
+    results. So the masked branch consists of ONNX's own operators.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -149,8 +153,8 @@ def _mask_only_padding(file: Path) -> None:
         if node.op_type == "MultiHeadAttention":
             node.CopyFrom(_fused_or_masked(node))
     start = [
-        helper.make_node("ReduceMin", ["attention_mask"], ["least"], keepdims=0),
-        helper.make_node("Cast", ["least"], ["is_whole"], to=TensorProto.BOOL),
+        helper.make_node("ReduceMin", ["attention_mask"], ["mask_minimum"], keepdims=0),
+        helper.make_node("Cast", ["mask_minimum"], ["is_unpadded"], to=TensorProto.BOOL),
         helper.make_node("Cast", ["attention_mask"], ["attends"], to=TensorProto.BOOL),
         helper.make_node("Unsqueeze", ["attends", "heads_and_queries"], ["attends_to_key"]),
         helper.make_node("Where", ["attends_to_key", "kept", "masked"], ["mask"]),
@@ -168,29 +172,29 @@ def _mask_only_padding(file: Path) -> None:
 
 
 def _fused_or_masked(fused: Any) -> Any:
-    """A `MultiHeadAttention` as a choice between itself and single operators with the mask."""
+    """An `If` node: the fused `MultiHeadAttention` without padding, else masked attention."""
     from onnx import helper, parser
 
     (name,), (query, key, value) = fused.output, fused.input
     heads, scale = (helper.get_node_attr_value(fused, a) for a in ["num_heads", "scale"])
     masked = parser.parse_graph(f"""
         masked () => (float[batch, queries, width] {name}_masked) {{
-            parted = Constant <value = int64[4] {{0, 0, {heads}, -1}}> ()
-            joined = Constant <value = int64[3] {{0, 0, -1}}> ()
+            split_shape = Constant <value = int64[4] {{0, 0, {heads}, -1}}> ()
+            merged_shape = Constant <value = int64[3] {{0, 0, -1}}> ()
             scale = Constant <value = float {{{scale}}}> ()
-            parted_query = Reshape ({query}, parted)
-            query = Transpose <perm = [0, 2, 1, 3]> (parted_query)
-            parted_key = Reshape ({key}, parted)
-            key = Transpose <perm = [0, 2, 3, 1]> (parted_key)
-            parted_value = Reshape ({value}, parted)
-            value = Transpose <perm = [0, 2, 1, 3]> (parted_value)
+            split_query = Reshape ({query}, split_shape)
+            query = Transpose <perm = [0, 2, 1, 3]> (split_query)
+            split_key = Reshape ({key}, split_shape)
+            key = Transpose <perm = [0, 2, 3, 1]> (split_key)
+            split_value = Reshape ({value}, split_shape)
+            value = Transpose <perm = [0, 2, 1, 3]> (split_value)
             products = MatMul (query, key)
             scores = Mul (products, scale)
             masked_scores = Add (scores, mask)
             weights = Softmax <axis = -1> (masked_scores)
             attended = MatMul (weights, value)
-            turned = Transpose <perm = [0, 2, 1, 3]> (attended)
-            {name}_masked = Reshape (turned, joined)
+            transposed = Transpose <perm = [0, 2, 1, 3]> (attended)
+            {name}_masked = Reshape (transposed, merged_shape)
         }}""")
     output = helper.make_tensor_value_info(f"{name}_fused", 1, ["batch", "queries", "width"])
     inner = helper.make_node(
@@ -203,16 +207,16 @@ def _fused_or_masked(fused: Any) -> Any:
     )
     return helper.make_node(
         "If",
-        ["is_whole"],
+        ["is_unpadded"],
         [name],
-        name=f"{name}_whole",
-        then_branch=helper.make_graph([inner], "whole", [], [output]),
+        name=f"{name}_unpadded",
+        then_branch=helper.make_graph([inner], "unpadded", [], [output]),
         else_branch=masked,
     )
 
 
 def _unmasked(node: Any) -> Any:
-    """The fused attention instead of the choice that `_fused_or_masked` has made of it."""
+    """The fused attention of an `If` node that `_fused_or_masked` made; other nodes unchanged."""
     from onnx import helper
 
     if node.op_type != "If":
@@ -222,16 +226,16 @@ def _unmasked(node: Any) -> Any:
     return fused
 
 
-def _one_by_one(file: Path) -> None:
-    """Put the graph into a loop over the texts of the batch, each without its padding.
+def _loop_over_texts(file: Path) -> None:
+    """Wrap the graph in a loop over the texts of the batch, each without its padding.
 
-    So a text gets the same logits in any company, to the bit.
+    So the logits of a text are bit for bit the same in every batch.
     """
     import onnx
     from onnx import compose, helper, parser
 
     proto = onnx.load(file)
-    names = [given.name for given in proto.graph.input]
+    names = [graph_input.name for graph_input in proto.graph.input]
     inner = compose.add_prefix(proto, "text_").graph
     read = "".join(
         f"""
@@ -244,7 +248,7 @@ def _one_by_one(file: Path) -> None:
         for name in names
     )
     rows = ", ".join(f"int64[tokens] {name}_row" for name in names)
-    # A row that is padding alone is read as its first token, for nothing can't be read.
+    # Of a row that is all padding, the first token is kept: the graph needs at least one.
     body = parser.parse_graph(f"""
         text ({rows}) => (float[labels] row_logits) {{
             zero = Constant <value = int64[1] {{0}}> ()
@@ -264,8 +268,8 @@ def _one_by_one(file: Path) -> None:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporters' notes are about their own insides (torchvision, tree specs, axis names)."""
+def _without_warnings() -> Iterator[None]:
+    """Suppress warnings of the exporters about their internals (torchvision, tree specs)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable

@@ -1,7 +1,7 @@
-"""The release gate: a model doesn't replace one that is significantly better on the same rows.
+"""The release gate: no model replaces one that is significantly better on the same rows.
 
-In: the row results of a run folder and of the published model. Out: a line for each part that was
-compared or can't be, and a `HubError` where the run is worse.
+In: the row results of a run folder and of the published model. Out: a printed line for each part,
+and a `HubError` if the run is worse on one.
 """
 
 from pathlib import Path
@@ -19,14 +19,14 @@ SUITE_PARTS = ["sentences", "pairs"]
 
 
 def check(run: Path, published: Path, to: str) -> None:
-    """Compare a run with the published model, on the rows that both were measured on.
+    """Compare a run with the published model, on the rows that both were evaluated on.
 
-    Each part of the behaviour suite and each dataset of the test split is compared by itself.
+    Each part of the behaviour suite and each dataset of the test split is compared separately.
 
     Args:
         run: An evaluated run folder.
-        published: The row results of the published model.
-        to: The repository that they come from.
+        published: The row results file of the published model.
+        to: The repository that it comes from.
 
     Raises:
         RunError: The run has no row results.
@@ -37,8 +37,8 @@ def check(run: Path, published: Path, to: str) -> None:
     except (OSError, ValueError) as error:
         raise RunError(
             f"the release gate needs {FILE} of {run}, which can't be read "
-            f"({shorten(error)}) — `python -m train evaluate {run}` writes it; --allow-regression "
-            "publishes without the release gate"
+            f"({shorten(error)}) — write it with `python -m train evaluate {run}`, or publish "
+            "without the release gate with --allow-regression"
         ) from error
     try:
         theirs = row_results.load(published)
@@ -51,7 +51,7 @@ def check(run: Path, published: Path, to: str) -> None:
     for part, rows in _by_part(ours, theirs):
         both = rows[rows["_merge"] == "both"]
         if both.empty:
-            line = f"not compared, no row of {len(rows):,} was measured for both models"
+            line = f"not compared, none of {len(rows):,} rows was evaluated for both models"
         else:
             line, is_worse = compare(both)
             worse += [f"{part}: {line}"] * is_worse
@@ -59,16 +59,19 @@ def check(run: Path, published: Path, to: str) -> None:
     if worse:
         raise HubError(
             f"{run} is significantly worse than the model in {to}. A release must not be worse at "
-            f"p < {SIGNIFICANCE} on any part, got {'; '.join(worse)} — publish it elsewhere, or "
-            "add --allow-regression"
+            f"p < {SIGNIFICANCE} on any part, got {'; '.join(worse)} — publish to another "
+            "repository, or add --allow-regression"
         )
 
 
 def compare(rows: Any) -> tuple[str, bool]:
-    """Two models on the same rows: what there is to say, and whether ours is worse.
+    """Compare two models on the same rows by McNemar's exact test.
 
     Args:
         rows: A pandas DataFrame with `kind`, `correct_ours` and `correct_theirs`.
+
+    Returns:
+        A line for the terminal, and whether our model is significantly worse.
     """
     ours, theirs = rows["correct_ours"].astype(bool), rows["correct_theirs"].astype(bool)
     lost, gained = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
@@ -82,21 +85,21 @@ def compare(rows: Any) -> tuple[str, bool]:
     counts = counts[counts["now"] < counts["before"]]
     if lost > gained and len(kinds) > 1:
         order = (counts["now"] - counts["before"]).sort_values(kind="stable").index
-        fallen = [
+        drops = [
             f"{kind} ({row.before} to {row.now} of {row.of})"
             for kind, row in counts.loc[order].iterrows()
         ]
-        line += f"; fewer correct in {', '.join(fallen)}"
+        line += f"; fewer correct in {', '.join(drops)}"
     return line, lost > gained and p < SIGNIFICANCE
 
 
 def mcnemar(lost: int, gained: int) -> float:
-    """The two-sided p-value of McNemar's exact test, by the rows on which just one is right."""
+    """Two-sided p-value of McNemar's exact test, from the rows on which only one model is right."""
     return float(binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
 
 
 def _by_part(ours: Any, theirs: Any) -> Any:
-    """Name of each part -> its rows, merged by part and row, where at least one has them."""
+    """Groups of rows by the name of the part; a row may be evaluated for one model only."""
     keys = ["part", "row"]
     merged = ours.drop_duplicates(keys).merge(
         theirs.drop_duplicates(keys),
@@ -106,8 +109,8 @@ def _by_part(ours: Any, theirs: Any) -> Any:
         indicator=True,
     )
     merged["kind"] = merged["kind_ours"].fillna(merged["kind_theirs"])
-    of_suite = merged["part"].isin(SUITE_PARTS)
+    in_suite = merged["part"].isin(SUITE_PARTS)
     names = ("behaviour suite, " + merged["part"]).where(
-        of_suite, merged["part"] + " rows of " + merged["kind"]
+        in_suite, merged["part"] + " rows of " + merged["kind"]
     )
     return merged.groupby(names)

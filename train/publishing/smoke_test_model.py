@@ -1,9 +1,8 @@
-"""What a caller does with a published model, in a process of its own: `pipeline()` on a repo id.
+"""Smoke test of a published model: download it and call `pipeline()`, in a process of its own.
 
-In: `python -m train.publishing.smoke_test_model REPO [--revision SHA] TEXT…`, under whatever cache
-the environment names. Out: one JSON line with the SHA-256 of every file and the answers; or the
-exit status `BUSY` and one line on standard error, where the Hub is in trouble and may be well a
-moment later.
+In: `python -m train.publishing.smoke_test_model REPO [--revision SHA] TEXT…`, with the cache that
+the environment names. Out: one JSON line with the SHA-256 of every file and the answers; or exit
+status `BUSY` and one line on standard error while the Hub is unavailable.
 """
 
 import argparse
@@ -18,7 +17,7 @@ BUSY = 75  # EX_TEMPFAIL of sysexits.h
 
 
 def main() -> None:
-    """Call the model; tell trouble that passes from a model that can't be called."""
+    """Call the model; exit with `BUSY` if the Hub is temporarily unavailable."""
     from train.hub_errors import diagnose, is_transient
 
     try:
@@ -31,7 +30,7 @@ def main() -> None:
 
 
 def call() -> None:
-    """Download, hash, classify, print."""
+    """Download the model, hash its files, classify the texts, print the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("repo")
     parser.add_argument("--revision", default="main")
@@ -40,7 +39,7 @@ def call() -> None:
     from huggingface_hub import snapshot_download
 
     folder = Path(snapshot_download(arguments.repo, revision=arguments.revision))
-    found = {
+    hashes = {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
         if file.is_file()
@@ -49,7 +48,7 @@ def call() -> None:
 
     classify = pipeline("sentiment-analysis", model=arguments.repo, revision=arguments.revision)
     answers = [classify(text)[0] for text in arguments.texts]
-    sys.stdout.write(json.dumps({"files": found, "answers": answers}) + "\n")
+    sys.stdout.write(json.dumps({"files": hashes, "answers": answers}) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""The first visitor of a Space: waits until it runs what was pushed, and asks it once.
+"""Smoke test of a Space: wait until it runs what was pushed, and call it once.
 
-In: a `Deployed`. Out: one sentence that says it is live, or why it was not called. The call itself
-is made in a process of its own, as a program makes it: `python -m train.publishing.smoke_test_space
-SPACE TEXT` prints the answer of `/classify` as a JSON line.
+In: a `Deployed`. Out: a sentence for the terminal. The call runs in a process of its own:
+`python -m train.publishing.smoke_test_space SPACE TEXT` prints the answer of `/classify` as JSON.
 """
 
 import argparse
@@ -27,16 +26,16 @@ from train.hub_errors import TRANSIENT, explained
 from train.publishing.deployment import Deployed
 
 REVIEW = "What a wonderful film: funny, warm and over far too soon."
-SETTLE_SECONDS = 30  # after a push the Hub may for a while tell the stage of what was there before
-CALL_SECONDS = 180  # of one attempt: the app may have to pull its model first
-CALL_ATTEMPTS = 3  # a Space that has just started may turn away its first visitor
+SETTLE_SECONDS = 30  # after a push the Hub may still report the stage of the previous version
+CALL_SECONDS = 180  # time limit of one call: the app may have to load its model first
+CALL_ATTEMPTS = 3  # a Space that has just started may refuse the first call
 LOG_LINES = 30
 PUSHED = "the model and the Space are pushed"
 
 _REMEDY_OF_STAGE = {
-    "BUILD_ERROR": "mend space/requirements.txt or what else the build stumbled over",
-    "CONFIG_ERROR": "mend the settings at the head of space/README.md, or the hardware",
-    "RUNTIME_ERROR": "mend the app; `make space` runs it here",
+    "BUILD_ERROR": "fix space/requirements.txt, or whatever else the build log names",
+    "CONFIG_ERROR": "fix the front matter of space/README.md, or the hardware",
+    "RUNTIME_ERROR": "fix the app; `make space` runs it on your machine",
     "NO_APP_FILE": "app_file in space/README.md must name a file of space/",
 }
 
@@ -45,16 +44,16 @@ def smoke_test_space(deployed: Deployed, labels: Sequence[str], seconds: float) 
     """Wait until a Space runs what was pushed, and call it once.
 
     Args:
-        deployed: What to wait for.
-        labels: Those of the model.
-        seconds: How long to wait.
+        deployed: The Space.
+        labels: The labels of its model.
+        seconds: Time limit for the wait.
 
     Returns:
-        One sentence: that it is live, or why it was not called.
+        A sentence: that the Space is live, or why it was not called.
 
     Raises:
-        HubError: It can't be built or started, or does not answer as it should.
-        Interrupted: On Ctrl-C; everything is pushed by then.
+        HubError: It can't be built or started, or does not answer with a label of the model.
+        Interrupted: On Ctrl-C.
     """
     space, url = deployed.space, deployed.url
     api = HfApi()
@@ -62,51 +61,50 @@ def smoke_test_space(deployed: Deployed, labels: Sequence[str], seconds: float) 
         stage = _wait(api, deployed, seconds)
         if stage == "PAUSED":
             runtime = _runtime(api, space)
-            why = runtime and runtime.raw.get("errorMessage")
-            return f"{url} is PAUSED and was not called; {why or 'restart it on its settings page'}"
+            reason = runtime and runtime.raw.get("errorMessage")
+            remedy = reason or "restart it on its settings page"
+            return f"{url} is PAUSED and was not called; {remedy}"
         if stage != "RUNNING":
             return (
-                f"{url} was {stage} when its {seconds / 60:g} minutes were up, and was not called; "
-                f"{url}?logs=build shows how it goes on"
+                f"{url} was still {stage} after {seconds / 60:g} minutes and was not called; see "
+                f"{url}?logs=build"
             )
         with explained(f"asking where {space} answers", after=PUSHED):
             host = api.space_info(space).host
         answer = _call(deployed, labels)
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"stopped waiting; the model and the Space are pushed, and {url} shows how it goes on"
-        ) from None
+        raise Interrupted(f"stopped waiting; {PUSHED}, see {url}") from None
     probability = f" ({answer['probability']:.3f})" if "probability" in answer else ""
-    return f'live at {url} and {host}: /classify says {answer["label"]}{probability} to "{REVIEW}"'
+    return f"live at {url} and {host}: /classify({REVIEW!r}) → {answer['label']}{probability}"
 
 
 def _wait(api: HfApi, deployed: Deployed, seconds: float) -> str:
-    """The stage in which the pushed version came to rest, or the last one when time was up."""
+    """The final stage of the pushed version, or the current one at the time limit."""
     started = time.monotonic()
-    seen = None
+    previous = None
     while True:
         runtime = _runtime(api, deployed.space)
-        stage = str(runtime.stage) if runtime else "out of reach"
+        stage = str(runtime.stage) if runtime else "unreachable"
         waited = time.monotonic() - started
-        if stage != seen:
+        if stage != previous:
             console.print_line(f"{deployed.space}: {stage} after {waited:.0f} s")
-            seen = stage
+            previous = stage
         if runtime:
-            # What was there before the push may run on, or have failed, for a moment.
+            # For a moment, the stage may be that of the previous version.
             sha = runtime.raw.get("sha")
-            ours = sha == deployed.revision or waited >= min(SETTLE_SECONDS, seconds)
-            if stage == "PAUSED" or (stage == "RUNNING" and (ours or sha is None)):
+            current = sha == deployed.revision or waited >= min(SETTLE_SECONDS, seconds)
+            if stage == "PAUSED" or (stage == "RUNNING" and (current or sha is None)):
                 return stage
-            if stage in _REMEDY_OF_STAGE and ours:
-                raise HubError(_explain(api, deployed, runtime))
+            if stage in _REMEDY_OF_STAGE and current:
+                raise HubError(_failure(api, deployed, runtime))
         if waited >= seconds:
             return stage
-        time.sleep(min(3, 0.2 + waited / 10))  # seconds here, minutes on the Hub
+        time.sleep(min(3, 0.2 + waited / 10))  # a build takes seconds locally, minutes on the Hub
 
 
 def _runtime(api: HfApi, space: str) -> SpaceRuntime | None:
-    """How a Space is; None while the Hub is out of reach, which ends no wait."""
-    with explained(f"asking how the Space {space} is", after=PUSHED):
+    """The state of a Space; None while the Hub is unreachable, so that the wait goes on."""
+    with explained(f"reading the state of the Space {space}", after=PUSHED):
         try:
             return api.get_space_runtime(space)
         except HfHubHTTPError as error:
@@ -117,49 +115,49 @@ def _runtime(api: HfApi, space: str) -> SpaceRuntime | None:
     return None
 
 
-def _explain(api: HfApi, deployed: Deployed, runtime: SpaceRuntime) -> str:
-    """Why a Space does not run, in the Hub's words and the last lines of its log."""
+def _failure(api: HfApi, deployed: Deployed, runtime: SpaceRuntime) -> str:
+    """Why a Space does not run: the Hub's message and the last lines of the log."""
     stage, kind = str(runtime.stage), "build" if runtime.stage == "BUILD_ERROR" else "container"
-    said = str(runtime.raw.get("errorMessage") or "the Hub gives no reason").strip()
+    message = str(runtime.raw.get("errorMessage") or "the Hub gives no reason").strip()
     try:
         log = list(api.fetch_space_logs(deployed.space, build=kind == "build"))[-LOG_LINES:]
     except (HTTPError, ConnectionError, TimeoutError):
         log = []
-    if log and log[-1].strip() not in said:
-        said += "\n" + "".join(line if line.endswith("\n") else f"{line}\n" for line in log)
+    if log and log[-1].strip() not in message:
+        message += "\n" + "".join(line if line.endswith("\n") else f"{line}\n" for line in log)
     return (
         f"the Space {deployed.space} is pushed, but does not run ({stage}) — "
-        f"{_REMEDY_OF_STAGE[stage]}; {deployed.url}?logs={kind} has the whole log. The model is "
-        f"published, so `python -m train publish` is all to run again:\n{said}"
+        f"{_REMEDY_OF_STAGE[stage]} (full log: {deployed.url}?logs={kind}), then run only "
+        f"`python -m train publish` again: the model is published.\n{message}"
     )
 
 
 def _call(deployed: Deployed, labels: Sequence[str]) -> dict[str, Any]:
-    """What the Space says to `REVIEW`, when it is a verdict with one of the labels."""
+    """The answer of `/classify` to `REVIEW`, checked to be one of the labels."""
     for attempt in range(CALL_ATTEMPTS):
         time.sleep(5 * bool(attempt))
-        answered, said = _ask(deployed.space)
-        if answered:
+        succeeded, output = _call_in_process(deployed.space)
+        if succeeded:
             break
     else:
         raise HubError(
-            f"the Space {deployed.space} runs, but its /classify can't be called — "
-            f"{deployed.url}?logs=container says why; everything is pushed, and `python -m train "
-            f"publish` tries again:\n{said}"
+            f"the Space {deployed.space} runs, but calling its /classify fails — see "
+            f"{deployed.url}?logs=container; {PUSHED}, and `python -m train publish` tries "
+            f"again:\n{output}"
         )
-    answer = json.loads(said)
+    answer = json.loads(output)
     if not isinstance(answer, dict) or answer.get("label") not in labels:
         raise HubError(
             f"the Space {deployed.space} must answer with one of {', '.join(labels)}, got "
-            f"{answer!r} — look at space/app.py, and publish again"
+            f"{answer!r} — check space/app.py, and publish again"
         )
     return answer
 
 
-def _ask(space: str) -> tuple[bool, str]:
-    """Whether a Space answered a process of its own, and the answer as JSON or why not."""
+def _call_in_process(space: str) -> tuple[bool, str]:
+    """Whether the call succeeded, and its answer as JSON or the reason for the failure."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "train.publishing.smoke_test_space", space, REVIEW],
             env={**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"},
             cwd=Path(__file__).parent.parent.parent,
@@ -169,13 +167,13 @@ def _ask(space: str) -> tuple[bool, str]:
         )
     except subprocess.TimeoutExpired:
         return False, f"no answer in {CALL_SECONDS} seconds"
-    if done.returncode:
-        return False, done.stderr.strip()[-1000:]
-    return True, done.stdout.strip().splitlines()[-1]
+    if process.returncode:
+        return False, process.stderr.strip()[-1000:]
+    return True, process.stdout.strip().splitlines()[-1]
 
 
 def main() -> None:
-    """Find a Space through its Hub, call it, print what it says."""
+    """Call a Space by its repository name and print the answer."""
     parser = argparse.ArgumentParser(description="Call /classify of a Space once.")
     parser.add_argument("space")
     parser.add_argument("text")

@@ -146,13 +146,13 @@ def test_pair_passes_only_if_both_sides_are_right(tmp_path: Path) -> None:
     rows = behaviour_suite.run(by_word, ["NEGATIVE", "POSITIVE"], suite)
     assert [row.correct for row in rows] == [True, True, False, True, False]
     assert len({row.row for row in rows}) == 5
-    found = behaviour_suite.pass_rates(rows)
-    assert found["sentences"] == {
+    result = behaviour_suite.pass_rates(rows)
+    assert result["sentences"] == {
         "plain": {"n": 2, "accuracy": 1.0},
         "negation": {"n": 1, "accuracy": 0.0},
         "all": {"n": 3, "accuracy": pytest.approx(2 / 3)},
     }
-    assert found["pairs"]["all"] == {"n": 2, "accuracy": 0.5}
+    assert result["pairs"]["all"] == {"n": 2, "accuracy": 0.5}
     assert behaviour_suite.run(by_word, ["BAD", "GOOD"], suite) == []
     assert behaviour_suite.pass_rates([]) == {}
 

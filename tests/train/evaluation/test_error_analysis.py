@@ -26,10 +26,10 @@ def test_unsure_below_is_the_lowest_threshold_with_97_percent_accuracy_above() -
     labels = np.array([1] * 40 + [0] * 4)
     below = error_analysis.unsure_below(logits, labels)
     assert below == pytest.approx(0.8, abs=1e-6)  # 40 of 41 are 97.6%
-    found = error_analysis.abstention(logits, labels, below - 1e-6)
-    assert found["share"] == pytest.approx(3 / 44)
-    assert found["accuracy_inside"] == 0
-    assert found["accuracy_outside"] == pytest.approx(40 / 41)
+    result = error_analysis.abstention(logits, labels, below - 1e-6)
+    assert result["share"] == pytest.approx(3 / 44)
+    assert result["accuracy_inside"] == 0
+    assert result["accuracy_outside"] == pytest.approx(40 / 41)
 
 
 def test_perfect_model_never_abstains_and_wrong_model_always_does() -> None:
@@ -49,16 +49,16 @@ def test_slices_by_words_and_by_columns() -> None:
     ]
     right = np.array([True, False, True, False])
     lengths = np.array([3, 9, 100, 8])
-    found = error_analysis.slices(texts, lengths, {"rating": ["10", "7", "10", "2"]}, right)
-    assert found["negation"] == {
+    result = error_analysis.slices(texts, lengths, {"rating": ["10", "7", "10", "2"]}, right)
+    assert result["negation"] == {
         "none": {"n": 2, "accuracy": 0.5},
         "up to 2 in 100 words": {"n": 1, "accuracy": 1.0},
         "more": {"n": 1, "accuracy": 0.0},
     }
-    assert found["contrast"]["more"] == {"n": 1, "accuracy": 0.0}
-    assert found["sarcasm markers"]["some"] == {"n": 1, "accuracy": 0.0}
-    assert list(found["rating"]) == ["2", "7", "10"]
-    assert found["rating"]["10"] == {"n": 2, "accuracy": 1.0}
+    assert result["contrast"]["more"] == {"n": 1, "accuracy": 0.0}
+    assert result["sarcasm markers"]["some"] == {"n": 1, "accuracy": 0.0}
+    assert list(result["rating"]) == ["2", "7", "10"]
+    assert result["rating"]["10"] == {"n": 2, "accuracy": 1.0}
 
 
 def test_length_slices_add_up_to_the_overall_accuracy() -> None:
@@ -81,9 +81,9 @@ def test_length_slice_edges(length: int, name: str) -> None:
 
 def test_confident_errors_are_sorted_by_confidence() -> None:
     logits = logits_of([0.9, 0.99, 0.05, 0.6])
-    found = error_analysis.confident_errors(logits, np.array([0, 1, 1, 0]))
-    assert [error["row"] for error in found] == [2, 0, 3]
-    assert found[0] == {
+    result = error_analysis.confident_errors(logits, np.array([0, 1, 1, 0]))
+    assert [error["row"] for error in result] == [2, 0, 3]
+    assert result[0] == {
         "row": 2,
         "label": 1,
         "predicted": 0,
@@ -94,6 +94,6 @@ def test_confident_errors_are_sorted_by_confidence() -> None:
 def test_label_is_suspected_if_all_three_thirds_disagree_with_it() -> None:
     texts = ["good a good b good c", "good a bad b bad c", "good"]
     errors = [{"row": row, "predicted": 1} for row in range(3)]
-    found = error_analysis.suspected_label_errors(errors, texts, by_word)
-    assert found == {"of": 3, "rows": [0], "confidence": 0.9}
+    result = error_analysis.suspected_label_errors(errors, texts, by_word)
+    assert result == {"of": 3, "rows": [0], "confidence": 0.9}
     assert error_analysis.suspected_label_errors([], texts, by_word) == {}

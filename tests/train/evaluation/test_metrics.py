@@ -35,25 +35,25 @@ def random_case(labels: int, rows: int = 200) -> tuple[np.ndarray, np.ndarray]:
 def test_metrics_equal_those_counted_by_hand() -> None:
     #            predicted: 1           1           0           1           0
     probabilities = [[0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6], [0.6, 0.4]]
-    found = metrics.metrics(logits_of(probabilities), np.array([1, 1, 0, 0, 1]))
-    assert found["n"] == 5
-    assert found["confusion"] == [[1, 1], [1, 2]]  # true in rows, predicted in columns
-    assert found["accuracy"] == 3 / 5
-    assert found["precision"] == pytest.approx(2 / 3)
-    assert found["recall"] == pytest.approx(2 / 3)
-    assert found["f1"] == pytest.approx(2 / 3)
-    assert found["f1_macro"] == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert found["roc_auc"] == pytest.approx(5 / 6)  # of 6 pairs, only 0.4 stands below 0.6
-    assert found["nll"] == pytest.approx(-np.log([0.9, 0.8, 0.7, 0.4, 0.4]).mean(), abs=1e-6)
+    result = metrics.metrics(logits_of(probabilities), np.array([1, 1, 0, 0, 1]))
+    assert result["n"] == 5
+    assert result["confusion"] == [[1, 1], [1, 2]]  # true in rows, predicted in columns
+    assert result["accuracy"] == 3 / 5
+    assert result["precision"] == pytest.approx(2 / 3)
+    assert result["recall"] == pytest.approx(2 / 3)
+    assert result["f1"] == pytest.approx(2 / 3)
+    assert result["f1_macro"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert result["roc_auc"] == pytest.approx(5 / 6)  # of 6 pairs, only 0.4 stands below 0.6
+    assert result["nll"] == pytest.approx(-np.log([0.9, 0.8, 0.7, 0.4, 0.4]).mean(), abs=1e-6)
     # Each review has a bin of its own but the two of confidence 0.6: 1 of 15 is 0.0667 wide.
     gaps = [abs(0.9 - 1), abs(0.8 - 1), abs(0.7 - 1), 2 * abs(0.6 - 0)]
-    assert found["ece"] == pytest.approx(sum(gaps) / 5, abs=1e-6)
+    assert result["ece"] == pytest.approx(sum(gaps) / 5, abs=1e-6)
 
 
 @pytest.mark.parametrize("labels", [2, 3, 5])
 def test_metrics_agree_with_scikit_learn(labels: int) -> None:
     logits, truth = random_case(labels)
-    found = metrics.metrics(logits, truth)
+    result = metrics.metrics(logits, truth)
     predicted, probabilities = logits.argmax(axis=1), softmax(logits.astype(float), axis=1)
     average = "binary" if labels == 2 else "weighted"
     expected = {
@@ -67,8 +67,8 @@ def test_metrics_agree_with_scikit_learn(labels: int) -> None:
         if labels == 2
         else sklearn_metrics.roc_auc_score(truth, probabilities, multi_class="ovr"),
     }
-    assert {key: found[key] for key in expected} == pytest.approx(expected)
-    assert found["confusion"] == sklearn_metrics.confusion_matrix(truth, predicted).tolist()
+    assert {key: result[key] for key in expected} == pytest.approx(expected)
+    assert result["confusion"] == sklearn_metrics.confusion_matrix(truth, predicted).tolist()
 
 
 def test_report_has_all_metrics() -> None:
@@ -79,9 +79,9 @@ def test_report_has_all_metrics() -> None:
 def test_metrics_do_not_depend_on_row_order() -> None:
     logits, truth = random_case(3)
     shuffled = np.random.default_rng(0).permutation(len(truth))
-    found = metrics.metrics(logits[shuffled], truth[shuffled])
+    result = metrics.metrics(logits[shuffled], truth[shuffled])
     for key, value in metrics.metrics(logits, truth).items():
-        np.testing.assert_allclose(found[key], value, rtol=1e-9, err_msg=key)
+        np.testing.assert_allclose(result[key], value, rtol=1e-9, err_msg=key)
 
 
 @pytest.mark.parametrize(
@@ -91,15 +91,15 @@ def test_metrics_do_not_depend_on_row_order() -> None:
 )
 def test_wilson_interval_of_ten(correct: int, low: float, high: float) -> None:
     truth = np.array([1] * correct + [0] * (10 - correct))
-    found = metrics.metrics(logits_of([[0.2, 0.8]] * 10), truth)
-    assert found["accuracy_ci95"] == pytest.approx([low, high], abs=5e-5)
+    result = metrics.metrics(logits_of([[0.2, 0.8]] * 10), truth)
+    assert result["accuracy_ci95"] == pytest.approx([low, high], abs=5e-5)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
 def test_interval_contains_the_accuracy_and_stays_in_bounds(hits: list[bool]) -> None:
-    found = metrics.metrics(logits_of([[0.2, 0.8]] * len(hits)), np.array(hits, dtype=int))
-    low, high = found["accuracy_ci95"]
+    result = metrics.metrics(logits_of([[0.2, 0.8]] * len(hits)), np.array(hits, dtype=int))
+    low, high = result["accuracy_ci95"]
     assert 0 <= low <= sum(hits) / len(hits) + 1e-9
     assert sum(hits) / len(hits) - 1e-9 <= high <= 1
 
@@ -119,8 +119,8 @@ def test_interval_contains_the_accuracy_and_stays_in_bounds(hits: list[bool]) ->
 def test_calibration_error_by_hand(
     probabilities: list[list[float]], labels: list[int], expected: float
 ) -> None:
-    found = expected_calibration_error(np.array(probabilities), np.array(labels))
-    assert found == pytest.approx(expected)
+    result = expected_calibration_error(np.array(probabilities), np.array(labels))
+    assert result == pytest.approx(expected)
 
 
 def test_calibration_has_15_bins() -> None:
@@ -142,19 +142,19 @@ def test_roc_auc_is_none_if_a_label_has_no_row() -> None:
 )
 def test_one_class_splits_have_all_metrics_but_roc_auc(truth: list[int]) -> None:
     logits = logits_of([[0.9, 0.1] if label == 0 else [0.1, 0.9] for label in truth])
-    found = metrics.metrics(logits, np.array(truth))
-    assert found["accuracy"] == 1
-    assert np.sum(found["confusion"]) == 3
-    assert (found["roc_auc"] is None) == (len(set(truth)) == 1)
-    assert all(np.isfinite(found[key]) for key in ["f1", "precision", "recall", "nll", "ece"])
+    result = metrics.metrics(logits, np.array(truth))
+    assert result["accuracy"] == 1
+    assert np.sum(result["confusion"]) == 3
+    assert (result["roc_auc"] is None) == (len(set(truth)) == 1)
+    assert all(np.isfinite(result[key]) for key in ["f1", "precision", "recall", "nll", "ece"])
 
 
 def test_metric_module_loads_offline(tmp_path: Path) -> None:
     code = (
         "import evaluate\n"
         "report = evaluate.load('train/evaluation/classification_report')\n"
-        "found = report.compute(predictions=[[0.0, 1.0], [1.0, 0.0]], references=[1, 1])\n"
-        "assert found['accuracy'] == 0.5, found\n"
+        "result = report.compute(predictions=[[0.0, 1.0], [1.0, 0.0]], references=[1, 1])\n"
+        "assert result['accuracy'] == 0.5, result\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -172,8 +172,8 @@ def test_fit_temperature_recovers_a_known_temperature(temperature: float) -> Non
     honest = rng.normal(scale=2, size=(20_000, 3))
     shares = softmax(honest, axis=1).cumsum(axis=1)
     labels = (rng.random((20_000, 1)) > shares).sum(axis=1)
-    found = metrics.fit_temperature((honest * temperature).astype(np.float32), labels)
-    assert found == pytest.approx(temperature, rel=0.03)
+    result = metrics.fit_temperature((honest * temperature).astype(np.float32), labels)
+    assert result == pytest.approx(temperature, rel=0.03)
 
 
 def test_fitted_temperature_lowers_the_nll() -> None:
@@ -202,8 +202,8 @@ def test_predict_keeps_the_order_of_reviews(tiny_base: Path) -> None:
     rng = np.random.default_rng(0)
     ids = [rng.integers(5, 900, length) for length in rng.integers(3, 60, 50)]
     tokens = Tokens(ids, np.zeros(50, dtype=np.int64))
-    found = metrics.predict(model, tokens, pad_id=0, batch_tokens=256)
+    result = metrics.predict(model, tokens, pad_id=0, batch_tokens=256)
     assert not model.training
     with torch.inference_mode():
         alone = np.concatenate([model(torch.from_numpy(row)[None]).logits.numpy() for row in ids])
-    np.testing.assert_allclose(found, alone, atol=1e-5)
+    np.testing.assert_allclose(result, alone, atol=1e-5)

@@ -146,16 +146,16 @@ each_variant = pytest.mark.parametrize("results", VARIANTS.values(), ids=VARIANT
 
 def tables_of(text: str) -> list[tuple[str, list[str]]]:
     """Each table with the line before it; fenced code is no table."""
-    found: list[tuple[str, list[str]]] = []
+    tables: list[tuple[str, list[str]]] = []
     before, fenced = "", False
     for line in text.splitlines():
         fenced ^= line.startswith("```")
         if line.startswith("|") and not fenced:
             if not before.startswith("|"):
-                found.append((before, []))
-            found[-1][1].append(line)
+                tables.append((before, []))
+            tables[-1][1].append(line)
         before = line
-    return found
+    return tables
 
 
 def body_of(text: str) -> str:
@@ -232,21 +232,21 @@ def test_card_has_no_placeholders(results: dict[str, Any]) -> None:
 
 @each_variant
 def test_metadata_parses_with_model_card(results: dict[str, Any]) -> None:
-    found = ModelCard(render(results, REPO)).data
-    assert found.pipeline_tag == "text-classification"
-    assert found.library_name == "transformers"
-    assert found.license == "apache-2.0"
-    assert found.language == results["recipe"]["language"]
-    assert found.metrics == ["accuracy", "f1", "roc_auc"]
-    assert found.model_name == "movie-sentiment"
-    assert found.eval_results
+    metadata = ModelCard(render(results, REPO)).data
+    assert metadata.pipeline_tag == "text-classification"
+    assert metadata.library_name == "transformers"
+    assert metadata.license == "apache-2.0"
+    assert metadata.language == results["recipe"]["language"]
+    assert metadata.metrics == ["accuracy", "f1", "roc_auc"]
+    assert metadata.model_name == "movie-sentiment"
+    assert metadata.eval_results
 
 
 @each_variant
 def test_model_index_equals_the_results(results: dict[str, Any]) -> None:
     test = results["metrics"]["test"]
-    found = ModelCard(render(results, REPO)).data.eval_results
-    measured = {result.metric_type: result.metric_value for result in found}
+    eval_results = ModelCard(render(results, REPO)).data.eval_results
+    measured = {result.metric_type: result.metric_value for result in eval_results}
     wanted = ["accuracy", "f1", "precision", "recall", "roc_auc"]
     assert measured == {key: pytest.approx(test[key], abs=1e-6) for key in wanted if test[key]}
 
@@ -273,10 +273,10 @@ def test_mixture_has_metrics_per_dataset() -> None:
     assert "\n\n| test reviews of | reviews | accuracy | F1 | ECE |\n" in text
     assert "| stanfordnlp/imdb | 1,000 | 95.00% | 0.9131 | 0.0123 |\n" in text
     assert "| user/sentences | 100 | 80.00% | 0.9131 | 0.0123 |\n\nThe test split was" in text
-    found = ModelCard(text).data.eval_results
+    eval_results = ModelCard(text).data.eval_results
     accuracies = {
         (result.dataset_type, result.dataset_revision): result.metric_value
-        for result in found
+        for result in eval_results
         if result.metric_type == "accuracy"
     }
     assert accuracies == {("stanfordnlp/imdb", REVISION): 0.95, ("user/sentences", "b" * 40): 0.8}
@@ -303,9 +303,9 @@ def test_validation_figures_are_not_called_test_figures() -> None:
     assert not re.search(r"\btest", rest)
     assert "| ECE | 0.0123† |" in text
     assert "held-out" not in text
-    [*found] = ModelCard(text).data.eval_results
-    assert {result.dataset_split for result in found} == {"validation"}
-    assert {r.metric_type: r.metric_value for r in found}["accuracy"] == 0.9125
+    [*eval_results] = ModelCard(text).data.eval_results
+    assert {result.dataset_split for result in eval_results} == {"validation"}
+    assert {r.metric_type: r.metric_value for r in eval_results}["accuracy"] == 0.9125
 
 
 @pytest.mark.parametrize(
@@ -349,9 +349,9 @@ def test_model_index_is_what_huggingface_hub_would_write() -> None:
 
 
 def test_metadata_links_base_model_and_datasets() -> None:
-    found = ModelCard(render(results_of(), REPO)).data
-    assert found.base_model == "distilbert/distilbert-base-uncased"
-    assert found.datasets == ["stanfordnlp/imdb"]
+    metadata = ModelCard(render(results_of(), REPO)).data
+    assert metadata.base_model == "distilbert/distilbert-base-uncased"
+    assert metadata.datasets == ["stanfordnlp/imdb"]
 
 
 @pytest.mark.parametrize(
@@ -388,14 +388,14 @@ def test_card_has_no_local_path() -> None:
     assert "maria" not in text
     assert "secret" not in text
     assert "reviews.csv" in text
-    found = ModelCard(text).data
-    assert found.base_model is None
-    assert found.datasets is None
+    metadata = ModelCard(text).data
+    assert metadata.base_model is None
+    assert metadata.datasets is None
 
 
 def test_card_shows_the_examples_of_the_results() -> None:
-    found = [{"text": 'He said "wow".', "label": "POSITIVE", "score": 0.98765}]
-    code = render({**VARIANTS["imdb"], "examples": found}, REPO)
+    examples = [{"text": 'He said "wow".', "label": "POSITIVE", "score": 0.98765}]
+    code = render({**VARIANTS["imdb"], "examples": examples}, REPO)
     assert (
         "print(classify(\"He said \\\"wow\\\".\"))\n# [{'label': 'POSITIVE', 'score': 0.988}]"
         in code
@@ -405,9 +405,9 @@ def test_card_shows_the_examples_of_the_results() -> None:
     assert '{"text": "A film.", "text_pair": "plot"}))\n# {\'label\': \'BAD\'' in code
 
 
-@pytest.mark.parametrize("found", [{}, {"examples": []}], ids=["before", "none right"])
-def test_card_without_examples_shows_a_generic_call(found: dict[str, Any]) -> None:
-    assert "print(classify(review))" in render({**VARIANTS["imdb"], **found}, REPO)
+@pytest.mark.parametrize("examples", [{}, {"examples": []}], ids=["before", "none right"])
+def test_card_without_examples_shows_a_generic_call(examples: dict[str, Any]) -> None:
+    assert "print(classify(review))" in render({**VARIANTS["imdb"], **examples}, REPO)
 
 
 def test_text_pair_models_are_called_with_pairs() -> None:
@@ -485,9 +485,9 @@ def test_card_names_previous_runs_and_their_base_model() -> None:
     link = "[user/encoder](https://huggingface.co/user/encoder)"
     assert f"{link}, first fine-tuned as `first`, then as `second`, fine-tuned on" in text
     assert f"| base model | {link}, revision `abc`, after `first`, `second` |" in text
-    found = ModelCard(text).data
-    assert found.base_model == "user/encoder"
-    assert found.datasets == ["stanfordnlp/imdb", "user/reviews"]
+    metadata = ModelCard(text).data
+    assert metadata.base_model == "user/encoder"
+    assert metadata.datasets == ["stanfordnlp/imdb", "user/reviews"]
 
 
 def test_card_states_pseudo_labels() -> None:

@@ -1,4 +1,4 @@
-"""deployment.py and visitor.py against a real local Hub that runs the Space, mostly a small one."""
+"""Deployment and smoke test of a Space, on a local Hub that runs it; mostly a small app."""
 
 import importlib.metadata
 import json
@@ -17,9 +17,9 @@ from hubserver import WRITE, RunningHub, running_hub
 from huggingface_hub import HfApi
 
 from train.publishing import deployment, smoke_test_space
-from train.publishing import hub as hub_room
+from train.publishing.hub import Published
 
-# Answers as the real one does, in as far as the first visitor looks.
+# Answers as the real app does, as far as the smoke test checks.
 APP = """
 import os
 from tabs import review
@@ -71,8 +71,8 @@ except HubError as error:
 @pytest.fixture(scope="module")
 def hub() -> Iterator[RunningHub]:
     spaces = [f"demo/{name}" for name in ["live", "ends", "slow", "left", "zero"]]
-    with running_hub(arguments=["--run-spaces", *spaces]) as found:
-        yield found
+    with running_hub(arguments=["--run-spaces", *spaces]) as running:
+        yield running
 
 
 @pytest.fixture
@@ -87,10 +87,10 @@ def folder(tmp_path: Path) -> Path:
         "requirements.txt": "gradio[mcp]==6.31.0\n",
         "tabs/__pycache__/review.pyc": "cache",
         ".gradio/certificate.pem": "of this machine",
-        "feedback/feedback.jsonl": "what visitors said",
-        "reviews.csv": "of a visitor",
-        "uploads/visitor.parquet": "of a visitor",
-        "uploads/notes.py": "no part of a package",
+        "feedback/feedback.jsonl": "feedback of users",
+        "reviews.csv": "uploaded",
+        "uploads/visitor.parquet": "uploaded",
+        "uploads/notes.py": "not in a package",
         ".env": "HF_TOKEN=secret",
     }
     for name, content in files.items():
@@ -126,20 +126,20 @@ def deploy(hub: RunningHub, folder: Path, space: str, seconds: int, hardware: st
     return python(hub, folder, DEPLOY, str(folder), space, hardware, str(seconds), *fault)
 
 
-def stages_told(output: str) -> list[str]:
+def printed_stages(output: str) -> list[str]:
     """The stages in lines such as `demo/live: RUNNING after 3 s`."""
     return re.findall(r"^\S+: ([A-Z]+) after ", output, re.MULTILINE)
 
 
-def test_a_space_is_live_once_it_was_called(hub: RunningHub, folder: Path) -> None:
+def test_space_is_reported_live_after_a_successful_call(hub: RunningHub, folder: Path) -> None:
     done = deploy(hub, folder, "demo/live", 120)
     assert done.returncode == 0, done.stderr
     host = api_of(hub).space_info("demo/live").host
     *_, last = done.stdout.splitlines()
-    assert stages_told(done.stdout) == ["BUILDING", "RUNNING"]
+    assert printed_stages(done.stdout) == ["BUILDING", "RUNNING"]
     assert last == (
         f"live at {hub.endpoint}/spaces/demo/live and {host}: "
-        f'/classify says POSITIVE (0.970) to "{smoke_test_space.REVIEW}"'
+        f"/classify({smoke_test_space.REVIEW!r}) → POSITIVE (0.970)"
     )
     pushed = set(api_of(hub).list_repo_files("demo/live", repo_type="space"))
     wanted = {
@@ -157,7 +157,7 @@ def test_a_space_is_live_once_it_was_called(hub: RunningHub, folder: Path) -> No
     commit = api_of(hub).space_info("demo/live").sha
     done = deploy(hub, folder, "demo/live", 120)
     assert done.returncode == 0, done.stderr
-    assert stages_told(done.stdout) == ["RUNNING"]
+    assert printed_stages(done.stdout) == ["RUNNING"]
     assert api_of(hub).space_info("demo/live").sha == commit
     (folder / "tabs/review.py").write_text("LABEL = 'LABEL_1'\n")
     done = deploy(hub, folder, "demo/live", 120)
@@ -166,11 +166,11 @@ def test_a_space_is_live_once_it_was_called(hub: RunningHub, folder: Path) -> No
     (folder / "tabs/review.py").write_text("")
     done = deploy(hub, folder, "demo/live", 120)
     assert done.returncode == 1
-    assert "the Space demo/live runs, but its /classify can't be called" in done.stderr
+    assert "the Space demo/live runs, but calling its /classify fails" in done.stderr
     assert "AppError" in done.stderr
 
 
-def test_an_app_that_ends_is_told_in_its_own_words(hub: RunningHub, folder: Path) -> None:
+def test_crash_is_reported_with_the_log_of_the_app(hub: RunningHub, folder: Path) -> None:
     (folder / "app.py").write_text(
         "import os\n"
         "with open(os.environ['HF_HOME'] + '/starts', 'a+') as starts:\n"
@@ -181,7 +181,7 @@ def test_an_app_that_ends_is_told_in_its_own_words(hub: RunningHub, folder: Path
     done = deploy(hub, folder, "demo/ends", 120)
     assert done.returncode == 1
     assert "the Space demo/ends is pushed, but does not run (RUNTIME_ERROR)" in done.stderr
-    assert "`make space` runs it here" in done.stderr
+    assert "`make space` runs it on your machine" in done.stderr
     assert "/spaces/demo/ends?logs=container" in done.stderr
     assert done.stderr.count("RuntimeError: no tokenizer at start 1") == 1
     assert "Traceback" in done.stderr.partition("Exit code: 1")[2]
@@ -191,30 +191,28 @@ def test_an_app_that_ends_is_told_in_its_own_words(hub: RunningHub, folder: Path
     assert "RuntimeError: no tokenizer at start 2" in done.stderr
 
 
-def test_a_build_error_is_told(folder: Path) -> None:
+def test_build_error_is_reported(folder: Path) -> None:
     with running_hub() as hub:
         api_of(hub).create_repo("demo/unbuilt", repo_type="space", space_sdk="gradio")
         settings = hub.root / "spaces/demo/unbuilt/settings.json"
         settings.write_text(json.dumps(json.loads(settings.read_text()) | {"stage": "BUILD_ERROR"}))
         done = deploy(hub, folder, "demo/unbuilt", 1)
     assert done.returncode == 1
-    assert "BUILD_ERROR) — mend space/requirements.txt" in done.stderr
+    assert "BUILD_ERROR) — fix space/requirements.txt" in done.stderr
     assert "?logs=build" in done.stderr and "the Hub gives no reason" in done.stderr
 
 
-def test_what_takes_too_long_is_no_error_and_a_pause_stays_one(
-    hub: RunningHub, folder: Path
-) -> None:
+def test_slow_or_paused_space_is_no_error(hub: RunningHub, folder: Path) -> None:
     (folder / "app.py").write_text(SLEEPER)
     done = deploy(hub, folder, "demo/slow", 1)
     assert done.returncode == 0, done.stderr
-    assert "was BUILDING when its 0.0166667 minutes were up, and was not called" in done.stdout
+    assert "was still BUILDING after 0.0166667 minutes and was not called" in done.stdout
     api_of(hub).pause_space("demo/slow")
     done = deploy(hub, folder, "demo/slow", 60)
     assert "is PAUSED and was not called" in done.stdout
 
 
-def test_ctrl_c_while_waiting_leaves_everything_pushed(hub: RunningHub, folder: Path) -> None:
+def test_ctrl_c_while_waiting_keeps_what_is_pushed(hub: RunningHub, folder: Path) -> None:
     (folder / "app.py").write_text(SLEEPER)
     with subprocess.Popen(
         [sys.executable, "-u", "-c", DEPLOY, str(folder), "demo/left", "", "120"],
@@ -227,27 +225,27 @@ def test_ctrl_c_while_waiting_leaves_everything_pushed(hub: RunningHub, folder: 
         assert process.stdout is not None and process.stderr is not None
         assert any("BUILDING" in line for line in iter(process.stdout.readline, ""))
         process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-        assert process.wait(timeout=60) == 130, said
-    assert said.startswith("stopped waiting; the model and the Space are pushed")
+        message = process.stderr.read()
+        assert process.wait(timeout=60) == 130, message
+    assert message.startswith("stopped waiting; the model and the Space are pushed")
     assert "space/tabs/review.py" in api_of(hub).list_repo_files("demo/left", repo_type="space")
 
 
-def test_a_hub_that_is_away_for_a_moment_ends_no_wait(folder: Path) -> None:
+def test_wait_survives_a_short_outage(folder: Path) -> None:
     with running_hub() as hub:
         faults = [str(hub.root / "faults.json"), "GET /api/spaces/.*/runtime=503*1"]
         done = deploy(hub, folder, "demo/away", 30, "", *faults)
         assert done.returncode == 0, done.stderr
-        assert "demo/away: out of reach after" in done.stdout
+        assert "demo/away: unreachable after" in done.stdout
         assert "demo/away: PAUSED after" in done.stdout
         assert "PAUSED and was not called; This hub does not run it: start localhub" in done.stdout
         (hub.root / "faults.json").unlink()
         done = deploy(hub, folder, "demo/away", 30, "", faults[0], faults[1].replace("503", "403"))
         assert done.returncode == 1
-        assert "asking how the Space demo/away is: 403" in done.stderr
+        assert "reading the state of the Space demo/away: 403" in done.stderr
 
 
-def test_a_space_keeps_what_others_put_there_and_loses_what_was_ours(folder: Path) -> None:
+def test_deploy_removes_only_own_stale_files(folder: Path) -> None:
     with running_hub() as hub:
         api_of(hub).create_repo("demo/shared", repo_type="space", space_sdk="gradio")
         for name in ["assets/logo.png", "space/app.py"]:
@@ -279,17 +277,17 @@ def test_a_space_keeps_what_others_put_there_and_loses_what_was_ours(folder: Pat
         assert content(hub, "demo/shared", "space/app.py") == APP
 
 
-def test_all_files_of_the_real_space_are_published() -> None:
+def test_all_tracked_space_files_are_deployed() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "space"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     at_root = {f"space/{name}": name for name in deployment.HUB_FILES}
     tracked = {at_root.get(name, name) for name in listed.stdout.split()}
-    files = deployment._files(hub_room.Published("a/b", "0" * 40, "", frozenset()), [], False)
+    files = deployment._files(Published("a/b", "0" * 40, "", frozenset()), [], False)
     assert tracked <= files.keys()
 
 
-def test_zero_gpu_gets_its_files_and_keeps_them(hub: RunningHub, folder: Path) -> None:
+def test_zero_gpu_space_keeps_its_requirements(hub: RunningHub, folder: Path) -> None:
     (folder / "app.py").write_text(SLEEPER)  # it need not run here
     assert deploy(hub, folder, "demo/zero", 0).returncode == 0
     assert front_matter(hub, "demo/zero")["python_version"] == "3.11"
@@ -309,7 +307,7 @@ def test_zero_gpu_gets_its_files_and_keeps_them(hub: RunningHub, folder: Path) -
     assert "spaces==" not in content(hub, "demo/zero", "requirements.txt")
 
 
-def test_a_move_that_is_refused_changes_nothing(folder: Path) -> None:
+def test_refused_hardware_change_pushes_nothing(folder: Path) -> None:
     with running_hub(arguments=["--fault", "POST /api/spaces/.*/hardware=402"]) as hub:
         assert deploy(hub, folder, "demo/stays", 0).returncode == 0
         before = api_of(hub).space_info("demo/stays").sha
@@ -319,17 +317,17 @@ def test_a_move_that_is_refused_changes_nothing(folder: Path) -> None:
         assert api_of(hub).space_info("demo/stays").sha == before
 
 
-def test_a_402_explains_the_choice(folder: Path) -> None:
+def test_payment_error_explains_the_options(folder: Path) -> None:
     zero = 'POST /api/repos/create "zero-a10g"=402'
     with running_hub(arguments=["--free-account", "--fault", zero]) as hub:
-        for hardware, said in [
+        for hardware, message in [
             ("", "add `--space-hardware zero-a10g`"),
-            ("cpu-basic", "take a plan and keep `--space-hardware cpu-basic`"),
+            ("cpu-basic", "subscribe to a plan and keep `--space-hardware cpu-basic`"),
             ("zero-a10g", "a verified e-mail address that is older than 30 days"),
         ]:
             done = python(hub, folder, CHECK, "demo/paid", hardware)
             assert done.returncode == 1
-            assert "402" in done.stderr and said in done.stderr
+            assert "402" in done.stderr and message in done.stderr
             assert "`make space`" in done.stderr
     with running_hub(arguments=["--free-account"]) as hub:
         done = python(hub, folder, CHECK, "demo/free", "zero-a10g")
@@ -338,7 +336,7 @@ def test_a_402_explains_the_choice(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("on_zero", [False, True])
-def test_the_readme_of_the_real_space(on_zero: bool) -> None:
+def test_front_matter_of_the_real_space(on_zero: bool) -> None:
     text = deployment.readme("user/model", "0" * 40, ["config.json"], on_zero)
     front = yaml.safe_load(text.split("---")[1])
     assert front["models"] == ["user/model"]
@@ -349,15 +347,15 @@ def test_the_readme_of_the_real_space(on_zero: bool) -> None:
     assert ("suggested_hardware" in front) == on_zero
 
 
-def test_what_zero_gpu_adds_is_what_is_tested_here_and_runs_without_torch() -> None:
+def test_zero_gpu_package_is_the_tested_version_and_runs_without_torch() -> None:
     name, _, version = deployment.ZERO_PINS.strip().partition("==")
     assert importlib.metadata.version(name) == version
     code = (
         "import sys\n"
         "sys.modules['torch'] = None\n"  # importing it is an ImportError
         "import spaces\n"
-        "judge = spaces.GPU(lambda text: text)\n"
-        "assert hasattr(judge, 'zerogpu')\n"
+        "classify = spaces.GPU(lambda text: text)\n"
+        "assert hasattr(classify, 'zerogpu')\n"
     )
     on_zero = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": "http://127.0.0.1:9"}
     with_hub = {"PATH": "/usr/bin:/bin", "GRADIO_ANALYTICS_ENABLED": "False", **on_zero}

@@ -1,4 +1,4 @@
-"""Examples for the card: only what the model gets right, with confidence, whatever its labels."""
+"""Examples for the card: only confident right predictions, for any label names."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -41,37 +41,40 @@ def truth(has_pairs: bool) -> dict[Any, str]:
         ("others", [None, None]),
     ],
 )
-def test_meanings_of_labels(labels: str, expected: list[str | None]) -> None:
-    assert examples.meanings(SETS[labels]) == expected
+def test_sentiments_of_labels(labels: str, expected: list[str | None]) -> None:
+    assert examples.sentiments(SETS[labels]) == expected
 
 
 @pytest.mark.parametrize("has_pairs", [False, True], ids=["texts", "pairs"])
 @pytest.mark.parametrize("labels", SETS)
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_what_is_chosen_is_right_and_sure(labels: str, has_pairs: bool, data: Any) -> None:
+def test_selected_examples_are_right_and_confident(labels: str, has_pairs: bool, data: Any) -> None:
     names, unsure_below = SETS[labels], data.draw(st.sampled_from([0.5, 0.95]))
-    answered: dict[Any, Any] = {}
+    logits_of: dict[Any, Any] = {}
 
     def predict(texts: Sequence[str], pairs: Sequence[str] | None) -> FloatArray:
         assert (pairs is not None) == has_pairs
         rows = list(zip(texts, pairs, strict=True)) if pairs else list(texts)
         seed = data.draw(st.integers(0, 2**32 - 1))
         logits = np.random.default_rng(seed).normal(scale=6, size=(len(rows), len(names)))
-        answered.update(zip(rows, logits.astype(np.float32), strict=True))
+        logits_of.update(zip(rows, logits.astype(np.float32), strict=True))
         return logits.astype(np.float32)
 
-    found = examples.choose(predict, names, has_pairs, unsure_below)
-    known = examples.meanings(names)
-    for example in found:
+    selected = examples.select(predict, names, has_pairs, unsure_below)
+    known = examples.sentiments(names)
+    for example in selected:
         row = (example["text"], example["text_pair"]) if has_pairs else example["text"]
-        logits = answered[row]
+        logits = logits_of[row]
         assert names[int(logits.argmax())] == example["label"]
         assert known[names.index(example["label"])] == truth(has_pairs)[row]
         assert example["score"] >= max(0.9, unsure_below)
-    right = {truth(has_pairs)[row] for row, logits in answered.items() if sure(logits, unsure_below)
-             and known[int(logits.argmax())] == truth(has_pairs)[row]}  # fmt: skip
-    assert len(found) == len(right)
+    right = {
+        truth(has_pairs)[row]
+        for row, logits in logits_of.items()
+        if sure(logits, unsure_below) and known[int(logits.argmax())] == truth(has_pairs)[row]
+    }
+    assert len(selected) == len(right)
 
 
 def sure(logits: FloatArray, unsure_below: float) -> bool:

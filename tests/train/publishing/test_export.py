@@ -1,4 +1,4 @@
-"""Export: the ONNX files answer as the original does; int8 goes out where it is as good."""
+"""Export: the ONNX files give the original logits; int8 is published if it is accurate."""
 
 import re
 import subprocess
@@ -22,23 +22,25 @@ from train.publishing import export
 
 @pytest.fixture(scope="module")
 def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that is fitted, not yet exported."""
+    """A fitted run without ONNX files."""
     return fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base)
 
 
-def test_writes_both_files_and_the_figures(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_writes_both_files_and_their_results(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import onnxruntime
 
-    found = export.export(run)
+    result = export.export(run)
     session = onnxruntime.InferenceSession(run / "onnx/model.onnx")
     assert [i.name for i in session.get_inputs()] == ["input_ids", "attention_mask"]
-    assert run_folder.load_results(run)["export"] == found
-    assert found["fp32"]["max_difference"] <= export.MAX_DIFFERENCE
-    assert found["int8"]["agreement"] >= export.MIN_AGREEMENT
-    assert found["int8"]["published"]
+    assert run_folder.load_results(run)["export"] == result
+    assert result["fp32"]["max_difference"] <= export.MAX_DIFFERENCE
+    assert result["int8"]["agreement"] >= export.MIN_AGREEMENT
+    assert result["int8"]["published"]
     for name, kind in [("model", "fp32"), ("model_quantized", "int8")]:
-        assert (run / "onnx" / f"{name}.onnx").stat().st_size == found[kind]["bytes"]
-    assert found["int8"]["bytes"] < found["fp32"]["bytes"]
+        assert (run / "onnx" / f"{name}.onnx").stat().st_size == result[kind]["bytes"]
+    assert result["int8"]["bytes"] < result["fp32"]["bytes"]
     assert "of labels equal" in capsys.readouterr().out
     assert sorted(p.name for p in (run / "onnx").iterdir()) == [
         "model.onnx",
@@ -46,64 +48,62 @@ def test_writes_both_files_and_the_figures(run: Path, capsys: pytest.CaptureFixt
     ]
 
 
-def test_int8_that_is_worse_is_not_kept(
+def test_inaccurate_int8_is_not_published(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = export.predict
+    original = export.predict
 
     def worse(file: Path, tokens: Tokens, name: str = "", **batch: int) -> Any:
-        logits = right(file, tokens, name, **batch)
+        logits = original(file, tokens, name, **batch)
         if name == "int8":
             logits[0] = -logits[0]  # one of 13 or so
         return logits
 
     monkeypatch.setattr(export, "predict", worse)
-    found = export.export(run)["int8"]
-    assert not found["published"]
-    assert found["agreement"] < export.MIN_AGREEMENT
-    assert [tried["scheme"] for tried in [*found["tried_before"], found]] == list(export.SCHEMES)
+    result = export.export(run)["int8"]
+    assert not result["published"]
+    assert result["agreement"] < export.MIN_AGREEMENT
+    assert [tried["scheme"] for tried in [*result["tried_before"], result]] == list(export.SCHEMES)
     assert not (run / "onnx/model_quantized.onnx").exists()
     assert "int8 is not kept" in capsys.readouterr().out
 
 
-def test_fp32_that_answers_otherwise_is_an_error(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    right = export.predict
-    monkeypatch.setattr(export, "predict", lambda *given, **batch: right(*given, **batch) + 0.001)
-    with pytest.raises(RunError, match=r"differ from the original's by 0\.001, more than 0\.0001"):
+def test_fp32_with_other_logits_is_an_error(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = export.predict
+    monkeypatch.setattr(export, "predict", lambda *args, **batch: original(*args, **batch) + 0.001)
+    with pytest.raises(RunError, match=r"from the original's by at most 0\.0001, got 0\.001"):
         export.export(run)
     assert not (run / "onnx/model.onnx").exists()
 
 
 @pytest.mark.parametrize("form", ["fp32", "int8"])
-def test_a_form_whose_scores_depend_on_the_batch_is_not_published(
+def test_batch_dependent_file_is_not_published(
     form: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = export.predict
+    original = export.predict
     names = {"fp32": "model.onnx", "int8": "model_quantized.onnx"}
 
     def shifted(file: Path, tokens: Tokens, name: str = "", **batch: int) -> Any:
-        logits = right(file, tokens, name, **batch)
+        logits = original(file, tokens, name, **batch)
         return logits + np.array([0, 0.3]) * (batch.get("rows") == 8 and file.name == names[form])
 
     monkeypatch.setattr(export, "predict", shifted)
-    measured = r"probabilities shift by up to 0\.0\d+ and \d labels change when 16 reviews"
+    measured = r"probabilities shift by up to 0\.0\d+ and \d labels change if 16 reviews"
     if form == "fp32":
         with pytest.raises(RunError, match=measured + r".* 2, 8, 32 or padded to 4,096 tokens"):
             export.export(run)
     else:
-        found = export.export(run)
-        assert not found["int8"]["published"]
-        assert found["int8"]["in_batches"]["max_shift"] > export.MAX_SHIFT
-        assert found["fp32"]["in_batches"]["max_shift"] <= export.MAX_SHIFT
+        result = export.export(run)
+        assert not result["int8"]["published"]
+        assert result["int8"]["in_batches"]["max_shift"] > export.MAX_SHIFT
+        assert result["fp32"]["in_batches"]["max_shift"] <= export.MAX_SHIFT
         printed = capsys.readouterr().out
         assert re.search(f"int8 is not kept .*{measured}", printed)
-        assert "a shift of at most 0.01" in printed
+        assert "and a shift of 0.01" in printed
     assert not (run / "onnx" / names[form]).exists()
 
 
-def test_changed_validation_reviews_are_refused(run: Path) -> None:
+def test_changed_validation_split_is_refused(run: Path) -> None:
     results = run_folder.load_results(run)
     changed = run_folder.load_results(run)
     changed["data"]["splits"]["validation"]["sha256"] = "0" * 64
@@ -137,9 +137,7 @@ ROBERTA = RobertaConfig(
 
 
 @pytest.mark.parametrize("config", [DISTILBERT, ROBERTA], ids=["distilbert", "roberta"])
-def test_padded_and_whole_batches_of_any_shape_give_the_original_logits(
-    config: Any, tmp_path: Path
-) -> None:
+def test_padded_and_unpadded_batches_give_the_original_logits(config: Any, tmp_path: Path) -> None:
     import onnx
     import onnxruntime
 
@@ -153,7 +151,7 @@ def test_padded_and_whole_batches_of_any_shape_give_the_original_logits(
     assert operators.count("If") == config.num_hidden_layers  # attention, fused where it may be
     assert "Transpose" not in operators  # nothing is turned around for it
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    assert [found.name for found in session.get_inputs()] == ["input_ids", "attention_mask"]
+    assert [result.name for result in session.get_inputs()] == ["input_ids", "attention_mask"]
     for lengths in ([5], [80, 80], [1, 7, 30], [64, 3]):
         mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
         # RoBERTa counts positions by what isn't its padding, 1.
@@ -161,13 +159,13 @@ def test_padded_and_whole_batches_of_any_shape_give_the_original_logits(
         with torch.inference_mode():
             expected = model(input_ids=ids, attention_mask=mask).logits.numpy()
         fed = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
-        (found,) = session.run(None, fed)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        (result,) = session.run(None, fed)
+        np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 @settings(derandomize=True, max_examples=12, deadline=None)
 @given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=6), padding=st.integers(0, 36))
-def test_int8_gives_a_text_the_same_logits_in_any_company(
+def test_int8_logits_do_not_depend_on_the_batch(
     int8: Path, lengths: list[int], padding: int
 ) -> None:
     import onnxruntime
@@ -187,9 +185,9 @@ def test_int8_gives_a_text_the_same_logits_in_any_company(
         "input_ids": np.concatenate([ids, ids[:1]]),
         "attention_mask": np.concatenate([mask, np.zeros_like(mask[:1])]),
     }
-    (found,) = session.run(None, fed)
-    np.testing.assert_array_equal(found[:-1], alone)
-    assert np.isfinite(found[-1]).all()
+    (result,) = session.run(None, fed)
+    np.testing.assert_array_equal(result[:-1], alone)
+    assert np.isfinite(result[-1]).all()
 
 
 ONNXRUNTIME_1_18 = """
@@ -220,9 +218,7 @@ for name, where in {
     [(".venv-onnxruntime18", ONNXRUNTIME_1_18), (".venv-transformers4", OPTIMUM)],
     ids=["ONNX Runtime 1.18", "optimum"],
 )
-def test_other_loaders_open_both_files_and_give_the_same_logits(
-    environment: str, code: str, int8: Path
-) -> None:
+def test_other_runtimes_give_the_same_logits(environment: str, code: str, int8: Path) -> None:
     folder = int8.parent.parent
     lengths = [60, 5, 31, 1]
     mask = (np.arange(64) < np.array(lengths)[:, None]).astype(np.int64)
@@ -236,7 +232,7 @@ def test_other_loaders_open_both_files_and_give_the_same_logits(
         np.testing.assert_allclose(np.load(f"{file}.npy"), expected, atol=1e-3)
 
 
-def test_pairs_of_texts_keep_their_types(tmp_path: Path) -> None:
+def test_text_pairs_keep_their_token_types(tmp_path: Path) -> None:
     import onnxruntime
     from transformers import BertConfig
 
@@ -252,9 +248,9 @@ def test_pairs_of_texts_keep_their_types(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = model(input_ids=ids, token_type_ids=types).logits.numpy()
     fed = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": types}
-    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in fed.items()})
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    (result,) = session.run(None, {name: tensor.numpy() for name, tensor in fed.items()})
+    np.testing.assert_allclose(result, expected, atol=1e-5)
     export.quantize(tmp_path / "model.onnx", tmp_path / "int8.onnx", ["MatMul"])
     session = onnxruntime.InferenceSession(tmp_path / "int8.onnx")
-    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in fed.items()})
-    np.testing.assert_allclose(found, expected, atol=0.05)
+    (result,) = session.run(None, {name: tensor.numpy() for name, tensor in fed.items()})
+    np.testing.assert_allclose(result, expected, atol=0.05)

