@@ -122,7 +122,7 @@ def _print_changes(repo_id: str, present: set[str], files: set[str], stale: set[
     kept = present - files - stale - {".gitattributes"}
     for verb, names in [("replaces", present & files), ("removes", stale), ("keeps", kept)]:
         if names:
-            console.print_line(f"in {repo_id} this {verb} {console.listing(names)}")
+            console.print_line(f"in {repo_id} this {verb} {console.summarize_names(names)}")
 
 
 def _upload(
