@@ -243,7 +243,7 @@ def test_edited_or_unknown_output_is_refused(origin: str) -> None:
         ),
         pytest.param(
             "[{step: run, recipe: teacher.yaml}, {step: patterns}]",
-            "different outputs to runs/patterns .*most was 30, now None.* another `out`",
+            "different outputs to runs/patterns .*max_rows was 30, now None.* another `out`",
             id="two of one output",
         ),
         pytest.param(
