@@ -151,7 +151,7 @@ def test_text_without_label_and_teacher_is_an_error(
 def test_unlabelled_rows_without_a_teacher_are_an_error(
     tiny_base: Path, tmp_path: Path, overrides: list[str]
 ) -> None:
-    with pytest.raises(RecipeError, match="has `label: null`, so it needs"):
+    with pytest.raises(RecipeError, match="has `label: null`: this needs"):
         student(tmp_path / "s", tiny_base, *overrides)
 
 
