@@ -22,7 +22,7 @@ PALETTE = [BLUE, ORANGE, "#00825f", "#a8507f", "#8a7500", "#4d6a80"]
 GREY = "#767676"  # contrast of 4.5:1 on white and on nearly black
 INK = "#111111"  # on coloured tiles, at least 4.5:1
 DATE_FORMATS = {"day": "%d %b %Y", "week": "week from %d %b %Y", "month": "%B %Y"}
-COUNT_HEIGHT = 1 / 5  # of the chart, for the tallest bar of the counts
+COUNT_SCALE = 5  # the tallest bar of the counts takes a fifth of the height
 MAX_TICKS = 8  # up to so many periods each has a tick on the axis
 MAX_LARGE_POINTS = 60  # with more periods, points would hide the line
 # SVG takes the colours of the page's theme. The menu offers only saving, as Vega's editor is on
@@ -32,9 +32,16 @@ EMBED_OPTIONS = {
     "actions": {"export": True, "source": False, "compiled": False, "editor": False},
 }
 FILE_WIDTH = 760  # pixels
+TITLE_TOOLTIP = altair.Tooltip("title:N", title="Title")
+COUNT_TOOLTIP = altair.Tooltip("n:Q", title="Reviews", format=",")
+SHARE_TOOLTIPS = [
+    altair.Tooltip("share:Q", title="Share", format=".1%"),
+    altair.Tooltip("low:Q", title="at least (95%)", format=".1%"),
+    altair.Tooltip("high:Q", title="at most (95%)", format=".1%"),
+]
 
 
-def over_time(rows: pandas.DataFrame, period: Period, label: str = "positive") -> altair.LayerChart:
+def over_time(rows: pandas.DataFrame, period: Period, label: str = "Positive") -> altair.LayerChart:
     """Draw the share of a label over time with its 95% band, above bars of the review counts.
 
     Args:
@@ -43,7 +50,7 @@ def over_time(rows: pandas.DataFrame, period: Period, label: str = "positive") -
         label: The label whose share it is.
     """
     spans = _add_period_ends(rows, period)
-    title = f"{label.capitalize()} reviews"
+    title = f"{label} reviews"
     counts = spans.groupby(["start", "middle", "end"], as_index=False)["n"].sum()
     most = int(counts["n"].max()) if len(counts) else 1
     bars = (
@@ -55,13 +62,13 @@ def over_time(rows: pandas.DataFrame, period: Period, label: str = "positive") -
             y=altair.Y(
                 "n:Q",
                 title=f"Reviews per {period}",
-                scale=altair.Scale(domain=[0, round(most / COUNT_HEIGHT)], nice=False),
+                scale=altair.Scale(domain=[0, most * COUNT_SCALE], nice=False),
                 axis=altair.Axis(
                     grid=False, orient="right", values=[0, most], format=",d", titleY=270
                 ),
             ),
             y2=altair.Y2Datum(0),
-            tooltip=[_period_tooltip(period), _count_tooltip()],
+            tooltip=[_period_tooltip(period), COUNT_TOOLTIP],
         )
     )
     lines = _share_lines(spans, _time_axis(counts, period), title, period)
@@ -70,7 +77,7 @@ def over_time(rows: pandas.DataFrame, period: Period, label: str = "positive") -
 
 
 def by_title(
-    rows: pandas.DataFrame, label: str = "positive", max_titles: int = 20
+    rows: pandas.DataFrame, label: str = "Positive", max_titles: int = 20
 ) -> altair.LayerChart:
     """Draw the share of a label per title with its 95% interval, in the order of the rows.
 
@@ -80,12 +87,12 @@ def by_title(
         max_titles: How many titles to draw.
     """
     rows = rows.head(max_titles)
-    title = f"{label.capitalize()} reviews"
+    title = f"{label} reviews"
     base = altair.Chart(_inline_data(rows)).encode(
         y=altair.Y(
             "title:N", title=None, sort=rows["title"].tolist(), axis=altair.Axis(labelLimit=130)
         ),
-        tooltip=[_title_tooltip(), *_share_tooltips(), _count_tooltip()],
+        tooltip=[TITLE_TOOLTIP, *SHARE_TOOLTIPS, COUNT_TOOLTIP],
     )
     x = altair.X(
         "low:Q",
@@ -125,7 +132,7 @@ def confusion(matrix: npt.ArrayLike, labels: Sequence[str]) -> altair.LayerChart
         tooltip=[
             altair.Tooltip("label:N", title="Label in the file"),
             altair.Tooltip("prediction:N", title="Prediction"),
-            _count_tooltip(),
+            COUNT_TOOLTIP,
             altair.Tooltip("share:Q", title="of this label", format=".1%"),
         ],
     )
@@ -160,11 +167,11 @@ def _share_lines(
     periods, has_titles = spans["start"].nunique(), len(titles) > 1
     scale = altair.Scale(domain=titles, range=PALETTE)
     legend = altair.Legend(title=None, orient="bottom", columns=2, labelLimit=110, symbolOpacity=1)
-    title_tooltips = [_title_tooltip()] if has_titles else []
+    title_tooltips = [TITLE_TOOLTIP] if has_titles else []
     base = altair.Chart(_inline_data(spans)).encode(
         x=x,
         color=altair.Color("title:N", scale=scale, legend=legend if has_titles else None),
-        tooltip=[*title_tooltips, _period_tooltip(period), *_share_tooltips(), _count_tooltip()],
+        tooltip=[*title_tooltips, _period_tooltip(period), *SHARE_TOOLTIPS, COUNT_TOOLTIP],
     )
     y = altair.Y(
         "share:Q",
@@ -232,22 +239,6 @@ def _mix_with_white(colour: str, strength: float) -> str:
 
 def _period_tooltip(period: Period) -> altair.Tooltip:
     return altair.Tooltip("start:T", title="When", format=DATE_FORMATS[period])
-
-
-def _title_tooltip() -> altair.Tooltip:
-    return altair.Tooltip("title:N", title="Title")
-
-
-def _count_tooltip() -> altair.Tooltip:
-    return altair.Tooltip("n:Q", title="Reviews", format=",")
-
-
-def _share_tooltips() -> list[altair.Tooltip]:
-    return [
-        altair.Tooltip("share:Q", title="Share", format=".1%"),
-        altair.Tooltip("low:Q", title="at least (95%)", format=".1%"),
-        altair.Tooltip("high:Q", title="at most (95%)", format=".1%"),
-    ]
 
 
 def _style(chart: altair.LayerChart, description: str, **size: Any) -> altair.LayerChart:

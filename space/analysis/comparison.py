@@ -79,7 +79,7 @@ def compare(
     cache: ModelCache,
     names: Sequence[tuple[str, str | None]],
     texts: Sequence[Any],
-    given: pandas.Series | None = None,
+    file_labels: pandas.Series | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Step | Comparison]:
     """Compare two models; yields each `Step`, and the `Comparison` at the end.
@@ -90,7 +90,7 @@ def compare(
         cache: Loads the models.
         names: Repo id and revision of each.
         texts: At most `MAX_ROWS`.
-        given: The labels of the texts, if there are any.
+        file_labels: The labels of the texts, if there are any.
         stopped: Whether the comparison must end because others wait; called between batches.
 
     Raises:
@@ -119,7 +119,7 @@ def compare(
         if not count:
             raise ModelUnavailable(reason)
     first, second = (model.first_answers(count) for model in models)
-    labels = None if given is None else given.iloc[:count]
+    labels = None if file_labels is None else file_labels.iloc[:count]
     yield replace(compare_answers(first, second, texts[:count], labels), stopped=reason)
 
 
@@ -193,15 +193,15 @@ def compare_answers(
     first: ModelAnswers,
     second: ModelAnswers,
     texts: Sequence[Any],
-    given: pandas.Series | None = None,
+    file_labels: pandas.Series | None = None,
 ) -> Comparison:
     """Compare the answers of two models to the same texts; see `compare`."""
     pairs = list(zip(first.answers, second.answers, strict=True))
     errors = [[a for a in pair if isinstance(a, InvalidText)] for pair in pairs]
     rows = pandas.DataFrame(pairs, columns=["A", "B"], dtype=object)
     rows.insert(0, "row", np.arange(len(pairs)) + 1)
-    if given is not None:
-        labels = given.astype(object).where(given.notna(), "").to_numpy()
+    if file_labels is not None:
+        labels = file_labels.astype(object).where(file_labels.notna(), "").to_numpy()
         rows["label"] = [str(label)[:MAX_CHARACTERS] for label in labels]
     rows["review"] = [str(text)[:MAX_CHARACTERS] for text in texts]
     rows = rows[np.array([not pair_errors for pair_errors in errors], bool)]
@@ -216,7 +216,7 @@ def compare_answers(
         first,
         second,
         agreement,
-        _outcome(rows, given.to_numpy(), first, second) if given is not None else None,
+        _outcome(rows, file_labels.to_numpy(), first, second) if file_labels is not None else None,
         Counter(str(pair_errors[0]) for pair_errors in errors if pair_errors),
         _to_text(rows[differ]),
     )
@@ -290,9 +290,9 @@ def _better_model_sentence(outcome: Outcome) -> str:
     return sentence + f"{'A' if first > second else 'B'} is better on texts like these."
 
 
-def _outcome(rows: pandas.DataFrame, given: Any, *models: ModelAnswers) -> Outcome:
-    """`given` has a label for each text, `rows` only the texts with predictions of both models."""
-    labels = pandas.Series(given, dtype=object)
+def _outcome(rows: pandas.DataFrame, file_labels: Any, *models: ModelAnswers) -> Outcome:
+    """`file_labels` has all texts, `rows` only those with predictions of both models."""
+    labels = pandas.Series(file_labels, dtype=object)
     matched = [statistics.match_labels(labels, model.labels)[rows.index] for model in models]
     known = (matched[0].notna() & matched[1].notna()).to_numpy()
     predictions = [rows[column].map(lambda answer: answer.label) for column in ("A", "B")]

@@ -74,7 +74,7 @@ class Report:
         truncated = int((self.predictions["tokens_read"] < self.predictions["tokens"]).sum())
         errors = len(self.answers) - scored
         facts = [
-            (percent(share.value), f"{name(self.labels[-1])}, of {scored:,} reviews "
+            (percent(share.value), f"{self._label}, of {scored:,} reviews "
              f"(95% interval {share.low:.1%} to {share.high:.1%})"),
             (f"{unsure:,}", f"mixed or unsure ({unsure / scored:.1%})"),
             (f"{errors:,}", "not scored" + (", listed below with the reason" * bool(errors))),
@@ -114,7 +114,11 @@ class Report:
             return None
         dates = parse_dates(self.frame[self.columns.date])
         shares = statistics.over_time(dates, self.positive, period, self._titles)
-        return charts.over_time(shares, period) if len(shares) else None
+        return charts.over_time(shares, period, self._label) if len(shares) else None
+
+    @property
+    def _label(self) -> str:
+        return name(self.labels[-1])
 
     @property
     def _titles(self) -> pandas.Series | None:
@@ -125,7 +129,7 @@ class Report:
         drawn = {"over_time": self.over_time(period)}
         if self._titles is not None:
             ranking = statistics.by_title(self._titles, self.positive)
-            drawn["by_title"] = charts.by_title(ranking) if len(ranking) else None
+            drawn["by_title"] = charts.by_title(ranking, self._label) if len(ranking) else None
         if self.agreement:
             drawn["confusion"] = charts.confusion(self.agreement.confusion, self.labels)
         return {key: chart for key, chart in drawn.items() if chart is not None}

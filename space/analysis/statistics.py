@@ -113,13 +113,13 @@ def by_title(titles: pandas.Series, positive: pandas.Series) -> pandas.DataFrame
     return shares[["title", "n", "share", "low", "high"]].reset_index(drop=True)
 
 
-def match_labels(given: pandas.Series, labels: Sequence[str]) -> pandas.Series:
+def match_labels(file_labels: pandas.Series, labels: Sequence[str]) -> pandas.Series:
     """Map the labels of a file to those of the model; NaN where the meaning is unclear.
 
     In this order: the same name in any case, a usual synonym, the index of the label if the column
     contains only indices. Ratings of 1 to 5 stars are not mapped.
     """
-    normalized = given.map(_normalize, na_action="ignore")
+    normalized = file_labels.map(_normalize, na_action="ignore")
     own = {label.casefold(): label for label in labels}
     meaning = {
         synonym: own[name]
@@ -132,17 +132,19 @@ def match_labels(given: pandas.Series, labels: Sequence[str]) -> pandas.Series:
     return normalized.map({**numbers, **meaning, **own}).astype("str")
 
 
-def agreement(given: pandas.Series, predictions: pandas.Series, labels: Sequence[str]) -> Agreement:
+def agreement(
+    file_labels: pandas.Series, predictions: pandas.Series, labels: Sequence[str]
+) -> Agreement:
     """Compare predictions with the labels of a file; see `match_labels`.
 
     Args:
-        given: Labels as written in the file; rows without one are dropped.
+        file_labels: Labels as written in the file; rows without one are dropped.
         predictions: Labels of the model; rows with "" are dropped.
         labels: Of the model, in its order.
     """
-    matched = match_labels(given, labels)
-    has_label = given.notna() & (given.map(_normalize, na_action="ignore") != "")
-    unknown = given[has_label & matched.isna()]
+    matched = match_labels(file_labels, labels)
+    has_label = file_labels.notna() & (file_labels.map(_normalize, na_action="ignore") != "")
+    unknown = file_labels[has_label & matched.isna()]
     both = matched.notna().to_numpy() & predictions.isin(labels).to_numpy()
     counts = pandas.crosstab(matched[both].to_numpy(), predictions[both].to_numpy())
     counts = counts.reindex(index=labels, columns=labels, fill_value=0)
@@ -159,7 +161,7 @@ def agreement(given: pandas.Series, predictions: pandas.Series, labels: Sequence
 
 
 def disagreements(
-    given: pandas.Series,
+    file_labels: pandas.Series,
     predictions: pandas.Series,
     probabilities: pandas.Series,
     labels: Sequence[str],
@@ -167,12 +169,12 @@ def disagreements(
     """The positions of rows whose prediction differs from their label, the most confident first.
 
     Args:
-        given: Labels as written in the file.
+        file_labels: Labels as written in the file.
         predictions: Labels of the model, "" where there is none.
         probabilities: Of the predictions.
         labels: Of the model.
     """
-    matched = match_labels(given, labels).to_numpy()
+    matched = match_labels(file_labels, labels).to_numpy()
     differ = pandas.notna(matched) & predictions.isin(labels) & (matched != predictions)
     positions = np.flatnonzero(differ)
     confident_first = np.argsort(-probabilities.to_numpy()[positions], kind="stable")

@@ -90,11 +90,11 @@ def test_over_time_names_axes_and_units() -> None:
     assert {"Positive reviews, with 95% band", "Reviews per month", "0%", "100%"} <= set(text)
     most = int(rows(14, [""])["n"].max())
     assert str(most) in text
-    other = charts.over_time(rows(3, [""]), "week", label="NEUTRAL")
-    found = words(drawn(other, VERSIONS[0]))
-    assert "Neutral reviews, with 95% band" in found and "Reviews per week" in found
+    other = charts.over_time(rows(3, [""]), "week", label="Neutral")
+    weekly = words(drawn(other, VERSIONS[0]))
+    assert "Neutral reviews, with 95% band" in weekly and "Reviews per week" in weekly
     # With few periods, each has one tick.
-    assert [word for word in found if word.endswith("2024")] == [
+    assert [word for word in weekly if word.endswith("2024")] == [
         "04 Jan 2024", "04 Feb 2024", "04 Mar 2024",
     ]  # fmt: skip
 

@@ -27,36 +27,36 @@ from space.inference.classifier import Classifier, InvalidText, ModelUnavailable
 from space.inference.model_cache import ModelCache, _onnx_file
 
 OWN = "demo/tiny"
-# Asks a shelf for each model named on the command line; prints what came of it, and what it holds.
+# Gets the models named on the command line; prints their answers and which models are cached.
 ASK = """
 import json, sys
 from pathlib import Path
 from space.inference.classifier import Classifier, ModelUnavailable
 from space.inference.model_cache import ModelCache
-shelf = ModelCache(Classifier("demo/tiny"))
+cache = ModelCache(Classifier("demo/tiny"))
 answers = []
 for argument in sys.argv[1:]:
     repo_id, _, revision = argument.partition("@")
     try:
-        with shelf.acquire(repo_id, revision) as found:
-            (verdict,) = found.predict_batch(["a wonderful film"])
-        answer = ["own" if found is shelf.own else "named", verdict.tokens]
+        with cache.acquire(repo_id, revision) as model:
+            (prediction,) = model.predict_batch(["a wonderful film"])
+        answer = ["own" if model is cache.own else "named", prediction.tokens]
     except ModelUnavailable as reason:
         answer = str(reason)
-    folders = [Path(model.folder.name) for model in shelf._idle.values()]
+    folders = [Path(idle.folder.name) for idle in cache._idle.values()]
     assert all(folder.is_dir() for folder in folders)
-    answers.append([answer, shelf.idle, list(map(str, folders))])
+    answers.append([answer, cache.idle, list(map(str, folders))])
 print(json.dumps(answers))
 """
 
 
 def answers_of(
-    model: str, *verdicts: float | str, labels: tuple[str, str] = ("NEG", "POS")
+    model: str, *results: float | str, labels: tuple[str, str] = ("NEG", "POS")
 ) -> ModelAnswers:
     """Answers by the probability of the last label, or the reason why there is none."""
     answers = [
         InvalidText(p) if isinstance(p, str) else Prediction({labels[0]: 1 - p, labels[1]: p}, 3, 3)
-        for p in verdicts
+        for p in results
     ]
     return ModelAnswers(model, list(labels), answers, 100.0)
 
@@ -68,7 +68,7 @@ def compared(
     return compare_answers(first, second, texts, None if labels is None else pandas.Series(labels))
 
 
-def ask_shelf(env: dict[str, str], *models: str) -> list[Any]:
+def ask_cache(env: dict[str, str], *models: str) -> list[Any]:
     done = run_python(ASK, env, *models)
     return list(json.loads(done.stdout.splitlines()[-1]))
 
@@ -115,27 +115,27 @@ def test_mcnemar_of_extreme_counts():
 
 
 def test_agreement_accuracy_and_differing_rows():
-    found = compared(
+    result = compared(
         answers_of("a", 0.9, 0.8, 0.3, 0.6, 0.99),
         answers_of("b", 0.7, 0.1, 0.2, 0.3, 0.02),
         ["pos", "neg", "NEG", 1, "?"],
     )
-    assert found.agreement is not None
-    assert found.agreement.value == pytest.approx(2 / 5)
-    assert 0.11 < found.agreement.low < 0.12
-    assert found.differing.to_dict("list") == {
+    assert result.agreement is not None
+    assert result.agreement.value == pytest.approx(2 / 5)
+    assert 0.11 < result.agreement.low < 0.12
+    assert result.differing.to_dict("list") == {
         "row": ["5", "2", "4"],
         "A": ["Pos 99.0%", "Pos 80.0%", "Pos 60.0%"],
         "B": ["Neg 98.0%", "Neg 90.0%", "Neg 70.0%"],
         "label": ["?", "neg", "1"],
         "review": ["text 4", "text 1", "text 3"],
     }
-    assert found.outcome is not None
-    assert found.outcome.only == (1, 1)
-    assert found.outcome.first.accuracy.value == 3 / 4
-    assert found.outcome.second.accuracy.value == 3 / 4
-    assert found.outcome.first.n == found.outcome.second.n == 4
-    assert conclusions(found) == [
+    assert result.outcome is not None
+    assert result.outcome.only == (1, 1)
+    assert result.outcome.first.accuracy.value == 3 / 4
+    assert result.outcome.second.accuracy.value == 3 / 4
+    assert result.outcome.first.n == result.outcome.second.n == 4
+    assert conclusions(result) == [
         "They agree on 2 of 5 texts: 40.0% (95% interval 11.8% to 76.9%).",
         "Only A is right on 1 of 4 texts, only B on 1. If both were equally good, chance alone "
         "would make a difference this large in 100.0% of comparisons (McNemar's exact test): these "
@@ -145,22 +145,22 @@ def test_agreement_accuracy_and_differing_rows():
 
 
 def test_says_which_model_is_better_if_significant():
-    found = compared(answers_of("a", *[0.9] * 10), answers_of("b", *[0.1] * 9, 0.9), ["pos"] * 10)
-    assert found.outcome is not None
-    assert found.outcome.p_value == 2 / 2**9
-    assert conclusions(found)[1].endswith("in 0.4% of comparisons (McNemar's exact test): A is "
+    result = compared(answers_of("a", *[0.9] * 10), answers_of("b", *[0.1] * 9, 0.9), ["pos"] * 10)
+    assert result.outcome is not None
+    assert result.outcome.p_value == 2 / 2**9
+    assert conclusions(result)[1].endswith("in 0.4% of comparisons (McNemar's exact test): A is "
                                       "better on texts like these.")  # fmt: skip
 
 
 def test_texts_without_both_predictions_are_left_out_with_the_reason():
     reason = "There is no word in this review."
-    found = compared(
+    result = compared(
         answers_of("a", 0.9, reason, 0.8), answers_of("b", 0.9, reason, reason), ["pos"] * 3
     )
-    assert found.skipped == {reason: 2}
-    assert found.agreement is not None and found.agreement.n == 1
-    assert found.outcome is not None and found.outcome.first.n == 1
-    assert conclusions(found)[-1] == f"2 of the texts were left out: {reason}"
+    assert result.skipped == {reason: 2}
+    assert result.agreement is not None and result.agreement.n == 1
+    assert result.outcome is not None and result.outcome.first.n == 1
+    assert conclusions(result)[-1] == f"2 of the texts were left out: {reason}"
     assert compared(answers_of("a", reason), answers_of("b", reason)).agreement is None
     assert conclusions(compared(answers_of("a", reason), answers_of("b", reason)))[0] == (
         "None of the texts could be scored."
@@ -169,14 +169,14 @@ def test_texts_without_both_predictions_are_left_out_with_the_reason():
 
 def test_models_with_different_labels_have_accuracy_but_no_agreement():
     stars = answers_of("b", 0.9, 0.2, labels=("1 star", "Positive"))
-    found = compared(
+    result = compared(
         answers_of("a", 0.9, 0.2, labels=("NEGATIVE", "POSITIVE")), stars, ["pos", "neg"]
     )
-    assert found.agreement is None
-    assert conclusions(found)[0] == (
+    assert result.agreement is None
+    assert conclusions(result)[0] == (
         "Their labels are not the same: A has NEGATIVE, POSITIVE, B has 1 star, Positive."
     )
-    assert found.outcome is not None and found.outcome.first.n == 1  # "neg" is none of B's
+    assert result.outcome is not None and result.outcome.first.n == 1  # "neg" is none of B's
     same = compared(
         answers_of("a", 0.9, labels=("NEG", "POS")), answers_of("b", 0.9, labels=("neg", "pos"))
     )
@@ -184,8 +184,8 @@ def test_models_with_different_labels_have_accuracy_but_no_agreement():
 
 
 def test_says_that_no_label_is_known():
-    found = compared(answers_of("a", 0.9), answers_of("b", 0.2), ["five stars"])
-    assert conclusions(found)[:2] == [
+    result = compared(answers_of("a", 0.9), answers_of("b", 0.2), ["five stars"])
+    assert conclusions(result)[:2] == [
         "They differ.",
         "Both models know none of the labels in the file.",
     ]
@@ -194,9 +194,9 @@ def test_says_that_no_label_is_known():
 def test_compares_in_steps_on_the_same_texts(own: Classifier):
     texts = ["a wonderful film", "a dreadful film", None, "<br />"] * 20
     labels = pandas.Series(["pos", "neg", None, "neg"] * 20)
-    shelf = ModelCache(own)
+    cache = ModelCache(own)
     names = [(own.repo_id or "", None)] * 2
-    *steps, last = compare(shelf, names, texts, labels)
+    *steps, last = compare(cache, names, texts, labels)
     assert isinstance(last, Comparison)
     assert all(isinstance(step, Step) for step in steps)
     done = [step.done for step in steps]
@@ -221,7 +221,7 @@ def test_stopped_comparison_covers_the_texts_so_far(
     names = [(own.repo_id or "", None)] * 2
     texts, labels = ["a wonderful film"] * 100, pandas.Series(["pos"] * 100)
     if late:
-        monkeypatch.setattr(comparison, "_is_late", lambda began: next(asked))
+        monkeypatch.setattr(comparison, "_is_late", lambda start: next(asked))
         *_, last = compare(ModelCache(own), names, texts, labels)
     else:
         *_, last = compare(ModelCache(own), names, texts, labels, lambda: next(asked))
@@ -248,7 +248,7 @@ def test_refuses_more_texts_than_the_limit(own: Classifier):
 def test_holds_two_models_besides_its_own(hub: RunningHub, tmp_path: Path):
     env = {**hub.env(tmp_path / "home", token=None), "TMPDIR": str(tmp_path)}
     asked = ["demo/tiny", "demo/second", "demo/third@main", "demo/second", OWN + "@main"]
-    *first, last = ask_shelf(env, *asked, "demo/headless", "demo/broken", "demo/third")
+    *first, last = ask_cache(env, *asked, "demo/headless", "demo/broken", "demo/third")
     assert [answer for answer, _, _ in first[:5]] == [
         ["own", 3], ["named", 3], ["named", 3], ["named", 3], ["own", 3],
     ]  # fmt: skip
@@ -275,15 +275,15 @@ def test_the_own_model_is_known_by_any_of_its_names(hub: RunningHub, tmp_path: P
     api = HfApi(endpoint=hub.endpoint, token=WRITE)
     commit = str(api.model_info(OWN).sha)
     api.create_tag(OWN, tag="v1", exist_ok=True)
-    found = ask_shelf(hub.env(tmp_path, token=None), OWN, f"{OWN}@{commit}", f"{OWN}@v1")
-    assert [answer[0] for answer, _, _ in found] == ["own"] * 3
+    answers = ask_cache(hub.env(tmp_path, token=None), OWN, f"{OWN}@{commit}", f"{OWN}@v1")
+    assert [answer[0] for answer, _, _ in answers] == ["own"] * 3
 
 
 def test_says_why_a_model_can_not_be_compared(hub: RunningHub, tmp_path: Path):
     # The app may read what is private; its visitors may not.
     models = ["", "demo/nothing", f"{OWN}@v9", "../../etc/passwd", "x" * 300, "demo/private"]
     empty, unknown, revision, malformed, endless, private = (
-        answer for answer, _, _ in ask_shelf(hub.env(tmp_path), *models)
+        answer for answer, _, _ in ask_cache(hub.env(tmp_path), *models)
     )
     assert empty == "Name both models, as user/name on the Hub."
     assert unknown == (
@@ -306,7 +306,7 @@ def test_looks_at_sizes_before_it_pulls(tiny_classifier: Path, tmp_path: Path):
         config = b'{"padding": "' + b" " * 51_000_000 + b'"}'
         api.upload_file(path_or_fileobj=config, path_in_repo="config.json", repo_id="demo/large")
         env = {**hub.env(tmp_path / "home", token=None), "TMPDIR": str(tmp_path)}
-        [[answer, held, _]] = ask_shelf(env, "demo/large")
+        [[answer, held, _]] = ask_cache(env, "demo/large")
     assert answer == (
         "demo/large is too large to be compared here: its config.json may have at most 50 MB, "
         "and has 51."
@@ -316,7 +316,7 @@ def test_looks_at_sizes_before_it_pulls(tiny_classifier: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "said"),
+    ("sizes", "message"),
     [
         ({"onnx/model.onnx": 600_000_000}, None),
         ({"onnx/model.onnx": 900_000_000, "onnx/model_quantized.onnx": 300_000_000}, None),
@@ -325,21 +325,21 @@ def test_looks_at_sizes_before_it_pulls(tiny_classifier: Path, tmp_path: Path):
         ({"onnx/model.onnx": None}, "may have at most 600 MB, and has inf."),
     ],
 )
-def test_what_is_too_large(sizes: dict[str, int | None], said: str | None):
+def test_what_is_too_large(sizes: dict[str, int | None], message: str | None):
     from huggingface_hub import ModelInfo
 
     files = [{"rfilename": name, "size": size} for name, size in sizes.items()]
     info = ModelInfo(id="demo/large", siblings=files)
-    if said is None:
+    if message is None:
         assert _onnx_file(info, "demo/large") in sizes
     else:
-        with pytest.raises(ModelUnavailable, match=said):
+        with pytest.raises(ModelUnavailable, match=message):
             _onnx_file(info, "demo/large")
 
 
 def test_without_a_hub_there_is_a_sentence(hub: RunningHub, tmp_path: Path):
     env = {**hub.env(tmp_path, token=None), "HF_ENDPOINT": "http://127.0.0.1:9"}
-    [[answer, _, _]] = ask_shelf(env, "demo/second")
+    [[answer, _, _]] = ask_cache(env, "demo/second")
     assert answer == (
         "The Hub at http://127.0.0.1:9 does not give demo/second at this moment. Try again later."
     )
@@ -347,8 +347,8 @@ def test_without_a_hub_there_is_a_sentence(hub: RunningHub, tmp_path: Path):
 
 def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path: Path):
     env = hub.env(tmp_path / "home", token=None)
-    ask_shelf(env, OWN)
-    [[own, *_], [other, *_]] = ask_shelf(env | {"HF_HUB_OFFLINE": "1"}, OWN, "demo/second")
+    ask_cache(env, OWN)
+    [[own, *_], [other, *_]] = ask_cache(env | {"HF_HUB_OFFLINE": "1"}, OWN, "demo/second")
     assert own == ["own", 3]
     assert other == (
         "HF_HUB_OFFLINE is set, so this app can't download demo/second. Unset HF_HUB_OFFLINE."
@@ -360,9 +360,9 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
         "    raise OSError(errno.ENOSPC, 'No space left on device', '/tmp/x')\n"
         "sandbox.TemporaryDirectory = full\n"
     )
-    done = run_python(ASK.replace("shelf = ", full + "shelf = "), env, "demo/second")
-    [[said, *_]] = json.loads(done.stdout.splitlines()[-1])
-    assert said == (
+    done = run_python(ASK.replace("cache = ", full + "cache = "), env, "demo/second")
+    [[message, *_]] = json.loads(done.stdout.splitlines()[-1])
+    assert message == (
         "The temporary folder can't be written, /tmp/x: No space left on device. TMPDIR must "
         "name a folder that can be written and has free space."
     )
@@ -374,9 +374,9 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
         "    Path(folder.name).write_text('')\n"
         "    return folder\n",
     )
-    done = run_python(ASK.replace("shelf = ", gone + "shelf = "), env, "demo/second")
-    [[said, *_]] = json.loads(done.stdout.splitlines()[-1])
-    assert said.startswith("The temporary folder can't be written, ") and "TMPDIR" in said
+    done = run_python(ASK.replace("cache = ", gone + "cache = "), env, "demo/second")
+    [[message, *_]] = json.loads(done.stdout.splitlines()[-1])
+    assert message.startswith("The temporary folder can't be written, ") and "TMPDIR" in message
 
 
 def test_tab_shows_progress_and_escapes_html():
@@ -400,12 +400,12 @@ def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
     path = tmp_path / "reviews.csv"
     lines = [f"a film of number {i},{'pos' if i % 2 else 'neg'}" for i in range(MAX_ROWS + 5)]
     path.write_text("\n".join(["text,label", *lines]))
-    table, said, area, text, label = receive(str(path))
-    assert "2,005 rows, 2 columns." in said and "Only the first 2,000 rows" in said
+    table, message, area, text, label = receive(str(path))
+    assert "2,005 rows, 2 columns." in message and "Only the first 2,000 rows" in message
     assert (area["visible"], text["value"], label["value"]) == (True, "text", "label")
-    texts, given = _texts_and_labels("not read", table, "text", "label")
+    texts, labels = _texts_and_labels("not read", table, "text", "label")
     assert len(texts) == MAX_ROWS and texts[1] == "a film of number 1"
-    assert given is not None and list(given[:2]) == ["neg", "pos"]
+    assert labels is not None and list(labels[:2]) == ["neg", "pos"]
     assert _texts_and_labels("one", None, "", "") == (["one"], None)
     assert _texts_and_labels("  ", None, "", "") == ([], None)
     path.write_bytes(b"\x89PNG nothing")

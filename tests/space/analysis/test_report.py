@@ -51,6 +51,7 @@ def test_listing_shows_each_row_with_its_number(report: Report) -> None:
 
 def test_charts_depend_on_the_columns(report: Report) -> None:
     assert list(report.charts("day")) == ["over_time", "by_title", "confusion"]
+    assert "Positive reviews by title" in report.charts("day")["by_title"].to_json()
     only_text = Report(report.frame, report.answers, report.labels, Columns("text"))
     assert only_text.charts("day") == {}
     assert only_text.agreement_card() == "" and only_text.disagreements() is None

@@ -27,10 +27,10 @@ def dated(*days: str | None) -> pandas.Series:
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_proportion_has_wilsons_interval(counts: tuple[int, int]) -> None:
     expected = binomtest(*counts).proportion_ci(method="wilson")
-    found = statistics.proportion(*counts)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert found.value == counts[0] / counts[1] and found.n == counts[1]
-    assert 0 <= found.low <= found.value <= found.high <= 1
+    share = statistics.proportion(*counts)
+    assert (share.low, share.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert share.value == counts[0] / counts[1] and share.n == counts[1]
+    assert 0 <= share.low <= share.value <= share.high <= 1
 
 
 def test_proportion_of_zero_rows_is_nan() -> None:
@@ -41,8 +41,8 @@ def test_proportion_of_zero_rows_is_nan() -> None:
 
 
 def test_is_label_is_nan_without_a_prediction() -> None:
-    found = statistics.is_label(column("POSITIVE", "", "NEGATIVE", None), "POSITIVE")
-    assert found.tolist() == pytest.approx([1, np.nan, 0, np.nan], nan_ok=True)
+    matches = statistics.is_label(column("POSITIVE", "", "NEGATIVE", None), "POSITIVE")
+    assert matches.tolist() == pytest.approx([1, np.nan, 0, np.nan], nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -55,34 +55,34 @@ def test_is_label_is_nan_without_a_prediction() -> None:
 )
 def test_periods_start_on_calendar_boundaries(period: statistics.Period, starts: list[str]) -> None:
     dates = dated("2024-01-07T23:59:59", "2023-12-31", "2024-01-01", None, "2024-02-29")
-    found = statistics.over_time(dates, column(1.0, 0.0, 1.0, 1.0, np.nan), period)
-    assert list(found.columns) == ["period_start", "title", "share", "low", "high", "n"]
+    shares = statistics.over_time(dates, column(1.0, 0.0, 1.0, 1.0, np.nan), period)
+    assert list(shares.columns) == ["period_start", "title", "share", "low", "high", "n"]
     # The last review has no prediction, so its period is left out.
-    assert found["period_start"].tolist() == dated(*starts[:-1]).tolist()
-    assert found["n"].sum() == 3 and set(found["title"]) == {""}
-    all_rows = statistics.over_time(dates, column(*[True] * 5), period)
-    assert all_rows["period_start"].tolist() == dated(*starts).tolist()
+    assert shares["period_start"].tolist() == dated(*starts[:-1]).tolist()
+    assert shares["n"].sum() == 3 and set(shares["title"]) == {""}
+    all_shares = statistics.over_time(dates, column(*[True] * 5), period)
+    assert all_shares["period_start"].tolist() == dated(*starts).tolist()
 
 
 def test_over_time_keeps_the_most_reviewed_titles() -> None:
     dates = dated(*["2024-01-01"] * 4, *["2023-06-05"] * 3, "2024-01-01", None)
     titles = column("Salt", "Salt", "Otter", "Otter", "Otter", "Zed", None, " ", "Zed")
     positive = column(True, False, True, True, False, True, True, True, True)
-    found = statistics.over_time(dates, positive, "week", titles, max_titles=2)
-    rows = [(row.title, f"{row.period_start:%F}", row.share, row.n) for row in found.itertuples()]
+    shares = statistics.over_time(dates, positive, "week", titles, max_titles=2)
+    rows = [(row.title, f"{row.period_start:%F}", row.share, row.n) for row in shares.itertuples()]
     assert rows == [
         ("Otter", "2023-06-05", 0.0, 1),
         ("Otter", "2024-01-01", 1.0, 2),
         ("Salt", "2024-01-01", 0.5, 2),
     ]
     expected = statistics.proportion(1, 2)
-    assert found.iloc[2][["share", "low", "high", "n"]].tolist() == list(expected)
+    assert shares.iloc[2][["share", "low", "high", "n"]].tolist() == list(expected)
 
 
 def test_over_time_without_dates_is_empty() -> None:
     for titles in (None, column(None, None)):
-        found = statistics.over_time(dated(None, None), column(True, False), "day", titles)
-        assert len(found) == 0 and "period_start" in found
+        shares = statistics.over_time(dated(None, None), column(True, False), "day", titles)
+        assert len(shares) == 0 and "period_start" in shares
     with pytest.raises(ValueError, match="period must be day, week or month, got 'year'"):
         statistics.over_time(dated("2024-01-01"), column(True), "year")  # type: ignore[arg-type]
 
@@ -90,16 +90,16 @@ def test_over_time_without_dates_is_empty() -> None:
 def test_by_title_does_not_rank_a_single_positive_review_first() -> None:
     titles = column(*["Salt"] * 20, "Otter", None, "", 7, 7)
     positive = column(*[True] * 18, False, False, True, True, True, False, np.nan)
-    found = statistics.by_title(titles, positive.astype(float))
-    assert found["title"].tolist() == ["Salt", "Otter", "7"]
-    assert found["n"].tolist() == [20, 1, 1]
-    assert found.iloc[0][["share", "low", "high"]].tolist() == list(
+    shares = statistics.by_title(titles, positive.astype(float))
+    assert shares["title"].tolist() == ["Salt", "Otter", "7"]
+    assert shares["n"].tolist() == [20, 1, 1]
+    assert shares.iloc[0][["share", "low", "high"]].tolist() == list(
         statistics.proportion(18, 20)[:3]
     )
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("file_labels", "expected"),
     [
         (["negative", " Positive", "POSITIVE"], "NPP"),
         (["neg", "pos", "maybe"], "NP-"),
@@ -116,9 +116,9 @@ def test_by_title_does_not_rank_a_single_positive_review_first() -> None:
         ([None, None, None], "---"),
     ],
 )
-def test_match_labels_maps_unambiguous_labels(given: list[object], expected: str) -> None:
-    found = statistics.match_labels(pandas.Series(given), LABELS).fillna("-")
-    assert "".join(label[0] for label in found) == expected
+def test_match_labels_maps_unambiguous_labels(file_labels: list[object], expected: str) -> None:
+    matched = statistics.match_labels(pandas.Series(file_labels), LABELS).fillna("-")
+    assert "".join(label[0] for label in matched) == expected
 
 
 def test_match_labels_with_other_models() -> None:
@@ -134,8 +134,8 @@ def test_match_labels_with_other_models() -> None:
     reversed_labels = ["Positive", "Negative"]
     assert statistics.match_labels(column(1, 0), reversed_labels).tolist() == reversed_labels
     three = ["neg", "neutral", "pos"]
-    found = statistics.match_labels(column("negative", "mixed", "positive"), three)
-    assert found.tolist() == three
+    matched = statistics.match_labels(column("negative", "mixed", "positive"), three)
+    assert matched.tolist() == three
     counted = statistics.match_labels(pandas.Series([0, 2, None], dtype="Int64"), three)
     assert counted.tolist()[:2] == ["neg", "pos"]
 
@@ -144,27 +144,27 @@ def test_match_labels_with_other_models() -> None:
 def test_agreement_equals_scikit_learn(labels: list[str]) -> None:
     rng = np.random.default_rng(1)
     used = labels[:3]  # the fourth is not in the data
-    given = pandas.Series(rng.choice(used, 500))
+    file_labels = pandas.Series(rng.choice(used, 500))
     predictions = pandas.Series(rng.choice(used, 500))
-    found = statistics.agreement(given, predictions, labels)
-    assert (found.confusion == confusion_matrix(given, predictions, labels=labels)).all()
+    agreement = statistics.agreement(file_labels, predictions, labels)
+    assert (agreement.confusion == confusion_matrix(file_labels, predictions, labels=labels)).all()
     if len(labels) == 2:
-        expected = f1_score(given, predictions, pos_label=labels[1])
+        expected = f1_score(file_labels, predictions, pos_label=labels[1])
     else:
-        expected = f1_score(given, predictions, average="macro")
-    assert found.f1 == pytest.approx(expected)
-    assert found.accuracy == statistics.proportion(int((given == predictions).sum()), 500)
-    assert (found.n, found.unmatched, found.unknown) == (500, 0, [])
+        expected = f1_score(file_labels, predictions, average="macro")
+    assert agreement.f1 == pytest.approx(expected)
+    assert agreement.accuracy == statistics.proportion(int((file_labels == predictions).sum()), 500)
+    assert (agreement.n, agreement.unmatched, agreement.unknown) == (500, 0, [])
 
 
 def test_agreement_counts_unknown_labels() -> None:
-    given = column("pos", "neg", "?", None, "", "pos", "?", "eh")
+    file_labels = column("pos", "neg", "?", None, "", "pos", "?", "eh")
     predictions = column("POSITIVE", "POSITIVE", "POSITIVE", "POSITIVE", "NEGATIVE", "", "", "")
-    found = statistics.agreement(given, predictions, LABELS)
-    assert found.confusion.tolist() == [[0, 1], [0, 1]]
-    assert (found.n, found.unmatched, found.unknown) == (2, 3, ["?", "eh"])
-    assert found.accuracy == statistics.proportion(1, 2)
-    assert found.f1 == pytest.approx(2 / 3)
+    agreement = statistics.agreement(file_labels, predictions, LABELS)
+    assert agreement.confusion.tolist() == [[0, 1], [0, 1]]
+    assert (agreement.n, agreement.unmatched, agreement.unknown) == (2, 3, ["?", "eh"])
+    assert agreement.accuracy == statistics.proportion(1, 2)
+    assert agreement.f1 == pytest.approx(2 / 3)
     no_match = statistics.agreement(column(3, 4), column("POSITIVE", "NEGATIVE"), LABELS)
     assert (no_match.n, no_match.unmatched, no_match.unknown) == (0, 2, ["3", "4"])
     assert np.isnan(no_match.f1) and np.isnan(no_match.accuracy.value)
@@ -187,10 +187,10 @@ def test_computes_10k_rows_quickly() -> None:
     predictions = pandas.Series(rng.choice([*LABELS, ""], 10_000))
     dates = pandas.Series(np.datetime64("2024-01-01", "us") + np.arange(10_000) * 3_600_000_000)
     titles = pandas.Series(rng.integers(0, 5000, 10_000).astype(str))
-    given = pandas.Series(rng.choice(["pos", "neg", "?"], 10_000))
+    file_labels = pandas.Series(rng.choice(["pos", "neg", "?"], 10_000))
     start = time.process_time()
     positive = statistics.is_label(predictions, "POSITIVE")
     statistics.over_time(dates, positive, "day", titles)
     statistics.by_title(titles, positive)
-    statistics.agreement(given, predictions, LABELS)
+    statistics.agreement(file_labels, predictions, LABELS)
     assert time.process_time() - start < 5  # it takes less than a tenth
