@@ -400,12 +400,12 @@ def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
     path = tmp_path / "reviews.csv"
     lines = [f"a film of number {i},{'pos' if i % 2 else 'neg'}" for i in range(MAX_ROWS + 5)]
     path.write_text("\n".join(["text,label", *lines]))
-    table, said, area, text, label = receive(str(path))
-    assert "2,005 rows, 2 columns." in said and "Only the first 2,000 rows" in said
+    table, message, area, text, label = receive(str(path))
+    assert "2,005 rows, 2 columns." in message and "Only the first 2,000 rows" in message
     assert (area["visible"], text["value"], label["value"]) == (True, "text", "label")
-    texts, given = _texts_and_labels("not read", table, "text", "label")
+    texts, labels = _texts_and_labels("not read", table, "text", "label")
     assert len(texts) == MAX_ROWS and texts[1] == "a film of number 1"
-    assert given is not None and list(given[:2]) == ["neg", "pos"]
+    assert labels is not None and list(labels[:2]) == ["neg", "pos"]
     assert _texts_and_labels("one", None, "", "") == (["one"], None)
     assert _texts_and_labels("  ", None, "", "") == ([], None)
     path.write_bytes(b"\x89PNG nothing")
