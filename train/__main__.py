@@ -256,7 +256,12 @@ def score(
     prefix: Annotated[str, typer.Option(help="before the names of the added columns")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the output")] = False,
 ) -> None:
-    """Judge every row of a file or dataset, of any length; the same command resumes."""
+    """Predict the label of every row of a file or dataset; the same command resumes.
+
+    In .csv and .jsonl output, JSON numbers keep their value but not their spelling (1.10 becomes
+    1.1), Infinity becomes the text "Infinity" ("inf" in CSV), NaN becomes null or an empty cell,
+    a lone surrogate becomes "?", and binary cells become hexadecimal digits.
+    """
     from train.scoring.score import score
 
     score(

@@ -1,7 +1,10 @@
 """Parts of an output: written one after the other, and joined to one file when all are there.
 
-In: rows with their verdicts. Out: CSV, JSON lines or Parquet, in which each row and each cell is
-what it was.
+In: rows with their verdicts. Out: CSV, JSON lines or Parquet with the same rows and cells.
+
+CSV and JSON lines can't hold every value. In both, a JSON number keeps its value but not its
+spelling (1.10 becomes 1.1), an infinite number becomes the text "Infinity" ("inf" in CSV), NaN
+becomes null (an empty cell), a lone surrogate becomes "?", and bytes become hexadecimal digits.
 """
 
 import csv
