@@ -17,6 +17,9 @@ from train.recipe import FILES, Corpus, Dataset, Source, is_commit
 if TYPE_CHECKING:
     import datasets
 
+MAX_FILES = 20_000  # in a folder that is searched for tables
+ANSWER_SECONDS = 10  # for the first request to the Hub
+
 
 def read(source: Dataset) -> "dict[str, datasets.Dataset]":
     """All splits of a source, by name.
@@ -117,6 +120,7 @@ def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
         expected=(FileNotFoundError, ValueError, OverflowError, NotImplementedError),
         after="or name a local file",
     ):
+        check_hub_answers(source.source)
         what = {"path": source.source, "name": source.config, "revision": source.revision}
         try:
             loaded = load_dataset(**what, **reading_options(**what))
@@ -133,6 +137,32 @@ def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
             "HF_ENDPOINT"
         )
     return splits
+
+
+def check_hub_answers(repo_id: str) -> None:
+    """Ask the Hub for a dataset, unless there is a copy in the cache.
+
+    `load_dataset` retries for half a minute and prints each try; this fails at the first.
+
+    Raises:
+        HTTPError, OSError: The Hub can't be reached. Answers of the Hub, errors too, are no reason.
+    """
+    from datasets import config
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if constants.is_offline_mode() or any(Path(config.HF_DATASETS_CACHE).glob(_in_cache(repo_id))):
+        return
+    with suppress(HfHubHTTPError):
+        HfApi().dataset_info(repo_id, timeout=ANSWER_SECONDS)
+
+
+def _in_cache(repo_id: str) -> str:
+    """The folder of a dataset in the cache of `datasets`."""
+    from datasets.naming import camelcase_to_snakecase
+
+    owner, _, name = repo_id.rpartition("/")
+    return "___".join([*filter(None, [owner]), camelcase_to_snakecase(name)])
 
 
 def _tagged(source: Source) -> str | None:
@@ -163,19 +193,16 @@ def reading_options(**what: Any) -> dict[str, Any]:
 def _cached(source: Source) -> "dict[str, datasets.Dataset] | None":
     """A Hub dataset at a commit that was read before, without a request; None where it wasn't."""
     from datasets import config
-    from datasets.naming import camelcase_to_snakecase
     from datasets.packaged_modules.cache.cache import Cache
 
-    owner, _, name = source.source.rpartition("/")
-    folder = "___".join([*[owner][: bool(owner)], camelcase_to_snakecase(name)])
-    pattern = f"{folder}/{source.config or '*'}/*/{source.revision}"
+    pattern = f"{_in_cache(source.source)}/{source.config or '*'}/*/{source.revision}"
     found = list(Path(config.HF_DATASETS_CACHE).glob(pattern))
     if not is_commit(source.revision) or len(found) != 1:
         return None
     configuration, version, commit = found[0].parts[-3:]
     builder = Cache(
         repo_id=source.source,
-        dataset_name=name,
+        dataset_name=source.source.rpartition("/")[2],
         config_name=configuration,
         version=version,
         hash=commit,
@@ -231,6 +258,7 @@ def _layout(path: Path, config: str | None) -> "tuple[dict[str, list[Path]], Any
     from datasets.utils.metadata import MetadataConfigs
     from huggingface_hub import DatasetCard, DatasetCardData
 
+    _check_is_searchable(path)
     try:
         readme = path / "README.md"
         card = DatasetCard.load(readme).data if readme.is_file() else DatasetCardData()
@@ -240,16 +268,42 @@ def _layout(path: Path, config: str | None) -> "tuple[dict[str, list[Path]], Any
         told = configs.get(name, {}).get("data_files")
         patterns = sanitize_patterns(told) if told else get_data_patterns(str(path))
         files = DataFilesDict.from_patterns(patterns, base_path=str(path))
-    except (EmptyDatasetError, OSError, ValueError) as error:
+    except EmptyDatasetError:
+        files = {}
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} can't be read: {_first_line(error)}") from error
     splits = {
-        str(split): [Path(file) for file in names if Path(file).suffix.lower() in FILES]
+        str(split): [file for file in map(Path, names) if _may_be_table(file)]
         for split, names in files.items()
     }
     splits = {split: names for split, names in splits.items() if names}
     if not splits:
-        raise DataError(f"{path} can't be read: it has none of {', '.join(FILES)}")
+        raise DataError(
+            f"{path} holds no table: looked for files that end in {', '.join(FILES)} (a .json file "
+            "whose first line is only a brace is taken for settings) — name the file of the reviews"
+        )
     return splits, infos[name].features if name in infos else None
+
+
+def _check_is_searchable(path: Path) -> None:
+    """Raise `DataError` if a folder has more than `MAX_FILES` visible files and folders."""
+    count = 0
+    for _, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        count += len(folders) + len(files)
+        if count > MAX_FILES:
+            raise DataError(
+                f"{path} holds more than {MAX_FILES:,} files and folders, too many to search for "
+                "tables — name the file or folder of the reviews"
+            )
+
+
+def _may_be_table(file: Path) -> bool:
+    """Whether a file's suffix is that of a table; indented JSON objects are settings."""
+    if file.suffix.lower() != ".json":
+        return file.suffix.lower() in FILES
+    with file.open("rb") as stream:
+        return stream.readline(100).strip() != b"{"
 
 
 def _by_name(loaded: "Mapping[Any, datasets.Dataset]") -> "dict[str, datasets.Dataset]":

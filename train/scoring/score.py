@@ -262,6 +262,7 @@ def _hub(source: str, split: str, config: str | None) -> Input:
             yield from data.with_format("arrow").iter(PART_ROWS)
 
     with reading():
+        sources.check_hub_answers(source)
         what = {"path": source, "name": config}
         builder = load_dataset_builder(**what, **sources.reading_options(**what))
         data = builder.as_streaming_dataset(split=split)

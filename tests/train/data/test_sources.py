@@ -385,18 +385,35 @@ def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"{tmp_path} can't be read"):
+    with pytest.raises(DataError, match=f"{tmp_path} holds no table: looked for"):
         sources.read(Dataset(source=str(tmp_path)))
 
 
-def test_hub_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between huggingface_hub's retries
+def test_folder_without_tables_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("config.json", "results.json", "onnx/settings.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"a": 1}, indent=2))
+    (tmp_path / "model.safetensors").write_bytes(b"0")
+    with pytest.raises(DataError, match="holds no table: looked for files that end in .csv, .tsv"):
+        sources.read(Dataset(source=str(tmp_path)))
+    write_csv(tmp_path / "train.csv", ROWS)
+    assert sources.read(Dataset(source=str(tmp_path)))["train"].to_list() == ROWS
+    monkeypatch.setattr(sources, "MAX_FILES", 5)
+    with pytest.raises(DataError, match="holds more than 5 files and folders, too many to search"):
+        sources.read(Dataset(source=str(tmp_path)))
+
+
+def test_unreachable_hub_is_named_without_retries(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("huggingface_hub retries"))
     with pytest.raises(DataError) as caught:
         sources.read(Dataset(source="stanfordnlp/imdb", revision="abc"))
     said = str(caught.value)
     assert "dataset 'stanfordnlp/imdb' (revision abc) can't be loaded" in said
     assert "http://127.0.0.1:9" in said
     assert "or name a local file" in said
+    assert "Retrying" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(
