@@ -134,7 +134,7 @@ def _logits(
     classifier: Any, tokenizer: Any, split: "Split", name: str, precision: str
 ) -> FloatArray:
     """In the precision of the recipe: what is averaged and rounded needs no more."""
-    cut = encode(tokenizer, split, name).cut(model.max_tokens(classifier), "head_tail")
+    cut = encode(tokenizer, split, name).truncate(model.max_tokens(classifier), "head_tail")
     half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
     device = model.to_device(classifier).device.type
     with torch.autocast(device, dtype=half, enabled=half is not None):

@@ -57,7 +57,7 @@ def write(run: Path, corpus: Corpus, out: Path) -> dict[str, Any]:
     pinned = {dataset.source: dataset.revision for dataset in recipe.datasets}
     corpus = corpus.model_copy(update={"revision": corpus.revision or pinned.get(corpus.source)})
     held = {key for split in splits.values() for key, _ in split.keys()}
-    texts, dropped = preparation.distinct(sources.texts(corpus), held)
+    texts, dropped = preparation.deduplicate(sources.texts(corpus), held)
     if not texts:
         raise DataError(
             f"{corpus.source} holds no text that the run doesn't have (left out: {dropped}) — "

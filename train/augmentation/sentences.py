@@ -39,8 +39,8 @@ def sample(corpus: Corpus, out: Path, *, most: int, seed: int = 0) -> int:
         most: Sentences at most; they are drawn at random, each text once.
         seed: Of the drawing.
     """
-    texts, _ = preparation.distinct(sources.texts(corpus), set())
-    each, _ = preparation.distinct([s for text in texts for s in cut(text)], set())
+    texts, _ = preparation.deduplicate(sources.texts(corpus), set())
+    each, _ = preparation.deduplicate([s for text in texts for s in cut(text)], set())
     rows = np.sort(np.random.default_rng(seed).permutation(len(each))[:most])
     out.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"text": each[i]}, ensure_ascii=False) + "\n" for i in rows]
@@ -107,6 +107,6 @@ def _judged(
         for i, scored in found.items():
             label = labels[train.labels[i]]
             for score, sentence in sorted(scored, reverse=True)[:each]:
-                if (key := preparation.folded(sentence)) not in seen:
+                if (key := preparation.normalized(sentence)) not in seen:
                     seen.add(key)
                     yield {"text": sentence, "label": label, "score": round(score, 4)}

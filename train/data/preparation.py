@@ -47,7 +47,7 @@ class Split:
     groups: list[str | None] | None = None  # None: a group of its own
     datasets: list[int] | None = None  # number of the recipe's dataset that each comes from
     confidences: list[float] | None = None  # probability of each label; None: all are certain
-    marks: dict[str, list[str]] | None = None  # columns to show results by
+    slice_columns: dict[str, list[str]] | None = None  # columns to show results by
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows
 
     def __len__(self) -> int:
@@ -67,14 +67,15 @@ class Split:
             pick(self.groups),
             pick(self.datasets),
             pick(self.confidences),
-            self.marks and {name: pick(values) or [] for name, values in self.marks.items()},
+            self.slice_columns
+            and {name: pick(values) or [] for name, values in self.slice_columns.items()},
             dict(reasons),
         )
 
     def keys(self) -> list[tuple[str, str]]:
         """What makes two reviews the same: their texts, whatever the case and the spacing."""
         pairs = self.pairs or [""] * len(self)
-        return [(folded(a), folded(b)) for a, b in zip(self.texts, pairs, strict=True)]
+        return [(normalized(a), normalized(b)) for a, b in zip(self.texts, pairs, strict=True)]
 
     def sha256(self) -> str:
         """Fingerprint of texts and labels in their order."""
@@ -220,10 +221,12 @@ def _clean(
     targets = label_columns.read(rows, dataset, labels, texts, where, setting, without)
     low = _below(rows, dataset.minimum, where)
     keep = [i for i, target in enumerate(targets) if target and i not in empty | low]
-    marks = {c: [_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names}
+    slice_columns = {
+        c: [_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names
+    }
     known = [target[0] if target else -1 for target in targets]
     confidences = _confidences(rows, dataset, targets, keep, where)
-    split = Split(texts, known, pairs, groups, confidences=confidences, marks=marks)
+    split = Split(texts, known, pairs, groups, confidences=confidences, slice_columns=slice_columns)
     reasons = {"empty": len(empty), "below the minimum": len(low - empty)}
     reasons["unlabelled"] = len(targets) - len(keep) - sum(reasons.values())
     return split.take(np.array(keep, dtype=np.int64), **reasons)
@@ -320,31 +323,31 @@ def _concatenate(splits: list[Split]) -> Split:
         groups if any(groups) else None,
         joined([s.datasets for s in splits]),
         confidences if any(s.confidences for s in splits) else None,
-        _joined_marks(splits),
+        _join_slice_columns(splits),
         dict(sum((Counter(s.dropped) for s in splits), Counter[str]())),
     )
 
 
-def _joined_marks(splits: list[Split]) -> dict[str, list[str]]:
+def _join_slice_columns(splits: list[Split]) -> dict[str, list[str]]:
     """Every column that a split has; the rows of the others have no value in it."""
-    names = dict.fromkeys(name for split in splits for name in split.marks or {})
+    names = dict.fromkeys(name for split in splits for name in split.slice_columns or {})
     return {
-        name: [v for s in splits for v in (s.marks or {}).get(name, ["none"] * len(s))]
+        name: [v for s in splits for v in (s.slice_columns or {}).get(name, ["none"] * len(s))]
         for name in names
     }
 
 
-def distinct(texts: Sequence[Any], held: set[str]) -> tuple[list[str], dict[str, int]]:
+def deduplicate(texts: Sequence[Any], held: set[str]) -> tuple[list[str], dict[str, int]]:
     """Texts without labels, each once, in their order; and how many were left out why.
 
     Args:
         texts: As read; None where one is missing.
-        held: What must not be among them, as `folded` makes it.
+        held: What must not be among them, as `normalized` makes it.
     """
     found: dict[str, str] = {}
     dropped = {"blank": 0, "texts held out": 0, "read already": 0}
     for text in map(_text, texts):
-        key = folded(text)
+        key = normalized(text)
         if not key or key in held or key in found:
             reason = "blank" if not key else "texts held out" if key in held else "read already"
             dropped[reason] += 1
@@ -353,7 +356,7 @@ def distinct(texts: Sequence[Any], held: set[str]) -> tuple[list[str], dict[str,
     return list(found.values()), dropped
 
 
-def folded(text: str) -> str:
+def normalized(text: str) -> str:
     """A text as it is compared with others: whatever the case and the spacing."""
     return " ".join(text.split()).casefold()
 

@@ -39,21 +39,22 @@ class Tokens:
         types = None if self.type_ids is None else [self.type_ids[i] for i in rows]
         return Tokens([self.ids[i] for i in rows], self.labels[rows], types)
 
-    def cut(self, most: int, truncation: Literal["head", "head_tail"]) -> "Tokens":
-        """Each review at no more than `most` tokens, [CLS] and [SEP] among them.
+    def truncate(self, max_tokens: int, truncation: Literal["head", "head_tail"]) -> "Tokens":
+        """Truncate each review to `max_tokens` tokens, [CLS] and [SEP] included.
 
-        `head_tail` keeps a quarter from the beginning and the rest from the end, where reviewers
-        sum up (Sun et al. 2019, https://arxiv.org/abs/1905.05583); `head` the beginning and [SEP].
+        `head` keeps the beginning and [SEP]. `head_tail` keeps a quarter from the beginning and the
+        rest from the end, where reviewers sum up (Sun et al. 2019,
+        https://arxiv.org/abs/1905.05583).
         """
-        tail = 1 if truncation == "head" else most - most // 4
+        tail = 1 if truncation == "head" else max_tokens - max_tokens // 4
 
-        def cut(ids: IntArray) -> IntArray:
-            if len(ids) <= most:
+        def shorten(ids: IntArray) -> IntArray:
+            if len(ids) <= max_tokens:
                 return ids
-            return np.concatenate([ids[: most - tail], ids[-tail:]])
+            return np.concatenate([ids[: max_tokens - tail], ids[-tail:]])
 
-        types = None if self.type_ids is None else [cut(t) for t in self.type_ids]
-        return Tokens([cut(ids) for ids in self.ids], self.labels, types)
+        types = None if self.type_ids is None else [shorten(t) for t in self.type_ids]
+        return Tokens([shorten(ids) for ids in self.ids], self.labels, types)
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", split: Split, name: str = "") -> Tokens:

@@ -109,7 +109,7 @@ def corpus(recipe: Recipe, adaptation: Adaptation) -> tuple[list[str], dict[str,
     rows: list[Any] = list(splits["train"].texts) if adaptation.with_train else []
     for source in adaptation.corpora:
         rows += sources.texts(source)
-    found, dropped = preparation.distinct(rows, held)
+    found, dropped = preparation.deduplicate(rows, held)
     if len(found) <= adaptation.validation_texts:
         raise DataError(
             f"adaptation needs more than validation_texts ({adaptation.validation_texts:,}) texts, "

@@ -57,7 +57,7 @@ def fit(
         store(resolved, folder)
     accelerator.wait_for_everyone()
     whole = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
-    cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in whole.items()}
+    cut = {name: t.truncate(recipe.max_tokens, recipe.truncation) for name, t in whole.items()}
     cut["train"] = replace(cut["train"], labels=_targets(splits["train"], recipe))
     progress = training.fit(
         classifier,
@@ -199,13 +199,13 @@ def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -
         "labels": tokens.labels,
         "metrics": metrics.metrics(logits, tokens.labels),
         "slices": metrics.slices(logits, tokens)
-        | error_analysis.slices(split.texts, split.marks, right),
+        | error_analysis.slices(split.texts, split.slice_columns, right),
     }
 
 
 def _logits(classifier: Any, tokens: Tokens, pad_id: int, name: str) -> metrics.FloatArray:
     """Of whole texts; of one beyond the model's reach, of its beginning and end."""
-    cut = tokens.cut(model.max_tokens(classifier), "head_tail")
+    cut = tokens.truncate(model.max_tokens(classifier), "head_tail")
     return metrics.predict(classifier, cut, pad_id, name=name)
 
 

@@ -50,7 +50,7 @@ def export(folder: Path) -> dict[str, Any]:
     run_folder.check_split(folder, "validation", validation.sha256())
     classifier, tokenizer = model.load(str(folder))
     tokens = encode(tokenizer, validation, "validation")
-    tokens = tokens.cut(model.max_tokens(classifier), "head_tail")
+    tokens = tokens.truncate(model.max_tokens(classifier), "head_tail")
     if not recipe.has_pairs:
         tokens = replace(tokens, type_ids=None)  # all the same, and so in the graph
     onnx = folder / "onnx"
@@ -139,7 +139,7 @@ def dependence(file: Path, tokens: Tokens, classifier: Any) -> dict[str, Any]:
     longest_first = np.argsort(tokens.lengths, kind="stable")[::-1]
     spread = np.linspace(0, len(longest_first) - 1, min(BATCHED_TEXTS, len(longest_first)))
     chosen = np.random.default_rng(0).permutation(longest_first[spread.astype(np.int64)])
-    texts = tokens.take(chosen).cut(BATCHED_TOKENS, "head_tail")
+    texts = tokens.take(chosen).truncate(BATCHED_TOKENS, "head_tail")
     most = min(MOST_PADDED, classifier.config.max_position_embeddings)
     pad = int(getattr(classifier.config, "pad_token_id", None) or 0)
     alone = softmax(predict(file, texts, "alone"), axis=1)

@@ -437,8 +437,10 @@ def test_columns_to_show_results_by_come_along_where_they_are(write: Write) -> N
     recipe = recipe_for(*({"source": str(s), "slice_by": ["stars", "year"]} for s in sources))
     known = {row["text"]: str(row["stars"]) for row in first}
     for split in preparation.load(recipe).values():
-        assert set(split.marks or {}) == {"stars"}
-        assert (split.marks or {})["stars"] == [known.get(text, "none") for text in split.texts]
+        assert set(split.slice_columns or {}) == {"stars"}
+        assert (split.slice_columns or {})["stars"] == [
+            known.get(text, "none") for text in split.texts
+        ]
 
 
 def test_text_of_one_datasets_test_is_not_in_anothers_train(write: Write) -> None:

@@ -109,14 +109,14 @@ def test_pad_follows_the_order_of_rows() -> None:
     ],
 )
 def test_cut_keeps_these_places(truncation: Literal["head", "head_tail"], kept: list[int]) -> None:
-    assert tokens_of([40]).cut(16, truncation).ids[0].tolist() == kept
+    assert tokens_of([40]).truncate(16, truncation).ids[0].tolist() == kept
 
 
 @given(lengths, st.integers(16, 64), st.sampled_from(["head", "head_tail"]))
 def test_cut_is_never_longer_than_asked(
     lengths: np.ndarray, most: int, truncation: Literal["head", "head_tail"]
 ) -> None:
-    cut = tokens_of(lengths, with_types=True).cut(most, truncation)
+    cut = tokens_of(lengths, with_types=True).truncate(most, truncation)
     assert cut.lengths.tolist() == np.minimum(lengths, most).tolist()
     assert [len(types) for types in cut.type_ids or []] == cut.lengths.tolist()
 
@@ -126,7 +126,7 @@ def test_cut_keeps_cls_and_sep(
     tokenizer: PreTrainedTokenizerBase, truncation: Literal["head", "head_tail"]
 ) -> None:
     split = Split(["wonderful " * 100, "dreadful"], [1, 0])
-    cut = encode(tokenizer, split).cut(16, truncation)
+    cut = encode(tokenizer, split).truncate(16, truncation)
     for ids in cut.ids:
         assert (ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
     assert cut.lengths.tolist() == [16, 3]
@@ -135,7 +135,7 @@ def test_cut_keeps_cls_and_sep(
 
 def test_cut_pair_keeps_its_second_text(tokenizer: PreTrainedTokenizerBase) -> None:
     split = Split(["wonderful " * 100], [1], pairs=["dreadful"])
-    cut = encode(tokenizer, split).cut(16, "head_tail")  # of pairs, a recipe allows no other
+    cut = encode(tokenizer, split).truncate(16, "head_tail")  # of pairs, a recipe allows no other
     second = tokenizer.convert_tokens_to_ids("dreadful")
     assert second in cut.ids[0]
     assert cut.type_ids is not None

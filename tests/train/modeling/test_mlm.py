@@ -82,7 +82,7 @@ def test_nothing_of_validation_or_test_is_read(recipe: Recipe, run: Path) -> Non
     splits = preparation.load(recipe)
     held = {key for name in ["validation", "test"] for key, _ in splits[name].keys()}
     assert held
-    assert not held & {preparation.folded(text) for text in read}
+    assert not held & {preparation.normalized(text) for text in read}
     assert dropped == {"blank": 1, "texts held out": len(held), "read already": 1}
     assert len(read) == len(texts()) + len(splits["train"])
     assert run_folder.load_results(run_folder.adapted_folder(run))["data"]["dropped"] == dropped
