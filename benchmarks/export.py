@@ -47,7 +47,7 @@ def main() -> None:
     whole = replace(encode(tokenizer, Split(texts, labels)), type_ids=None)
     limit = classifier.config.max_position_embeddings
     tokens, rest = (
-        whole.take(rows).cut(limit, "head_tail")
+        whole.take(rows).truncate(limit, "head_tail")
         for rows in np.split(np.arange(len(texts)), [given.reviews])
     )
     texts = texts[: given.reviews]

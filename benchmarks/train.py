@@ -200,7 +200,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     classifier, tokenizer = model.build(chosen)
     started = time.perf_counter()
     split = Split(job["texts"], job["labels"])
-    tokens = encode(tokenizer, split).cut(chosen.max_tokens, "head")
+    tokens = encode(tokenizer, split).truncate(chosen.max_tokens, "head")
     tokenize_seconds = time.perf_counter() - started
     machine.start_gpu()
     if ours:
@@ -222,7 +222,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         "peak_gpu_memory_mb": machine.peak_gpu_memory_mb(),
     }
     if "test_texts" in job:
-        test = encode(tokenizer, Split(job["test_texts"], job["test_labels"])).cut(512, "head")
+        test = encode(tokenizer, Split(job["test_texts"], job["test_labels"])).truncate(512, "head")
         logits = metrics.predict(classifier, test, tokenizer.pad_token_id)
         found["accuracy"] = float((logits.argmax(axis=1) == test.labels).mean())
     return found

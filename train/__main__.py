@@ -270,7 +270,12 @@ def score(
         bool, typer.Option("--overwrite", help="replace an existing output")
     ] = False,
 ) -> None:
-    """Score every row of a file or dataset of any size; the same command resumes."""
+    """Predict the label of every row of a file or dataset; the same command resumes.
+
+    In .csv and .jsonl output, JSON numbers keep their value but not their spelling (1.10 becomes
+    1.1), Infinity becomes the text "Infinity" ("inf" in CSV), NaN becomes null or an empty cell,
+    a lone surrogate becomes "?", and binary cells become hexadecimal digits.
+    """
     from train.scoring.score import score
 
     score(

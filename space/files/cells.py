@@ -35,8 +35,10 @@ def _plain_cells(column: Any) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value of Arrow as JSON has it: dates, decimals and bytes are texts, NaN is None.
+    """A value of Arrow as a JSON value.
 
+    Dates, times and decimals become text, NaN becomes None, a lone surrogate becomes "?". Bytes
+    become hexadecimal digits (`bytes.fromhex` reads them back), whether or not they are text.
     Infinite numbers stay as they are.
     """
     if value is None or isinstance(value, bool | int):
@@ -44,7 +46,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
+        return value.hex()
     if isinstance(value, dict):
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -59,7 +59,10 @@ def read(path: Path) -> Table:
     for number, key in enumerate(keys, start=1):
         names.append(unused_name(key.strip() or f"column {number}", names))
     frame = pandas.concat(columns, axis="columns").set_axis(names, axis="columns")
-    return Table(frame, name, guess_columns(frame.head(GUESS_ROWS)))
+    # Bytes are hexadecimal digits in the frame, which could be taken for long texts.
+    types = reader.schema.types if reader.schema else []
+    binary = [name for name, kind in zip(names, types, strict=False) if "binary" in str(kind)]
+    return Table(frame, name, guess_columns(frame.head(GUESS_ROWS).drop(columns=binary)))
 
 
 def texts(frame: pandas.DataFrame, column: str) -> list[Any]:

@@ -145,7 +145,7 @@ def _logits(
     classifier: Any, tokenizer: Any, texts: "Split", name: str, precision: str
 ) -> FloatArray:
     """Logits in the recipe's precision, which is enough as they are averaged and rounded."""
-    tokens = encode(tokenizer, texts, name).cut(model.max_tokens(classifier), "head_tail")
+    tokens = encode(tokenizer, texts, name).truncate(model.max_tokens(classifier), "head_tail")
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
     device = model.to_device(classifier).device.type
     with torch.autocast(device, dtype=dtype, enabled=dtype is not None):

@@ -59,7 +59,7 @@ def write(run: Path, corpus: Corpus, out: Path) -> dict[str, Any]:
     revision = corpus.revision or revisions.get(corpus.source)
     corpus = corpus.model_copy(update={"revision": revision})
     excluded = {key for split in splits.values() for key, _ in split.keys()}
-    texts, dropped = preparation.distinct(sources.texts(corpus), excluded)
+    texts, dropped = preparation.deduplicate(sources.texts(corpus), excluded)
     if not texts:
         raise DataError(
             f"{corpus.source} holds no text that the run doesn't have (dropped: {dropped}) — "

@@ -44,8 +44,8 @@ def sample(corpus: Corpus, out: Path, *, max_sentences: int, seed: int = 0) -> i
     Returns:
         The number of sentences.
     """
-    texts, _ = preparation.distinct(sources.texts(corpus), set())
-    sentences, _ = preparation.distinct([s for t in texts for s in split_sentences(t)], set())
+    texts, _ = preparation.deduplicate(sources.texts(corpus), set())
+    sentences, _ = preparation.deduplicate([s for t in texts for s in split_sentences(t)], set())
     rows = np.sort(np.random.default_rng(seed).permutation(len(sentences))[:max_sentences])
     _write_lines(out, [{"text": sentences[i]} for i in rows])
     return len(rows)
@@ -121,7 +121,7 @@ def _confident_sentences(
                 if score >= min_confidence:
                     scored.append((score, sentence))
             for score, sentence in sorted(scored, reverse=True)[:max_per_review]:
-                if (key := preparation.folded(sentence)) not in seen:
+                if (key := preparation.normalized(sentence)) not in seen:
                     seen.add(key)
                     yield {"text": sentence, "label": label, "score": round(score, 4)}
 

@@ -18,43 +18,43 @@ import numpy.typing as npt
 from train import console, run_folder
 from train.data import labels as label_columns
 from train.data import sources
-from train.data.labels import Target, listed
+from train.data.labels import Target, row_numbers
 from train.errors import DataError
 from train.recipe import Dataset, Recipe, is_probability, label_key
 
 IntArray = npt.NDArray[np.int64]
 SPLITS = ["train", "validation", "test"]
-# What to do about a split in which no row has a label, by what it is read for.
+# Remedies for a split without labels, by the role of the split.
 UNLABELLED = {
     "train": "name a split that has labels with --set {0}.train=…",
     "validation": "name a split that has labels with --set {0}.validation=…, or the training split "
-    "to carve it from that",
-    "test": "test on the validation split with --set {0}.test=validation (another is carved from "
-    "the training split to choose on), carve a test split with --set {0}.test={1}, or have none, "
-    "and no test figures, with --set '{0}.splits=[train, validation]'",
+    "to split it off from that",
+    "test": "test on the validation split with --set {0}.test=validation (train then gives another "
+    "for model selection), split off a test split with --set {0}.test={1}, or train without test "
+    "figures with --set '{0}.splits=[train, validation]'",
     "evaluation": "name a split that has labels with --split",
 }
-BREAK = re.compile(r"<br\s*/?>")  # as IMDb's reviews have line breaks
+BREAK = re.compile(r"<br\s*/?>")  # a line break in IMDb reviews
 
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled texts; all lists have one entry a review."""
+    """Labelled texts; every list has one entry per review."""
 
     texts: list[str]
     labels: list[int]
     pairs: list[str] | None = None
-    groups: list[str | None] | None = None  # None: a group of its own
+    groups: list[str | None] | None = None  # None: the review is its own group
     datasets: list[int] | None = None  # number of the recipe's dataset that each comes from
     confidences: list[float] | None = None  # probability of each label; None: all are certain
-    marks: dict[str, list[str]] | None = None  # columns to show results by
+    slice_columns: dict[str, list[str]] | None = None  # columns to show results by
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, rows: IntArray, **dropped: int) -> "Split":
-        """The given rows, in that order; counts of what was left out are added."""
+        """The reviews at `rows`, in that order; counts of dropped rows are added by reason."""
 
         def pick(values: list[Any] | None) -> list[Any] | None:
             return None if values is None else [values[i] for i in rows]
@@ -67,17 +67,18 @@ class Split:
             pick(self.groups),
             pick(self.datasets),
             pick(self.confidences),
-            self.marks and {name: pick(values) or [] for name, values in self.marks.items()},
+            self.slice_columns
+            and {name: pick(values) or [] for name, values in self.slice_columns.items()},
             dict(reasons),
         )
 
     def keys(self) -> list[tuple[str, str]]:
-        """What makes two reviews the same: their texts, whatever the case and the spacing."""
+        """The normalized texts of each review; two reviews with equal keys are duplicates."""
         pairs = self.pairs or [""] * len(self)
-        return [(folded(a), folded(b)) for a, b in zip(self.texts, pairs, strict=True)]
+        return [(normalized(a), normalized(b)) for a, b in zip(self.texts, pairs, strict=True)]
 
     def sha256(self) -> str:
-        """Fingerprint of texts and labels in their order."""
+        """SHA-256 of texts and labels, in order."""
         digest = hashlib.sha256()
         for row in zip(self.texts, self.pairs or [""] * len(self), self.labels, strict=True):
             digest.update(repr(row).encode())
@@ -85,21 +86,21 @@ class Split:
 
 
 def load(recipe: Recipe) -> dict[str, Split]:
-    """Read, clean and split: `train`, `validation` and `test`, with no text in two of them.
+    """Read, clean and split into `train`, `validation` and `test` without shared texts.
 
     Raises:
         DataError: See `sources.read`; or a label is unknown, a review is empty, a split is empty,
-            or a label has no review to learn from.
+            or a label has no review in train.
     """
     parts = [_split(number, recipe) for number in range(len(recipe.datasets))]
     splits = {name: _concatenate([p[name] for p, _ in parts]) for name in SPLITS}
-    carved = {name: set[str]().union(*(groups[name] for _, groups in parts)) for name in SPLITS}
-    # A text or a carved group that stands in two splits stays in the one that is scored.
+    split_off = {name: set[str]().union(*(groups[name] for _, groups in parts)) for name in SPLITS}
+    # A text or group in several splits is kept in test first, then in validation.
     for name, others in [("validation", ["test"]), ("train", ["test", "validation"])]:
         taken = {key for other in others for key in splits[other].keys()}
-        splits[name] = _without(splits[name], splits[name].keys(), taken, "texts held out")
-        held = {group for other in others for group in carved[other]}
-        splits[name] = _without(splits[name], splits[name].groups, held, "of groups held out")
+        splits[name] = _exclude(splits[name], splits[name].keys(), taken, "texts held out")
+        held = {group for other in others for group in split_off[other]}
+        splits[name] = _exclude(splits[name], splits[name].groups, held, "of groups held out")
     for name, most in [
         ("train", recipe.max_train),
         ("validation", recipe.max_validation),
@@ -119,19 +120,21 @@ def load(recipe: Recipe) -> dict[str, Split]:
 
 
 def read_split(dataset: Dataset, name: str, labels: list[str], most: int | None = None) -> Split:
-    """One split of one dataset, cleaned, for evaluation; `most` rows chosen with a fixed seed."""
+    """Read and clean one split for evaluation; at most `most` rows, sampled with a fixed seed."""
     found = sources.read(dataset.model_copy(update={"train": name}))
-    split = _decided(_clean(found[name], dataset, labels, name, "evaluation", "datasets"), labels)
+    split = _drop_undecided(
+        _clean(found[name], dataset, labels, name, "evaluation", "datasets"), labels
+    )
     _check_some_left(split, f"{dataset.source} split {name!r}", "name a split that has labels")
     return sample(split, most, seed=0)
 
 
 def check_unseen(folders: Iterable[Path], splits: dict[str, Split]) -> None:
-    """Raise `DataError` where one of these runs was trained on what is now held out.
+    """Raise `DataError` if a run was trained on reviews of `validation` or `test`.
 
     Args:
         folders: Run folders.
-        splits: Of which `validation` and `test` are held out.
+        splits: The splits of the current recipe.
     """
     held = {key for name in ["validation", "test"] for key in splits[name].keys()}
     for folder in folders:
@@ -156,7 +159,7 @@ def _check_some_left(split: Split, name: str, remedy: str) -> None:
 
 
 def sample(split: Split, most: int | None, seed: int) -> Split:
-    """At most so many reviews, chosen at random; all of them if `most` is None."""
+    """At most `most` reviews, sampled at random; all of them if it is None."""
     if most is None or len(split) <= most:
         return split
     rows = np.random.default_rng(seed).permutation(len(split))[:most]
@@ -164,7 +167,7 @@ def sample(split: Split, most: int | None, seed: int) -> Split:
 
 
 def _split(number: int, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set[str]]]:
-    """The splits of one dataset, and the groups of those that were carved."""
+    """The splits of one dataset, and the groups of the splits taken from its training split."""
     dataset = recipe.datasets[number]
     found = sources.read(dataset)
     setting = "datasets" if len(recipe.datasets) == 1 else f"datasets.{number}"
@@ -173,14 +176,14 @@ def _split(number: int, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set
         return _clean(found[name], dataset, recipe.labels, name, role, setting)
 
     def own(name: str | None, role: str) -> Split | None:
-        """What has that role in the data; None where it is to be carved."""
+        """The split of the data with that role; None if it must be split off from train."""
         usual_is_free = role not in {dataset.train, dataset.validation, dataset.test}
         name = name or (role if role in found and usual_is_free else None)
         return None if name in {None, dataset.train} else read(str(name), role)
 
     train = read(dataset.train, "train")
     splits: dict[str, Split] = {}
-    carved: dict[str, set[str]] = {name: set() for name in SPLITS}
+    split_off: dict[str, set[str]] = {name: set() for name in SPLITS}
     for name, given, fraction in [
         ("test", dataset.test, recipe.test_fraction),
         ("validation", dataset.validation, recipe.validation_fraction),
@@ -190,21 +193,21 @@ def _split(number: int, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set
         elif (part := own(given, name)) is not None:
             splits[name] = part
         else:
-            train, splits[name] = _carve(train, fraction, recipe.split_seed, name)
-            carved[name] = set(filter(None, splits[name].groups or []))
-    splits = {name: _decided(split, recipe.labels) for name, split in splits.items()}
+            train, splits[name] = _split_off(train, fraction, recipe.split_seed, name)
+            split_off[name] = set(filter(None, splits[name].groups or []))
+    splits = {name: _drop_undecided(split, recipe.labels) for name, split in splits.items()}
     rows = np.arange(len(train) if "train" in dataset.splits else 0)
     splits["train"] = train.take(rows)
     numbered = {
         name: replace(split, datasets=[number] * len(split)) for name, split in splits.items()
     }
-    return numbered, carved
+    return numbered, split_off
 
 
 def _clean(
     rows: Any, dataset: Dataset, labels: list[str], name: str, role: str, setting: str
 ) -> Split:
-    """Columns to a `Split`: empty reviews refused or skipped, labels made numbers."""
+    """Convert columns to a `Split`: reject or skip empty reviews, map labels to numbers."""
     sources.check_columns(rows, dataset, name)
     where = f"{dataset.source} split {name!r}"
     texts = [_text(value) for value in rows[dataset.text]]
@@ -213,24 +216,26 @@ def _clean(
     empty = {i for i, text in enumerate(texts) if not text.strip()}
     if empty and dataset.on_empty == "error":
         raise DataError(
-            f"{where}: {len(empty)} empty reviews, {listed(sorted(empty))} — fill or remove them, "
-            f"or leave them out with --set {setting}.on_empty=skip"
+            f"{where}: {len(empty)} empty reviews, {row_numbers(sorted(empty))} — fill or remove "
+            f"them, or leave them out with --set {setting}.on_empty=skip"
         )
-    without = UNLABELLED[role].format(setting, dataset.train)
-    targets = label_columns.read(rows, dataset, labels, texts, where, setting, without)
-    low = _below(rows, dataset.minimum, where)
+    unlabelled_remedy = UNLABELLED[role].format(setting, dataset.train)
+    targets = label_columns.read(rows, dataset, labels, texts, where, setting, unlabelled_remedy)
+    low = _rows_below_minimum(rows, dataset.minimum, where)
     keep = [i for i, target in enumerate(targets) if target and i not in empty | low]
-    marks = {c: [_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names}
+    slice_columns = {
+        c: [_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names
+    }
     known = [target[0] if target else -1 for target in targets]
     confidences = _confidences(rows, dataset, targets, keep, where)
-    split = Split(texts, known, pairs, groups, confidences=confidences, marks=marks)
+    split = Split(texts, known, pairs, groups, confidences=confidences, slice_columns=slice_columns)
     reasons = {"empty": len(empty), "below the minimum": len(low - empty)}
     reasons["unlabelled"] = len(targets) - len(keep) - sum(reasons.values())
     return split.take(np.array(keep, dtype=np.int64), **reasons)
 
 
 def _groups(cells: Iterable[Any], column: str, where: str) -> list[str | None]:
-    """Each row's group; None where the cell is empty."""
+    """The group of each row; None where the cell is empty."""
     groups = [str(cell) if label_key(cell) else None for cell in cells]
     if missing := groups.count(None):
         console.print_line(
@@ -240,8 +245,8 @@ def _groups(cells: Iterable[Any], column: str, where: str) -> list[str | None]:
     return groups
 
 
-def _below(rows: Any, minimum: dict[str, float], where: str) -> set[int]:
-    """The rows that have less than the least value in a column, or none."""
+def _rows_below_minimum(rows: Any, minimum: dict[str, float], where: str) -> set[int]:
+    """Rows whose value in a column is missing or below the column's minimum."""
     low: set[int] = set()
     for column, least in minimum.items():
         cells = list(rows[column])
@@ -249,7 +254,7 @@ def _below(rows: Any, minimum: dict[str, float], where: str) -> set[int]:
         if bad := [i for i, v in enumerate(values) if v is None and cells[i] is not None]:
             raise DataError(
                 f"{where}: column {column!r} has a minimum and must hold numbers, got "
-                f"{cells[bad[0]]!r} in {listed(bad)} — fix them, or leave the minimum out"
+                f"{cells[bad[0]]!r} in {row_numbers(bad)} — fix them, or remove the minimum"
             )
         low |= {i for i, value in enumerate(values) if value is None or not value >= least}
     return low
@@ -258,7 +263,7 @@ def _below(rows: Any, minimum: dict[str, float], where: str) -> set[int]:
 def _confidences(
     rows: Any, dataset: Dataset, targets: list[Target | None], keep: list[int], where: str
 ) -> list[float] | None:
-    """Each row's probability of its label; those of rows that are not kept don't matter."""
+    """The probability of each row's label; only rows in `keep` are checked."""
     if dataset.confidence is None:
         sure = [target[1] if target else 1.0 for target in targets]
         return None if all(probability == 1 for probability in sure) else sure
@@ -267,42 +272,42 @@ def _confidences(
     if bad := [i for i in keep if not is_probability(found[i])]:
         raise DataError(
             f"{where}: column {dataset.confidence!r} must hold probabilities of the label, above 0 "
-            f"and at most 1, got {column[bad[0]]!r} in {listed(bad)} — mend them, or leave the "
-            "labels certain with --set datasets.confidence=null"
+            f"and at most 1, got {column[bad[0]]!r} in {row_numbers(bad)} — fix them, or disable "
+            "soft labels with --set datasets.confidence=null"
         )
     return [value or 0 for value in found]
 
 
-def _decided(split: Split, labels: list[str]) -> Split:
-    """What has a right answer: a label that is no likelier than the others only trains."""
+def _drop_undecided(split: Split, labels: list[str]) -> Split:
+    """Drop rows whose label is not more likely than chance; they are used for training only."""
     sure = split.confidences or [1.0] * len(split)
     keep = [i for i, probability in enumerate(sure) if probability > 1 / len(labels)]
     found = split.take(np.array(keep, dtype=np.int64), undecided=len(split) - len(keep))
     return replace(found, confidences=None)
 
 
-def _carve(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:
-    """Split off about `fraction` with the same mix of labels; no group is on both sides."""
+def _split_off(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:
+    """Split off about `fraction`, stratified by label; no group is on both sides."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     folds = max(2, round(1 / fraction))
     given = split.groups or [None] * len(split)
-    # Without a group the same text stays together.
+    # Without groups, duplicates of a text stay together.
     groups = [group or str(key) for group, key in zip(given, split.keys(), strict=True)]
     rarest = min(Counter(split.labels).values(), default=0)
     if rarest < folds or len(set(groups)) < folds:
         raise DataError(
-            f"too few reviews to carve {name} from: the rarest label has {rarest}, and there are "
+            f"too few reviews to split off {name}: the rarest label has {rarest}, and there are "
             f"{len(set(groups))} groups, at least {folds} of each are needed — add reviews, raise "
             f"{name}_fraction (now {fraction}), or name a {name} split"
         )
-    carver = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    rest, part = next(iter(carver.split(split.texts, split.labels, groups)))
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    rest, part = next(iter(splitter.split(split.texts, split.labels, groups)))
     return split.take(rest), replace(split.take(part), dropped={})
 
 
-def _without(split: Split, keys: Sequence[Any] | None, taken: set[Any], reason: str) -> Split:
-    """The rows whose key, in a list with one a row, is not taken."""
+def _exclude(split: Split, keys: Sequence[Any] | None, taken: set[Any], reason: str) -> Split:
+    """The rows whose key is not in `taken`."""
     keep = [i for i, key in enumerate(keys or [None] * len(split)) if key not in taken]
     return split.take(np.array(keep, dtype=np.int64), **{reason: len(split) - len(keep)})
 
@@ -320,31 +325,31 @@ def _concatenate(splits: list[Split]) -> Split:
         groups if any(groups) else None,
         joined([s.datasets for s in splits]),
         confidences if any(s.confidences for s in splits) else None,
-        _joined_marks(splits),
+        _join_slice_columns(splits),
         dict(sum((Counter(s.dropped) for s in splits), Counter[str]())),
     )
 
 
-def _joined_marks(splits: list[Split]) -> dict[str, list[str]]:
-    """Every column that a split has; the rows of the others have no value in it."""
-    names = dict.fromkeys(name for split in splits for name in split.marks or {})
+def _join_slice_columns(splits: list[Split]) -> dict[str, list[str]]:
+    """The columns of all splits; rows of a split without a column get "none"."""
+    names = dict.fromkeys(name for split in splits for name in split.slice_columns or {})
     return {
-        name: [v for s in splits for v in (s.marks or {}).get(name, ["none"] * len(s))]
+        name: [v for s in splits for v in (s.slice_columns or {}).get(name, ["none"] * len(s))]
         for name in names
     }
 
 
-def distinct(texts: Sequence[Any], held: set[str]) -> tuple[list[str], dict[str, int]]:
-    """Texts without labels, each once, in their order; and how many were left out why.
+def deduplicate(texts: Sequence[Any], held: set[str]) -> tuple[list[str], dict[str, int]]:
+    """Unlabelled texts without duplicates, in order, and the number of dropped texts by reason.
 
     Args:
-        texts: As read; None where one is missing.
-        held: What must not be among them, as `folded` makes it.
+        texts: The texts; None where one is missing.
+        held: Normalized texts to exclude.
     """
     found: dict[str, str] = {}
     dropped = {"blank": 0, "texts held out": 0, "read already": 0}
     for text in map(_text, texts):
-        key = folded(text)
+        key = normalized(text)
         if not key or key in held or key in found:
             reason = "blank" if not key else "texts held out" if key in held else "read already"
             dropped[reason] += 1
@@ -353,13 +358,13 @@ def distinct(texts: Sequence[Any], held: set[str]) -> tuple[list[str], dict[str,
     return list(found.values()), dropped
 
 
-def folded(text: str) -> str:
-    """A text as it is compared with others: whatever the case and the spacing."""
+def normalized(text: str) -> str:
+    """A text for comparison: lower case, single spaces."""
     return " ".join(text.split()).casefold()
 
 
 def _number(value: Any) -> float | None:
-    """A cell as a number, also where a CSV has it as text; None where it is none."""
+    """A cell as a number, also from text as in CSV; None if it is not a number."""
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -1,7 +1,7 @@
-"""Local files as tables: rows by the Space's reader, and Arrow tables that hold all of them.
+"""Local files as tables, read by the Space's reader.
 
-In: a file. Out: what is in it, read to its end before anything is done with it; its rows, part by
-part; or all of it as one Arrow table.
+In: a file. Out: a survey of its columns, rows and types, for which it is read to its end; its rows
+in parts; or all of it as one Arrow table.
 """
 
 import re
@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-# What reads a visitor's file reads a trainer's.
+# One reader for the Space and for training.
 from space.files import InvalidFile
 from space.files.cells import Row, as_text, plain_rows
 from space.files.reader import TableReader, open_table
@@ -21,24 +21,24 @@ from train.errors import DataError
 
 CHUNK_ROWS = 1000
 
-Part = list[Row] | Any  # rows, or a table of Arrow
+Part = list[Row] | Any  # rows, or a pyarrow.Table
 
 
 @dataclass
 class Survey:
-    """What a file holds, known once all of it has been read."""
+    """Contents of a file that was read to its end."""
 
-    columns: list[str]  # of all rows, in the order in which they come up
+    columns: list[str]  # of all rows, in order of appearance
     rows: int
-    schema: Any  # of an Arrow table that holds every row
+    schema: Any  # pyarrow.Schema of a table that can hold every row
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[TableReader]:
-    """The rows of a file; see `space.files.reader.open_table`.
+    """Open a file of rows; see `space.files.reader.open_table`.
 
     Raises:
-        DataError: It is broken, empty or no table; also while its rows are read.
+        DataError: It is damaged, empty or not a table; also raised while rows are read.
     """
     try:
         with open_table(path, str(path)) as table:
@@ -48,10 +48,10 @@ def reading(path: Path) -> Iterator[TableReader]:
 
 
 def survey(path: Path) -> Survey:
-    """Read a file to its end, and find the types that hold all of its cells.
+    """Read a file to its end and find types that can hold all of its cells.
 
     Raises:
-        DataError: As for `reading`.
+        DataError: See `reading`.
     """
     import pyarrow
 
@@ -69,13 +69,13 @@ def survey(path: Path) -> Survey:
         for part in chunks(table.rows, CHUNK_ROWS):
             rows += len(part)
             if table.kind != "json":
-                continue  # texts, in columns that are known
+                continue  # all cells are texts, and the columns are known
             columns |= dict.fromkeys(key for row in part for key in row)
             for name in columns:
                 before = types.get(name, pyarrow.null())
                 types[name] = _wider(before, [row.get(name) for row in part])
                 widened |= types[name] != before != pyarrow.null()
-    if widened:  # whether earlier cells fit what later ones made of the type
+    if widened:  # check that earlier cells fit the widened types
         with reading(path) as table:
             for part in chunks(table.rows, CHUNK_ROWS):
                 for name, kind in types.items():
@@ -85,24 +85,24 @@ def survey(path: Path) -> Survey:
 
 
 def parts(path: Path, size: int) -> Iterator[Part]:
-    """All rows, so many at a time: of Parquet as tables of Arrow, else as lists.
+    """All rows, `size` at a time: Parquet as Arrow tables, other files as lists.
 
     Raises:
-        DataError: As for `reading`.
+        DataError: See `reading`.
     """
     with reading(path) as table:
         yield from regrouped(table.batches, size) if table.batches else chunks(table.rows, size)
 
 
 def read(path: Path, texts: Collection[str] = ()) -> Any:
-    """A whole file as a table of Arrow; cells of CSV are texts, others keep their types.
+    """A file as one Arrow table; CSV cells are texts, others keep their types.
 
     Args:
         path: The file.
-        texts: Columns in which JSON may hold nothing but texts and null.
+        texts: Columns that may have only texts and null in JSON.
 
     Raises:
-        DataError: As for `reading`; or a cell of these columns is no text.
+        DataError: See `reading`; or a cell of the text columns is not text.
     """
     import pyarrow
 
@@ -115,7 +115,7 @@ def read(path: Path, texts: Collection[str] = ()) -> Any:
         tables.append(to_arrow(part, schema))
     table = pyarrow.concat_tables(tables) if tables else schema.empty_table()
     for number, column in enumerate(table.schema):
-        if pyarrow.types.is_dictionary(column.type):  # pandas' categories, which stand for values
+        if pyarrow.types.is_dictionary(column.type):  # categories of pandas
             cells = table.column(number).cast(column.type.value_type)
             table = table.set_column(number, column.name, cells)
     return table
@@ -158,7 +158,7 @@ def _check_texts(rows: list[Row], columns: Collection[str], where: str, before: 
 
 
 def regrouped(batches: Iterable[Any], size: int) -> Iterator[Any]:
-    """The same rows in tables of this size, but for the last."""
+    """The same rows in tables of `size` rows; the last may be shorter."""
     import pyarrow
 
     pending: list[Any] = []
@@ -173,26 +173,26 @@ def regrouped(batches: Iterable[Any], size: int) -> Iterator[Any]:
 
 
 def chunks(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
-    """So many rows at a time."""
+    """Lists of `size` rows; the last may be shorter."""
     while part := list(islice(rows, size)):
         yield part
 
 
 def to_rows(part: Part) -> list[Row]:
-    """A part as rows of what JSON and CSV can hold."""
+    """A part as rows of values that JSON and CSV can hold."""
     if isinstance(part, list):
         return part
     try:
         rows: list[Row] = plain_rows(part)
     except (ValueError, OverflowError, LookupError) as error:
         raise DataError(
-            f"a row has a value that has no form as text ({error}) — write to .parquet"
+            f"a value can't be written as text ({error}) — write to .parquet"
         ) from error
     return rows
 
 
 def to_arrow(part: Part, schema: Any) -> Any:
-    """A part as a table of Arrow, of a schema that `survey` has found for it."""
+    """A part as an Arrow table with the schema of its `Survey`."""
     import pyarrow
 
     if not isinstance(part, list):
@@ -210,11 +210,11 @@ def _cells(cells: list[Any], kind: Any) -> Any:
 
 
 def _wider(kind: Any, cells: list[Any]) -> Any:
-    """A type that holds these cells as well; that of texts holds all."""
+    """A type that also holds these cells; string holds any."""
     import pyarrow
 
     if len({type(cell) is bool for cell in cells if cell is not None}) > 1:
-        return pyarrow.string()  # pyarrow would take True for 1.0
+        return pyarrow.string()  # pyarrow would convert True to 1.0
     try:
         both = [pyarrow.schema([("", part)]) for part in (kind, pyarrow.array(cells).type)]
         wider = pyarrow.unify_schemas(both, promote_options="permissive").field(0).type
@@ -224,7 +224,7 @@ def _wider(kind: Any, cells: list[Any]) -> Any:
 
 
 def _fitting(kind: Any, cells: list[Any]) -> Any:
-    """The type, if it holds the cells as they are; not so 2**53 + 1 as a float."""
+    """The type if it holds the cells exactly (not 2**53 + 1 as a float), else string."""
     import pyarrow
 
     try:
@@ -235,7 +235,7 @@ def _fitting(kind: Any, cells: list[Any]) -> Any:
 
 
 def _can_be_stored(kind: Any) -> bool:
-    """Whether Parquet has the type: no objects without keys."""
+    """Whether Parquet can store the type: no structs without fields."""
     from pyarrow import types
 
     inner = [kind.field(number).type for number in range(kind.num_fields)]

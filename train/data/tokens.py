@@ -1,4 +1,4 @@
-"""Tokens: from the texts of a split to batches that waste little on padding.
+"""Tokens: from the texts of a split to batches with little padding.
 
 In: a `Split` and a tokenizer. Out: `Tokens`, then batches of row numbers that hold reviews of
 similar length within a budget of padded tokens, then rectangular arrays.
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-EIGHT = 8  # batches are padded to a multiple of it, which tensor cores like
+PAD_MULTIPLE = 8  # batches are padded to a multiple of 8 tokens, for tensor cores
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of reviews, not padded; `type_ids` only for models that tell two texts apart."""
+    """Token ids of reviews, not padded; `type_ids` only for models with token types."""
 
     ids: list[IntArray]
-    labels: Any  # (reviews,) of numbers or, to train on, (reviews, labels) of probabilities
+    labels: Any  # (reviews,) label numbers, or (reviews, labels) probabilities for training
     type_ids: list[IntArray] | None = None
 
     @cached_property
@@ -35,25 +35,26 @@ class Tokens:
         return np.array([len(ids) for ids in self.ids], dtype=np.int64)
 
     def take(self, rows: IntArray) -> "Tokens":
-        """The given reviews, in that order."""
+        """The reviews at `rows`, in that order."""
         types = None if self.type_ids is None else [self.type_ids[i] for i in rows]
         return Tokens([self.ids[i] for i in rows], self.labels[rows], types)
 
-    def cut(self, most: int, truncation: Literal["head", "head_tail"]) -> "Tokens":
-        """Each review at no more than `most` tokens, [CLS] and [SEP] among them.
+    def truncate(self, max_tokens: int, truncation: Literal["head", "head_tail"]) -> "Tokens":
+        """Truncate each review to `max_tokens` tokens, [CLS] and [SEP] included.
 
-        `head_tail` keeps a quarter from the beginning and the rest from the end, where reviewers
-        sum up (Sun et al. 2019, https://arxiv.org/abs/1905.05583); `head` the beginning and [SEP].
+        `head` keeps the beginning and [SEP]. `head_tail` keeps a quarter from the beginning and the
+        rest from the end, where reviewers sum up (Sun et al. 2019,
+        https://arxiv.org/abs/1905.05583).
         """
-        tail = 1 if truncation == "head" else most - most // 4
+        tail = 1 if truncation == "head" else max_tokens - max_tokens // 4
 
-        def cut(ids: IntArray) -> IntArray:
-            if len(ids) <= most:
+        def shorten(ids: IntArray) -> IntArray:
+            if len(ids) <= max_tokens:
                 return ids
-            return np.concatenate([ids[: most - tail], ids[-tail:]])
+            return np.concatenate([ids[: max_tokens - tail], ids[-tail:]])
 
-        types = None if self.type_ids is None else [cut(t) for t in self.type_ids]
-        return Tokens([cut(ids) for ids in self.ids], self.labels, types)
+        types = None if self.type_ids is None else [shorten(t) for t in self.type_ids]
+        return Tokens([shorten(ids) for ids in self.ids], self.labels, types)
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", split: Split, name: str = "") -> Tokens:
@@ -74,34 +75,34 @@ def batches(lengths: IntArray, batch_tokens: int, seed: tuple[int, ...] | None) 
 
     Args:
         lengths: Tokens of each review, (reviews,).
-        batch_tokens: Padded tokens of a batch; a longer review gets a batch of its own.
-        seed: Shuffles the batches and, slightly, which reviews meet in one; None for neither.
+        batch_tokens: Padded tokens per batch; a longer review gets a batch of its own.
+        seed: Shuffles the batches and, slightly, their composition; None for no shuffling.
 
     Returns:
-        Row numbers, a batch an array; each row once.
+        One array of row numbers per batch; each row is in exactly one.
     """
     rng = None if seed is None else np.random.default_rng(seed)
     jitter = np.ones(len(lengths)) if rng is None else rng.uniform(0.9, 1.1, len(lengths))
-    lengths = lengths + -lengths % EIGHT  # as `pad` will make them
+    lengths = lengths + -lengths % PAD_MULTIPLE  # as `pad` will make them
     order = np.argsort(lengths * jitter, kind="stable")
-    found: list[IntArray] = []
+    grouped: list[IntArray] = []
     start = longest = 0
     for end, row in enumerate(order):
         longest = max(longest, int(lengths[row]))
         if end > start and longest * (end + 1 - start) > batch_tokens:
-            found.append(order[start:end])
+            grouped.append(order[start:end])
             start, longest = end, int(lengths[row])
     if len(order):
-        found.append(order[start:])
+        grouped.append(order[start:])
     if rng is not None:
-        found = [found[i] for i in rng.permutation(len(found))]
-    return found
+        grouped = [grouped[i] for i in rng.permutation(len(grouped))]
+    return grouped
 
 
 def pad(tokens: Tokens, rows: IntArray, pad_id: int) -> dict[str, IntArray]:
     """One batch as rectangular arrays of shape (reviews, longest), padded on the right."""
     longest = max(len(tokens.ids[i]) for i in rows)
-    width = longest + -longest % EIGHT
+    width = longest + -longest % PAD_MULTIPLE
     batch = {"input_ids": _rectangle([tokens.ids[i] for i in rows], width, pad_id)}
     batch["attention_mask"] = _rectangle([np.ones_like(tokens.ids[i]) for i in rows], width, 0)
     if tokens.type_ids is not None:

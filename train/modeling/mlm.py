@@ -124,7 +124,7 @@ def load_texts(recipe: Recipe) -> tuple[Texts, dict[str, int]]:
     rows: list[Any] = list(splits["train"].texts) if adaptation.with_train else []
     for corpus in adaptation.corpora:
         rows += sources.texts(corpus)
-    unique, dropped = preparation.distinct(rows, excluded)
+    unique, dropped = preparation.deduplicate(rows, excluded)
     texts = preparation.sample(
         Split(unique, [0] * len(unique)), adaptation.max_texts, recipe.split_seed
     ).texts

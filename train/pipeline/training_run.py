@@ -56,7 +56,7 @@ def fit(
     environment.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
     start_run(recipe, resolved, folder, accelerator, resume=resume)
     tokens = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
-    cut = {name: t.cut(recipe.max_tokens, recipe.truncation) for name, t in tokens.items()}
+    cut = {name: t.truncate(recipe.max_tokens, recipe.truncation) for name, t in tokens.items()}
     targets = _targets(splits["train"], recipe.labels, recipe.distillation)
     cut["train"] = replace(cut["train"], labels=targets)
     progress = training.fit(
@@ -224,13 +224,13 @@ def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -
         "logits": logits,
         "labels": tokens.labels,
         "metrics": metrics.metrics(logits, tokens.labels),
-        "slices": error_analysis.slices(split.texts, tokens.lengths, split.marks, right),
+        "slices": error_analysis.slices(split.texts, tokens.lengths, split.slice_columns, right),
     }
 
 
 def _logits(classifier: Any, tokens: Tokens, pad_id: int, name: str) -> metrics.FloatArray:
     """Logits, (reviews, labels); a too long text is truncated to its beginning and end."""
-    cut = tokens.cut(model.max_tokens(classifier), "head_tail")
+    cut = tokens.truncate(model.max_tokens(classifier), "head_tail")
     return metrics.predict(classifier, cut, pad_id, name=name)
 
 

@@ -54,7 +54,7 @@ def export(folder: Path) -> dict[str, Any]:
     run_folder.check_split(folder, "validation", validation.sha256())
     classifier, tokenizer = model.load(str(folder))
     tokens = encode(tokenizer, validation, "validation")
-    tokens = tokens.cut(model.max_tokens(classifier), "head_tail")
+    tokens = tokens.truncate(model.max_tokens(classifier), "head_tail")
     if not recipe.has_pairs:
         tokens = replace(tokens, type_ids=None)  # all zero, and constant in the graph
     onnx = folder / "onnx"
@@ -168,7 +168,7 @@ def batch_sensitivity(file: Path, tokens: Tokens, classifier: Any) -> dict[str, 
     longest_first = np.argsort(tokens.lengths, kind="stable")[::-1]
     spread = np.linspace(0, len(longest_first) - 1, min(BATCHED_TEXTS, len(longest_first)))
     sample = np.random.default_rng(0).permutation(longest_first[spread.astype(np.int64)])
-    texts = tokens.take(sample).cut(BATCHED_TOKENS, "head_tail")
+    texts = tokens.take(sample).truncate(BATCHED_TOKENS, "head_tail")
     padded_to = min(MAX_PADDED, classifier.config.max_position_embeddings)
     pad = int(getattr(classifier.config, "pad_token_id", None) or 0)
     alone = softmax(predict(file, texts, "alone"), axis=1)

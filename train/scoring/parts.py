@@ -1,7 +1,10 @@
-"""Parts of an output: written one after the other, and joined to one file when all are there.
+"""Parts of a scored file: written one by one, and joined into one file when all are finished.
 
-In: rows with their verdicts. Out: CSV, JSON lines or Parquet, in which each row and each cell is
-what it was.
+In: rows with their predictions. Out: CSV, JSON lines or Parquet with the same rows and cells.
+
+CSV and JSON lines can't hold every value. In both, a JSON number keeps its value but not its
+spelling (1.10 becomes 1.1), an infinite number becomes the text "Infinity" ("inf" in CSV), NaN
+becomes null (an empty cell), a lone surrogate becomes "?", and bytes become hexadecimal digits.
 """
 
 import csv
@@ -17,24 +20,24 @@ from train.data import tables
 from train.errors import DataError
 
 OUTPUTS = [".csv", ".jsonl", ".parquet"]
-TABLES = 200  # parts in a row group of Parquet
+PARTS_PER_ROW_GROUP = 200  # of the joined Parquet file
 
 
 def folder_of(out: Path) -> Path:
-    """Where the parts of an output are kept."""
+    """The folder with the parts of an output."""
     return out.with_name(out.name + ".parts")
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether a folder holds parts, or what a kill at the very start or end has left of them."""
-    left = {"job.json.draft", "joined"}
+def is_parts_folder(folder: Path) -> bool:
+    """Whether a folder has parts, or only files that a command killed at its start or end left."""
+    leftovers = {"job.json.draft", "joined"}
     return (folder / "job.json").exists() or (
-        folder.is_dir() and all(file.name in left for file in folder.iterdir())
+        folder.is_dir() and all(file.name in leftovers for file in folder.iterdir())
     )
 
 
 def remove(out: Path) -> None:
-    """Remove the parts; last what tells, after a kill, that they are needed no more."""
+    """Remove the parts; the files that mark them as joined go last, in case of a kill."""
     folder = folder_of(out)
     last = ["job.json", "joined"]
     for file in sorted(folder.iterdir(), key=lambda file: (file.name in last, file.name)):
@@ -43,18 +46,18 @@ def remove(out: Path) -> None:
 
 
 def is_joined(out: Path) -> bool:
-    """Whether the output has been joined from parts that are still there."""
+    """Whether the output was joined from parts that still exist."""
     mark = folder_of(out) / "joined"
     return mark.exists() and out.exists() and mark.read_text() == str(out.stat().st_ino)
 
 
-def finished(folder: Path) -> list[Path]:
-    """Those that are whole, in their order."""
+def finished_parts(folder: Path) -> list[Path]:
+    """The complete parts, in order."""
     return sorted(p for p in folder.iterdir() if p.suffix in OUTPUTS and p.stem.isdigit())
 
 
-def write_whole(file: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file that is there whole, or not at all, even if the power fails."""
+def write_atomically(file: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file that is complete or absent, even after a power failure."""
     draft = file.with_name(f"{file.name}.draft")
     write(draft)
     with draft.open("rb+") as stream:
@@ -65,40 +68,40 @@ def write_whole(file: Path, write: Callable[[Path], Any]) -> None:
 def write(
     file: Path,
     part: tables.Part,
-    answers: Sequence[Sequence[Any]],
+    predictions: Sequence[Sequence[Any]],
     names: Sequence[str],
     schema: Any,
 ) -> None:
-    """Write one part, in the format that the name of its draft says.
+    """Write one part, in the format named by its file, such as `000000000.csv.draft`.
 
     Args:
-        file: The draft; the first part of CSV begins with the names of the columns.
+        file: The draft; the first part of a CSV file begins with the column names.
         part: The rows.
-        answers: What is added to each row: a text, a number, a truth and a text, or None.
-        names: Of these four.
-        schema: Of an Arrow table that holds all rows of the input.
+        predictions: The added cells of each row: label, score, truncated and reason, or None.
+        names: The names of the added columns.
+        schema: `pyarrow.Schema` of a table that can hold all rows of the input.
 
     Raises:
-        DataError: The format can't hold a cell.
+        DataError: The format can't represent a cell.
     """
     number, suffix = Path(file.stem).stem, Path(file.stem).suffix
     if suffix == ".parquet":
-        _write_parquet(file, part, answers, names, schema)
+        _write_parquet(file, part, predictions, names, schema)
         return
     columns = [*schema.names, *names]
     with file.open("w", encoding="utf-8", newline="") as stream:
         if suffix == ".csv" and not int(number):
             stream.write(_record(columns))
-        for row, answer in zip(tables.to_rows(part), answers, strict=True):
-            whole = {**row, **dict(zip(names, answer, strict=True))}
+        for row, prediction in zip(tables.to_rows(part), predictions, strict=True):
+            scored = {**row, **dict(zip(names, prediction, strict=True))}
             if suffix == ".csv":
-                stream.write(_record(as_text(whole.get(name)) for name in columns))
+                stream.write(_record(as_text(scored.get(name)) for name in columns))
             else:
-                stream.write(as_json(whole) + "\n")
+                stream.write(as_json(scored) + "\n")
 
 
 def _record(cells: Iterable[str]) -> str:
-    """A row of CSV; csv quotes lone carriage returns only where its own lines end in one."""
+    """A CSV row; the csv module quotes a lone carriage return only if its lines end in one."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow(cells)
     return line.getvalue().removesuffix("\r\n") + "\n"
@@ -107,7 +110,7 @@ def _record(cells: Iterable[str]) -> str:
 def _write_parquet(
     file: Path,
     part: tables.Part,
-    answers: Sequence[Sequence[Any]],
+    predictions: Sequence[Sequence[Any]],
     names: Sequence[str],
     schema: Any,
 ) -> None:
@@ -115,10 +118,10 @@ def _write_parquet(
     from pyarrow import parquet
 
     table = tables.to_arrow(part, schema) if len(part) else schema.empty_table()
-    kinds = [pyarrow.string(), pyarrow.float64(), pyarrow.bool_(), pyarrow.string()]
-    columns = zip(*answers, strict=True) if answers else [()] * len(kinds)
-    for name, kind, cells in zip(names, kinds, columns, strict=True):
-        table = table.append_column(name, pyarrow.array(cells, kind))
+    types = [pyarrow.string(), pyarrow.float64(), pyarrow.bool_(), pyarrow.string()]
+    columns = zip(*predictions, strict=True) if predictions else [()] * len(types)
+    for name, column_type, cells in zip(names, types, columns, strict=True):
+        table = table.append_column(name, pyarrow.array(cells, column_type))
     try:
         parquet.write_table(table, file)
     except pyarrow.ArrowException as error:
@@ -126,20 +129,20 @@ def _write_parquet(
 
 
 def join(out: Path) -> None:
-    """All parts as one file, by streaming, which then takes the place of the output."""
+    """Join all parts into one file, by streaming, and move it to the output."""
     folder = folder_of(out)
-    files = finished(folder)
+    files = finished_parts(folder)
     draft = folder / f"whole{out.suffix.lower()}"
     if draft.suffix == ".parquet":
         _join_parquet(files, draft)
     else:
-        with draft.open("wb") as whole:
+        with draft.open("wb") as joined:
             for file in files:
                 with file.open("rb") as part:
-                    shutil.copyfileobj(part, whole)
+                    shutil.copyfileobj(part, joined)
     with draft.open("rb+") as stream:
         os.fsync(stream.fileno())
-    write_whole(folder / "joined", lambda file: file.write_text(str(draft.stat().st_ino)))
+    write_atomically(folder / "joined", lambda file: file.write_text(str(draft.stat().st_ino)))
     draft.replace(out)
 
 
@@ -148,7 +151,7 @@ def _join_parquet(files: list[Path], draft: Path) -> None:
     from pyarrow import parquet
 
     with parquet.ParquetWriter(draft, parquet.read_schema(files[0])) as writer:
-        for start in range(0, len(files), TABLES):
-            tables_ = [parquet.ParquetFile(file).read() for file in files[start : start + TABLES]]
-            group = pyarrow.concat_tables(tables_)
+        for start in range(0, len(files), PARTS_PER_ROW_GROUP):
+            batch = files[start : start + PARTS_PER_ROW_GROUP]
+            group = pyarrow.concat_tables([parquet.ParquetFile(file).read() for file in batch])
             writer.write_table(group, max(len(group), 1))

@@ -1,9 +1,9 @@
-"""Scoring in bulk: from a file or a dataset of any length to the same rows with verdicts.
+"""Bulk scoring: add predictions to the rows of a file or dataset of any length.
 
-In: a local file, read to its end first, or a Hub dataset, read as a stream. Out: one file with all
-columns of the input and four more. Finished rows are kept part by part beside the output, so that
-after whatever stopped it the same command goes on, without a row lost or doubled. An output that
-is there is replaced when the new one is whole.
+In: a local file, which is checked to its end first, or a Hub dataset, which is streamed. Out: one
+file with all columns of the input and four more. Finished parts are stored beside the output, so
+that the same command resumes after any interruption and writes each row exactly once. An existing
+output is replaced only when the new one is complete.
 """
 
 import errno
@@ -31,20 +31,20 @@ from train.signals import StopRequest
 if TYPE_CHECKING:
     from space.inference.classifier import Classifier
 
-ADDED = ["label", "score", "truncated", "reason"]
-PART_ROWS = 500  # what a kill costs at most
-VERSION = 2  # of the parts; those of another are not gone on with
+ADDED_COLUMNS = ["label", "score", "truncated", "reason"]
+PART_ROWS = 500  # a kill loses at most one part
+VERSION = 2  # of the format of the parts; parts of another version are not resumed
 
 
 @dataclass
 class Input:
-    """Rows in parts of `PART_ROWS`, of which all but the last are whole."""
+    """Rows in parts of `PART_ROWS`; only the last part may be shorter."""
 
     columns: list[str]  # of all rows
-    identity: dict[str, Any]  # the same only for the same rows
-    total: int | None  # rows
+    identity: dict[str, Any]  # equal only for equal rows
+    total: int | None  # number of rows, if known
     parts: Iterator[tables.Part]
-    schema: Any  # of an Arrow table that holds all rows
+    schema: Any  # pyarrow.Schema of a table that can hold all rows
 
 
 def score(
@@ -59,53 +59,52 @@ def score(
     prefix: str = "",
     overwrite: bool = False,
 ) -> None:
-    """Add a verdict to every row; a row that has none says why in `reason`.
+    """Write every row with its `label`, `score` and `truncated`, or the `reason` for none.
 
     Args:
         source: A file, or the id of a dataset on the Hub.
-        model: `user/repo`, or a run folder.
+        model: A repository on the Hub (`user/repo`), or a run folder.
         out: The file to write; its suffix chooses the format.
         revision: Of the model.
-        text: The column to judge.
+        text: The column of the reviews.
         split: Of a Hub dataset.
-        config: Of a Hub dataset that has several.
-        prefix: Goes before the names of the added columns.
-        overwrite: Replace the output, when the new one is whole, and what was begun of another.
+        config: Of a Hub dataset with several configurations.
+        prefix: Put before the names of the added columns.
+        overwrite: Replace an existing output and the parts of another job.
 
     Raises:
-        DataError: The input is missing, of another format, or lacks the column.
-        RunError: The output is the input, is there already, can't be written, or was begun from
-            something else.
-        ModelError: The model can't be had.
-        Interrupted: Ctrl-C or SIGTERM; the same command goes on.
+        DataError: The input is missing or invalid, or its text column is missing or not text.
+        RunError: The output exists, is the input, can't be written, or has parts of another job.
+        ModelError: The model can't be loaded.
+        Interrupted: Ctrl-C or SIGTERM; the same command resumes.
     """
     try:
         out = _target(out)
         _check_out(out, [source, model], prefix, overwrite)
     except OSError as error:
-        raise _explained(out, error) from error
+        raise _disk_error(out, error) from error
     if parts.is_joined(out) and not (parts.folder_of(out) / "job.json").exists():
-        parts.remove(out)  # a kill has left the rest of it
+        parts.remove(out)  # a killed command had joined them, but not removed all
         return
-    given = _open(source, split, config)
-    names = [prefix + name for name in ADDED]
-    _check_columns(given, source, text, names)
+    data = _open(source, split, config)
+    names = [prefix + name for name in ADDED_COLUMNS]
+    _check_columns(data, source, text, names)
     classifier = _classifier(model, revision)
     job = {
-        "input": given.identity,
+        "input": data.identity,
         "model": _model_identity(model, classifier),
         "text": text,
         "prefix": prefix,
         "version": VERSION,
     }
     try:
-        _score(given, job, out, classifier, text, names, overwrite)
+        _score(data, job, out, classifier, text, names, overwrite)
     except OSError as error:
-        raise _explained(out, error) from error
+        raise _disk_error(out, error) from error
 
 
 def _score(
-    given: Input,
+    data: Input,
     job: dict[str, Any],
     out: Path,
     classifier: "Classifier",
@@ -114,61 +113,61 @@ def _score(
     overwrite: bool,
 ) -> None:
     folder = parts.folder_of(out)
-    done = _begin(folder, job, overwrite)
+    done = _start(folder, job, overwrite)
     if parts.is_joined(out):  # killed between its last two steps
         parts.remove(out)
         return
     if done:
-        console.print_line(f"going on behind {done * PART_ROWS:,} rows that {folder} holds")
+        console.print_line(f"resuming after {done * PART_ROWS:,} rows already in {folder}")
     bar = tqdm(
-        total=given.total, unit="row", unit_scale=True, desc="score", smoothing=0.05,
+        total=data.total, unit="row", unit_scale=True, desc="score", smoothing=0.05,
         initial=done * PART_ROWS,
     )  # fmt: skip
     with StopRequest() as stop, bar:
         for number in range(done, sys.maxsize):
-            part = next(islice(given.parts, done if number == done else 0, None), [])
+            part = next(islice(data.parts, done if number == done else 0, None), [])
             if not len(part):
                 if number:
                     break
-                console.print_line("the input has no rows, so the output has none")
-            answers = _judge(classifier, part, text)
+                console.print_line("the input has no rows: the output has none either")
+            predictions = _predict(classifier, part, text)
             write = partial(
-                parts.write, part=part, answers=answers, names=names, schema=given.schema
+                parts.write, part=part, predictions=predictions, names=names, schema=data.schema
             )
-            parts.write_whole(folder / f"{number:09d}{out.suffix.lower()}", write)
+            parts.write_atomically(folder / f"{number:09d}{out.suffix.lower()}", write)
             bar.update(len(part))
             if stop.requested and len(part) == PART_ROWS:
                 raise Interrupted(
-                    f"stopped behind {(number + 1) * PART_ROWS:,} rows, which are in {folder} — "
-                    "the same command goes on"
+                    f"stopped after {(number + 1) * PART_ROWS:,} rows, stored in {folder} — run "
+                    "the same command to resume"
                 )
     parts.join(out)
     parts.remove(out)
     console.print_line(f"wrote {out}")
 
 
-def _judge(classifier: "Classifier", part: tables.Part, text: str) -> list[list[Any]]:
-    """For each row what is added to it, in the order of `ADDED`."""
+def _predict(classifier: "Classifier", part: tables.Part, text: str) -> list[list[Any]]:
+    """The added cells of each row, in the order of `ADDED_COLUMNS`."""
     from space.inference.classifier import Prediction
 
     rows = tables.to_rows(part if isinstance(part, list) else part.select([text]))
-    answers: list[list[Any]] = []
+    predictions: list[list[Any]] = []
     for answer in classifier.predict_batch([row.get(text) for row in rows]):
         if isinstance(answer, Prediction):
             truncated = answer.tokens_read < answer.tokens
-            answers.append([answer.label, answer.probabilities[answer.label], truncated, None])
+            predictions.append([answer.label, answer.probabilities[answer.label], truncated, None])
         else:
-            answers.append([None, None, None, str(answer)])
-    return answers
+            predictions.append([None, None, None, str(answer)])
+    return predictions
 
 
 def _target(out: Path) -> Path:
-    """The file that is written: of a link, what it leads to, also where that is not there yet."""
+    """The file to write: the target of a link, which need not exist yet."""
     if not out.is_symlink():
         return out
     target = Path(os.path.realpath(out))
     if target.is_symlink():
-        raise RunError(f"{out} is a link that leads to itself — name a file")
+        raise RunError(f"{out} is a link to itself — name a file")
     if target.suffix.lower() != out.suffix.lower():
         raise RunError(
             f"{out} is a link to {target}: both must end in the same suffix, which names the "
@@ -178,53 +177,57 @@ def _target(out: Path) -> Path:
 
 
 def _check_out(out: Path, needed: list[str], prefix: str, overwrite: bool) -> None:
-    """Refuse an output that can't be written, or in whose place something else would be lost."""
+    """Raise `RunError` if the output can't be written or would replace the input or model."""
     folder = parts.folder_of(out)
     if out.suffix.lower() not in parts.OUTPUTS:
         raise RunError(f"--out must end in one of {', '.join(parts.OUTPUTS)}, got {out.name!r}")
     if prefix.encode("utf-8", "replace").decode() != prefix:
         raise RunError(f"--prefix must be text in UTF-8, got {prefix!r}")
     for path in (Path(name).expanduser() for name in needed):
-        if os.path.exists(path) and (out.exists() and path.samefile(out) or _holds(folder, path)):
-            raise RunError(f"{out} would take the place of {path}, which is read — choose another")
+        if os.path.exists(path) and (
+            out.exists() and path.samefile(out) or _contains(folder, path)
+        ):
+            raise RunError(f"{out} would replace {path}, which is read — choose another output")
     if out.is_dir():
         raise RunError(f"{out} is a folder — name a file")
     if out.exists() and not overwrite and not parts.is_joined(out):
-        raise RunError(f"{out} is there already — choose another name, or add --overwrite")
-    if folder.exists() and not parts.is_ours(folder):
-        raise RunError(f"{folder}, where parts would be kept, is something else — choose another")
-    above = next(above for above in folder.absolute().parents if above.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise RunError(f"{out} can't be written: {above} is no folder that can be written to")
+        raise RunError(f"{out} already exists — choose another name, or add --overwrite")
+    if folder.exists() and not parts.is_parts_folder(folder):
+        raise RunError(
+            f"{folder} is needed for parts, but has other content — choose another --out"
+        )
+    parent = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise RunError(f"{out} can't be written: {parent} is not a writable folder")
 
 
-def _holds(folder: Path, path: Path) -> bool:
-    """Whether a path is in a folder, or leads to what is in it."""
+def _contains(folder: Path, path: Path) -> bool:
+    """Whether a path, with links resolved, is in a folder."""
     return folder.resolve() in [path.resolve(), *path.resolve().parents]
 
 
-def _explained(out: Path, error: OSError) -> RunError:
+def _disk_error(out: Path, error: OSError) -> RunError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(
-            f"the disk is full — finished rows are kept in {parts.folder_of(out)}; make room, and "
-            "the same command goes on"
+            f"the disk is full — finished rows are in {parts.folder_of(out)}; free some space and "
+            "run the same command to resume"
         )
     return RunError(f"{out} can't be written: {error}")
 
 
-def _check_columns(given: Input, source: str, text: str, names: list[str]) -> None:
-    if not given.columns:
+def _check_columns(data: Input, source: str, text: str, names: list[str]) -> None:
+    if not data.columns:
         raise DataError(f"{source} has no rows and names no columns — name a file with reviews")
-    if text not in given.columns:
+    if text not in data.columns:
         raise DataError(
-            f"{source} has no column {text!r} — it has: {', '.join(given.columns)}; name yours "
+            f"{source} has no column {text!r} — it has: {', '.join(data.columns)}; name yours "
             "with --text"
         )
-    tables.check_is_text(given.schema.field(text), source, "--text")
-    if taken := [name for name in names if name in given.columns]:
+    tables.check_is_text(data.schema.field(text), source, "--text")
+    if taken := [name for name in names if name in data.columns]:
         raise DataError(
-            f"{source} has a column {taken[0]!r} already, which would be added — give the new "
-            "columns other names with --prefix, for instance --prefix sentiment_"
+            f"{source} already has a column {taken[0]!r} — rename the added columns with --prefix, "
+            "for instance --prefix sentiment_"
         )
 
 
@@ -262,17 +265,18 @@ def _hub(source: str, split: str, config: str | None) -> Input:
             yield from data.with_format("arrow").iter(PART_ROWS)
 
     with reading():
+        sources.check_hub_answers(source)
         what = {"path": source, "name": config}
         builder = load_dataset_builder(**what, **sources.reading_options(**what))
         data = builder.as_streaming_dataset(split=split)
         arrow = tables.regrouped(read(data), PART_ROWS)
-        # Without features the first rows say what columns there are.
+        # Without features, the first rows determine the columns.
         first = [] if data.features else list(islice(arrow, 1))
     schema = data.features.arrow_schema if data.features else _schema_of(first)
     known = data.info.splits or {}
     total = known[split].num_examples if split in known else None
     identity = {"dataset": source, "config": config, "split": split, "revision": builder.hash}
-    folder = _alike(chain(first, arrow), schema, source)
+    folder = _with_schema(chain(first, arrow), schema, source)
     return Input(schema.names, identity, total, folder, schema)
 
 
@@ -282,33 +286,33 @@ def _schema_of(first: list[Any]) -> Any:
     return first[0].schema if first else pyarrow.schema([])
 
 
-def _alike(arrow: Iterable[Any], schema: Any, source: str) -> Iterator[Any]:
-    """The tables, with the columns of the schema in each.
+def _with_schema(arrow: Iterable[Any], schema: Any, source: str) -> Iterator[Any]:
+    """Complete each table to the columns of the schema.
 
     Raises:
-        DataError: One has other columns, other types, or can't be read.
+        DataError: A table has other columns or types, or can't be read.
     """
     import pyarrow
 
     try:
         for table in arrow:
-            whole = pyarrow.concat_tables([schema.empty_table(), table], promote_options="default")
-            if len(whole.schema) > len(schema):
-                added = ", ".join(whole.schema.names[len(schema) :])
+            table = pyarrow.concat_tables([schema.empty_table(), table], promote_options="default")
+            if len(table.schema) > len(schema):
+                added = ", ".join(table.schema.names[len(schema) :])
                 raise DataError(
-                    f"{source} has rows with columns that its first rows have not ({added}) — "
+                    f"{source}: later rows have columns that the first rows lack ({added}) — "
                     "download it, and score its files"
                 )
-            yield whole
+            yield table
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise DataError(
-            f"{source} has rows that can't be read as its first ones ({error}) — download it, and "
-            "score its files"
+            f"{source}: later rows have other types than the first rows ({error}) — download it, "
+            "and score its files"
         ) from error
 
 
 def _classifier(model: str, revision: str | None) -> "Classifier":
-    # The one exception to "nothing imports the Space": what scores in bulk is what scores there.
+    # The Space's own classifier, so that both give the same scores.
     from space.inference.classifier import Classifier, ModelUnavailable
     from train.hub_errors import explained
 
@@ -325,21 +329,21 @@ def _model_identity(model: str, classifier: "Classifier") -> dict[str, Any]:
     return {"name": model, "sha256": digest}
 
 
-def _begin(folder: Path, job: dict[str, Any], overwrite: bool) -> int:
-    """The number of parts that are done already."""
+def _start(folder: Path, job: dict[str, Any], overwrite: bool) -> int:
+    """Create the folder of the parts; returns how many parts of the same job are finished."""
     note = folder / "job.json"
     if note.exists():
         before = json.loads(note.read_text(encoding="utf-8"))
         changed = [key for key in job if job[key] != before.get(key)]
         if not changed:
-            return len(parts.finished(folder))
+            return len(parts.finished_parts(folder))
         if not overwrite:
             raise RunError(
-                f"{folder} was begun with another {' and '.join(changed)} — go on with the same, "
-                "or start anew with --overwrite"
+                f"{folder} has parts of a job with another {' and '.join(changed)} — repeat that "
+                "command, or start again with --overwrite"
             )
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    parts.write_whole(note, lambda file: file.write_text(json.dumps(job), encoding="utf-8"))
+    parts.write_atomically(note, lambda file: file.write_text(json.dumps(job), encoding="utf-8"))
     return 0

@@ -181,7 +181,7 @@ def test_reads_parquet_of_usual_types(tmp_path: Path) -> None:
     assert (table.columns.text, table.columns.date) == ("text", "when")
     assert tables.texts(table.frame, "text") == ["fine", None, "weak"]
     assert tables.texts(table.frame, "day") == ["1970-01-01", None, "1970-01-02"]
-    assert tables.texts(table.frame, "raw") == ["ok", "\\xff", None]
+    assert tables.texts(table.frame, "raw") == ["6f6b", "ff", None]
     assert tables.texts(table.frame, "list") == ["[1, 2]", None, "[]"]
     assert tables.texts(table.frame, "whole") == [1, None, 3]
     assert table.frame["real"].dtype == table.frame["real"].dtype == "float64"
@@ -408,6 +408,15 @@ def test_reads_and_writes_10k_reviews_quickly(tmp_path: Path) -> None:
     scored = downloads.append_columns(table.frame, added)
     downloads.write_csv(scored, tmp_path / "b.csv")
     assert time.process_time() - start < 10  # it takes a tenth
+
+
+def test_binary_columns_are_not_guessed_as_text(tmp_path: Path) -> None:
+    cells = {"raw": [b"\xff\xab" * 50], "text": ["fine"]}
+    parquet.write_table(pyarrow.table(cells), tmp_path / "in")
+    table = read(tmp_path, "a.parquet", (tmp_path / "in").read_bytes())
+    assert (table.frame["raw"][0], table.columns.text) == ("ffab" * 50, "text")
+    parquet.write_table(pyarrow.table({"text": cells["raw"]}), tmp_path / "in")
+    assert read(tmp_path, "b.parquet", (tmp_path / "in").read_bytes()).columns.text is None
 
 
 def test_imports_pyarrow_only_for_parquet(tmp_path: Path) -> None:

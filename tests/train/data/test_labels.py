@@ -98,7 +98,7 @@ def test_class_numbers_that_contradict_the_names_are_refused(write: Write) -> No
     assert pasted(caught.value)["label_map"] == {"pos": "POSITIVE", "neg": "NEGATIVE"}
 
 
-def test_class_that_says_nothing_lists_all(write: Write) -> None:
+def test_unknown_class_lists_all_classes(write: Write) -> None:
     path = write({"label": [0, 1]}, label=ClassLabel(names=["A", "B b"]))
     with pytest.raises(DataError) as caught:
         numbers_of(path)
@@ -138,9 +138,7 @@ def test_obvious_values_need_no_map(write: Write, values: list[Any], kind: str) 
         (["A", "B", "C"], [False, True]),
     ],
 )
-def test_numbers_that_could_mean_two_things_are_not_guessed(
-    write: Write, names: list[str], values: list[Any]
-) -> None:
+def test_ambiguous_numbers_are_refused(write: Write, names: list[str], values: list[Any]) -> None:
     kind = "bool" if isinstance(values[0], bool) else "int64"
     with pytest.raises(DataError, match="(for example:|or null, in) --set 'datasets.label_map="):
         numbers_of(write({"label": values}, label=Value(kind)), None, names)
@@ -197,7 +195,7 @@ EITHER = "NEGATIVE or POSITIVE"
         ),
     ],
 )
-def test_values_of_unknown_meaning_are_to_be_chosen_by_the_user(
+def test_user_must_choose_labels_of_unknown_values(
     write: Write, values: list[str], unknown: list[str], proposed: dict[str, Any]
 ) -> None:
     path = write({"label": values})
@@ -224,7 +222,7 @@ def test_values_of_unknown_meaning_are_to_be_chosen_by_the_user(
     ),
     st.sampled_from([BINARY, ["POSITIVE", "NEGATIVE"], ["1 star", "2 stars", "3 stars"]]),
 )
-def test_no_proposed_map_leaves_all_rows_out(values: list[str], names: list[str]) -> None:
+def test_proposed_map_keeps_some_rows(values: list[str], names: list[str]) -> None:
     proposed = labels._proposal(values, {}, names)
     assert list(proposed) == values
     assert any(proposed.values()) or values == [""]
@@ -241,7 +239,7 @@ def test_no_proposed_map_leaves_all_rows_out(values: list[str], names: list[str]
     st.lists(st.text(max_size=6).map(recipes.label_key), min_size=1, max_size=5, unique=True),
     st.sampled_from([["NEGATIVE", "POSITIVE"], ["a b", "c: d", "né"]]),
 )
-def test_any_proposed_map_is_read_back_as_it_was(values: list[str], names: list[str]) -> None:
+def test_proposed_map_survives_shell_and_yaml(values: list[str], names: list[str]) -> None:
     proposed = labels._proposal(values, {}, names)
     recipe = recipes.parse({"name": "t", "base_model": "b", "datasets": [{"source": "a"}]})
     raw = recipe.model_dump() | {"labels": [*names, " or ".join(names)]}
@@ -260,7 +258,7 @@ def test_remedy_of_a_mixture_names_its_dataset(write: Write) -> None:
         preparation.load(recipes.parse(values))
 
 
-def test_column_of_many_values_is_hardly_the_label(write: Write) -> None:
+def test_column_of_many_values_asks_for_the_label_column(write: Write) -> None:
     with pytest.raises(DataError, match="there are 30 different values; if it isn't the column"):
         numbers_of(write({"label": [f"id {i}" for i in range(30)]}))
 
@@ -306,7 +304,7 @@ def test_a_missing_column_is_named_with_its_own_key(tmp_path: Path) -> None:
     for key, value, none in [("group", "film", "null"), ("minimum", {"film": 1}, "{}")]:
         with pytest.raises(DataError, match="no column 'film'") as caught:
             numbers_of(path, **{key: value})
-        assert f"--set datasets.{key}=…, or do without by --set datasets.{key}={none}" in str(
+        assert f"--set datasets.{key}=…, or use none with --set datasets.{key}={none}" in str(
             caught.value
         )
 
@@ -317,7 +315,7 @@ def test_numbers_are_no_texts(write: Write) -> None:
         numbers_of(path)
 
 
-def test_words_for_nothing_are_texts_and_an_empty_cell_is_missing(write: Write) -> None:
+def test_null_words_are_texts_and_empty_cells_are_missing(write: Write) -> None:
     words = ["None", "nan", "NULL", "NA"]
     path = write({"text": words, "label": words})
     label_map = {word: "POSITIVE" for word in words} | {None: None}
@@ -361,7 +359,7 @@ def test_split_without_labels_says_what_to_set(write: Write) -> None:
         preparation.load(recipe_for(folder, train="test"))
 
 
-def test_test_on_validation_carves_another_to_choose_on(write: Write) -> None:
+def test_testing_on_validation_splits_off_another_validation(write: Write) -> None:
     folder = write({"label": ["neg", "pos"] * 30}, "data/train.parquet").parent
     write({"label": ["neg", "pos"], "text": ["u", "v"]}, "data/validation.parquet")
     write({"label": ["?"], "text": ["w"]}, "data/test.parquet")
@@ -406,7 +404,7 @@ def test_how_labels_were_read_is_printed_with_three_rows(
 
 
 @pytest.mark.parametrize("value", ["much", "nan", True, [1]])
-def test_minimum_is_of_numbers(write: Write, value: Any) -> None:
+def test_minimum_needs_a_column_of_numbers(write: Write, value: Any) -> None:
     kind = List(Value("int8")) if isinstance(value, list) else Value("string")
     path = write({"label": ["pos"], "score": [value]}, score=kind)
     with pytest.raises(DataError, match="'score' has a minimum and must hold numbers, got"):

@@ -152,7 +152,7 @@ def test_label_outside_the_set_is_named_with_its_row(
     assert f"datasets.label_map={proposed}'" in str(caught.value)
 
 
-def test_many_bad_labels_are_cut_short(write: Write) -> None:
+def test_message_about_many_bad_labels_is_short(write: Write) -> None:
     path = write([{"text": f"review {i}", "label": 7} for i in range(9)])
     with pytest.raises(DataError, match="in rows 1, 2, 3, 4, 5, … —"):
         numbers_of(path)
@@ -182,12 +182,12 @@ def test_one_class_only_is_refused(write: Write) -> None:
         preparation.load(recipe_for(write(rows)))
 
 
-def test_too_few_reviews_to_carve_says_how_many_are_needed(write: Write) -> None:
+def test_too_few_reviews_to_split_off_names_the_number_needed(write: Write) -> None:
     with pytest.raises(DataError, match="the rarest label has 2, .* at least 5 of each are needed"):
         preparation.load(recipe_for(write(toy_reviews(4))))
 
 
-def test_carved_splits_are_stratified_and_as_large_as_asked(write: Write) -> None:
+def test_splits_taken_from_train_are_stratified_and_of_the_set_size(write: Write) -> None:
     rows = toy_reviews(200)
     for row in rows[:80]:
         row["label"] = "neg"  # 140 of 200
@@ -222,7 +222,7 @@ def test_named_split_is_the_test(write: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("repeat", ["as-it-is", "other-case-and-spacing"])
-def test_text_of_test_is_taken_out_of_train(write: Write, tmp_path: Path, repeat: str) -> None:
+def test_texts_of_test_are_dropped_from_train(write: Write, tmp_path: Path, repeat: str) -> None:
     rows = toy_reviews(60)
     again = dict(rows[55])
     if repeat == "other-case-and-spacing":
@@ -255,7 +255,7 @@ rows_with_repeats = st.lists(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(rows_with_repeats, st.booleans(), st.integers(0, 9))
-def test_no_text_and_no_group_is_on_two_sides(
+def test_splits_share_no_text_and_no_group(
     write: Write, drawn: list[tuple[int, int, bool]], grouped: bool, split_seed: int
 ) -> None:
     rows = [
@@ -284,7 +284,7 @@ def _left_out(splits: dict[str, Split], rows: list[dict]) -> set[str]:
     return missing
 
 
-def test_film_of_two_datasets_is_on_one_side(write: Write) -> None:
+def test_group_in_two_datasets_is_in_one_split(write: Write) -> None:
     rows = toy_reviews(80)
     others = [{**row, "text": row["text"] + "!"} for row in reversed(rows)][:70]
     described = [
@@ -349,7 +349,7 @@ def test_training_seed_leaves_the_splits_alone(write: Write) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_max_takes_so_many_of_that_split_alone(write: Write, split: str) -> None:
+def test_max_limits_one_split(write: Write, split: str) -> None:
     path = write(toy_reviews(100))
     whole = preparation.load(recipe_for(path))
     fewer = preparation.load(recipe_for(path, **{f"max_{split}": 9}))
@@ -402,7 +402,7 @@ def test_several_datasets_become_one(write: Write) -> None:
         )
 
 
-def test_a_dataset_goes_only_where_it_may(write: Write) -> None:
+def test_dataset_is_used_only_in_its_splits(write: Write) -> None:
     whole = write(toy_reviews(), "whole.jsonl")
     rows = [{**row, "text": f"short: {row['text']}"} for row in toy_reviews(20)]
     extra = {"source": str(write(rows, "extra.jsonl")), "splits": ["train"]}
@@ -430,15 +430,17 @@ def test_rows_below_a_minimum_are_left_out(write: Write) -> None:
     assert split.dropped == {"below the minimum": 41}
 
 
-def test_columns_to_show_results_by_come_along_where_they_are(write: Write) -> None:
+def test_slice_columns_are_kept_where_they_exist(write: Write) -> None:
     first = [{**row, "stars": i % 5} for i, row in enumerate(toy_reviews())]
     second = [{**row, "text": f"b {row['text']}"} for row in toy_reviews()]
     sources = [write(first, "a.jsonl"), write(second, "b.jsonl")]
     recipe = recipe_for(*({"source": str(s), "slice_by": ["stars", "year"]} for s in sources))
     known = {row["text"]: str(row["stars"]) for row in first}
     for split in preparation.load(recipe).values():
-        assert set(split.marks or {}) == {"stars"}
-        assert (split.marks or {})["stars"] == [known.get(text, "none") for text in split.texts]
+        assert set(split.slice_columns or {}) == {"stars"}
+        assert (split.slice_columns or {})["stars"] == [
+            known.get(text, "none") for text in split.texts
+        ]
 
 
 def test_text_of_one_datasets_test_is_not_in_anothers_train(write: Write) -> None:
@@ -492,7 +494,7 @@ STARS = {
 }
 
 
-def test_label_map_says_how_sure_a_label_is(write: Write) -> None:
+def test_label_map_sets_confidences(write: Write) -> None:
     stars = write([{"text": f"review {i}", "label": 1 + i % 5} for i in range(100)])
     splits = preparation.load(recipe_for({"source": str(stars), "label_map": STARS}))
     train = splits["train"]

@@ -90,14 +90,14 @@ def test_missing_file_is_named() -> None:
 
 
 @pytest.mark.parametrize("source", ["./" + "a" * 5000, "~nobody-here/reviews.csv"])
-def test_path_that_cannot_be_is_named_in_short(source: str) -> None:
+def test_message_about_an_impossible_path_is_short(source: str) -> None:
     with pytest.raises(DataError, match="can't be read: |no file or folder at ") as caught:
         sources.read(Dataset(source=source))
     assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("name", ["IN.CSV", "a.csv.gz", "reviews", "a.parquet"])
-def test_the_content_decides_what_a_file_is(tmp_path: Path, name: str) -> None:
+def test_content_determines_the_format(tmp_path: Path, name: str) -> None:
     content = b"text;label\ngood, truly;1\n"
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
@@ -128,7 +128,7 @@ def test_cells_of_csv_are_texts_and_empty_ones_are_missing(tmp_path: Path) -> No
     ]
 
 
-def test_json_cells_of_any_mix_stay_what_they_are(tmp_path: Path) -> None:
+def test_json_columns_of_mixed_types_keep_their_values(tmp_path: Path) -> None:
     rows: list[dict] = [
         {"text": "a", "n": 1, "mixed": 1, "big": 1, "whole": 2**53 + 1, "deep": [1], "empty": {}},
         *[{"text": "b", "n": 2.5, "mixed": "x", "big": 2**70, "flag": True} for _ in range(1500)],
@@ -159,7 +159,7 @@ def test_class_names_and_types_of_parquet_stay(tmp_path: Path) -> None:
     assert found.to_list() == [{"text": "a", "label": "x"}]
 
 
-def test_a_folders_readme_tells_its_files_and_classes(tmp_path: Path) -> None:
+def test_readme_of_a_folder_declares_files_and_classes(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     for number in (1, 2):
         write_csv(tmp_path / f"parts/{number}.csv", [{"text": f"t{number}", "label": number - 1}])
@@ -238,7 +238,7 @@ def test_byte_of_an_unknown_encoding_is_named_with_the_remedy(
 
 
 @pytest.mark.parametrize("encoding", ["windows-1252", "utf-16", "utf-16-le"])
-def test_other_encodings_are_read_and_said(
+def test_other_encodings_are_read_and_reported(
     tmp_path: Path, encoding: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.csv"
@@ -254,7 +254,7 @@ def test_other_encodings_are_read_and_said(
     "text",
     ["Café", "Größe", "cliché", "¿Qué?", "Äußerst gut", "schöner Film", "Señor", "“fine”", "où"],
 )
-def test_a_short_text_in_windows_1252_is_read_and_said(
+def test_short_text_in_windows_1252_is_read_and_reported(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.csv"
@@ -323,7 +323,7 @@ NO_ROWS = {
 
 
 @pytest.mark.parametrize("name", NO_ROWS)
-def test_file_without_rows_is_said_to_have_none(
+def test_file_without_rows_is_refused(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / name
@@ -339,7 +339,7 @@ def test_file_without_rows_is_said_to_have_none(
     assert "is read as" not in capsys.readouterr().out
 
 
-def test_an_empty_validation_split_is_said_to_be_empty(tmp_path: Path) -> None:
+def test_empty_validation_split_is_refused(tmp_path: Path) -> None:
     write_csv(tmp_path / "train.csv", ROWS)
     (tmp_path / "validation.csv").write_text("text,label,title\n", encoding="utf-8")
     dataset = {"source": str(tmp_path), "splits": ["train", "validation"]}
@@ -348,7 +348,7 @@ def test_an_empty_validation_split_is_said_to_be_empty(tmp_path: Path) -> None:
         preparation.load(recipe.parse(raw))
 
 
-def test_evaluation_needs_a_row_that_is_left(tmp_path: Path) -> None:
+def test_evaluation_needs_labelled_rows(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", ROWS)
     dataset = Dataset(source=str(path), label_map={"neg": None, "pos": None})
     with pytest.raises(DataError, match="no review is left in .* .left out: 12 unlabelled. — name"):
@@ -385,18 +385,35 @@ def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
 
 
 def test_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"{tmp_path} can't be read"):
+    with pytest.raises(DataError, match=f"{tmp_path} holds no table: looked for"):
         sources.read(Dataset(source=str(tmp_path)))
 
 
-def test_hub_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between huggingface_hub's retries
+def test_folder_without_tables_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("config.json", "results.json", "onnx/settings.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"a": 1}, indent=2))
+    (tmp_path / "model.safetensors").write_bytes(b"0")
+    with pytest.raises(DataError, match="holds no table: looked for files that end in .csv, .tsv"):
+        sources.read(Dataset(source=str(tmp_path)))
+    write_csv(tmp_path / "train.csv", ROWS)
+    assert sources.read(Dataset(source=str(tmp_path)))["train"].to_list() == ROWS
+    monkeypatch.setattr(sources, "MAX_FILES", 5)
+    with pytest.raises(DataError, match="holds more than 5 files and folders, too many to search"):
+        sources.read(Dataset(source=str(tmp_path)))
+
+
+def test_unreachable_hub_is_named_without_retries(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("huggingface_hub retries"))
     with pytest.raises(DataError) as caught:
         sources.read(Dataset(source="stanfordnlp/imdb", revision="abc"))
     said = str(caught.value)
     assert "dataset 'stanfordnlp/imdb' (revision abc) can't be loaded" in said
     assert "http://127.0.0.1:9" in said
     assert "or name a local file" in said
+    assert "Retrying" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(
@@ -431,7 +448,7 @@ print(json.dumps([*names, *map(read, commits)]))
 """
 
 
-def test_commit_that_was_read_is_read_again_without_the_hub(tmp_path: Path) -> None:
+def test_cached_commit_is_read_without_the_hub(tmp_path: Path) -> None:
     """`load_dataset` alone would take the newest commit in its cache, whichever is asked for."""
     with running_hub() as hub:
         api = HfApi(endpoint=hub.endpoint, token=ADMIN)
@@ -459,7 +476,7 @@ def test_commit_that_was_read_is_read_again_without_the_hub(tmp_path: Path) -> N
     assert f"at {commits[1]} can't be loaded" in second
 
 
-def test_line_separators_inside_a_review_are_no_new_rows(tmp_path: Path) -> None:
+def test_unicode_line_separators_do_not_end_rows(tmp_path: Path) -> None:
     """Scraped reviews hold U+2028 and U+0085; only line feeds end a row of a CSV."""
     path = tmp_path / "reviews.csv"
     path.write_text("text,label\none\u2028line\x85more,pos\ntwo,neg\n", encoding="utf-8")

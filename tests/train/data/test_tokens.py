@@ -48,7 +48,7 @@ def test_padded_batches_fit_the_budget(
 
 
 @given(lengths, st.integers(16, 1024))
-def test_batches_waste_no_room(lengths: np.ndarray, batch_tokens: int) -> None:
+def test_batches_fill_the_budget(lengths: np.ndarray, batch_tokens: int) -> None:
     found = batches(lengths, batch_tokens, seed=None)
     for rows, following in zip(found, found[1:], strict=False):
         widest = -(-lengths[following[0]] // 8) * 8
@@ -81,7 +81,7 @@ def test_no_review_makes_no_batch() -> None:
 
 
 @pytest.mark.parametrize(("longest", "width"), [(1, 8), (8, 8), (9, 16), (64, 64)])
-def test_pad_makes_rectangles_of_eights(longest: int, width: int) -> None:
+def test_pads_to_a_multiple_of_eight(longest: int, width: int) -> None:
     batch = pad(tokens_of([longest, 1], with_types=True), np.array([0, 1]), pad_id=7)
     assert {name: array.shape for name, array in batch.items()} == {
         "input_ids": (2, width),
@@ -108,41 +108,43 @@ def test_pad_follows_the_order_of_rows() -> None:
         ("head_tail", [*range(1, 5), *range(29, 41)]),
     ],
 )
-def test_cut_keeps_these_places(truncation: Literal["head", "head_tail"], kept: list[int]) -> None:
-    assert tokens_of([40]).cut(16, truncation).ids[0].tolist() == kept
+def test_truncation_keeps_these_positions(
+    truncation: Literal["head", "head_tail"], kept: list[int]
+) -> None:
+    assert tokens_of([40]).truncate(16, truncation).ids[0].tolist() == kept
 
 
 @given(lengths, st.integers(16, 64), st.sampled_from(["head", "head_tail"]))
-def test_cut_is_never_longer_than_asked(
+def test_truncation_respects_max_tokens(
     lengths: np.ndarray, most: int, truncation: Literal["head", "head_tail"]
 ) -> None:
-    cut = tokens_of(lengths, with_types=True).cut(most, truncation)
+    cut = tokens_of(lengths, with_types=True).truncate(most, truncation)
     assert cut.lengths.tolist() == np.minimum(lengths, most).tolist()
     assert [len(types) for types in cut.type_ids or []] == cut.lengths.tolist()
 
 
 @pytest.mark.parametrize("truncation", ["head", "head_tail"])
-def test_cut_keeps_cls_and_sep(
+def test_truncation_keeps_cls_and_sep(
     tokenizer: PreTrainedTokenizerBase, truncation: Literal["head", "head_tail"]
 ) -> None:
     split = Split(["wonderful " * 100, "dreadful"], [1, 0])
-    cut = encode(tokenizer, split).cut(16, truncation)
+    cut = encode(tokenizer, split).truncate(16, truncation)
     for ids in cut.ids:
         assert (ids[0], ids[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
     assert cut.lengths.tolist() == [16, 3]
     assert cut.labels.tolist() == [1, 0]
 
 
-def test_cut_pair_keeps_its_second_text(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_truncated_pair_keeps_its_second_text(tokenizer: PreTrainedTokenizerBase) -> None:
     split = Split(["wonderful " * 100], [1], pairs=["dreadful"])
-    cut = encode(tokenizer, split).cut(16, "head_tail")  # of pairs, a recipe allows no other
+    cut = encode(tokenizer, split).truncate(16, "head_tail")  # of pairs, a recipe allows no other
     second = tokenizer.convert_tokens_to_ids("dreadful")
     assert second in cut.ids[0]
     assert cut.type_ids is not None
     assert cut.type_ids[0][cut.ids[0] == second].tolist() == [1]
 
 
-def test_encode_is_what_the_tokenizer_says(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_encode_equals_the_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
     texts = [f"film {i} was wonderful" + " songs" * (i % 5) for i in range(503)]  # over one part
     tokens = encode(tokenizer, Split(texts, [0] * 503))
     assert [ids.tolist() for ids in tokens.ids] == tokenizer(texts)["input_ids"]

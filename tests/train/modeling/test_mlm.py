@@ -85,7 +85,7 @@ def test_texts_of_validation_and_test_are_excluded(recipe: Recipe, run: Path) ->
     splits = preparation.load(recipe)
     excluded = {key for name in ["validation", "test"] for key, _ in splits[name].keys()}
     assert excluded
-    assert not excluded & {preparation.folded(text) for text in read}
+    assert not excluded & {preparation.normalized(text) for text in read}
     assert dropped == {"blank": 1, "texts held out": len(excluded), "read already": 1}
     assert len(read) == len(texts()) + len(splits["train"])
     data = run_folder.load_results(run_folder.adapted_folder(run))["data"]

@@ -1,4 +1,4 @@
-"""Bulk scoring: no row is lost, doubled or changed, whatever the format and whatever stops it."""
+"""Bulk scoring keeps every row exactly once, in every format and after every interruption."""
 
 import csv
 import json
@@ -19,9 +19,9 @@ from pyarrow import parquet
 
 from train.errors import DataError, ModelError, RunError
 from train.scoring import parts
-from train.scoring import score as room
+from train.scoring import score as scoring
 
-ADDED = room.ADDED
+ADDED_COLUMNS = scoring.ADDED_COLUMNS
 ROWS = [
     {"id": f"{i:03d}", "text": text, "note": note}
     for i, (text, note) in enumerate(
@@ -70,12 +70,12 @@ def test_every_format_keeps_every_value(
     tiny_classifier: Path, tmp_path: Path, given: str, suffix: str
 ) -> None:
     out = tmp_path / f"out{suffix}"
-    room.score(str(write(tmp_path / f"in{given}", ROWS)), str(tiny_classifier), out)
+    scoring.score(str(write(tmp_path / f"in{given}", ROWS)), str(tiny_classifier), out)
     found = read(out)
     empty = None if given in (".csv", ".tsv") and suffix != ".csv" else ""  # it is missing there
     expected = [{key: cell or empty for key, cell in row.items()} for row in ROWS]
     assert [{k: row[k] for k in ("id", "text", "note")} for row in found] == expected
-    assert list(found[0]) == ["id", "text", "note", *ADDED]
+    assert list(found[0]) == ["id", "text", "note", *ADDED_COLUMNS]
     assert [row["label"] in {"NEGATIVE", "POSITIVE"} for row in found] == [1, 0, 1, 1, 1]
     assert [str(row["truncated"]) for row in found if row["label"]] == ["False"] * 3 + ["True"]
     assert [row["reason"] or None for row in found] == [
@@ -84,18 +84,21 @@ def test_every_format_keeps_every_value(
     assert [path.name for path in tmp_path.iterdir() if "parts" in path.name] == []
 
 
-def test_scores_are_those_of_the_space(tiny_classifier: Path, tmp_path: Path) -> None:
+def test_scores_equal_those_of_the_space(tiny_classifier: Path, tmp_path: Path) -> None:
     from space.inference.classifier import Classifier
 
-    room.score(
+    scoring.score(
         str(write(tmp_path / "in.jsonl", ROWS)), str(tiny_classifier), tmp_path / "out.jsonl"
     )
-    verdict = Classifier.from_folder(tiny_classifier).predict(ROWS[0]["text"])
+    prediction = Classifier.from_folder(tiny_classifier).predict(ROWS[0]["text"])
     first = read(tmp_path / "out.jsonl")[0]
-    assert (first["label"], first["score"]) == (verdict.label, max(verdict.probabilities.values()))
+    assert (first["label"], first["score"]) == (
+        prediction.label,
+        max(prediction.probabilities.values()),
+    )
 
 
-def test_types_and_nested_columns_of_parquet_stay(tiny_classifier: Path, tmp_path: Path) -> None:
+def test_keeps_types_and_nested_columns_of_parquet(tiny_classifier: Path, tmp_path: Path) -> None:
     table = pyarrow.table(
         {
             "text": ["good", "bad"],
@@ -105,24 +108,24 @@ def test_types_and_nested_columns_of_parquet_stay(tiny_classifier: Path, tmp_pat
         }
     )
     parquet.write_table(table, tmp_path / "in.parquet")
-    room.score(str(tmp_path / "in.parquet"), str(tiny_classifier), tmp_path / "out.parquet")
+    scoring.score(str(tmp_path / "in.parquet"), str(tiny_classifier), tmp_path / "out.parquet")
     found = parquet.read_table(tmp_path / "out.parquet")
     assert found.select(table.column_names).equals(table)
 
 
 @pytest.mark.parametrize("suffix", parts.OUTPUTS)
 @pytest.mark.parametrize("rows", [0, 1, 2])
-def test_whole_parts_and_none_at_all(
+def test_full_parts_and_no_rows(
     tiny_classifier: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     suffix: str,
     rows: int,
 ) -> None:
-    monkeypatch.setattr(room, "PART_ROWS", 1)
+    monkeypatch.setattr(scoring, "PART_ROWS", 1)
     source = tmp_path / "in.csv"
     source.write_text("text\n" + "good\n" * rows, encoding="utf-8")
-    room.score(str(source), str(tiny_classifier), tmp_path / f"out{suffix}")
+    scoring.score(str(source), str(tiny_classifier), tmp_path / f"out{suffix}")
     assert [row["text"] for row in read(tmp_path / f"out{suffix}")] == ["good"] * rows
 
 
@@ -138,7 +141,7 @@ def command(source: Path, model: Path, out: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", parts.OUTPUTS)
-def test_killed_at_any_moment_the_same_command_ends_in_the_same_bytes(
+def test_resumes_after_kills_with_identical_output(
     tiny_classifier: Path, tmp_path: Path, suffix: str
 ) -> None:
     source = many(tmp_path / "in.csv", 2010)
@@ -164,7 +167,7 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_bytes(
     assert not kept.exists()
 
 
-def test_stopped_politely_it_says_how_to_go_on(tiny_classifier: Path, tmp_path: Path) -> None:
+def test_stops_on_sigterm_and_resumes(tiny_classifier: Path, tmp_path: Path) -> None:
     source, out = many(tmp_path / "in.csv", 4000), tmp_path / "out.csv"
     process = subprocess.Popen(
         command(source, tiny_classifier, out), cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
@@ -176,24 +179,26 @@ def test_stopped_politely_it_says_how_to_go_on(tiny_classifier: Path, tmp_path: 
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "the same command goes on" in errors
+    assert "run the same command to resume" in errors
     done = subprocess.run(
         command(source, tiny_classifier, out), cwd=REPOSITORY, capture_output=True, text=True
     )
-    assert "going on behind" in done.stdout
+    assert "resuming after" in done.stdout
     assert [row["id"] for row in read(out)] == [str(i) for i in range(4000)]
 
 
-def test_another_input_or_model_is_not_mixed_in(tiny_classifier: Path, tmp_path: Path) -> None:
+def test_does_not_resume_another_job(tiny_classifier: Path, tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.csv", ROWS), tmp_path / "out.csv"
-    room._begin(out.with_name("out.csv.parts"), {"input": {}, "model": {}, "text": "text"}, False)
-    with pytest.raises(RunError, match="begun with another input and model.* --overwrite"):
-        room.score(str(source), str(tiny_classifier), out)
-    room.score(str(source), str(tiny_classifier), out, overwrite=True)
+    scoring._start(
+        out.with_name("out.csv.parts"), {"input": {}, "model": {}, "text": "text"}, False
+    )
+    with pytest.raises(RunError, match="a job with another input and model.* --overwrite"):
+        scoring.score(str(source), str(tiny_classifier), out)
+    scoring.score(str(source), str(tiny_classifier), out, overwrite=True)
     assert len(read(out)) == len(ROWS)
 
 
-def test_bad_input_is_a_sentence_before_any_model_is_loaded(tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused_before_the_model_is_loaded(tmp_path: Path) -> None:
     source = write(tmp_path / "in.csv", ROWS)
     (tmp_path / "notes.md").touch()
     (tmp_path / "there.csv").touch()
@@ -206,9 +211,9 @@ def test_bad_input_is_a_sentence_before_any_model_is_loaded(tmp_path: Path) -> N
         (str(tmp_path / "notes.md"), out, {}, DataError, "notes.md is empty"),
         (str(tmp_path), out, {}, DataError, "is a folder — name one of its files"),
         (str(source), tmp_path / "out.xlsx", {}, RunError, "--out must end in one of"),
-        (str(source), tmp_path / "there.csv", {}, RunError, "is there already.* --overwrite"),
+        (str(source), tmp_path / "there.csv", {}, RunError, "already exists.* --overwrite"),
         (str(source), out, {"text": "review"}, DataError, "no column 'review' — it has: id, text"),
-        (str(clash), out, {}, DataError, "has a column 'score' already.* --prefix"),
+        (str(clash), out, {}, DataError, "already has a column 'score'.* --prefix"),
         (
             str(source),
             out,
@@ -219,21 +224,21 @@ def test_bad_input_is_a_sentence_before_any_model_is_loaded(tmp_path: Path) -> N
     ]
     for given, target, options, kind, message in cases:
         with pytest.raises(kind, match=message):
-            room.score(given, "demo/nothing", target, **options)
+            scoring.score(given, "demo/nothing", target, **options)
     assert not out.exists()
 
 
-def test_a_ragged_row_is_named(tiny_classifier: Path, tmp_path: Path) -> None:
+def test_names_the_line_of_a_row_of_another_length(tiny_classifier: Path, tmp_path: Path) -> None:
     ragged = tmp_path / "ragged.csv"
     ragged.write_text("id,text\n1,one\n2\n", encoding="utf-8")
     with pytest.raises(DataError, match="ragged.csv, line 3: the row has 1 cells, .* row 2 of"):
-        room.score(str(ragged), str(tiny_classifier), tmp_path / "out.csv")
+        scoring.score(str(ragged), str(tiny_classifier), tmp_path / "out.csv")
 
 
-def test_a_prefix_keeps_a_label_that_is_there(tiny_classifier: Path, tmp_path: Path) -> None:
+def test_prefix_keeps_an_existing_label_column(tiny_classifier: Path, tmp_path: Path) -> None:
     rows = [{"text": "good", "label": "mine"}]
     out = tmp_path / "out.csv"
-    room.score(
+    scoring.score(
         str(write(tmp_path / "in.csv", rows)), str(tiny_classifier), out, prefix="sentiment_"
     )
     (row,) = read(out)
@@ -241,7 +246,7 @@ def test_a_prefix_keeps_a_label_that_is_there(tiny_classifier: Path, tmp_path: P
     assert row["sentiment_label"] in {"NEGATIVE", "POSITIVE"}
 
 
-def test_a_dataset_and_a_model_on_the_hub(tiny_classifier: Path, tmp_path: Path) -> None:
+def test_scores_a_dataset_with_a_model_from_the_hub(tiny_classifier: Path, tmp_path: Path) -> None:
     from huggingface_hub import HfApi
 
     with running_hub() as hub:

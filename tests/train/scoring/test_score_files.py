@@ -1,4 +1,4 @@
-"""Scored files: any table, in any dialect and encoding, comes out as it went in, or is refused."""
+"""Scored files keep the cells of any table, in any dialect and encoding, or refuse the file."""
 
 import csv
 import errno
@@ -27,15 +27,15 @@ from train.errors import DataError, ModelError, RunError
 from train.recipe import Dataset
 from train.scoring import parts, score
 
-VERDICT = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
+PREDICTION = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
 ANSWER = ["POSITIVE", 0.75, False, None]
 
 
 class Fake:
-    """A classifier that likes everything, and refuses what the real one refuses."""
+    """A classifier that predicts POSITIVE, and refuses what the real one refuses."""
 
     def predict_batch(self, texts: list[Any]) -> list[Any]:
-        return [classifier.check_text(text) or VERDICT for text in texts]
+        return [classifier.check_text(text) or PREDICTION for text in texts]
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +77,16 @@ def test_text_column_of_another_type_is_refused(tmp_path: Path, cells: Any, type
     parquet.write_table(pyarrow.table({"text": cells}), file)
     message = refusal(file.read_bytes(), "a.parquet", tmp_path)
     assert f"column 'text' must hold text, got the type {type_name} — name the column" in message
+
+
+def test_binary_cells_are_written_in_hexadecimal_and_read_back(tmp_path: Path) -> None:
+    cells = [b"\xff\x00", b"\0\r\n", b"a", b"", None]
+    sink = io.BytesIO()
+    parquet.write_table(pyarrow.table({"text": ["fine"] * 5, "raw": cells}), sink)
+    for suffix in (".csv", ".jsonl"):
+        out = scored(sink.getvalue(), "in.parquet", f"out{suffix}", tmp_path)
+        rows = sources.read(Dataset(source=str(out), label="label"))["train"].to_list()
+        assert [bytes.fromhex(row["raw"] or "") for row in rows] == [cell or b"" for cell in cells]
 
 
 def test_json_numbers_are_refused_as_text(tmp_path: Path) -> None:
@@ -122,7 +132,7 @@ few = settings(deadline=None, max_examples=40, derandomize=True)
     st.booleans(),
     st.sampled_from(parts.OUTPUTS),
 )
-def test_tables_of_every_dialect_come_out_as_they_went_in(
+def test_keeps_cells_of_every_csv_dialect(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[list[str]],
     separator: str,
@@ -190,7 +200,7 @@ def known(value: Any) -> Any:
     st.booleans(),
     st.booleans(),
 )
-def test_json_of_any_values_comes_out_as_it_went_in(
+def test_keeps_json_values(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict], listed: bool, ascii_: bool
 ) -> None:
     rows = [{"text": "fine"}, *rows]
@@ -198,7 +208,7 @@ def test_json_of_any_values_comes_out_as_it_went_in(
     lines = [json.dumps(row) for row in rows]
     content = (f"[{','.join(lines)}]" if listed else "\n".join(lines)).encode()
     found = read(scored(content, "in.json", "out.jsonl", folder))
-    assert [{k: v for k, v in row.items() if k not in score.ADDED} for row in found] == [
+    assert [{k: v for k, v in row.items() if k not in score.ADDED_COLUMNS} for row in found] == [
         known(row) for row in rows
     ]
     for suffix in (".csv", ".parquet"):
@@ -234,7 +244,7 @@ def every_type() -> pyarrow.Table:
     )
 
 
-def test_parquet_of_every_type(tmp_path: Path) -> None:
+def test_keeps_parquet_values_of_every_type(tmp_path: Path) -> None:
     table = every_type()
     sink = io.BytesIO()
     parquet.write_table(table, sink)
@@ -247,11 +257,11 @@ def test_parquet_of_every_type(tmp_path: Path) -> None:
         assert str(found[name].to_pylist()) == str(table[name].to_pylist())
     first, second, third = read(scored(sink.getvalue(), "in.parquet", "out.jsonl", tmp_path))
     assert [first[key] for key in table.column_names] == [
-        "fine", "2024-05-01T10:00:00+00:00", "2024-05-01", "10:30:00", "1:00:00", "1.50", "ok",
+        "fine", "2024-05-01T10:00:00+00:00", "2024-05-01", "10:30:00", "1:00:00", "1.50", "6f6b",
         None, "1970-01-01", "1970-01-01T00:00:00.000000001", 2**64 - 1,
         [{"at": "2024-05-01T00:00:00", "x": None}], [["k", 1]],
     ]  # fmt: skip
-    assert (second["real"], second["far"], second["raw"]) == ("Infinity", "29349-01-26", "\\xff")
+    assert (second["real"], second["far"], second["raw"]) == ("Infinity", "29349-01-26", "ff")
     assert third["price"] == "12345678901234567890.10"
     rows = read(scored(sink.getvalue(), "in.parquet", "out.csv", tmp_path))
     assert rows[0]["real"] == "" and rows[0]["price"] == "1.50" and rows[0]["map"] == '[["k", 1]]'
@@ -271,7 +281,7 @@ def test_a_lone_carriage_return_and_a_prefix_with_a_line_break(tmp_path: Path) -
     content = b'text,id\r\n"a\rb",1.50\r\n"c\r\nd",2\r\n'
     out = scored(content, "in.csv", "out.csv", tmp_path, prefix="a\rb\n")
     assert [(row["text"], row["id"]) for row in read(out)] == [("a\rb", "1.50"), ("c\r\nd", "2")]
-    assert list(read(out)[0])[2:] == [f"a\rb\n{name}" for name in score.ADDED]
+    assert list(read(out)[0])[2:] == [f"a\rb\n{name}" for name in score.ADDED_COLUMNS]
     with pytest.raises(RunError, match="--prefix must be text in UTF-8"):
         scored(content, "in.csv", "new.csv", tmp_path, prefix="\udcff")
 
@@ -284,7 +294,7 @@ def test_later_rows_may_have_other_keys(tmp_path: Path) -> None:
         assert (str(rows[2]["extra"]), rows[3]["n"]) == ("2", "x")
         assert rows[3]["reason"] == "Write or paste a review first."
     clash = b'{"text":"a"}\n{"text":"b","label":1,"extra":2}'
-    assert "has a column 'label' already" in refusal(clash, "in.jsonl", new(tmp_path))
+    assert "already has a column 'label'" in refusal(clash, "in.jsonl", new(tmp_path))
 
 
 def new(folder: Path) -> Path:
@@ -307,7 +317,7 @@ def new(folder: Path) -> Path:
         (gzip.compress(b"text\na\n" * 999, mtime=0)[:-9], "is a broken gzip file"),
     ],
 )
-def test_what_is_in_doubt_is_refused_before_the_model_is_loaded(
+def test_damaged_files_are_refused_before_the_model_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
 ) -> None:
     monkeypatch.setattr(score, "_classifier", lambda model, revision: pytest.fail("loaded"))
@@ -315,7 +325,7 @@ def test_what_is_in_doubt_is_refused_before_the_model_is_loaded(
         raise AssertionError(refusal(content, "in.csv", tmp_path))
 
 
-def test_the_input_is_never_the_output(tmp_path: Path) -> None:
+def test_output_never_replaces_the_input(tmp_path: Path) -> None:
     source, content = tmp_path / "r.csv", b"text\nfine\n"
     source.write_bytes(content)
     (tmp_path / "soft.csv").symlink_to(source)
@@ -325,18 +335,16 @@ def test_the_input_is_never_the_output(tmp_path: Path) -> None:
     within = tmp_path / "o.csv.parts/000000000.csv"
     cases = [(source, "r.csv"), (source, "soft.csv"), (source, "hard.csv"), (within, "o.csv")]
     for given_, out in cases:
-        with pytest.raises(RunError, match="would take the place of .* which is read"):
+        with pytest.raises(RunError, match="would replace .* which is read"):
             score.score(str(given_), "m", tmp_path / out, overwrite=True)
         assert given_.read_bytes() == content
-    with pytest.raises(RunError, match="where parts would be kept, is something else"):
+    with pytest.raises(RunError, match="is needed for parts, but has other content"):
         score.score(str(source), "m", tmp_path / "o.csv", overwrite=True)
     assert within.read_bytes() == content
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["there", "dangling"])
-def test_a_link_is_followed_and_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
-) -> None:
+def test_output_may_be_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     (tmp_path / "in.csv").write_text("text\n" + "fine\n" * 5)
     (tmp_path / "far").mkdir()
     target, link, hop = tmp_path / "far/target.csv", tmp_path / "link.csv", tmp_path / "hop.csv"
@@ -344,15 +352,15 @@ def test_a_link_is_followed_and_stays(
     hop.symlink_to("far/target.csv")
     if there:
         target.write_text("yesterday's")
-        with pytest.raises(RunError, match="target.csv is there already"):
+        with pytest.raises(RunError, match="target.csv already exists"):
             score.score(str(tmp_path / "in.csv"), "m", link)
     with monkeypatch.context() as patch:
         patch.setattr(parts.os, "fsync", raises(OSError(errno.ENOSPC, "No space left"), after=2))
         with pytest.raises(RunError, match="the disk is full"):
             score.score(str(tmp_path / "in.csv"), "m", link, overwrite=True)
     assert (target.read_text() == "yesterday's") if there else not target.exists()
-    assert len(parts.finished(tmp_path / "far/target.csv.parts")) == 1
-    score.score(str(tmp_path / "in.csv"), "m", link, overwrite=True)  # goes on
+    assert len(parts.finished_parts(tmp_path / "far/target.csv.parts")) == 1
+    score.score(str(tmp_path / "in.csv"), "m", link, overwrite=True)  # resumes
     assert link.readlink() == Path("hop.csv") and hop.readlink() == Path("far/target.csv")
     assert len(read(target)) == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -364,17 +372,17 @@ def test_a_link_is_followed_and_stays(
     assert [path.name for path in target.parent.iterdir()] == ["target.csv"]
 
 
-def test_a_link_that_leads_to_no_file_of_its_format_is_refused(tmp_path: Path) -> None:
+def test_refuses_links_to_other_formats_and_folders(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text("text\nfine\n")
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
     for name, target, said in [
         ("to-folder.csv", "folder.csv", "folder.csv is a folder — name a file"),
-        ("itself.csv", "itself.csv", "itself.csv is a link that leads to itself"),
+        ("itself.csv", "itself.csv", "itself.csv is a link to itself"),
         ("other.csv", "x.parquet", "both must end in the same suffix"),
-        ("to-source.csv", "in.csv", "would take the place of .*, which is read"),
-        ("to-link.csv", "to-source.csv", "would take the place of .*, which is read"),
+        ("to-source.csv", "in.csv", "would replace .*, which is read"),
+        ("to-link.csv", "to-source.csv", "would replace .*, which is read"),
         ("nowhere.csv", "in.csv/x/y.csv", "can't be written"),
     ]:
         (tmp_path / name).symlink_to(target)
@@ -385,15 +393,13 @@ def test_a_link_that_leads_to_no_file_of_its_format_is_refused(tmp_path: Path) -
     assert (tmp_path / "x.parquet").read_bytes() == b"PAR1"
 
 
-def test_an_input_without_rows_is_said_to_have_none(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_input_without_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert read(scored(b"text,label_\n", "in.csv", "out.csv", tmp_path)) == []
-    assert "the input has no rows, so the output has none" in capsys.readouterr().out
+    assert "the input has no rows: the output has none either" in capsys.readouterr().out
     assert "has no rows and names no columns" in refusal(b"[]", "in.json", new(tmp_path))
 
 
-def test_an_output_stays_until_the_new_one_is_whole(
+def test_keeps_the_old_output_until_the_new_one_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out.csv"
@@ -414,17 +420,17 @@ def test_an_output_stays_until_the_new_one_is_whole(
         fails(ModelError, "in.csv")
     with monkeypatch.context() as patch:
         patch.setattr(parts.os, "fsync", raises(OSError(errno.ENOSPC, "No space left"), after=3))
-        with pytest.raises(RunError, match="the disk is full — finished rows are kept in .*parts;"):
+        with pytest.raises(RunError, match="the disk is full — finished rows are in .*parts;"):
             score.score(str(tmp_path / "in.csv"), "m", out, overwrite=True)
     assert out.read_text() == "yesterday's"
-    assert len(parts.finished(parts.folder_of(out))) == 2
-    with pytest.raises(RunError, match="is there already"):
+    assert len(parts.finished_parts(parts.folder_of(out))) == 2
+    with pytest.raises(RunError, match="already exists"):
         score.score(str(tmp_path / "in.csv"), "m", out)
-    score.score(str(tmp_path / "in.csv"), "m", out, overwrite=True)  # goes on
+    score.score(str(tmp_path / "in.csv"), "m", out, overwrite=True)  # resumes
     assert len(read(out)) == 9 and not parts.folder_of(out).exists()
 
 
-def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+def test_impossible_file_names(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text("text\nfine\n")
     with pytest.raises(DataError, match="no file at x"):
@@ -452,7 +458,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("step", range(7))
-def test_killed_at_any_step_of_the_end_the_same_command_ends_it(
+def test_resumes_after_a_kill_while_removing_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
@@ -485,7 +491,7 @@ def mutants(whole: bytes, count: int, begin: int = 0) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "gz", "parquet"])
-def test_mutated_files_get_a_sentence_or_an_answer(tmp_path: Path, kind: str) -> None:
+def test_mutated_files_are_scored_or_refused(tmp_path: Path, kind: str) -> None:
     rows = [{"text": f"fine é {i}", "label": str(i % 2), "note": 'a "b"\n'} for i in range(30)]
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, list(rows[0]))
