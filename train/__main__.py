@@ -44,10 +44,7 @@ CheckpointsTo = Annotated[
 ]
 To = Annotated[str, typer.Option("--to", metavar="USER/REPO", help="the model repository")]
 Private = Annotated[bool, typer.Option("--private", help="create private repositories")]
-AllowWorse = Annotated[
-    bool,
-    typer.Option("--allow-regression", help="publish without the release gate, even if worse"),
-]
+AllowRegression = Annotated[bool, typer.Option("--allow-regression", help="skip the release gate")]
 Space = Annotated[
     str | None, typer.Option(metavar="USER/SPACE", help="also deploy the app as this Space")
 ]
@@ -67,10 +64,7 @@ CorpusSplit = Annotated[str, typer.Option("--split", help="its split; `train` fo
 TextColumn = Annotated[str, typer.Option("--text", help="column of the text")]
 ExportedRun = Annotated[Path, typer.Argument(help="an exported run folder")]
 SpaceWait = Annotated[
-    float,
-    typer.Option(
-        min=0, metavar="MINUTES", help="wait this long for the Space to start, then call it once"
-    ),
+    float, typer.Option(min=0, metavar="MINUTES", help="wait this long for the Space, then call it")
 ]
 
 
@@ -197,7 +191,7 @@ def publish(
     space: Space = None,
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
-    allow_regression: AllowWorse = False,
+    allow_regression: AllowRegression = False,
 ) -> None:
     """Publish a run folder to the Hub in one commit and check it there; also a Space."""
     from train import run_folder
@@ -221,7 +215,7 @@ def run(
     space: Space = None,
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
-    allow_regression: AllowWorse = False,
+    allow_regression: AllowRegression = False,
 ) -> None:
     """Train as `fit` does, then evaluate, export and publish.
 
@@ -270,12 +264,7 @@ def score(
         bool, typer.Option("--overwrite", help="replace an existing output")
     ] = False,
 ) -> None:
-    """Predict the label of every row of a file or dataset; the same command resumes.
-
-    In .csv and .jsonl output, JSON numbers keep their value but not their spelling (1.10 becomes
-    1.1), Infinity becomes the text "Infinity" ("inf" in CSV), NaN becomes null or an empty cell,
-    a lone surrogate becomes "?", and binary cells become hexadecimal digits.
-    """
+    """Predict the label of every row of a file or dataset; the same command resumes."""
     from train.scoring.score import score
 
     score(

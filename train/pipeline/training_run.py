@@ -69,19 +69,34 @@ def fit(
             classifier, tokens["validation"], tokenizer.pad_token_id, _test_mixture_weights(splits)
         )
         model.save(classifier, tokenizer, folder)
-        statistics = training.statistics(progress, accelerator)
-        statistics |= {"parameters": classifier.num_parameters()} | calibration
-        results = {
-            "recipe": recipe.model_dump(),
-            "environment": environment.describe(devices.device_name(accelerator)),
-            "data": _describe_data(resolved.datasets, splits),
-            "training": statistics | _describe_base(recipe, resolved.base_revision, folder),
-            "metrics": {"validation": validation_metrics},
-            "slices": {},
-            "export": {},
-        }
-        run_folder.save_results(folder / "results.json", results)
+        statistics = training.statistics(progress, accelerator) | calibration
+        statistics |= {"parameters": classifier.num_parameters()}
+        statistics |= _describe_base(recipe, resolved.base_revision, folder)
+        data = _describe_data(resolved.datasets, splits)
+        device = devices.device_name(accelerator)
+        _save_first_results(recipe, folder, data, statistics, validation_metrics, device)
     accelerator.wait_for_everyone()
+
+
+def _save_first_results(
+    recipe: Recipe,
+    folder: Path,
+    data: dict[str, Any],
+    statistics: dict[str, Any],
+    validation_metrics: dict[str, Any],
+    device: str,
+) -> None:
+    """Write results.json; `evaluate` and `export` add what is still empty."""
+    results = {
+        "recipe": recipe.model_dump(),
+        "environment": environment.describe(device),
+        "data": data,
+        "training": statistics,
+        "metrics": {"validation": validation_metrics},
+        "slices": {},
+        "export": {},
+    }
+    run_folder.save_results(folder / "results.json", results)
 
 
 def _calibrate(

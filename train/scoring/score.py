@@ -90,13 +90,8 @@ def score(
     names = [prefix + name for name in ADDED_COLUMNS]
     _check_columns(data, source, text, names)
     classifier = _classifier(model, revision)
-    job = {
-        "input": data.identity,
-        "model": _model_identity(model, classifier),
-        "text": text,
-        "prefix": prefix,
-        "version": VERSION,
-    }
+    job: dict[str, Any] = {"input": data.identity, "model": _model_identity(model, classifier)}
+    job |= {"text": text, "prefix": prefix, "version": VERSION}
     try:
         _score(data, job, out, classifier, text, names, overwrite)
     except OSError as error:
