@@ -219,7 +219,7 @@ def test_invalid_arguments_are_refused_before_the_model_is_loaded(tmp_path: Path
             out,
             {},
             ModelError,
-            "no file or folder demo/nothing here, and the connection to",
+            "there is no local file or folder demo/nothing, and the connection to",
         ),
     ]
     for given, target, options, kind, message in cases:
