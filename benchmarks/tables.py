@@ -19,13 +19,16 @@ RECORDS = {  # recipe -> what its training rows are
 RECORD = "imdb-small"
 ORIGINAL = "original project, DistilBERT"
 # Reported by others on the same 25,000 test reviews: parameters in millions, accuracy in percent.
+HUB, PAPERS = "https://huggingface.co", "https://arxiv.org/abs"
 PUBLISHED = {
     ORIGINAL: (66, 91.19),
-    "MiniLM-L12 (best public model)": (33, 92.29),
-    "DistilBERT, as in its paper": (66, 92.82),
-    "DistilBERT (best public model)": (66, 93.0),
-    "ELECTRA-small (best public model under 30 M)": (14, 93.14),
-    "BERT-base, head and tail": (110, 94.6),
+    f"MiniLM-L12, [spolivin/minilm-imdb]({HUB}/spolivin/minilm-imdb)": (33, 92.29),
+    f"DistilBERT, [its paper]({PAPERS}/1910.01108)": (66, 92.82),
+    "DistilBERT, [antonkurylo/distilbert-base-uncased-imdb]"
+    f"({HUB}/antonkurylo/distilbert-base-uncased-imdb)": (66, 93.14),
+    "ELECTRA-small, [knslee07/IMDB_sentiment_ELECTRA-small]"
+    f"({HUB}/knslee07/IMDB_sentiment_ELECTRA-small)": (14, 93.14),
+    f"BERT-base, [head and tail]({PAPERS}/1905.05583)": (110, 94.6),
 }
 SHORT = ["imdb-small-plain", "imdb-small", "reviews-any-length"]
 MIXTURES = {  # what was tried -> its results file
