@@ -17,7 +17,7 @@ import time
 import urllib.request
 import webbrowser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,9 +60,8 @@ def run() -> None:
         command = "run train/recipes/quickstart.yaml --allow-regression".split()
         command += ["--to", MODEL, "--space", SPACE]
         typer.echo(f"$ python -m train {' '.join(command)}")
-        training = subprocess.run(
-            [sys.executable, "-m", "train", *command], env=client, cwd=REPOSITORY, check=False
-        )
+        with _running(["-m", "train", *command], env=client, cwd=REPOSITORY) as training:
+            training.wait()
         if training.returncode:
             raise typer.Exit(training.returncode)  # the command has printed the error
         typer.echo("\nthe published model, called by a new process with an empty cache:")
@@ -120,17 +119,12 @@ def local_hub(root: Path | None = None, run_spaces: Sequence[str] = ()) -> Itera
     """
     command = ["-m", "localhub", "--root", str(root or HUB), "--port", "0"]
     command += ["--run-spaces", *run_spaces] * bool(run_spaces)
-    server = _start(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert server.stdin is not None and server.stdout is not None
-    try:
+    with _running(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
         line = server.stdout.readline()
         if not line.startswith("localhub: serving"):
             raise typer.Exit(server.wait())  # the server has printed the error
         yield line.split()[-1]
-    finally:
-        server.stdin.close()  # ends it
-        server.wait()
-        server.stdout.close()
 
 
 def seed(endpoint: str, recipe: Recipe) -> None:
@@ -213,26 +207,31 @@ def base_folder() -> Path:
 
 def _open_space(environment: dict[str, str]) -> None:
     """Run the app until Ctrl-C; opens a browser if stdout is a terminal."""
-    page = _start([str(REPOSITORY / "space/app.py")], env=environment)
-    assert page.stdin is not None
     address = f"http://127.0.0.1:{environment.get('GRADIO_SERVER_PORT', '7860')}"
-    try:
+    with (
+        suppress(KeyboardInterrupt),
+        _running([str(REPOSITORY / "space/app.py")], env=environment) as page,
+    ):
         while page.poll() is None and not _answers(address):
             time.sleep(0.2)
         if page.poll() is None and sys.stdout.isatty():
             webbrowser.open(address)
         page.wait()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        page.stdin.close()  # ends it
-        page.wait()
 
 
-def _start(arguments: list[str], **options: Any) -> subprocess.Popen[Any]:
-    """Start Python on a program that ends with this process, even if this one is killed."""
+@contextmanager
+def _running(arguments: list[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Run Python with these arguments; it ends with the block, or if this process is killed."""
     command = [sys.executable, "-I", str(REPOSITORY / "localhub/launcher.py"), *arguments]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **options)
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, start_new_session=True, **options
+    ) as process:
+        assert process.stdin is not None
+        try:
+            yield process
+        finally:
+            process.stdin.close()  # the launcher then ends the program
+            process.wait()
 
 
 def _answers(address: str) -> bool:
