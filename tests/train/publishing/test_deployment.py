@@ -260,7 +260,7 @@ def test_deploy_removes_only_own_stale_files(folder: Path) -> None:
         assert "in demo/shared this replaces 2 files: README.md, space/app.py\n" in first.stdout
         assert "in demo/shared this keeps 1 file: assets/logo.png\n" in first.stdout
         dropped = ".env, .gradio/certificate.pem, feedback/feedback.jsonl, reviews.csv, "
-        dropped += "uploads/notes.py, uploads/visitor.parquet, which are not published"
+        dropped += "uploads/notes.py, uploads/visitor.parquet"
         assert dropped in first.stdout
         (folder / "tabs/review.py").unlink()
         again = deploy(hub, folder, "demo/shared", 0)

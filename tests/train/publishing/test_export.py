@@ -109,7 +109,7 @@ def test_changed_validation_split_is_refused(run: Path) -> None:
     changed["data"]["splits"]["validation"]["sha256"] = "0" * 64
     run_folder.save_results(run / "results.json", changed)
     with pytest.raises(
-        RunError, match="the validation reviews are not those .* changed since; pin it"
+        RunError, match="the validation reviews differ from those .* has changed; pin it"
     ):
         export.export(run)
     run_folder.save_results(run / "results.json", results)

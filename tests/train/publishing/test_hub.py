@@ -443,7 +443,7 @@ def test_unevaluated_run_is_refused(hub: RunningHub, run: Path) -> None:
     (run / "results.json").write_text(json.dumps(results))
     done = publish(hub, run, "--to", "demo/incomplete")
     assert done.returncode == 1
-    assert "never evaluated" in done.stderr
+    assert "is not evaluated" in done.stderr
 
 
 def test_space_is_called_before_it_is_reported_live(run: Path) -> None:
