@@ -15,13 +15,13 @@ def add_out(parser: argparse.ArgumentParser, default: Path) -> None:
 
 def output_folder(path: str) -> Path:
     """The folder of that path; the folder of the records only if all code is committed."""
-    from train import environment, runs
+    from train import console, environment
 
     folder = Path(path)
     if folder.resolve().is_relative_to(RESULTS) and (changed := environment.changed_files()):
         raise argparse.ArgumentTypeError(
             "a record must be of code that is committed, but tracked files have changed: "
-            f"{runs.listing(changed)} — commit them, or write elsewhere with --out"
+            f"{console.summarize_names(changed)} — commit them, or write elsewhere with --out"
         )
     return folder
 
@@ -39,12 +39,12 @@ def parser_of(doc: str | None) -> argparse.ArgumentParser:
 
 def save(file: Path, results: dict[str, Any]) -> None:
     """Write a results file, with the state of the code that it was measured on."""
-    from train import environment, runs
+    from train import environment, run_folder
 
     file.parent.mkdir(parents=True, exist_ok=True)
     described = environment.describe("cpu")
     state = {key: described[key] for key in ("git_sha", "dirty")}
-    runs.save_results(file, {**results, **state})
+    run_folder.save_results(file, {**results, **state})
     print(f"wrote {file}")
 
 
@@ -56,14 +56,14 @@ def record_run(run: Path, out: Path, results: dict[str, Any] | None = None) -> N
         out: Where to, as `output_folder` gives it.
         results: The results with more in them, in place of the run's own.
     """
-    from train import runs
+    from train import run_folder
 
-    results = results or runs.load_results(run)
+    results = results or run_folder.load_results(run)
     if out.resolve().is_relative_to(RESULTS) and results["environment"]["dirty"]:
         raise SystemExit(
             f"a record must be of code that is committed, but {run} was trained while tracked "
             "files had changed — train it again, or write elsewhere with --out"
         )
     out.mkdir(parents=True, exist_ok=True)
-    runs.save_results(out / f"{run.name}.json", results)
+    run_folder.save_results(out / f"{run.name}.json", results)
     print(f"wrote {out / run.name}.json")

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import REPOSITORY, RESULTS, add_out, machine, save
 from benchmarks.record import Client, hub_with, sets, train_command
-from train import quickstart, recipe, runs
+from train import quickstart, recipe, run_folder
 
 RECIPE = "imdb-small-plain"
 RUNS = REPOSITORY / "runs" / "ablations"
@@ -29,7 +29,7 @@ VARIANTS: dict[str, list[str]] = {
     "head and tail 256": ["max_tokens=256"],
     "head 512": ["truncation=head"],
     "whole reviews": ["max_tokens=4096"],
-    "R-Drop, weight 1": ["consistency=1"],
+    "R-Drop, weight 1": ["rdrop_alpha=1"],
     "attention dropout 0.1": ["attention_dropout=0.1"],
     "updates of 4,096 tokens": ["batch_tokens=4096"],
     "learning rate 2e-4": ["learning_rate=2e-4"],
@@ -45,8 +45,8 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(VARIANTS), help="repeatable")
     add_out(parser, RESULTS)
     given = parser.parse_args()
-    adapted = runs.adapted_folder(REPOSITORY / "runs" / RECIPE)
-    if not runs.is_adapted(adapted):
+    adapted = run_folder.adapted_folder(REPOSITORY / "runs" / RECIPE)
+    if not run_folder.is_adapted(adapted):
         parser.error(f"no adapted base in {adapted} — `train adapt {RECIPE}` makes it")
     file = given.out / "ablations.json"
     work = {"recipe": RECIPE, "reviews": given.reviews, "epochs": 1}
@@ -91,7 +91,7 @@ def _run(client: Client, name: str, base: Path, reviews: int) -> dict[str, Any]:
     ]
     options = sets(settings) + ["--resume"] * (folder / "recipe.yaml").exists()
     train_command(client, "fit", RECIPE, "--out", str(folder), *options)
-    results = runs.load_results(folder)
+    results = run_folder.load_results(folder)
     validation = results["metrics"]["validation"]
     return {
         "settings": VARIANTS[name],

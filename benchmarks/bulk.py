@@ -20,7 +20,7 @@ MEASURED = """
 import sys
 from pathlib import Path
 from benchmarks import machine
-from train.score import score
+from train.scoring.score import score
 score(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
 print(machine.peak_memory_mb())
 """
@@ -53,7 +53,9 @@ def tiny_model(folder: Path) -> Path:
 
     from transformers import AutoConfig, AutoModel
 
-    from train import export, model, quickstart, recipe
+    from train import quickstart, recipe
+    from train.modeling import model
+    from train.publishing import export
 
     base, out = folder / "base", folder / "model"
     source = quickstart.base_folder()

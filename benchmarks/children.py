@@ -14,7 +14,13 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 CONTEXT: Any = multiprocessing.get_context("spawn" if shutil.which("nvidia-smi") else "fork")
-PRELOADED = "train.stages evaluate sklearn.metrics matplotlib.pyplot transformers.trainer".split()
+PRELOADED = [
+    "train.pipeline.training_run",
+    "evaluate",
+    "sklearn.metrics",
+    "matplotlib.pyplot",
+    "transformers.trainer",
+]
 POLL_SECONDS = 0.1
 
 

@@ -91,8 +91,15 @@ def chain(given: argparse.Namespace) -> None:
     tiny = TINY if given.tiny else []
     taught = [*TEACHER_ON_GPU, *tiny, *given.set_teacher]
     learning = [*ON_GPU, *tiny, *given.set_student]
-    patterns = ["--most", "40"] if given.tiny else []
-    command = [sys.executable, "-m", "train.patterns", "--out", "runs/patterns", *patterns]
+    patterns = ["--max-rows", "40"] if given.tiny else []
+    command = [
+        sys.executable,
+        "-m",
+        "train.augmentation.patterns",
+        "--out",
+        "runs/patterns",
+        *patterns,
+    ]
     subprocess.run(command, check=True)
     children.preload()
     teachers = {seed: children.start(fit, TEACHER, taught, seed) for seed in range(given.teachers)}
@@ -132,47 +139,52 @@ def chain(given: argparse.Namespace) -> None:
 
 def fit(name: str, settings: list[str], seed: int) -> None:
     """Train a run, and measure it if it is a student; in a process of its own."""
-    from train import distillation, runs, stages
+    from train import run_folder
+    from train.augmentation import distillation
+    from train.pipeline import training_run
 
     folder = run_of(name, seed)
     if not (folder / "results.json").exists():
         chosen = recipe.load(name, [f"seed={seed}", *settings])
-        resume = (folder / "recipe.yaml").exists() and runs.load_recipe(folder) == chosen
+        resume = (folder / "recipe.yaml").exists() and run_folder.load_recipe(folder) == chosen
         if chosen.distillation:
             file = Path(chosen.distillation.probabilities)
             distillation.targets = after(file, distillation.targets)
-        stages.fit(chosen, folder, resume=resume)
+        training_run.fit(chosen, folder, resume=resume)
     if name == STUDENT:
         evaluate(name, seed)
 
 
 def evaluate(name: str, seed: int) -> None:
     """Measure a run on its test reviews; in a process of its own."""
-    from train import runs, stages
+    from train import run_folder
+    from train.pipeline import training_run
 
     folder = run_of(name, seed)
-    if "test" not in runs.load_results(folder)["metrics"]:
-        stages.evaluate(folder)
+    if "test" not in run_folder.load_results(folder)["metrics"]:
+        training_run.evaluate(folder)
 
 
-def cut_sentences(most: int) -> None:
+def cut_sentences(max_sentences: int) -> None:
     """Sentences of the unlabelled reviews, as `train cut-sentences` cuts them."""
-    from train.sentences import sample
+    from train.augmentation.sentences import sample
 
     first = recipe.load(STUDENT).datasets[0]
-    sample(recipe.Corpus(source=first.source, revision=first.revision), SENTENCES, most=most)
+    corpus = recipe.Corpus(source=first.source, revision=first.revision)
+    sample(corpus, SENTENCES, max_sentences=max_sentences)
 
 
 def label(seed: int, taught: list[str], learning: list[str]) -> None:
     """One teacher's probabilities, as `train teach` gives them; in a process of its own."""
-    from train import distillation, reviews
+    from train.augmentation import distillation
+    from train.data import preparation
 
     if probabilities(seed).exists():
         return
-    reviews.load = remembered(reviews.load)
+    preparation.load = remembered(preparation.load)
     student = recipe.load(STUDENT, learning)
     for chosen in [student, recipe.load(TEACHER, [f"seed={seed}", *taught])]:
-        reviews.load(chosen)  # while the teacher is trained
+        preparation.load(chosen)  # while the teacher is trained
     wait_for(run_of(TEACHER, seed) / "results.json")
     distillation.teach([run_of(TEACHER, seed)], student, probabilities(seed))
 

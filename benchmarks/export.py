@@ -37,24 +37,24 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     parser.add_argument("--reviews", type=int, default=200)
     given = parser.parse_args()
-    from train import model
-    from train.export import dependence
-    from train.reviews import Split
-    from train.tokens import encode
+    from train.data.preparation import Split
+    from train.data.tokens import encode
+    from train.modeling import model
+    from train.publishing.export import batch_sensitivity
 
     texts, labels = reviews.load(given.data, given.reviews + CALIBRATION)
     classifier, tokenizer = model.load(str(given.model))
     whole = replace(encode(tokenizer, Split(texts, labels)), type_ids=None)
     limit = classifier.config.max_position_embeddings
     tokens, rest = (
-        whole.take(rows).cut(limit, "head_tail")
+        whole.take(rows).truncate(limit, "head_tail")
         for rows in np.split(np.arange(len(texts)), [given.reviews])
     )
     texts = texts[: given.reviews]
     with tempfile.TemporaryDirectory() as folder:
         forms = _forms(classifier, rest, Path(folder))
         logits = {name: _timed(file, tokens) for name, file in forms.items()}
-        shifts = {name: dependence(file, tokens, classifier) for name, file in forms.items()}
+        shifts = {name: batch_sensitivity(file, tokens, classifier) for name, file in forms.items()}
         expected = logits["fp32"][0]
         rows = []
         for name, (found, speed) in logits.items():
@@ -98,7 +98,7 @@ def _forms(classifier: Any, calibration: Any, folder: Path) -> dict[str, Path]:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    from train import export
+    from train.publishing import export
 
     forms = {"fp32": folder / "fp32.onnx"}
     export.write(classifier, False, forms["fp32"])
@@ -111,9 +111,9 @@ def _forms(classifier: Any, calibration: Any, folder: Path) -> dict[str, Path]:
     full = forms["fp32"]
     forms["dynamic int8, matrix products, a batch in one pass"] = file = folder / "one-pass.onnx"
     quantize_dynamic(full, file, ["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
-    products = export.first_products(full, 1)
+    products = export.first_matmuls(full, 1)
     in_fp32 = {
-        "behind the first third": export.first_products(full, 1 / 3),
+        "behind the first third": export.first_matmuls(full, 1 / 3),
         # Six products a layer, the last of them from the wide middle of the feed-forward block.
         "but the last of each layer": products[5::6],
     }
@@ -160,7 +160,7 @@ def _quantize_static(full: Path, file: Path, calibration: Any) -> None:
 
 def _timed(file: Path, tokens: Any) -> tuple[Any, float]:
     """Logits, and reviews/s: the better of two passes, a review at a time."""
-    from train import export
+    from train.publishing import export
 
     best = np.inf
     for _ in range(2):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import REPOSITORY, RESULTS, add_out, record_run
 from benchmarks.record import hub_with, sets, train_command
-from train import recipe, runs
+from train import recipe, run_folder
 
 TO = "demo/imdb-small-2k"
 # A twelfth of the reviews wants smaller and gentler updates; what the recipe's own numbers gave
@@ -55,7 +55,7 @@ def main() -> None:
             "--set", f"revision={chosen.datasets[0].revision}",
             "--set", "label_map={0: NEGATIVE, 1: POSITIVE}",
         )  # fmt: skip
-        results = runs.load_results(REPOSITORY / "runs/imdb-small-2k")
+        results = run_folder.load_results(REPOSITORY / "runs/imdb-small-2k")
         results["quickstart_on_the_same_test"] = json.loads(elsewhere.read_text())
     ours = results["data"]["splits"]["test"]["sha256"]
     theirs = results["quickstart_on_the_same_test"]["data"]["sha256"]

@@ -69,9 +69,9 @@ def describe(seconds: float = 1.0) -> dict[str, object]:
 
 def peak_memory_mb() -> float:
     """Most memory this process has held, in MB (10^6 bytes)."""
-    from train import runs
+    from train import environment
 
-    return runs.peak_memory_mb()
+    return environment.peak_memory_mb()
 
 
 def peak_gpu_memory_mb() -> float | None:

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import children, machine, precision, reviews, save, train
-from train import recipe, runs, stages
+from train import recipe, run_folder
+from train.pipeline import training_run
 
 RECIPE = "imdb-small-plain"  # MiniLM-L6 on IMDb's 25,000 training reviews alone
 REVIEWS_PER_UPDATE = 32  # of 512 tokens at most: enough work to fill a large GPU
 NO_CHECKPOINT = 1_000_000  # updates; the one at the end is written all the same
 TINY_SHAPE = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
-TINY_SETTINGS = ["epochs=1", "batch_tokens=512", "positions=64", "max_tokens=64"]
+TINY_SETTINGS = ["epochs=1", "batch_tokens=512", "max_position_embeddings=64", "max_tokens=64"]
 
 
 def main() -> None:
@@ -101,7 +102,7 @@ def measure_seeds(given: argparse.Namespace, described: dict[str, Any], deadline
             if not well:
                 print(f"seed {seed} was not finished", file=sys.stderr)
                 continue
-            found[seed] = runs.load_results(folders[seed])
+            found[seed] = run_folder.load_results(folders[seed])
             for kind in ["results.json", "test-predictions.parquet"]:
                 kept = given.out / f"gpu-imdb-small-seed-{seed}-{kind}"
                 shutil.copy(folders[seed] / kind, kept)
@@ -112,8 +113,8 @@ def measure_seeds(given: argparse.Namespace, described: dict[str, Any], deadline
 
 def fit_seed(settings: list[str], folder: Path) -> None:
     """Train and evaluate one run of the recipe; in a process of its own."""
-    stages.fit(recipe.load(RECIPE, settings), folder)
-    stages.evaluate(folder)
+    training_run.fit(recipe.load(RECIPE, settings), folder)
+    training_run.evaluate(folder)
 
 
 def compare_with_trainer(

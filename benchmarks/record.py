@@ -22,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import REPOSITORY, RESULTS, add_out, record_run
-from train import pipeline, quickstart, recipe
+from train import quickstart, recipe
+from train.pipeline import plan
 
 Client = dict[str, str]  # the environment of a client of some Hub
 SST5 = {"train": "train", "dev": "validation", "test": "test"}  # file -> split
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     add_out(parser, RESULTS)
     given = parser.parse_args()
-    tasks = pipeline.plan(given.recipe, given.set)
+    tasks = plan.plan(given.recipe, given.set)
     recipes = [task.recipe for task in tasks if task.is_run and task.recipe]
     chosen, folder = recipes[-1], REPOSITORY / tasks[-1].out
     bases = dict(text.split("=", 1) for text in given.base)

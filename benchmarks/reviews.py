@@ -20,10 +20,10 @@ def load(source: str | None, rows: int, seed: int = 0) -> tuple[list[str], list[
     """Texts and label numbers, at most `rows`; chosen or made with a fixed seed."""
     if source is None:
         return _invented(rows, seed)
-    from train import reviews
+    from train.data import preparation
     from train.recipe import Dataset
 
-    split = reviews.read_split(_dataset(Dataset, source), "train", LABELS, rows)
+    split = preparation.read_split(_dataset(Dataset, source), "train", LABELS, rows)
     split = split.take(np.random.default_rng(seed).permutation(len(split)))  # often by label
     return split.texts, split.labels
 

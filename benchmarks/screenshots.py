@@ -22,7 +22,7 @@ from benchmarks.space import MODEL, publish, running
 from train import quickstart
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-EXAMPLE = "A mixed one"
+EXAMPLE = "A mixed review"
 
 
 def main() -> None:
@@ -62,15 +62,15 @@ def take(url: str, reviews: Path, out: Path) -> None:
         for name, width, scheme in (("review", 1200, "light"), ("phone", 390, "dark")):
             page = _visit(browser, url, width, scheme)
             page.get_by_text(EXAMPLE).click()
-            page.get_by_text("The numbers").wait_for()
+            page.get_by_text("Show the numbers").wait_for()
             page.screenshot(path=out / f"space-{name}.png")
         page = _visit(browser, url, 1200, "light")
-        page.get_by_role("tab", name="Many").click()
+        page.get_by_role("tab", name="Batch").click()
         page.locator("input[type=file]").first.set_input_files(reviews)
         page.get_by_role("button", name="Score").click()
         page.locator(".vega-embed summary").nth(1).wait_for()
         page.get_by_label("month").check()
-        page.get_by_text("Reviews a month").wait_for()
+        page.get_by_text("Reviews per month").wait_for()
         page.screenshot(path=out / "space-many.png", full_page=True)
         browser.close()
 
@@ -80,7 +80,7 @@ def _visit(browser: Any, url: str, width: int, scheme: str) -> Any:
         viewport={"width": width, "height": 900}, color_scheme=scheme
     ).new_page()
     page.goto(url)
-    page.get_by_text("The model is").first.wait_for()
+    page.get_by_text("Model:").first.wait_for()
     return page
 
 

@@ -28,9 +28,8 @@ PIPELINE_1, PIPELINE_32 = "pipeline(), batch 1", "pipeline(), batch 32"
 CONTESTANTS = [PIPELINE_1, PIPELINE_32, "ONNX Runtime, fp32", "ours, fp32", OURS]
 COLD = """
 import sys
-sys.path.insert(0, "space")
-from classifier import Classifier
-print(Classifier.from_hub(sys.argv[1])("Not a minute too long.").label)
+from space.inference.classifier import Classifier
+print(Classifier.from_hub(sys.argv[1]).predict("Not a minute too long.").label)
 """
 COLD_STARTS = 5
 LENGTHS = [16, 32, 64, 128, 256, 512, 1024, 2048]
@@ -243,7 +242,7 @@ def _cold(model: Path) -> float:
 def _curves(model: Path) -> dict[str, dict[str, float]]:
     """Reviews/s over length, over reviews in a call, and over threads."""
     from benchmarks.peers import callers
-    from space.classifier import cores
+    from space.inference.cpu import available_cores
 
     score, words = callers.ours(model), _words()
 
@@ -262,7 +261,7 @@ def _curves(model: Path) -> dict[str, dict[str, float]]:
         "by_length": {str(n): speed(of_length(n, max(16, 16384 // n)), 1000) for n in LENGTHS},
         "by_batch": {str(n): speed(some, n) for n in AT_ONCE},
         "by_threads": {
-            str(n): speed(some, 64, callers.ours(model, n)) for n in range(1, cores() + 1)
+            str(n): speed(some, 64, callers.ours(model, n)) for n in range(1, available_cores() + 1)
         },
     }
 

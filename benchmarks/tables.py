@@ -1,12 +1,14 @@
-"""The tables of the README, from the files in `results/`: `python -m benchmarks.tables`.
-
-A test compares README.md with what this prints, so that no figure there is typed by hand.
-"""
+"""The tables of the documents, from the files in `results/`, for `benchmarks.documents`."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+from pydantic import BaseModel
+
 from benchmarks import RESULTS, ablations, export, precision, serve, space, train
+from train.recipe import Dataset, Recipe
+from train.sections import Adaptation, Corpus, Distillation
 
 TRAINING_REVIEWS, EPOCHS = 25_000, 2  # of the recipe imdb-small-plain
 RECORDS = {  # recipe -> what its training rows are
@@ -15,14 +17,18 @@ RECORDS = {  # recipe -> what its training rows are
     "reviews-any-length": "reviews, sentences and patterns, after imdb-small",
 }
 RECORD = "imdb-small"
-# What others report on the same 25,000 test reviews, with the size of their models.
+ORIGINAL = "original project, DistilBERT"
+# Reported by others on the same 25,000 test reviews: parameters in millions, accuracy in percent.
+HUB, PAPERS = "https://huggingface.co", "https://arxiv.org/abs"
 PUBLISHED = {
-    "the project that this grows from, DistilBERT": (66, 91.19),
-    "MiniLM-L12 (best public model)": (33, 92.29),
-    "DistilBERT, as in its paper": (66, 92.82),
-    "DistilBERT (best public model)": (66, 93.0),
-    "ELECTRA-small (best public model under 30 M)": (14, 93.14),
-    "BERT-base, head and tail": (110, 94.6),
+    ORIGINAL: (66, 91.19),
+    f"MiniLM-L12, [spolivin/minilm-imdb]({HUB}/spolivin/minilm-imdb)": (33, 92.29),
+    f"DistilBERT, [its paper]({PAPERS}/1910.01108)": (66, 92.82),
+    "DistilBERT, [antonkurylo/distilbert-base-uncased-imdb]"
+    f"({HUB}/antonkurylo/distilbert-base-uncased-imdb)": (66, 93.14),
+    "ELECTRA-small, [knslee07/IMDB_sentiment_ELECTRA-small]"
+    f"({HUB}/knslee07/IMDB_sentiment_ELECTRA-small)": (14, 93.14),
+    f"BERT-base, [head and tail]({PAPERS}/1905.05583)": (110, 94.6),
 }
 SHORT = ["imdb-small-plain", "imdb-small", "reviews-any-length"]
 MIXTURES = {  # what was tried -> its results file
@@ -43,8 +49,8 @@ PRICES = {"a rented 2-core machine": 0.09, "the same, interruptible": 0.03}
 
 def accuracy_table() -> str:
     """Accuracy, F1 and calibration of what was measured here, in Markdown."""
-    small, first = _load("imdb-small-2k"), _load("imdb-small-2k-512")
-    quick, quick_on_imdb = _load("quickstart"), small["quickstart_on_the_same_test"]
+    small, first = load("imdb-small-2k"), load("imdb-small-2k-512")
+    quick, quick_on_imdb = load("quickstart"), small["quickstart_on_the_same_test"]
     reviews, invented = "IMDb reviews", "invented reviews"
     rows = [
         _row("quickstart", quick, invented, quick["metrics"]["test"], invented),
@@ -53,17 +59,53 @@ def accuracy_table() -> str:
         _row("imdb-small-2k", small, reviews, small["metrics"]["test"], reviews),
     ]
     for name, trained_on in RECORDS.items():
-        run = _load(name)
+        run = load(name)
         rows.append(_row(f"**{name}**", run, trained_on, _on_imdb(run), reviews))
     head = "| model, all MiniLM-L6 | trained on | tested on | accuracy (95% interval) | F1 | ECE |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+
+
+def summary_table() -> str:
+    """The released recipes beside the original project, in Markdown."""
+    lines = [
+        "| model | parameters | IMDb test accuracy | SST-5 sentences | ECE on IMDb |",
+        "|---|---|---|---|---|",
+        f"| {ORIGINAL} | 66 M | {PUBLISHED[ORIGINAL][1]:.2f}% | | |",
+    ]
+    for name in RECORDS:
+        run = load(name)
+        size = round(run["training"]["parameters"] / 1e6)
+        imdb, sentences = _on_imdb(run), load(f"sst5-{name}")["metrics"]["test"]
+        lines.append(
+            f"| `{name}` | {size} M | {100 * imdb['accuracy']:.2f}% "
+            f"| {100 * sentences['accuracy']:.1f}% | {imdb['ece']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def keys_table() -> str:
+    """Every key of a recipe with its default and its meaning, in Markdown."""
+    sections: dict[str, type[BaseModel]] = {
+        "": Recipe,
+        "datasets.": Dataset,
+        "adaptation.": Adaptation,
+        "adaptation.corpora.": Corpus,
+        "distillation.": Distillation,
+    }
+    lines = ["| key | default | meaning |", "|---|---|---|"]
+    for prefix, section in sections.items():
+        for name, field in section.model_fields.items():
+            default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+            meaning = (field.description or "see below").replace("|", "\\|")
+            lines.append(f"| `{prefix}{name}` | {default} | {meaning} |")
+    return "\n".join(lines)
 
 
 def published_table() -> str:
     """The models of record among what others report, in Markdown."""
     rows = dict(PUBLISHED)
     for name in RECORDS:
-        run = _load(name)
+        run = load(name)
         size = round(run["training"]["parameters"] / 1e6)
         rows[f"**{name}**, this project's"] = (size, 100 * _on_imdb(run)["accuracy"])
     lines = ["| model | parameters | IMDb test accuracy |", "|---|---|---|"]
@@ -74,7 +116,7 @@ def published_table() -> str:
 
 def slices_table() -> str:
     """Where the model of record fails, in Markdown."""
-    record = _load(RECORD)
+    record = load(RECORD)
     lines = ["| test reviews | how many | accuracy |", "|---|---|---|"]
     for kind, slices in record["slices"].items():
         for value, found in slices.items():
@@ -83,14 +125,9 @@ def slices_table() -> str:
     return "\n".join(lines)
 
 
-def ablations_table() -> str:
-    """What was tried of the fine-tuning, on validation, in Markdown."""
-    return ablations.table(_load("ablations"))
-
-
 def cost_table() -> str:
     """What a retraining and a million reviews cost at the measured rates, in Markdown."""
-    training, serving = _load("train"), _load("serve")
+    training, serving = load("train"), load("serve")
     hours = EPOCHS * TRAINING_REVIEWS / training["reviews_per_second"] / 3600
     million = 1e6 / serving["contestants"][serve.OURS]["reviews_per_second"] / 3600
     lines = [
@@ -113,9 +150,9 @@ def short_table() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name in SHORT:
-        results, elsewhere = _load(name), _load(f"sst5-{name}")
-        by_words = _load(f"patterns-{name}")["slices"]["words"]
-        behaviour = results["weaknesses"]["behaviour"]
+        results, elsewhere = load(name), load(f"sst5-{name}")
+        by_words = load(f"patterns-{name}")["slices"]["words"]
+        behaviour = results["error_analysis"]["behaviour"]
         shares = [
             elsewhere["metrics"]["test"]["accuracy"],
             by_words["known"]["accuracy"],
@@ -135,7 +172,7 @@ def mixtures_table() -> str:
         "|---|---|---|",
     ]
     for tried, name in MIXTURES.items():
-        found = _load(name)["metrics"]["validation"]
+        found = load(name)["metrics"]["validation"]
         lines.append(f"| {tried} | {100 * found['accuracy']:.2f}% | {found['nll']:.4f} |")
     return "\n".join(lines)
 
@@ -154,8 +191,8 @@ def machines_table() -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, suffix in MEASURED.items():
-        training = _load(f"train{suffix}") if (RESULTS / f"train{suffix}.json").exists() else None
-        serving = _load(f"serve{suffix}")
+        training = load(f"train{suffix}") if (RESULTS / f"train{suffix}.json").exists() else None
+        serving = load(f"serve{suffix}")
         ratios = ["ratio_trainer_default", "ratio_trainer_best"]
         cells = [f"{training[key]:.1f}" if training else "" for key in ratios]
         cells += [f"{serving[f'ratio_pipeline_batch{n}']:.1f}" for n in (1, 32)]
@@ -167,26 +204,12 @@ def machines_table() -> str:
 
 def quality_table() -> str:
     """What the same work gives in accuracy, over seeds, in Markdown."""
-    quality = _load("train-quality")
+    quality = load("train-quality")
     lines = ["| training | accuracy, seed by seed | mean |", "|---|---|---|"]
     for name, found in quality["accuracies"].items():
         each = ", ".join(f"{100 * accuracy:.1f}%" for accuracy in found)
         lines.append(f"| {name} | {each} | {100 * sum(found) / len(found):.1f}% |")
     return "\n".join(lines)
-
-
-def speed_tables() -> dict[str, str]:
-    """Each table of the README's section on speed."""
-    return {
-        "machines": machines_table(),
-        "training": train.table(_load("train")),
-        "precision": precision.table(_load("precision")),
-        "quality": quality_table(),
-        "scoring": serve.table(_load("serve")),
-        "forms": export.table(_load("export")),
-        "cost": cost_table(),
-        "space": space.table(_load("space")),
-    }
 
 
 def _on_imdb(run: dict[str, Any]) -> dict[str, Any]:
@@ -206,12 +229,27 @@ def _row(
     )
 
 
-def _load(name: str) -> dict[str, Any]:
+def load(name: str) -> dict[str, Any]:
+    """A results file, by its path in `results/` without the ending."""
     results: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return results
 
 
-if __name__ == "__main__":
-    tables = [accuracy_table(), published_table(), slices_table(), ablations_table()]
-    tables += [short_table(), mixtures_table()]
-    print("\n\n".join([*tables, *speed_tables().values()]))
+TABLES: dict[str, Callable[[], str]] = {
+    "summary": summary_table,
+    "accuracy": accuracy_table,
+    "published": published_table,
+    "slices": slices_table,
+    "ablations": lambda: ablations.table(load("ablations")),
+    "short": short_table,
+    "mixtures": mixtures_table,
+    "machines": machines_table,
+    "training": lambda: train.table(load("train")),
+    "precision": lambda: precision.table(load("precision")),
+    "quality": quality_table,
+    "scoring": lambda: serve.table(load("serve")),
+    "forms": lambda: export.table(load("export")),
+    "space": lambda: space.table(load("space")),
+    "cost": cost_table,
+    "keys": keys_table,
+}

@@ -23,18 +23,22 @@ OURS, BEST, DEFAULT = "ours", "trainer best", "trainer default"
 # What is ours, switched off one at a time; and what was tried and not taken, switched on.
 VARIANTS = {
     "with attention dropout 0.1": {"attention_dropout": 0.1},
-    "with torch's attention": {"off": ["quicken_attention"]},
-    "with torch's dropout": {"off": ["quicken_dropout"]},
+    "with torch's attention": {"off": ["use_fast_attention"]},
     "without hidden dropout": {"dropout": 0.0},
-    "one pass an update": {"pass_tokens": 1 << 20},
-    "passes of 1,024 tokens": {"pass_tokens": 1024},
-    "passes of 4,096 tokens": {"pass_tokens": 4096},
-    "with the allocator as it is": {"off": ["keep_memory"]},
-    "with the whole last layer": {"off": ["shorten"]},
+    "one pass an update": {"micro_batch_tokens": 1 << 20},
+    "passes of 1,024 tokens": {"micro_batch_tokens": 1024},
+    "passes of 4,096 tokens": {"micro_batch_tokens": 4096},
+    "with the allocator as it is": {"off": ["tune_malloc"]},
+    "with the whole last layer": {"off": ["use_first_token_only"]},
     "in the other precision": {"other_precision": True},
     "with torch.compile": {"compile": True},
 }
-PASSED_ON = ["dropout", "attention_dropout", "pass_tokens", "checkpoint_every"]  # to the recipe
+PASSED_ON = [
+    "dropout",
+    "attention_dropout",
+    "micro_batch_tokens",
+    "checkpoint_every",
+]  # to the recipe
 LENGTHS = [64, 128, 256, 512, 1024, 2048]
 
 
@@ -138,7 +142,8 @@ def job_for(
     texts: list[str], labels: list[int], peaks: dict[str, float], base: Path | None = None
 ) -> dict[str, Any]:
     """One epoch over these reviews, from MiniLM-L6 or another base, in updates of 16."""
-    from train import cpu, quickstart
+    from train import quickstart
+    from train.modeling import cpu
 
     return {
         "base": str(base or quickstart.base_folder()),
@@ -149,7 +154,7 @@ def job_for(
         "max_tokens": 512,
         "learning_rate": 1e-4,
         "seed": 0,
-        "bf16_is_faster": peaks["bf16"] > cpu.WORTH_BF16 * peaks["fp32"],
+        "bf16_is_faster": peaks["bf16"] > cpu.MIN_BF16_SPEEDUP * peaks["fp32"],
     }
 
 
@@ -175,9 +180,11 @@ def measure(job: dict[str, Any], contestant: str, **change: Any) -> dict[str, An
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Inside that process: build, tokenize, train; figures of this run alone."""
     from benchmarks.peers import trainer
-    from train import evaluation, model, recipe
-    from train.reviews import Split
-    from train.tokens import encode
+    from train import recipe
+    from train.data.preparation import Split
+    from train.data.tokens import encode
+    from train.evaluation import metrics
+    from train.modeling import model
 
     chosen = recipe.parse(
         {
@@ -193,7 +200,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     classifier, tokenizer = model.build(chosen)
     started = time.perf_counter()
     split = Split(job["texts"], job["labels"])
-    tokens = encode(tokenizer, split).cut(chosen.max_tokens, "head")
+    tokens = encode(tokenizer, split).truncate(chosen.max_tokens, "head")
     tokenize_seconds = time.perf_counter() - started
     machine.start_gpu()
     if ours:
@@ -215,8 +222,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         "peak_gpu_memory_mb": machine.peak_gpu_memory_mb(),
     }
     if "test_texts" in job:
-        test = encode(tokenizer, Split(job["test_texts"], job["test_labels"])).cut(512, "head")
-        logits = evaluation.predict(classifier, test, tokenizer.pad_token_id)
+        test = encode(tokenizer, Split(job["test_texts"], job["test_labels"])).truncate(512, "head")
+        logits = metrics.predict(classifier, test, tokenizer.pad_token_id)
         found["accuracy"] = float((logits.argmax(axis=1) == test.labels).mean())
     return found
 
@@ -224,20 +231,21 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 def _train_ours(
     job: dict[str, Any], chosen: Any, classifier: Any, tokens: Any, pad_id: int
 ) -> tuple[float, float]:
-    """Seconds of `loop.fit` with its validation (on 16 reviews) and checkpoint, and without."""
+    """Seconds of `training.fit` with its validation (on 16 reviews) and checkpoint, and without."""
     import torch
 
-    from train import loop
-    from train.tokens import Tokens
+    from train.data.tokens import Tokens
+    from train.modeling import devices, training
+    from train.modeling.schedule import plan_updates
 
     updates = len(tokens.ids) / job["reviews_per_update"]
     budget = job["reviews_per_update"] * int(tokens.lengths.mean())
     for _ in range(5):  # so that an update has as many reviews as theirs, on average
-        sized = chosen.model_copy(update={"batch_tokens": budget, "epochs": 1})
-        budget = round(budget * len(loop.plan_updates(tokens.lengths, sized)[0]) / updates)
+        planned, _ = plan_updates(tokens.lengths, 1, budget, chosen.seed)
+        budget = round(budget * len(planned) / updates)
     precision = job.get("precision", "auto")
     if job.get("other_precision"):
-        auto = loop.choose_precision(chosen)
+        auto = devices.choose_precision(chosen.precision)
         precision = "bf16" if auto == "fp32" else "fp32"
     chosen = chosen.model_copy(update={"batch_tokens": budget, "precision": precision})
     if job.get("compile"):
@@ -249,17 +257,16 @@ def _train_ours(
     few = Tokens(tokens.ids[:16], tokens.labels[:16])
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        progress = loop.fit(
-            classifier, chosen, loop.accelerator_for(chosen), tokens, few, pad_id, Path(folder)
-        )
+        accelerator = devices.accelerator_for(chosen.precision)
+        progress = training.fit(classifier, chosen, accelerator, tokens, few, pad_id, Path(folder))
         return time.perf_counter() - started, progress.seconds
 
 
 def _switch_off(names: list[str]) -> None:
-    from train import cpu, first_token
+    from train.modeling import cpu, first_token
 
     for name in names:
-        room: Any = first_token if name == "shorten" else cpu
+        room: Any = first_token if name == "use_first_token_only" else cpu
         setattr(room, name, lambda *_: None)
 
 

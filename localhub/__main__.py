@@ -26,77 +26,78 @@ example:
   export HF_ENDPOINT=http://127.0.0.1:8765 HF_TOKEN=$(cat hub/token)
   hf upload demo/my-model runs/my-model
 
-tokens, random ones in files that you alone can read, unless hub/tokens.json names others:
+tokens: random ones, in files that only you can read, unless hub/tokens.json defines others
   hub/token         user demo, may change demo/*
   hub/token-read    user demo, may only read
   hub/token-admin   user admin, may change everything
 
 faults:
-  --fault 'POST /api/repos/create=402'     answer so, always
-  --fault 'POST /api/.*/commit/=drop*2'    hang up, twice; see localhub/faults.py
+  --fault 'POST /api/repos/create=402'     always answer 402
+  --fault 'POST /api/.*/commit/=drop*2'    close the connection, twice; see localhub/faults.py
 
-Spaces are paused, but for those that --run-spaces names. The app.py of these is run as you, so
-whoever has a token that may change one of them can run any program as you.
+Spaces are paused, except those that --run-spaces names. Their app.py runs as you, so whoever has a
+token that may change one of them can run any program as you.
 """
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         "python -m localhub",
         description="A Hugging Face Hub on this machine, stored in a plain folder.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--root", type=Path, required=True, help="the folder; made when absent")
-    parser.add_argument("--port", type=int, default=8765, help="0 takes a free one (default: 8765)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--fault", action="append", default=[], help="a fault; repeatable")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--root", type=Path, required=True, help="the folder; created when absent")
+    add("--port", type=int, default=8765, help="0 chooses a free one (default: 8765)")
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--fault", action="append", default=[], help="inject a fault; repeatable")
+    add(
         "--free-account",
         action="store_true",
         help="refuse Gradio and Docker Spaces with 402, as the Hub does without a paid plan",
     )
-    parser.add_argument(
+    add(
         "--run-spaces",
         nargs="+",
         default=[],
         metavar="USER/NAME",
-        help="start the app.py of these Gradio Spaces when they are pushed, as processes of this"
+        help="run the app.py of these Gradio Spaces when they are pushed, as processes of this"
         " machine under this Python; see localhub/runner.py",
     )
-    parser.add_argument("--verbose", action="store_true", help="log every request to stderr")
+    add("--verbose", action="store_true", help="log every request to stderr")
     return parser.parse_args(arguments)
 
 
 def fail(message: str) -> NoReturn:
-    """End with a message and status 1."""
+    """Exit with a message and status 1."""
     sys.stderr.write(f"localhub: {message}\n")
     raise SystemExit(1)
 
 
 class Server(uvicorn.Server):
-    """A server that says where it is, once it accepts connections."""
+    """A server that prints an announcement once it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, announcement: str) -> None:
         super().__init__(config)
         self.announcement = announcement
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
+        """Start, then print the announcement."""
         await super().startup(sockets)
         sys.stdout.write(self.announcement)
         sys.stdout.flush()
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, or the end with a remedy."""
+    """A listening socket. Exits with a message when that fails."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         fail(f"can't listen on {host}:{port}: {error}. Choose another --port; 0 takes a free one.")
-    # asyncio does so for the sockets it opens. Without it, every answer waits 40 ms for an ACK.
+    # As asyncio does for sockets it opens. Without it, every answer waits 40 ms for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -104,11 +105,11 @@ def listen(host: str, port: int) -> socket.socket:
 def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     args = parse_args(arguments)
-    # uvicorn finishes its requests on these signals and then raises them again: for us, the end.
+    # On these signals uvicorn finishes its requests and then raises them again.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        check(args)
+        check_exposure(args)
         listener = listen(args.host, args.port)
         host = f"[{args.host}]" if ":" in args.host else args.host
         url = f"http://{host}:{listener.getsockname()[1]}"
@@ -120,38 +121,38 @@ def main(arguments: list[str] | None = None) -> None:
         fail(str(error))
     except OSError as error:
         fail(
-            f"{error.filename or args.root}: {error.strerror}. --root must be a folder that can be"
-            " written and holds nothing of others. Choose another, or move away what is in the way."
+            f"{error.filename or args.root}: {error.strerror}. --root must be a writable folder"
+            " with no other files. Choose another one, or move away what is in the way."
         )
     try:
         serve(app, args, url, listener)
     finally:
-        # A second signal must not leave apps behind.
+        # A second signal must not interrupt this and leave apps running.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         runner.close()
 
 
-def check(args: argparse.Namespace) -> None:
-    """End with a message when the hub would be open to others without being told so."""
-    if wrong := [name for name in args.run_spaces if not is_repo_id(name)]:
-        fail(f"--run-spaces takes Spaces as user/name, got {wrong[0]!r}.")
+def check_exposure(args: argparse.Namespace) -> None:
+    """Exit with a message when the hub would be open to others unintentionally."""
+    if invalid := [name for name in args.run_spaces if not is_repo_id(name)]:
+        fail(f"--run-spaces takes Spaces as user/name, got {invalid[0]!r}.")
     if is_loopback(args.host):
         return
     if not (args.root / "tokens.json").exists():
         fail(
-            f"--host {args.host} is open to others. Name who may call in"
+            f"--host {args.host} is open to others. Define who may call it in"
             f" {args.root / 'tokens.json'}; see localhub/tokens.py."
         )
     if args.run_spaces:
         fail(
-            f"--run-spaces runs here whatever a token may push, and --host {args.host} is open to"
-            " others. Leave one of them out."
+            f"--run-spaces runs any app that a token may push, and --host {args.host} is open to"
+            " others. Use only one of them."
         )
 
 
 def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.socket) -> None:
-    """Serve until a signal ends it, and say where once it accepts connections."""
+    """Serve until a signal, and print the endpoint once connections are accepted."""
     config = uvicorn.Config(
         app,
         log_level="info" if args.verbose else "warning",
@@ -166,7 +167,7 @@ def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.soc
     if not (args.root / "tokens.json").exists():
         token = shlex.quote(str(args.root / "token"))
         announcement += f"export HF_TOKEN=$(cat {token})  # readable by you alone\n"
-    if getproxies().keys() - {"no"}:  # clients would ask a proxy, which can't reach loopback
+    if getproxies().keys() - {"no"}:  # clients would use the proxy, which can't reach loopback
         announcement += f"export NO_PROXY={args.host} no_proxy={args.host}\n"
     Server(config, announcement).run(sockets=[listener])
 

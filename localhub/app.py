@@ -1,4 +1,4 @@
-"""The hub as an ASGI app: its routes, and how refusals go out."""
+"""The hub as an ASGI app: its routes and its error answers."""
 
 from collections.abc import Iterable
 
@@ -17,12 +17,12 @@ from .names import KINDS
 from .routes import commits, files, info, pages, repos, spaces, xet
 from .runner import Runner
 
-# Pages of this machine's own servers, such as a Space's, may read what anybody may.
-_OWN_PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
+# Pages of servers on this machine, such as a Space's, may read what is public.
+_LOCAL_ORIGINS = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
 
 
 class _RawPath:
-    """Route by the path as it was sent: `refs%2Fpr%2F1` is one part of it, not three."""
+    """Route by the raw path: `feature%2Fx` is one part of it, not two."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -33,10 +33,10 @@ class _RawPath:
         await self.app(scope, receive, send)
 
 
-class _WholeBody:
-    """Read a body to its end before the answer to a client that wants the connection closed.
+class _DrainBody:
+    """Read the whole body before answering a client that asks to close the connection.
 
-    A socket that is closed on unread data is reset, and the client never sees the answer.
+    Closing a socket with unread data resets it, and the client never sees the answer.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -47,64 +47,58 @@ class _WholeBody:
         closes = headers.get(b"connection", b"").lower() == b"close" or (
             scope["http_version"] == "1.0"
         )
-        left = closes and b"expect" not in headers
+        has_unread_body = closes and b"expect" not in headers
 
-        async def receiving() -> Message:
-            nonlocal left
+        async def receive_and_track() -> Message:
+            nonlocal has_unread_body
             message = await receive()
-            left = left and message.get("more_body", False)
+            has_unread_body = has_unread_body and message.get("more_body", False)
             return message
 
-        async def sending(message: Message) -> None:
-            while left:
-                await receiving()
+        async def drain_and_send(message: Message) -> None:
+            while has_unread_body:
+                await receive_and_track()
             await send(message)
 
-        await self.app(scope, receiving, sending)
+        await self.app(scope, receive_and_track, drain_and_send)
 
 
-def _refuse(request: Request, error: Exception) -> Response:
+def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HubError)
     return JSONResponse(error.body, error.status, error.headers)
 
 
-def _hung_up(request: Request, error: Exception) -> Response:
-    """A client that went away in the middle of an upload; nobody reads this answer."""
+def _answer_disconnect(request: Request, error: Exception) -> Response:
+    """The client left during an upload and will not read this answer."""
     return Response(status_code=499)
 
 
-def _unknown(request: Request, error: Exception) -> Response:
-    """A path without a route: a repository's without a namespace, or one not imitated."""
+def _answer_no_route(request: Request, error: Exception) -> Response:
+    """A repository without a namespace is missing; anything else is not imitated."""
     method, path = request.method, request.url.path
     parts = path.split("/")[1:]
     in_api = parts[0] == "api"
-    if (
-        in_api
-        and parts[1:2] in ([kind] for kind in KINDS)
-        and parts[3:4] in ([], ["revision"], ["tree"])
-    ) or (parts[1:2] == ["resolve"]):
-        return _refuse(request, missing_repo("authorization" in request.headers))
-    # xet clients take 404 as a sign to fall back to an older route.
+    names_repo = in_api and parts[1:2] in ([kind] for kind in KINDS)
+    if (names_repo and parts[3:4] in ([], ["revision"], ["tree"])) or parts[1:2] == ["resolve"]:
+        return _answer_error(request, missing_repo("authorization" not in request.headers))
+    # xet clients fall back to an older route on 404.
     status = 501 if in_api and method not in ("GET", "HEAD") else 404
-    return _refuse(request, HubError(status, f"localhub doesn't imitate {method} {path}"))
+    return _answer_error(request, HubError(status, f"localhub doesn't imitate {method} {path}"))
 
 
 def create_app(hub: Hub, runner: Runner, host: str, faults: Iterable[str] = ()) -> ASGIApp:
-    """A hub over HTTP.
+    """The hub as an ASGI app, for a server that sets `raw_path` as uvicorn does.
 
     Args:
-        hub: What is served.
+        hub: The hub to serve.
         runner: Runs its Spaces.
         host: The address that the server listens on.
         faults: See `localhub.faults`.
-
-    Returns:
-        An ASGI app, for a server that passes on `raw_path` as uvicorn does.
     """
-    # They can't send a token.
+    # Without headers of their own: pages can't send a token.
     cors = Middleware(
         CORSMiddleware,
-        allow_origin_regex=_OWN_PAGES,
+        allow_origin_regex=_LOCAL_ORIGINS,
         allow_methods=["GET", "HEAD"],
         expose_headers=["*"],
     )
@@ -113,12 +107,12 @@ def create_app(hub: Hub, runner: Runner, host: str, faults: Iterable[str] = ()) 
         routes=[route for module in modules for route in module.ROUTES],
         middleware=[cors],
         exception_handlers={
-            HubError: _refuse,
-            ClientDisconnect: _hung_up,
-            404: _unknown,
-            405: _unknown,
+            HubError: _answer_error,
+            ClientDisconnect: _answer_disconnect,
+            404: _answer_no_route,
+            405: _answer_no_route,
         },
     )
     app.state.hub = hub
     app.state.runner = runner
-    return Guard(Faults(_WholeBody(_RawPath(app)), hub.root, faults), host)
+    return Guard(Faults(_DrainBody(_RawPath(app)), hub.root, faults), host)

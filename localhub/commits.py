@@ -1,4 +1,4 @@
-"""Revisions: a commit is a JSON file that lists every file it holds, and names its parent."""
+"""Revisions: a commit is a JSON file that lists all files of the revision and names its parent."""
 
 import hashlib
 import json
@@ -13,9 +13,10 @@ from . import disk
 from .errors import HubError, missing_entry
 
 
-def now() -> str:
-    """This moment in UTC, as the Hub writes it: `2026-11-23T17:19:00.000Z`."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def timestamp(seconds: float | None = None) -> str:
+    """A time in UTC as the Hub writes it: `2026-11-23T17:19:00.000Z`. The default is now."""
+    time = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Entry:
     Args:
         sha256: Names the content in the blobs.
         size: Of the content, in bytes.
-        oid: git's id: of the content, or of the pointer when the file is in LFS.
-        lfs: Whether clients see it as a large file (by sha256) or as a git blob (by oid).
+        oid: git's id of the content, or of the pointer file for a file in LFS.
+        lfs: Whether the file is in LFS, so that clients identify it by its sha256.
     """
 
     sha256: str
@@ -41,23 +42,23 @@ class Entry:
 
     @classmethod
     def large(cls, sha256: str, size: int) -> "Entry":
-        """The entry of a file in LFS or xet."""
-        return cls(sha256, size, git_oid(pointer(sha256, size)), True)
+        """The entry of a file in LFS."""
+        return cls(sha256, size, git_oid(lfs_pointer(sha256, size)), True)
 
-    def lfs_fields(self, oid_key: str) -> dict[str, object]:
-        """What clients read about a large file; they call its sha256 `oid` or `sha256`."""
-        pointer_bytes = len(pointer(self.sha256, self.size))
-        return {oid_key: self.sha256, "size": self.size, "pointerSize": pointer_bytes}
+    def lfs_fields(self, sha256_key: str) -> dict[str, object]:
+        """What the API reports about a file in LFS. Routes name the sha256 `oid` or `sha256`."""
+        pointer_bytes = len(lfs_pointer(self.sha256, self.size))
+        return {sha256_key: self.sha256, "size": self.size, "pointerSize": pointer_bytes}
 
     @property
     def etag(self) -> str:
-        """What clients cache the content by, and compare to skip an unchanged upload."""
+        """The key under which clients cache the content."""
         return self.sha256 if self.lfs else self.oid
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One change of a commit: `entry` is what an added path holds from now on."""
+    """One change of a commit: `entry` is the new content of an added path."""
 
     action: Literal["add", "delete", "delete_folder"]
     path: str
@@ -66,7 +67,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Commit:
-    """A revision: who made it, and every file it holds."""
+    """A revision: its author, its message and all of its files."""
 
     sha: str
     parent: str | None
@@ -77,8 +78,8 @@ class Commit:
     files: Mapping[str, Entry]
 
 
-def pointer(sha256: str, size: int) -> bytes:
-    """The text that git stores in place of an LFS file."""
+def lfs_pointer(sha256: str, size: int) -> bytes:
+    """The pointer file that git stores in place of a file in LFS."""
     return (
         f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
     )
@@ -91,49 +92,54 @@ def git_oid(content: bytes) -> str:
 
 @lru_cache(maxsize=256)
 def read_commit(path: Path) -> Commit:
-    """Read a commit; it never changes, so it is kept."""
+    """Read a commit. Commits never change, so they are cached."""
     fields = disk.read_json(path)
     files = {name: Entry(**entry) for name, entry in fields.pop("files").items()}
     return Commit(sha=path.stem, files=files, **fields)
 
 
 def folders_of(paths: Iterable[str]) -> set[str]:
-    """The folders that hold `paths`, at any depth."""
+    """All folders that contain `paths`, at any depth."""
     return {path[:at] for path in paths for at, char in enumerate(path) if char == "/"}
 
 
 def apply_edits(head: Commit | None, edits: Iterable[Edit]) -> dict[str, Entry]:
-    """The files of `head` after `edits`, in their order."""
+    """The files of `head` after `edits`, in this order.
+
+    Raises:
+        HubError: 404 when a path to delete is absent, 400 when a path would be both a file and a
+            folder.
+    """
     files = dict(head.files) if head else {}
     for edit in edits:
         if edit.action == "add":
             assert edit.entry is not None
             files[edit.path] = edit.entry
             continue
-        folder = edit.path.rstrip("/") + "/"
-        inside = [path for path in files if path.startswith(folder)]
-        doomed = inside if edit.action == "delete_folder" else [edit.path]
-        if not doomed or doomed[0] not in files:
-            kind = "folder" if edit.action == "delete_folder" else "file"
+        if edit.action == "delete_folder":
+            kind, deleted = "folder", [path for path in files if path.startswith(f"{edit.path}/")]
+        else:
+            kind, deleted = "file", [edit.path] if edit.path in files else []
+        if not deleted:
             message = f"A {kind} with this name doesn't exist: {edit.path}"
             raise missing_entry(message, head.sha if head else "")
-        for path in doomed:
+        for path in deleted:
             del files[path]
-    if both := sorted(folders_of(files) & files.keys()):
-        raise HubError(400, f"A path can't be a file and a folder at once, got {both[0]!r}.")
+    if conflicts := sorted(folders_of(files) & files.keys()):
+        raise HubError(400, f"A path can't be both a file and a folder, got {conflicts[0]!r}.")
     return files
 
 
 def write_commit(
     folder: Path, parent: str | None, title: str, message: str, author: str, files: dict[str, Entry]
 ) -> Commit:
-    """Write a commit to `folder`, under the sha1 of what it says."""
+    """Write a commit to `folder`, named by the sha1 of its JSON."""
     fields = {
         "parent": parent,
         "title": title,
         "message": message,
         "author": author,
-        "date": now(),
+        "date": timestamp(),
         "files": {name: asdict(entry) for name, entry in sorted(files.items())},
     }
     sha = hashlib.sha1(json.dumps(fields, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Bytes → files that are either whole or absent, whatever kills the process.
+"""Atomic writes: a file is either complete or absent, whenever the process is killed.
 
-Everything is written to a temporary file, synced, and renamed into place; a rename is atomic
-on POSIX, so a reader sees the old file or the new one.
+Everything is written to a temporary file, synced, and renamed. A rename is atomic on POSIX, so a
+reader sees either the old file or the new one.
 """
 
 import errno
@@ -19,7 +19,7 @@ from typing import Any
 
 from .errors import HubError
 
-_DRAFT = ".write-"
+_TEMPORARY_PREFIX = ".write-"
 
 
 def sync_folder(folder: Path) -> None:
@@ -32,9 +32,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace the content of `path` by `data`, at once."""
+    """Replace the content of `path` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_DRAFT)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY_PREFIX)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
@@ -44,7 +44,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace the content of `path` by `value` as JSON, at once."""
+    """Replace the content of `path` by `value` as JSON, atomically."""
     write(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode())
 
 
@@ -53,63 +53,73 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
+def move_into_place(file: Path, path: Path) -> bool:
+    """Move a complete, synced file to `path`. Returns False if `path` exists already."""
+    if path.exists():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(file, path)
+    sync_folder(path.parent)
+    return True
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`, against threads of this server and against other servers.
+    """Hold the lock of `folder` against other threads and other servers.
 
     Raises:
-        FileNotFoundError: The folder is absent, or was moved away before the lock was free.
+        FileNotFoundError: The folder is absent, or was moved away while waiting for the lock.
     """
     path = folder / "lock"
     with open(path, "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            raise FileNotFoundError(errno.ENOENT, "another folder has taken its place", str(folder))
+            raise FileNotFoundError(errno.ENOENT, "the folder was replaced", str(folder))
         yield
 
 
-def is_alone(folder: Path) -> bool:
-    """Whether no other server uses `folder`; from now on until its end, this process does.
+def is_only_server(root: Path) -> bool:
+    """Register this process as a server of `root`. Returns whether there is no other one.
 
     Raises:
-        OSError: The lock can't be made.
+        OSError: The lock file can't be created.
     """
-    # Never closed: the kernel releases it with the process, also after a kill.
-    server = os.open(folder / "servers", os.O_RDWR | os.O_CREAT, 0o600)
+    # Never closed: the kernel releases the lock when the process ends, also when it is killed.
+    descriptor = os.open(root / "servers", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(server, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        alone = False
+        is_only = False
     else:
-        alone = True
-    fcntl.flock(server, fcntl.LOCK_SH)
-    return alone
+        is_only = True
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return is_only
 
 
-def sweep(root: Path, temporary: Path, folders: Iterable[Path]) -> None:
-    """Remove what killed servers have left half-written.
+def remove_leftovers(root: Path, temporary: Path, folders: Iterable[Path]) -> None:
+    """Remove the partial files of killed servers.
 
     Args:
-        root: Where `write` may have left temporary files.
-        temporary: Holds nothing but drafts and a lock.
-        folders: Where `write` may have left temporary files at any depth.
+        root: May hold temporary files of `write`, not in its subfolders.
+        temporary: Everything in it is removed, except the lock.
+        folders: May hold temporary files of `write` at any depth.
     """
     for leftover in temporary.iterdir():
         if leftover.is_dir():
             shutil.rmtree(leftover)
         elif leftover.name != "lock":
             leftover.unlink()
-    drafts = [folder.rglob(f"{_DRAFT}*") for folder in folders]
-    for draft in chain(root.glob(f"{_DRAFT}*"), *drafts):
-        draft.unlink(missing_ok=True)
+    pattern = f"{_TEMPORARY_PREFIX}*"
+    for file in chain(root.glob(pattern), *(folder.rglob(pattern) for folder in folders)):
+        file.unlink(missing_ok=True)
 
 
 class Blobs:
-    """Every content the hub holds, once, in files named by their sha256.
+    """The contents of all files, stored once each, named by their sha256.
 
     Args:
-        folder: Where the contents lie, as `folder/ab/abcd...`.
-        temporary: Where uploads grow until they are whole; on the same file system.
+        folder: Holds the contents as `folder/ab/abcd...`.
+        temporary: Holds unfinished uploads. On the same file system.
     """
 
     def __init__(self, folder: Path, temporary: Path) -> None:
@@ -117,7 +127,7 @@ class Blobs:
         self.temporary = temporary
 
     def path(self, sha256: str) -> Path:
-        """Where the content `sha256` lies, or would."""
+        """The path of a content, which may be absent."""
         return self.folder / sha256[:2] / sha256
 
     def size(self, sha256: str) -> int | None:
@@ -128,8 +138,8 @@ class Blobs:
             return None
 
     @contextmanager
-    def growing(self, chunks: Iterable[bytes]) -> Iterator[tuple[Path, str]]:
-        """Write `chunks` to a synced temporary file; yield it with its sha256, then drop it."""
+    def temporary_file(self, chunks: Iterable[bytes]) -> Iterator[tuple[Path, str]]:
+        """Write `chunks` to a synced temporary file. Yields its path and sha256."""
         digest = hashlib.sha256()
         descriptor, name = tempfile.mkstemp(dir=self.temporary)
         try:
@@ -143,30 +153,18 @@ class Blobs:
         finally:
             Path(name).unlink(missing_ok=True)
 
-    def add(self, chunks: Iterable[bytes], sha256: str | None = None) -> str:
-        """Store a content and return its sha256.
-
-        Args:
-            chunks: The content, in pieces; it is never held whole in memory.
-            sha256: What the content must hash to, when the sender has said so.
+    def add(self, chunks: Iterable[bytes], expected_sha256: str | None = None) -> str:
+        """Store a content, streamed. Returns its sha256.
 
         Raises:
-            HubError: 400 when the content has another hash than announced.
+            HubError: 400 when the content does not have `expected_sha256`.
         """
-        with self.growing(chunks) as (file, actual):
-            if sha256 not in (None, actual):
+        with self.temporary_file(chunks) as (file, sha256):
+            if expected_sha256 not in (None, sha256):
                 raise HubError(
-                    400, f"The content must have the sha256 {sha256}, got {actual}. Send it again."
+                    400,
+                    f"The content must have the sha256 {expected_sha256}, got {sha256}."
+                    " Send it again.",
                 )
-            settle(file, self.path(actual))
-        return actual
-
-
-def settle(file: Path, path: Path) -> bool:
-    """Move a whole, synced file to `path` unless it is there already; whether it was moved."""
-    if path.exists():
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(file, path)
-    sync_folder(path.parent)
-    return True
+            move_into_place(file, self.path(sha256))
+        return sha256

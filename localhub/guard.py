@@ -1,7 +1,7 @@
-"""What a request must be before anything else looks at it: from this machine, and from no page.
+"""Refuses requests that a web page of a stranger may have sent through the user's browser.
 
-A page of a stranger in the user's browser can reach 127.0.0.1 through a name of its own that it
-lets point there (DNS rebinding), but the browser then sends that name as `Host`.
+Such a page can reach 127.0.0.1 through a domain of its own that resolves to it (DNS rebinding),
+but the browser then sends that domain as `Host`.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ from .errors import HubError
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
+    """Whether `host` can be reached from this machine only."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -22,10 +22,10 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """An ASGI app around all others: refuses what a stranger's page may have sent.
+    """ASGI middleware: answers 421 to a foreign Host, 403 to changes from another site's page.
 
     Args:
-        app: What answers the requests that pass.
+        app: The app that answers all other requests.
         host: The address that the server listens on.
     """
 
@@ -33,7 +33,7 @@ class Guard:
         self.app, self.host = app, host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 421 to another name of this server, 403 to what another site wants to change."""
+        """Answer a request, or refuse it."""
         headers = Headers(scope=scope)
         if error := self._refusal(scope["method"], headers):
             answer = JSONResponse(error.body, error.status, error.headers)
@@ -42,7 +42,7 @@ class Guard:
 
     def _refusal(self, method: str, headers: Headers) -> HubError | None:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._is_ours(hosts[0]):
+        if len(hosts) != 1 or not self._is_own_host(hosts[0]):
             return HubError(
                 421,
                 f"This server is called 127.0.0.1, localhost or [::1], got {', '.join(hosts)!r} as"
@@ -55,13 +55,13 @@ class Guard:
             return HubError(403, "A page of another site may not change anything here.")
         return None
 
-    def _is_ours(self, host: str) -> bool:
-        """Whether a `Host` names the loopback interface or what the server listens on."""
+    def _is_own_host(self, host: str) -> bool:
+        """Whether a `Host` is a loopback address or the one that the server listens on."""
         name, colon, port = host.lower().rpartition(":")
         if not colon or host.endswith("]"):
             name, port = host.lower(), "0"
         if name.startswith("[") and name.endswith("]"):
             name = name[1:-1]
         elif ":" in name:
-            return False  # an IPv6 address needs its brackets
+            return False  # an IPv6 address needs brackets
         return port.isascii() and port.isdigit() and (is_loopback(name) or name == self.host)

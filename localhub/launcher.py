@@ -1,13 +1,14 @@
 """Run a program until it ends or the hub does: `python launcher.py app.py`, started by the runner.
 
-The hub holds the other end of this process's input. The kernel closes it when the hub ends, also
-after a kill; the hub closes it to stop the program. Then the program is ended, with all that it has
-started. The status is that of the program, as a shell gives it. It imports nothing of the hub.
+The hub holds the other end of this process's input. The kernel closes it when the hub ends, even
+if it is killed; the hub closes it to stop the program. Then this process ends the program with all
+processes it has started. The exit code is the program's, as a shell reports it. This script
+imports nothing of the hub.
 
-On Linux this process adopts what the program starts and leaves behind, also in a new session
-(setsid), so that nothing outlives it but what it may not signal, such as a program under sudo.
-macOS has no such adoption: there a process lives on that has left the program's process group and
-whose parent has ended. So does everything, on both, where this process itself is killed.
+On Linux this process adopts orphaned descendants, even those in a new session (setsid), so only
+processes that it may not signal survive, such as a program under sudo. macOS has no such adoption:
+an orphaned process that has left the program's process group survives there. On both, everything
+survives if this process itself is killed.
 """
 
 import ctypes
@@ -21,12 +22,12 @@ from contextlib import suppress
 
 import psutil
 
-STOP_SECONDS = 5  # between the request to end and the end
+STOP_SECONDS = 5  # between SIGTERM and SIGKILL
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
 def main() -> None:
-    """Start the program, in a process group of its own, and wait."""
+    """Start the program in its own process group, and wait for it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     app = subprocess.Popen(
@@ -35,7 +36,7 @@ def main() -> None:
     threading.Thread(target=_end_with_hub, args=[app.pid], daemon=True).start()
     pid = status = 0
     while pid != app.pid:
-        pid, status = os.wait()  # what was adopted ends here as well
+        pid, status = os.wait()  # adopted processes are reaped here as well
     app.returncode = os.waitstatus_to_exitcode(status)
     _signal(app.pid, signal.SIGKILL)
     _end_descendants()
@@ -43,24 +44,24 @@ def main() -> None:
 
 
 def _end_with_hub(group: int) -> None:
-    """Wait for the end of the hub, then end the program."""
-    os.read(0, 1)  # nothing is ever written
+    """Wait until the hub ends, then end the program."""
+    os.read(0, 1)  # returns at the end of the input; nothing is ever written
     _signal(group, signal.SIGTERM)
     time.sleep(STOP_SECONDS)
     _signal(group, signal.SIGKILL)
 
 
 def _signal(group: int, number: signal.Signals) -> None:
-    """Send a signal to the program and to what it has started in its process group."""
+    """Send a signal to the program and its process group."""
     with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
         os.killpg(group, number)
 
 
 def _end_descendants() -> None:
-    """Kill what the program has left behind, and what that leaves behind in turn."""
-    until = time.monotonic() + STOP_SECONDS
-    while (left := psutil.Process().children(recursive=True)) and time.monotonic() < until:
-        for process in left:
+    """Kill all remaining descendants of the program."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while (remaining := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
+        for process in remaining:
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.kill()
         with suppress(ChildProcessError):

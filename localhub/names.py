@@ -1,4 +1,4 @@
-"""Names that come over the wire (repository ids, paths, branches) → the same names, checked."""
+"""Names sent by clients (repository ids, paths, branches) → the same names, checked."""
 
 import re
 from urllib.parse import quote
@@ -6,18 +6,17 @@ from urllib.parse import quote
 from .errors import HubError
 
 KINDS = ("models", "datasets", "spaces")
-# Where a namespace stands in a path, these are something else.
-RESERVED = ("api", "lfs", "xet", *KINDS)
+RESERVED = ("api", "lfs", "xet", *KINDS)  # first parts of URLs, so no namespace may have them
+MAX_PATH_BYTES, MAX_PART_BYTES = 2000, 255  # limits of file systems; clients write these files
 
 _ID_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_REF_REFUSED = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|//|@\{")
-PATH_BYTES, PART_BYTES = 2000, 255  # as file systems have it; clients write the files by name
-_PATH_REFUSED = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+_INVALID_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|//|@\{")
+_INVALID_IN_PATH = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 
 
 def is_repo_id(repo_id: str) -> bool:
-    """Whether `repo_id` reads `namespace/name` in the Hub's alphabet."""
+    """Whether `repo_id` is `namespace/name` in the Hub's alphabet."""
     parts = repo_id.split("/")
     return (
         len(parts) == 2
@@ -33,10 +32,10 @@ def is_repo_id(repo_id: str) -> bool:
 
 
 def check_repo_id(repo_id: str) -> str:
-    """Return `repo_id` when a repository may be called so.
+    """Return `repo_id` if it is valid.
 
     Raises:
-        HubError: 400 when it may not.
+        HubError: 400 when it is not.
     """
     if not is_repo_id(repo_id):
         raise HubError(
@@ -47,48 +46,44 @@ def check_repo_id(repo_id: str) -> str:
     return repo_id
 
 
-def check_path(path: object) -> str:
-    """Return `path` when it is a relative POSIX path that stays inside its repository.
+def check_path(path: str) -> str:
+    """Return `path` if it is a relative POSIX path that stays inside its repository.
 
     Raises:
-        HubError: 400 when it is absolute, empty, too long, or holds `..`, `.`, `.git`, a backslash
+        HubError: 400 when it is absolute, empty or too long, or has `..`, `.`, `.git`, a backslash
             or a control character.
     """
-    if (
-        not isinstance(path, str)
-        or _PATH_REFUSED.search(path)
-        or any(part in ("", ".", "..", ".git") for part in path.split("/"))
-    ):
+    parts = path.split("/")
+    if _INVALID_IN_PATH.search(path) or any(part in ("", ".", "..", ".git") for part in parts):
         raise HubError(
             400,
             f"A path must be relative, with '/' between its parts and none of them empty, '.',"
             f" '..' or '.git', got {path!r}.",
         )
-    if len(path.encode()) > PATH_BYTES or any(
-        len(part.encode()) > PART_BYTES for part in path.split("/")
+    if len(path.encode()) > MAX_PATH_BYTES or any(
+        len(part.encode()) > MAX_PART_BYTES for part in parts
     ):
         raise HubError(
             400,
-            f"A path must have at most {PATH_BYTES} bytes, and {PART_BYTES} between two '/',"
-            f" got {path!r}.",
+            f"A path must have at most {MAX_PATH_BYTES} bytes, and {MAX_PART_BYTES} between two"
+            f" '/', got {path!r}.",
         )
     return path
 
 
-def check_ref(name: object) -> str:
-    """Return `name` when git would take it as a branch or a tag.
+def check_ref(name: str) -> str:
+    """Return `name` if git accepts it as a branch or a tag.
 
-    A tag may look like a commit: that is how a copy of another Hub's repository answers to the
-    commit that it was copied from.
+    A tag may look like a commit's sha: a copy of another Hub's repository can thus be loaded by
+    the revision it was copied from.
 
     Raises:
-        HubError: 400 when git would not, or when it could be taken for a full ref.
+        HubError: 400 when git refuses it, or when it could be taken for a full ref.
     """
     if (
-        not isinstance(name, str)
-        or not 0 < len(name) <= 200
-        or _REF_REFUSED.search(name)
-        or len(quote(name, safe="")) > PART_BYTES  # the name of its file
+        not 0 < len(name) <= 200
+        or _INVALID_IN_REF.search(name)
+        or len(quote(name, safe="")) > MAX_PART_BYTES  # the name of its file
         or name.startswith(("/", "-", ".", "refs/"))
         or name.endswith(("/", ".", ".lock"))
         or name == "HEAD"
@@ -99,12 +94,12 @@ def check_ref(name: object) -> str:
     return name
 
 
-def check_sha256(value: object) -> str:
-    """Return `value` when it is a sha256 (or an xet hash) in lower-case hex.
+def check_sha256(value: str | None) -> str:
+    """Return `value` if it is a sha256 (or a xet hash) in lower-case hex.
 
     Raises:
         HubError: 400 when it is not.
     """
-    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+    if value is None or not _SHA256.fullmatch(value):
         raise HubError(400, f"A content hash must be 64 lower-case hex digits, got {value!r}.")
     return value

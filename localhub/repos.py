@@ -1,22 +1,21 @@
-"""Commits, refs and settings of one repository, as files in its folder.
+"""Commits, branches, tags and settings of one repository, as files in its folder.
 
     settings.json         visibility, gated, Space settings
     refs/heads/main       the sha of a commit; the name is percent-encoded, so it is one file
-    refs/tags/  refs/pr/  the same for tags and pull requests
+    refs/tags/            the same for tags
     commits/SHA.json      parent, author, date, message, and all files of the revision
     lock                  held while a ref moves
 
-A commit is written before the ref that names it is replaced, so a process killed anywhere in
-between leaves the old revision, and a commit nobody names.
+A commit is written before its branch is moved to it. A process killed in between leaves the old
+revision and an unreferenced commit.
 
-A repository may be deleted, or moved by hand, at any moment. Whatever is then missing of it raises
-`RepoGone`.
+A repository can be deleted, or moved by hand, at any time. `RepoGone` is raised then.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 from . import disk
@@ -24,14 +23,14 @@ from .commits import Commit, Edit, apply_edits, read_commit, write_commit
 from .errors import HubError, RepoGone, missing_revision
 from .names import check_ref
 
-_REF_FOLDERS = {"heads", "tags", "pr"}
+RefFolder = Literal["heads", "tags"]
 
 
 class Repo:
     """One repository on disk.
 
     Args:
-        folder: Where it lies.
+        folder: Its folder.
         kind: `models`, `datasets` or `spaces`.
         id: `namespace/name`.
     """
@@ -43,19 +42,19 @@ class Repo:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Visibility, gating and, of a Space, its variables, hardware and so on."""
-        with self._present():
+        """Visibility, gating and, for a Space, its SDK, hardware, variables and so on."""
+        with self._require_files():
             settings: dict[str, Any] = disk.read_json(self.folder / "settings.json")
         return settings
 
     @property
     def private(self) -> bool:
-        """Whether only tokens of its namespace may see it."""
+        """Whether it is hidden from users outside its namespace."""
         return bool(self.settings["visibility"] == "private")
 
     @contextmanager
-    def _present(self) -> Iterator[None]:
-        """Raise `RepoGone` where a file that has to be there is missing."""
+    def _require_files(self) -> Iterator[None]:
+        """Raise `RepoGone` when a file that every repository has is missing."""
         try:
             yield
         except FileNotFoundError as error:
@@ -64,12 +63,12 @@ class Repo:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock of the repository: nothing else changes, moves or deletes it."""
-        with self._present(), disk.locked(self.folder):
+        with self._require_files(), disk.locked(self.folder):
             yield
 
     @contextmanager
-    def changing(self) -> Iterator[dict[str, Any]]:
-        """The settings, to change in place; they are written when the block ends well."""
+    def edit_settings(self) -> Iterator[dict[str, Any]]:
+        """The settings, to change in place. They are written when the block ends without error."""
         with self.locked():
             settings = self.settings
             yield settings
@@ -78,19 +77,19 @@ class Repo:
     def _ref(self, folder: str, name: str) -> Path:
         return self.folder / "refs" / folder / quote(name, safe="")
 
-    def refs(self, folder: str) -> dict[str, str]:
-        """Name → commit sha of all refs in `heads`, `tags` or `pr`."""
-        with self._present():
+    def refs(self, folder: RefFolder) -> dict[str, str]:
+        """Name → commit sha of all branches (`heads`) or tags."""
+        with self._require_files():
             files = sorted((self.folder / "refs" / folder).glob("[!.]*"))
             shas = {unquote(file.name): _read_ref(file) for file in files}
             (self.folder / "settings.json").stat()
         return {name: sha for name, sha in shas.items() if sha}
 
-    def add_ref(self, folder: str, name: str, sha: str) -> None:
+    def add_ref(self, folder: RefFolder, name: str, sha: str) -> None:
         """Create a branch or a tag.
 
         Raises:
-            HubError: 409 when it exists, 400 when the name is not one.
+            HubError: 409 when it exists, 400 when the name is invalid.
         """
         path = self._ref(folder, check_ref(name))
         with self.locked():
@@ -98,11 +97,11 @@ class Repo:
                 raise HubError(409, f"Reference already exists: {name}")
             disk.write(path, sha.encode())
 
-    def remove_ref(self, folder: str, name: str) -> None:
-        """Remove a branch or a tag; its commits stay reachable by their sha.
+    def remove_ref(self, folder: RefFolder, name: str) -> None:
+        """Remove a branch or a tag. Its commits can still be reached by their sha.
 
         Raises:
-            HubError: 404 when there is none.
+            HubError: 404 when it is absent.
         """
         with self.locked():
             if name not in self.refs(folder):
@@ -110,98 +109,91 @@ class Repo:
             self._ref(folder, name).unlink()
 
     def resolve(self, revision: str) -> str:
-        """The commit sha that a branch, a tag, a full ref or the start of a sha stands for.
+        """The commit sha of a branch, a tag, a full ref or an abbreviated sha.
 
         Raises:
             HubError: 404 RevisionNotFound when nothing has that name.
         """
-        name = "main" if revision == "HEAD" else revision
-        folders = ["heads", "tags"]
-        if name.startswith("refs/") and name.count("/") >= 2:
-            _, folder, name = name.split("/", 2)
-            folders = [folder] if folder in _REF_FOLDERS else []
-        with self._present():
+        name, folders = "main" if revision == "HEAD" else revision, ["heads", "tags"]
+        for folder in ("heads", "tags"):
+            if revision.startswith(f"refs/{folder}/"):
+                name, folders = revision.removeprefix(f"refs/{folder}/"), [folder]
+        with self._require_files():
             for folder in folders:
                 path = self._ref(folder, name)
                 if len(path.name) < 256 and (sha := _read_ref(path)):
                     return sha
             if 7 <= len(revision) <= 40 and set(revision) <= set("0123456789abcdef"):
-                found = list((self.folder / "commits").glob(f"{revision}*.json"))
-                if len(found) == 1:
-                    return found[0].stem
+                matches = list((self.folder / "commits").glob(f"{revision}*.json"))
+                if len(matches) == 1:
+                    return matches[0].stem
             (self.folder / "settings.json").stat()
         raise missing_revision(revision)
 
     def revision(self, revision: str) -> Commit:
-        """The commit that `revision` stands for; see `resolve`."""
-        return self.at(self.resolve(revision))
+        """The commit of a revision; see `resolve`."""
+        return self.commit(self.resolve(revision))
 
-    def at(self, sha: str) -> Commit:
+    def commit(self, sha: str) -> Commit:
         """The commit `sha`."""
-        with self._present():
+        with self._require_files():
             return read_commit(self.folder / "commits" / f"{sha}.json")
 
     def history(self, revision: str) -> Iterator[Commit]:
         """The commits of a revision, newest first."""
         sha: str | None = self.resolve(revision)
         while sha:
-            commit = self.at(sha)
+            commit = self.commit(sha)
             yield commit
             sha = commit.parent
 
-    def record(
+    def add_commit(
         self,
         edits: Iterable[Edit],
         *,
         title: str,
         author: str,
         message: str = "",
-        ref: tuple[str, str] = ("heads", "main"),
-        start: str | None = None,
+        branch: str = "main",
         parent: str | None = None,
     ) -> Commit:
-        """Make a commit and move a ref to it.
+        """Make a commit and move a branch to it.
 
         Args:
-            edits: The changes, applied in their order.
+            edits: The changes, applied in this order.
             title: First line of the message.
             author: Name of the user.
             message: The rest of the message.
-            ref: Folder and name of the ref that moves.
-            start: The commit a new ref starts from; left out, the ref goes on from its own.
-            parent: The commit the ref must still be at, whole or its first digits.
+            branch: The branch. It is created when absent.
+            parent: The sha that the branch must still have, possibly abbreviated.
 
         Returns:
-            The new commit; or the old one, when nothing changes.
+            The new commit, or the current one when nothing changes.
 
         Raises:
-            HubError: 412 when the ref has moved on, 409 when a new ref is not new, 404 when a
-                file to delete is absent.
+            HubError: 412 when the branch has moved, 404 when a file to delete is absent.
         """
-        path = self._ref(*ref)
+        path = self._ref("heads", branch)
         with self.locked():
-            if start and path.exists():
-                raise HubError(409, f"{'/'.join(ref)} exists already. Please try again.")
-            start = start or _read_ref(path)
-            if parent is not None and not (start or "").startswith(parent):
+            head_sha = _read_ref(path)
+            if parent is not None and not (head_sha or "").startswith(parent):
                 raise HubError(
                     412,
                     "A commit has happened since. Please refresh and try again."
-                    f" (The parent must be {start}, got {parent}.)",
+                    f" (The parent must be {head_sha}, got {parent}.)",
                 )
-            head = self.at(start) if start else None
+            head = self.commit(head_sha) if head_sha else None
             files = apply_edits(head, edits)
             if head and files == head.files:
-                commit = head
-            else:
-                commits = self.folder / "commits"
-                commit = write_commit(commits, start, title, message, author, files)
+                return head
+            folder = self.folder / "commits"
+            commit = write_commit(folder, head_sha, title, message, author, files)
             disk.write(path, commit.sha.encode())
         return commit
 
 
 def _read_ref(path: Path) -> str | None:
-    """The commit that a ref names, or None when there is no such ref."""
+    """The commit sha in a ref's file, or None when it is absent."""
     try:
         return path.read_text()
     except (FileNotFoundError, IsADirectoryError):

@@ -1,16 +1,17 @@
 """Spaces as processes: the files and variables of a Space → `python app.py` on a free port.
 
-Only the Spaces that `--run-spaces` names, and only Gradio ones. Whoever has a token that may write
-to such a Space can run any program as the user who started the hub. A commit that has the app file,
-a changed variable or secret, and a restart start the process anew; a pause and the end of the hub
-end it. It runs under the interpreter that runs the hub, which must have what the app needs:
-requirements.txt is not installed, python_version and hardware are not looked at. Nothing keeps the
-app inside its folder, so this is for one's own Spaces. Its environment holds no token but one that
-is set as its own secret. The page answers on 127.0.0.1 to whoever calls, also where the Space is
-private. A Space that is there when the hub starts sleeps until one of the above happens. The values
-of secrets are kept in memory alone, so after the hub has been started again they have to be set
-again. An app ends with its hub, also with one that is killed, and so does what it has started;
-launcher.py has the limits.
+Runs only the Gradio Spaces that `--run-spaces` names. Nothing confines their apps, so this is for
+your own Spaces: whoever has a token that may write to one can run any program as the user who
+started the hub.
+
+- A commit that has the app file, a changed variable or secret, and a restart start the process
+  anew. A pause and the end of the hub end it, with all processes it has started (see launcher.py).
+  A Space that exists when the hub starts sleeps until then.
+- It runs under the hub's Python, which must have what the app needs: requirements.txt,
+  python_version and hardware are ignored.
+- Its environment has no token unless one is set as its secret. Secrets are kept in memory only and
+  have to be set again after the hub restarts.
+- The page on 127.0.0.1 answers everyone, even if the Space is private.
 """
 
 import http.client
@@ -32,17 +33,17 @@ from .commits import Commit
 from .hub import Hub
 from .repos import Repo
 
-ERROR_LINES = 20  # of the output of an app that ended, in its runtime
-LOG_BYTES = 100_000  # of the output of an app, at most, in its logs
+ERROR_LINES = 20  # lines of a failed app's output shown in its runtime
+LOG_BYTES = 100_000  # maximum size of an app's log
 LAUNCHER = Path(__file__).with_name("launcher.py")
-# What a process needs here; whatever an app could take for a setting of its own stays out.
+# What a process needs. Other variables could be settings of the app.
 _INHERITED = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "VIRTUAL_ENV"}
 _INHERITED_PREFIXES = ("COVERAGE_", "LC_", "OMP_", "PYTHON")
 
 
 @dataclass(frozen=True)
 class State:
-    """How a Space is: a stage as the Hub names it, its address, the commit that it runs."""
+    """The state of a Space: its stage as the Hub names it, its URL and its commit."""
 
     stage: str
     host: str | None = None
@@ -52,15 +53,15 @@ class State:
 
 @dataclass(frozen=True)
 class Launch:
-    """What a process is started from; when that changes, so must the process."""
+    """What a process is started from. When it changes, the process is replaced."""
 
     commit: Commit
     app_file: str
-    variables: dict[str, str]  # and secrets
+    environment: dict[str, str]  # variables and secrets
 
 
 def sdk_and_app_file(settings: dict[str, Any], card: dict[str, Any]) -> tuple[str, str]:
-    """How a Space runs, by its README.md or else by how it was created, and which file."""
+    """The SDK and the main file of a Space: from its README.md, or else its creation."""
     sdk = str(card.get("sdk") or settings["sdk"])
     if sdk == "docker":
         return sdk, "Dockerfile"
@@ -68,14 +69,14 @@ def sdk_and_app_file(settings: dict[str, Any], card: dict[str, Any]) -> tuple[st
 
 
 class _App:
-    """One process of a Space.
+    """The process of one Space.
 
     Args:
-        launch: What it is started from.
-        folder: Holds `files/` (fresh at each start), `home/` (kept) and the output.
-        contents: Where the content of each file lies.
-        port: What it should listen on.
-        endpoint: The hub that it pulls from.
+        launch: What to start.
+        folder: Holds `files/` (replaced at each start), `home/` (kept) and the output.
+        contents: The file of each path's content.
+        port: The port to listen on.
+        endpoint: The hub to load from.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class _App:
         self.host = f"http://127.0.0.1:{port}"
         self.output = folder / "output.txt"
         self.started = time.time()
-        self._answered = False
+        self._has_answered = False
         files = folder / "files"
         shutil.rmtree(files, ignore_errors=True)
         for name, content in contents.items():
@@ -95,7 +96,7 @@ class _App:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", str(LAUNCHER), launch.app_file],
                 cwd=files,
-                env=_environment(launch.variables, folder, port, endpoint),
+                env=_environment(launch.environment, folder, port, endpoint),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -103,18 +104,18 @@ class _App:
             )
 
     def state(self) -> State:
-        """How it is now."""
+        """The current state."""
         sha = self.launch.commit.sha
         status = self.process.poll()
         if status is not None:
             lines = self.log().splitlines()[-ERROR_LINES:]
             error = "\n".join([f"Exit code: {status}", *lines])
             return State("RUNTIME_ERROR", self.host, sha, error)
-        self._answered = self._answered or _answers(self.port)
-        return State("RUNNING" if self._answered else "BUILDING", self.host, sha)
+        self._has_answered = self._has_answered or _answers(self.port)
+        return State("RUNNING" if self._has_answered else "BUILDING", self.host, sha)
 
     def log(self) -> str:
-        """The end of what it has printed; nothing once it was removed with its repository."""
+        """The end of its output; empty after its repository was removed."""
         try:
             with open(self.output, "rb") as output:
                 output.seek(max(0, os.fstat(output.fileno()).st_size - LOG_BYTES))
@@ -123,18 +124,18 @@ class _App:
             return ""
 
     def stop(self) -> None:
-        """End it, with all that it has started."""
+        """End it, with all processes it has started."""
         assert self.process.stdin is not None
-        self.process.stdin.close()  # its launcher does the rest
+        self.process.stdin.close()  # the launcher then ends the app
         self.process.wait()
 
 
 class Runner:
-    """All processes of a hub.
+    """The processes of a hub's Spaces.
 
     Args:
-        endpoint: Where the apps find the hub.
-        temporary: Where their files lie while the hub runs.
+        endpoint: The URL of the hub.
+        temporary: Holds their files while the hub runs.
         allowed: The ids of the Spaces that may run.
     """
 
@@ -145,25 +146,25 @@ class Runner:
         self._failed: dict[str, State] = {}
         self._secrets: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
-        self._closed = False
+        self._is_closed = False
 
     def sync(self, hub: Hub, repo: Repo, restart: bool = False) -> None:
-        """Bring the process of a Space in line with its repository: start, replace or end it."""
+        """Start, replace or end the process of a Space after a change of its repository."""
         with self._lock:
             launch = self._launch(hub, repo)
-            before = self._apps.get(repo.id)
-            if self._closed or (before and before.launch == launch and not restart):
+            old = self._apps.get(repo.id)
+            if self._is_closed or (old and old.launch == launch and not restart):
                 return
-            if before:
-                before.stop()
+            if old:
+                old.stop()
                 del self._apps[repo.id]
             self._failed.pop(repo.id, None)
             if launch:
-                # Whoever has the page open finds it again at the same address.
-                port = _free_port(before.port if before else 0)
+                # The same port, so that open pages reconnect.
+                port = _free_port(old.port if old else 0)
                 try:
                     self._apps[repo.id] = self._start(hub, repo, launch, port)
-                except OSError as error:  # such as variables that fill more than an environment
+                except OSError as error:  # for example if the variables exceed the system's limit
                     self._failed[repo.id] = State(
                         "RUNTIME_ERROR",
                         sha=launch.commit.sha,
@@ -172,39 +173,42 @@ class Runner:
 
     def _start(self, hub: Hub, repo: Repo, launch: Launch, port: int) -> _App:
         self._folder.mkdir(0o700, exist_ok=True)
-        folder = self._folder / repo.id.replace("/", "--")  # no id has two hyphens
+        folder = self._app_folder(repo)
         (folder / "home").mkdir(parents=True, exist_ok=True)
-        contents = {name: hub.content(entry) for name, entry in launch.commit.files.items()}
+        contents = {name: hub.path(entry) for name, entry in launch.commit.files.items()}
         return _App(launch, folder, contents, port, self.endpoint)
 
+    def _app_folder(self, repo: Repo) -> Path:
+        return self._folder / repo.id.replace("/", "--")  # ids never contain two hyphens
+
     def _launch(self, hub: Hub, repo: Repo) -> Launch | None:
-        """What the Space should run from, or None when it should not run."""
+        """What to start for a Space, or None when it should not run."""
         if repo.id not in self.allowed:
             return None
         settings, commit = repo.settings, repo.revision("main")
         sdk, app_file = sdk_and_app_file(settings, hub.card(commit))
         if sdk != "gradio" or settings["paused"] or app_file not in commit.files:
             return None
-        variables = {key: pair["value"] for key, pair in settings["variables"].items()}
+        variables = {key: row["value"] for key, row in settings["variables"].items()}
         variables |= self._secrets.get(repo.id, {})
         return Launch(commit, app_file, {"SPACE_ID": repo.id, **variables})
 
     def state(self, space_id: str) -> State:
-        """How a Space is that nobody has paused."""
+        """The state of a Space that is not paused."""
         if space_id not in self.allowed:
-            why = f"This hub does not run it: start localhub with --run-spaces {space_id}"
-            return State("PAUSED", error=why)
+            reason = f"This hub does not run it: start localhub with --run-spaces {space_id}"
+            return State("PAUSED", error=reason)
         if app := self._apps.get(space_id):
             return app.state()
         return self._failed.get(space_id, State("SLEEPING"))
 
     def log(self, space_id: str) -> tuple[float, str]:
-        """When a Space was started, in seconds since 1970, and the end of what it has printed."""
+        """The start time of a Space, in seconds since 1970, and the end of its output."""
         app = self._apps.get(space_id)
         return (app.started, app.log()) if app else (0.0, "")
 
-    def keep_secret(self, space_id: str, key: str, value: str | None) -> None:
-        """Remember the value of a secret of a Space that may run, or forget it where it is None."""
+    def set_secret(self, space_id: str, key: str, value: str | None) -> None:
+        """Keep a secret of a Space that may run, or remove it if the value is None."""
         if space_id not in self.allowed:
             return
         with self._lock:
@@ -214,19 +218,19 @@ class Runner:
                 secrets[key] = value
 
     def remove(self, hub: Hub, repo: Repo) -> None:
-        """Remove a Space with its process and what was kept for it, before there is another."""
+        """Remove a Space's repository, process, secrets and files."""
         with self._lock:
             hub.remove(repo)
             self._secrets.pop(repo.id, None)
             self._failed.pop(repo.id, None)
             if app := self._apps.pop(repo.id, None):
                 app.stop()
-            shutil.rmtree(self._folder / repo.id.replace("/", "--"), ignore_errors=True)
+            shutil.rmtree(self._app_folder(repo), ignore_errors=True)
 
     def close(self) -> None:
-        """End all processes; none is started after that."""
+        """End all processes. No process is started afterwards."""
         with self._lock:
-            self._closed = True
+            self._is_closed = True
             for app in self._apps.values():
                 app.stop()
             self._apps.clear()
@@ -236,7 +240,7 @@ class Runner:
 def _environment(
     variables: dict[str, str], folder: Path, port: int, endpoint: str
 ) -> dict[str, str]:
-    """What an app finds in its environment: its variables, this hub, a cache of its own."""
+    """The environment of an app: its variables, the hub's endpoint and its own cache."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -246,7 +250,7 @@ def _environment(
         **inherited,
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "PYTHONUNBUFFERED": "1",  # what it printed last is what explains its end
+        "PYTHONUNBUFFERED": "1",  # so that the log has the last lines of a crash
         **variables,
         "HF_ENDPOINT": endpoint,
         "HF_HOME": str(folder / "home"),
@@ -257,7 +261,7 @@ def _environment(
 
 
 def _free_port(preferred: int) -> int:
-    """A port that nobody listens on: the preferred one, if it is one."""
+    """A free port: the preferred one if possible."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -268,7 +272,7 @@ def _free_port(preferred: int) -> int:
 
 
 def _answers(port: int) -> bool:
-    """Whether something at a port answers HTTP, whatever it says."""
+    """Whether a server on this port answers HTTP requests, with any status."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/")

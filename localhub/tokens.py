@@ -1,14 +1,12 @@
-"""Tokens: who is calling, what they may change, and short-lived grants for uploads.
+"""Tokens of users, and grants for uploads.
 
-A grant is what the Hub calls a presigned URL: the LFS and xet storage knows no users, so the
-hub signs what it allows and until when, and the storage checks the signature.
+A grant works like a presigned URL: clients send no token to the LFS and xet storage, so the hub
+puts a secret into the upload's URL that permits this one upload.
 """
 
 import hashlib
-import hmac
 import os
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +14,11 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
-from .bodies import read
 from .disk import write
 from .names import is_repo_id
+from .schemas import read_json
 
-GRANT_SECONDS = 3600
-# What a root without a tokens.json gets: file of the secret -> user, role, other namespaces.
+# The tokens of a root without tokens.json: file of the secret -> user, role, other namespaces.
 TOKEN_FILES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "token": ("demo", "write", ()),
     "token-read": ("demo", "read", ()),
@@ -34,10 +31,10 @@ class Token:
     """An access token.
 
     Args:
-        token: The secret itself.
-        name: The user it belongs to.
+        token: The secret.
+        name: Its user.
         role: `read` or `write`.
-        orgs: Other namespaces the user may see and, with `write`, change; `*` is all of them.
+        orgs: Other namespaces the user may see and, with `write`, change. `*` means all.
     """
 
     token: str = field(repr=False)
@@ -63,21 +60,21 @@ _TOKENS = TypeAdapter(list[Token])
 
 
 def load_tokens(root: Path) -> Sequence[Token]:
-    """The tokens in `root/tokens.json`, or else those of `TOKEN_FILES`, made where they are absent.
+    """The tokens in `root/tokens.json`, or else those of `TOKEN_FILES`, created when absent.
 
     Raises:
-        ValueError: One of them is malformed, or others may read its file.
+        ValueError: A token is malformed, or other users may read its file.
     """
     file = root / "tokens.json"
     if not file.exists():
-        return [Token(_secret(root / name), *whose) for name, whose in TOKEN_FILES.items()]
+        return [Token(_load_secret(root / name), *user) for name, user in TOKEN_FILES.items()]
     _check_private(file)
-    rule = "a list of objects with token, name, role and maybe orgs"
-    return read(file, _TOKENS, rule, "Correct it, or remove it to have random tokens.")
+    rule = "a list of objects with token, name, role and optionally orgs"
+    return read_json(file, _TOKENS, rule, "Correct it, or remove it to get random tokens.")
 
 
-def _secret(file: Path) -> str:
-    """The secret in a file; a random one where there is no such file."""
+def _load_secret(file: Path) -> str:
+    """The secret in a file, which is created with a random one when absent."""
     if not file.exists():
         write(file, f"hf_{secrets.token_urlsafe(32)}\n".encode())
     _check_private(file)
@@ -86,9 +83,7 @@ def _secret(file: Path) -> str:
     except (OSError, UnicodeDecodeError):
         secret = ""
     if not _is_secret(secret):
-        raise ValueError(
-            f"{file} must be a file with one line of ASCII. Remove it; a new one is made."
-        )
+        raise ValueError(f"{file} must be one line of ASCII. Remove it to create a new one.")
     return secret
 
 
@@ -98,23 +93,23 @@ def _is_secret(text: str) -> bool:
 
 
 def _check_private(file: Path) -> None:
-    """Make sure that only the user of this process may read and change a file.
+    """Check that only the user of this process may read and change a file.
 
     Raises:
-        ValueError: When others may.
+        ValueError: Others may.
     """
-    about = file.stat()
-    if about.st_uid != os.getuid():
+    stat = file.stat()
+    if stat.st_uid != os.getuid():
         raise ValueError(f"{file} must belong to the user who starts the hub. Remove it.")
-    if about.st_mode & 0o077:
+    if stat.st_mode & 0o077:
         raise ValueError(
-            f"{file} must be readable by its owner alone, its mode is {about.st_mode & 0o777:o}."
+            f"{file} must be readable by its owner alone, its mode is {stat.st_mode & 0o777:o}."
             f" Run: chmod 600 {file}"
         )
 
 
 def whoami(token: Token) -> dict[str, Any]:
-    """What `/api/whoami-v2` says about a token."""
+    """The answer of `/api/whoami-v2`."""
     return {
         "type": "user",
         "id": hashlib.sha1(token.name.encode()).hexdigest()[:24],
@@ -134,17 +129,18 @@ def whoami(token: Token) -> dict[str, Any]:
     }
 
 
-def sign(secret: str, purpose: str, seconds: int = GRANT_SECONDS) -> tuple[str, int]:
-    """A grant for `purpose` and the epoch second it ends at."""
-    until = int(time.time()) + seconds
-    mac = hmac.new(secret.encode(), f"{purpose} {until}".encode(), hashlib.sha256).hexdigest()
-    return f"{until}.{mac}", until
+class Grants:
+    """The permissions that this process has issued. They end with it."""
 
+    def __init__(self) -> None:
+        self._scopes: dict[str, str] = {}
 
-def is_granted(secret: str, purpose: str, grant: str) -> bool:
-    """Whether `grant` was signed here for `purpose`, and still holds."""
-    until, _, mac = grant.partition(".")
-    text = f"{purpose} {until}"
-    good = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-    # Compared as bytes, because a grant off the wire may hold anything.
-    return hmac.compare_digest(mac.encode(), good.encode()) and int(until) > time.time()
+    def issue(self, scope: str) -> str:
+        """A new grant for `scope`, such as `xet write`."""
+        grant = secrets.token_urlsafe(32)
+        self._scopes[grant] = scope
+        return grant
+
+    def permits(self, grant: str, scope: str) -> bool:
+        """Whether `grant` was issued for `scope`."""
+        return self._scopes.get(grant) == scope

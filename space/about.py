@@ -1,273 +1,261 @@
-"""What is known of the model on the page, from its own repository: results, card and plots.
+"""Facts about the loaded model, from its own Hub repository.
 
-In: the classifier that is loaded. Out: `Facts`, pulled once, and rows, sentences and code for the
-page; what a repository lacks is a sentence too.
+In: the loaded classifier. Out: `Facts` (results.json, model card, plots) and the table rows and
+sentences that the About tab shows. What a repository lacks is reported as a sentence.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import yaml
-from classifier import Classifier, Unavailable, reason
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # it is httpx2's
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.inference.download import error_message
 
 RESULTS, CARD, PLOTS = "results.json", "README.md", "plots/*.png"
-MAX_BYTES = 10 * 2**20  # of a file that is shown
+MAX_BYTES = 10 * 2**20  # of each file that is shown
 MAX_PLOTS = 8
 TIMEOUT_SECONDS = 10
-FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-PNG = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*)")
-LIMITS = re.compile(r"limit|intended use|out.of.scope|bias|risk|caveat", re.IGNORECASE)
-PLOT_NAMES = {
-    "confusion": "Confusion matrix on test",
-    "reliability": "Reliability diagram on test: stated probability and share that is right",
+LIMITATIONS = re.compile(r"limit|intended use|out.of.scope|bias|risk|caveat", re.IGNORECASE)
+PLOT_CAPTIONS = {
+    "confusion": "Confusion matrix on the test set",
+    "reliability": "Reliability diagram on the test set: predicted probability and accuracy",
     "training": "Training curves",
 }
-
-Row = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a repository says of its model; `missing` holds sentences on what it lacks."""
+    """What a repository says about its model; `missing` has a sentence for each part it lacks."""
 
     repo_id: str
     commit: str
-    file: str  # the ONNX file that answers here
-    results: dict[str, Any] = field(default_factory=dict)
-    metadata: dict[str, Any] = field(default_factory=dict)  # of the card
-    card: str = ""  # Markdown, without the metadata
-    plots: dict[str, bytes] = field(default_factory=dict)  # what each shows: PNG
+    file: str  # name of the ONNX file that this app runs
+    results: dict[str, Any] = field(default_factory=dict)  # results.json
+    metadata: dict[str, Any] = field(default_factory=dict)  # front matter of the card
+    card: str = ""  # Markdown, without the front matter
+    plots: dict[str, bytes] = field(default_factory=dict)  # PNG images by caption
     missing: list[str] = field(default_factory=list)
 
     @property
-    def page(self) -> str:
-        """Where the Hub shows this very revision."""
+    def url(self) -> str:
+        """Page of this revision on the Hub."""
         return f"{constants.ENDPOINT}/{self.repo_id}/tree/{self.commit}"
 
 
-class Source:
-    """Pulls the facts of the loaded model when they are first asked for, and keeps them."""
+class FactsLoader:
+    """Downloads the facts about the loaded model on first use and caches them."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
         self._facts: Facts | None = None
-        self._pulling = Lock()
+        self._loading = Lock()
 
-    def facts(self) -> Facts:
-        """The facts of the revision that is loaded.
+    def load(self) -> Facts:
+        """Facts about the loaded revision.
 
         Raises:
-            Unavailable: There is no model, or no Hub and not all of it in the cache.
+            ModelUnavailable: There is no model, or the Hub does not answer and the cache is
+                incomplete.
         """
-        with self._pulling:
+        with self._loading:
             if self._facts is None:
                 file = self._classifier.load().file.name
                 repo_id, commit = self._classifier.repo_id, self._classifier.commit
                 assert repo_id and commit
-                self._facts = read(pull(repo_id, commit), repo_id, commit, file)
+                self._facts = read_facts(download(repo_id, commit), repo_id, commit, file)
             return self._facts
 
 
-def pull(repo_id: str, commit: str) -> Path:
-    """Bring what is shown of a model into the cache; gives its folder.
+def download(repo_id: str, commit: str) -> Path:
+    """Download the files that the page shows into the cache; returns their folder.
 
     Raises:
-        Unavailable: The Hub does not give it or the cache does not take it, and not all of it is
-            there already.
+        ModelUnavailable: The download fails and the cache has no complete copy.
     """
-    shown = [RESULTS, CARD, PLOTS]
+    snapshot = partial(
+        snapshot_download, repo_id, revision=commit, allow_patterns=[RESULTS, CARD, PLOTS]
+    )
     try:
-        # It would take what is in the cache for all there is, where the Hub is away.
+        # Without this check, snapshot_download returns an incomplete cache while the Hub is down.
         HfApi().model_info(repo_id, revision=commit, timeout=TIMEOUT_SECONDS)
-        return Path(snapshot_download(repo_id, revision=commit, allow_patterns=shown))
+        return Path(snapshot())
     except (HTTPError, OSError) as error:
-        folder = _cached(repo_id, commit, shown)
-        if folder and (folder / RESULTS).is_file() and (folder / CARD).is_file():
-            return folder
-        raise Unavailable(
-            reason(error, repo_id, commit)
-            or f"The Hub at {constants.ENDPOINT} does not answer, so there is nothing to show of "
-            f"{repo_id}. Open this page again later."
+        with suppress(OSError):
+            folder = Path(snapshot(local_files_only=True))
+            if (folder / RESULTS).is_file() and (folder / CARD).is_file():
+                return folder
+        raise ModelUnavailable(
+            error_message(error, repo_id, commit)
+            or f"The Hub at {constants.ENDPOINT} does not answer, so this page can't show the "
+            f"results of {repo_id}. Try again later."
         ) from error
 
 
-def _cached(repo_id: str, commit: str, shown: list[str]) -> Path | None:
-    try:
-        return Path(
-            snapshot_download(repo_id, revision=commit, allow_patterns=shown, local_files_only=True)
-        )
-    except OSError:
-        return None
-
-
-def read(folder: Path, repo_id: str, commit: str, file: str) -> Facts:
-    """The facts in a copy of a repository, whatever is in it."""
+def read_facts(folder: Path, repo_id: str, commit: str, file: str) -> Facts:
+    """Facts from a local copy of a repository; accepts any content. See `Facts` for the rest."""
     missing: list[str] = []
-    results = _json(_text(folder / RESULTS))
+    results = _parse(json.loads, _read_text(folder / RESULTS) or "{}")
     if not results:
-        missing.append(_lacks(folder, RESULTS, "JSON", "so there are no figures to show"))
-    text = _text(folder / CARD) or ""
-    front = FRONT_MATTER.match(text)
-    metadata = _yaml(front[1]) if front else {}
-    card = text[front.end() :] if front else text
+        missing.append(_missing_file(folder, RESULTS, "JSON", "so there are no metrics to show"))
+    text = _read_text(folder / CARD) or ""
+    front_matter = REGEX_YAML_BLOCK.match(text)
+    metadata = _parse(yaml.safe_load, front_matter[2]) if front_matter else {}
+    card = text[front_matter.end() :] if front_matter else text
     if not card.strip():
-        missing.append(_lacks(folder, CARD, "text", "so nothing is said of its limits"))
-    plots = dict(_plots(folder))
+        missing.append(_missing_file(folder, CARD, "text", "so its limitations are unknown"))
+    plots = dict(_read_plots(folder))
     if not plots:
         missing.append(f"The repository has no {PLOTS}, so there are no plots to show.")
     return Facts(repo_id, commit, file, results, metadata, card, plots, missing)
 
 
-def at(values: object, *keys: str) -> Any:
-    """What stands under these keys; None where nothing does."""
+def lookup(values: object, *keys: str) -> Any:
+    """The value under nested keys; None if any of them is missing."""
     for key in keys:
         values = values.get(key) if isinstance(values, Mapping) else None
     return values
 
 
-def number(values: object, *keys: str) -> float | None:
-    """The finite number under these keys; None where there is none."""
-    found = at(values, *keys)
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return None
-    return found if math.isfinite(found) else None
+def lookup_number(values: object, *keys: str) -> float | None:
+    """The finite number under nested keys; None if there is none."""
+    return _finite(lookup(values, *keys))
 
 
-def headline(facts: Facts) -> list[Row]:
-    """What the test reviews say: a figure and what it is, and only what is there."""
-    test = at(facts.results, "metrics", "test")
+def headline_metrics(facts: Facts) -> list[tuple[str, str]]:
+    """Formatted test metrics, each with a description; only those that results.json has."""
+    test = lookup(facts.results, "metrics", "test")
     rows = []
-    if (accuracy := number(test, "accuracy")) is not None:
-        reviews, ends = number(test, "n"), _interval(at(test, "accuracy_ci95"))
-        told = "accuracy on test"
-        told += f", {reviews:,.0f} reviews" if reviews is not None else ""
-        told += f" (95% interval {ends[0]} to {ends[1]})" if ends else ""
-        rows.append((percent(accuracy), told))
-    if (f1 := number(test, "f1")) is not None:
+    if (accuracy := lookup_number(test, "accuracy")) is not None:
+        reviews, interval = lookup_number(test, "n"), _interval(lookup(test, "accuracy_ci95"))
+        description = "test accuracy"
+        description += f" on {reviews:,.0f} reviews" if reviews is not None else ""
+        description += f" (95% interval {interval})" if interval else ""
+        rows.append((f"{accuracy:.2%}", description))
+    if (f1 := lookup_number(test, "f1")) is not None:
         rows.append((f"{f1:.3f}", "F1"))
-    if (ece := number(test, "ece")) is not None:
-        told = "ECE, the expected calibration error: how far its probabilities are from the truth"
-        rows.append((f"{ece:.3f}", told))
+    if (ece := lookup_number(test, "ece")) is not None:
+        rows.append((f"{ece:.3f}", "expected calibration error (ECE) of the probabilities"))
     return rows
 
 
-def shares(facts: Facts, *keys: str) -> list[tuple[str, str, str]]:
-    """A name, how many, and how many of them right, for each part under these keys."""
-    found = at(facts.results, *keys)
+def accuracy_rows(facts: Facts, *keys: str) -> list[tuple[str, str, str]]:
+    """Name, count and accuracy of each slice under nested keys of results.json."""
+    slices = lookup(facts.results, *keys)
     rows = []
-    for name, part in found.items() if isinstance(found, Mapping) else ():
-        n, accuracy = number(part, "n"), number(part, "accuracy")
+    for name, metrics in slices.items() if isinstance(slices, Mapping) else ():
+        n, accuracy = lookup_number(metrics, "n"), lookup_number(metrics, "accuracy")
         if n is not None and accuracy is not None:
-            rows.append((str(name).replace("_", " "), f"{n:,.0f}", percent(accuracy)))
+            rows.append((str(name).replace("_", " "), f"{n:,.0f}", f"{accuracy:.2%}"))
     return rows
 
 
-def unsure(facts: Facts) -> str:
-    """When the model counts as unsure, and how right it is then and otherwise."""
-    band = at(facts.results, "weaknesses", "unsure")
-    below, share = number(band, "below"), number(band, "share")
+def unsure_summary(facts: Facts) -> str:
+    """When the model counts as unsure, and its accuracy there and elsewhere; may be empty."""
+    unsure = lookup(facts.results, "error_analysis", "unsure")
+    below, share = lookup_number(unsure, "below"), lookup_number(unsure, "share")
     if below is None or share is None:
         return ""
-    inside, outside = number(band, "accuracy_inside"), number(band, "accuracy_outside")
-    sentence = (
-        f"Under a probability of {percent(below)} it counts as unsure: {percent(share)} of the "
-        "test reviews"
+    inside = lookup_number(unsure, "accuracy_inside")
+    outside = lookup_number(unsure, "accuracy_outside")
+    accuracies = [f"{inside:.2%} accuracy there"] if inside is not None else []
+    accuracies += [f"{outside:.2%} on the rest"] if outside is not None else []
+    return (
+        f"The model is unsure below a probability of {below:.2%}: {share:.2%} of the test reviews"
+        + (f" ({', '.join(accuracies)})" if accuracies else "")
+        + "."
     )
-    sentence += f", of which it gets {percent(inside)} right" if inside is not None else ""
-    sentence += f"; of all others {percent(outside)}" if outside is not None else ""
-    return sentence + "."
 
 
-def origin(facts: Facts) -> list[Row]:
-    """Where the model comes from: data, base model, licence."""
-    recipe, card = at(facts.results, "recipe"), facts.metadata
-    data = ", ".join(_names(at(facts.results, "data", "repo")) or _names(card.get("datasets")))
-    reviews = number(facts.results, "data", "splits", "train", "rows")
-    counted = f"{reviews:,.0f} reviews" if reviews is not None else ""
-    base = at(recipe, "base_model") or ", ".join(_names(card.get("base_model")))
-    licence = at(recipe, "licence") or ", ".join(_names(card.get("license")))
-    languages = ", ".join(_names(at(recipe, "language")) or _names(card.get("language")))
+def provenance(facts: Facts) -> list[tuple[str, str]]:
+    """Where the model comes from: data, base model, license; results.json before the card."""
+    recipe, card = lookup(facts.results, "recipe"), facts.metadata
+    data = _join(lookup(facts.results, "data", "repo")) or _join(card.get("datasets"))
+    reviews = lookup_number(facts.results, "data", "splits", "train", "rows")
+    size = f"{reviews:,.0f} reviews" if reviews is not None else ""
     rows = [
-        ("Training data", ": ".join(filter(None, [data, counted]))),
-        ("Base model", str(base)),
-        ("Language", languages),
-        ("Licence", str(licence)),
+        ("Training data", ": ".join(filter(None, [data, size]))),
+        *(
+            (key.replace("_", " ").capitalize(), _join(lookup(recipe, key)) or _join(card.get(key)))
+            for key in ("base_model", "language", "license")
+        ),
         ("Revision", facts.commit),
-        ("File that answers here", facts.file),
+        ("ONNX file", facts.file),
     ]
     return [row for row in rows if row[1]]
 
 
-def limits(card: str) -> str:
-    """The sections of a card on what the model is for and where it fails, as Markdown."""
-    kept, level, fenced = [], 0, False
+def limitations(card: str) -> str:
+    """The sections of a model card on intended use and limitations, as Markdown."""
+    kept, level, fenced = [], 0, False  # level: of the heading whose section is kept
     for line in card.splitlines():
         fenced ^= line.lstrip().startswith(("```", "~~~"))
         heading = None if fenced else HEADING.match(line)
         if heading and (not level or len(heading[1]) <= level):
-            level = len(heading[1]) if LIMITS.search(heading[2]) else 0
+            level = len(heading[1]) if LIMITATIONS.search(heading[2]) else 0
         if level:
             kept.append(line)
     return "\n".join(kept).strip()
 
 
-def percent(value: float | None) -> str:
-    """A share in percent; empty where there is none."""
-    return "" if value is None else f"{value:.2%}"
-
-
-def _text(path: Path) -> str | None:
-    """A file's text; None where it is not there, too large or no text."""
+def _read_text(path: Path) -> str | None:
+    """Content of a UTF-8 file; None if it is missing, too large or not text."""
     try:
         return path.read_text("utf-8") if path.stat().st_size <= MAX_BYTES else None
     except (OSError, UnicodeDecodeError):
         return None
 
 
-def _json(text: str | None) -> dict[str, Any]:
+def _parse(parser: Callable[[str], Any], text: str) -> dict[str, Any]:
+    """A JSON or YAML object; empty if the text is anything else."""
     try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _yaml(text: str) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(text)
+        content = parser(text)
     except (yaml.YAMLError, ValueError, RecursionError, ArithmeticError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _lacks(folder: Path, name: str, kind: str, therefore: str) -> str:
+def _missing_file(folder: Path, name: str, kind: str, consequence: str) -> str:
     if (folder / name).exists():
-        return f"The repository's {name} can't be read as {kind}, {therefore}."
-    return f"The repository has no {name}, {therefore}."
+        return f"The repository's {name} can't be read as {kind}, {consequence}."
+    return f"The repository has no {name}, {consequence}."
 
 
-def _plots(folder: Path) -> Iterator[tuple[str, bytes]]:
+def _read_plots(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(folder.glob(PLOTS))[:MAX_PLOTS]:
-        if path.stat().st_size <= MAX_BYTES and (image := path.read_bytes()).startswith(PNG):
-            yield PLOT_NAMES.get(path.stem, path.stem.replace("_", " ").capitalize()), image
+        if path.stat().st_size <= MAX_BYTES:
+            image = path.read_bytes()
+            if image.startswith(PNG_SIGNATURE):
+                caption = path.stem.replace("_", " ").capitalize()
+                yield PLOT_CAPTIONS.get(path.stem, caption), image
 
 
-def _interval(ends: object) -> Row | None:
-    numbers = [number({"end": end}, "end") for end in ends] if isinstance(ends, list) else []
-    if len(numbers) != 2 or None in numbers:
+def _finite(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return percent(numbers[0]), percent(numbers[1])
+    return value if math.isfinite(value) else None
 
 
-def _names(found: object) -> list[str]:
-    """One name or a list of them."""
-    return [str(name) for name in (found if isinstance(found, list) else [found]) if name]
+def _interval(bounds: object) -> str:
+    numbers = [_finite(bound) for bound in bounds] if isinstance(bounds, list) else []
+    if len(numbers) != 2 or None in numbers:
+        return ""
+    return f"{numbers[0]:.2%} to {numbers[1]:.2%}"
+
+
+def _join(names: object) -> str:
+    """One name or a list of names, separated by commas."""
+    return ", ".join(str(n) for n in (names if isinstance(names, list) else [names]) if n)

@@ -1,111 +1,123 @@
-"""The page: a tab for one review, for many, for two models, and about the one that answers."""
+"""The Gradio app: the page with its tabs, the API endpoints, and the server's settings.
+
+In: `MODEL_ID`, `MODEL_REVISION` and the feedback settings from the environment. Out: a server on
+Gradio's port.
+"""
 
 import logging
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
-# Statistics of the last 10,000 events that nobody reads, computed anew after each of them.
+if __name__ == "__main__":  # the Hub runs this file by its path; make `space` importable
+    sys.path[0] = str(Path(__file__).parent.parent)
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
+# Gradio recomputes statistics of the last 10,000 events after each event; nothing here reads them.
 os.environ |= {
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1" + 12 * "0",
 }
 
-import endpoints
 import gradio
-import memory
-import tables
-from classifier import Classifier, Unavailable
-from feedback import Feedback
-from gate import Gate
-from guard import Guard, Page
-from serving import Service
 from starlette.middleware import Middleware
-from tabs import about, compare, many
-from tabs.review import Review
-from theme import HEAD, STYLE, THEME
+
+from space import endpoints
+from space.feedback import Feedback
+from space.files import tables
+from space.inference import memory
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.inference.serving import Service
+from space.tabs import about, batch, compare
+from space.tabs.events import HIDDEN
+from space.tabs.review import Review
+from space.theme import HEAD, STYLE, THEME
+from space.web.load_shedding import LoadShedder
+from space.web.middleware import Page, RequestMiddleware
 
 INTRODUCTION = """# Movie sentiment
-Paste a film review, or bring a file of them: praise or blame, how surely, and why?"""
-RETRY_SECONDS = 10
-LOOK: dict[str, Any] = {"theme": THEME, "css_paths": STYLE, "head_paths": HEAD}  # for `launch`
+Is this review positive or negative, and which sentences decide it?"""
+LOADING = "Loading the model …"
+STATUS_SECONDS = 3  # between two updates of the model's status
+RETRY_SECONDS = 10  # between two attempts to load the model
+APPEARANCE: dict[str, Any] = {"theme": THEME, "css_paths": STYLE, "head_paths": HEAD}
 
 log = logging.getLogger("space")
 
 
 def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Blocks:
-    """The layout; the page is there before the model is, and whatever comes of it.
+    """The page; it works before the model is loaded and shows an error if loading fails.
 
     Args:
-        classifier: The model that answers.
-        feedback: Where "right" and "wrong" go; nowhere when left out.
+        classifier: The model; it may still be loading.
+        feedback: Where user feedback is stored; disabled by default.
     """
     service = Service(classifier)
     with Page(title="Movie sentiment") as page:
         gradio.Markdown(INTRODUCTION, elem_classes="masthead")
-        state = gradio.Markdown("Loading the model …", elem_classes="small")
+        status = gradio.Markdown(LOADING, elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
             with gradio.Tab("Review", id="review"):
                 review = Review(page, service, feedback or Feedback())
-            with gradio.Tab("Many", id="many"):
-                many.build(service, tabs, review)
+            with gradio.Tab("Batch", id="batch"):
+                batch.build(service, tabs, review)
             with gradio.Tab("Compare", id="compare"):
                 compare.build(classifier)
             with gradio.Tab("About", id="about") as tab:
                 about.build(classifier, tab)
         endpoints.build(service)
 
-        def describe() -> tuple[str, Any]:
-            return status(classifier), gradio.Timer(active=classifier.commit is None)
+        def refresh() -> tuple[str, Any]:
+            return model_status(classifier), gradio.Timer(active=classifier.commit is None)
 
-        timer = gradio.Timer(3)  # until the model is there
-        told: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        timer = gradio.Timer(STATUS_SECONDS)  # until the model is loaded
         for event in (page.load, timer.tick):
-            event(describe, outputs=[state, timer], concurrency_limit=None, **told)
+            event(refresh, None, [status, timer], **HIDDEN)
     return page
 
 
-def status(classifier: Classifier) -> str:
-    """One line for the top of the page: which model answers, or why none does."""
+def model_status(classifier: Classifier) -> str:
+    """Markdown for the top of the page: the loaded model, or why there is none."""
     if classifier.commit:
-        return f"The model is `{classifier.repo_id}` at `{classifier.commit[:12]}`."
-    if classifier.trouble:
-        again = " The app tries again by itself." if classifier.repo_id else ""
-        return f"**No model.** {classifier.trouble}{again}"
-    return "Loading the model …"
+        return f"Model: `{classifier.repo_id}` at `{classifier.commit[:12]}`"
+    if classifier.load_error:
+        retry = " The app retries automatically." if classifier.repo_id else ""
+        return f"**No model.** {classifier.load_error}{retry}"
+    return LOADING
 
 
 def keep_loading(classifier: Classifier) -> None:
-    """Load the model before the first visitor; while it can't be had, try again."""
+    """Load the model at startup; retry until it is available."""
     while True:
         try:
             classifier.load()
             return
-        except Unavailable as reason:
+        except ModelUnavailable as reason:
             log.warning("%s", reason)
             if not classifier.repo_id:
-                return  # nothing will change that
+                return  # a retry can't succeed without MODEL_ID
             time.sleep(RETRY_SECONDS)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    memory.share()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that feedback is committed first
+    memory.limit_arenas()
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(0)
+    )  # runs exit handlers, which commit feedback
     classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
     Thread(target=keep_loading, args=[classifier], daemon=True).start()
     page = build(classifier, Feedback.from_environment()).queue(max_size=256)
-    Gate(page)
+    LoadShedder(page)
     page.launch(
-        **LOOK,
-        app_kwargs={"middleware": [Middleware(Guard)]},
-        max_threads=500,  # more than the queue admits: it says "busy", not Gradio
+        **APPEARANCE,
+        app_kwargs={"middleware": [Middleware(RequestMiddleware)]},
+        max_threads=500,  # more than the queue admits, so that the queue reports "busy"
         max_file_size=tables.MAX_BYTES,
-        state_session_capacity=200,  # visitors whose scored files are kept
+        state_session_capacity=200,  # users whose scored files are kept
         mcp_server=True,
         footer_links=["api", "gradio"],
         run_history=False,

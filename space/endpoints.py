@@ -1,111 +1,118 @@
-"""What programs call: named endpoints for gradio_client, @gradio/client and curl, and MCP tools.
+"""API endpoints for gradio_client, @gradio/client and curl, which are also MCP tools.
 
-In: JSON. Out: JSON, as the Space's README describes it, or an error with its reason.
+In: JSON. Out: JSON as described in the Space's README, or an error with its reason.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import explanation
 import gradio
-from classifier import Unavailable, Unreadable, Verdict
-from explanation import Part
-from line import Busy, Cancelled
-from serving import BATCH, EXPLANATION, VERDICT, Service
 
-TEXTS_AT_MOST = 1_000  # of one call
+from space.inference import attribution
+from space.inference.attribution import Part
+from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
+from space.inference.concurrency import Busy, Cancelled
+from space.inference.serving import BATCH, EXPLANATION, SINGLE, Service
+
+MAX_TEXTS = 1_000  # of one call
 
 
 def build(service: Service) -> None:
-    """Name the endpoints; called inside the page's Blocks."""
+    """Register the endpoints; call it inside the page's Blocks."""
+    endpoints = Endpoints(service)
+    for function in (endpoints.classify, endpoints.classify_batch, endpoints.explain):
+        gradio.api(function, api_name=function.__name__, concurrency_limit=None)
 
-    def classify(text: str) -> dict[str, Any]:
-        """Judge a film review: is it praise or blame, and how surely?
+
+class Endpoints:
+    """Functions that programs call; Gradio shows their docstrings to API clients and agents."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def classify(self, text: str) -> dict[str, Any]:
+        """Classify the sentiment of a movie review.
 
         Args:
             text: The review, at most 100,000 characters.
 
         Returns:
-            The label, its probability, the probability of each label, whether the model counts as
+            The label, its probability, the probability of each label, whether the model is
             unsure, and how many of the review's tokens were read.
         """
-        with _reasons():
-            return answer(service.request(VERDICT)(text))
+        with _gradio_errors():
+            return to_json(self._service.request(SINGLE).predict(text))
 
-    def classify_batch(texts: list[str]) -> list[dict[str, Any]]:
-        """Judge up to 1,000 film reviews in one call.
+    def classify_batch(self, texts: list[str]) -> list[dict[str, Any]]:
+        """Classify the sentiment of up to 1,000 movie reviews in one call.
 
         Args:
             texts: The reviews, each of at most 100,000 characters.
 
         Returns:
-            For each review, in order, what `classify` answers, or `{"error": reason}`; so too for
-            those that are left out because the call has reached its limit of tokens or seconds.
+            For each review, in order, the same as `classify`, or `{"error": reason}`. Reviews
+            beyond the call's limit of tokens or seconds have an error, too.
         """
-        with _reasons():
-            if not isinstance(texts, list) or not 0 < len(texts) <= TEXTS_AT_MOST:
-                found = f"{len(texts):,}" if isinstance(texts, list) else type(texts).__name__
-                raise Unreadable(f"texts must be a list of 1 to {TEXTS_AT_MOST:,}, got {found}.")
-            found_answers = service.request(BATCH).many(texts)
+        with _gradio_errors():
+            if not isinstance(texts, list) or not 0 < len(texts) <= MAX_TEXTS:
+                value = f"{len(texts):,}" if isinstance(texts, list) else type(texts).__name__
+                raise InvalidText(f"texts must be a list of 1 to {MAX_TEXTS:,}, got {value}.")
+            answers = self._service.request(BATCH).predict_batch(texts)
         return [
-            {"error": str(found)} if isinstance(found, Unreadable) else answer(found)
-            for found in found_answers
+            {"error": str(answer)} if isinstance(answer, InvalidText) else to_json(answer)
+            for answer in answers
         ]
 
-    def explain(text: str) -> dict[str, Any]:
-        """Judge a film review and say what each of its sentences does to the verdict.
+    def explain(self, text: str) -> dict[str, Any]:
+        """Classify a movie review and measure the effect of each sentence on the prediction.
 
         Args:
             text: The review, at most 100,000 characters.
 
         Returns:
-            What `classify` answers, and `sentences` and `words` (of the strongest sentences): for
-            each its place in the text, `pull` (log-odds of the label with it less those without)
-            and the label's probability without it. `left_out` counts those that are not weighed,
-            with a `pull` of null, because the call has reached its limit of tokens or seconds.
+            The same as `classify`, and `sentences` and `words` (of the strongest sentences). Each
+            has its text, its position, its `attribution` (log-odds of the label with the part
+            minus without it) and the label's `probability_without` it. `dropped` counts parts
+            that were not measured because the call reached its limit of tokens or seconds; their
+            `attribution` is null.
         """
-        with _reasons():
-            found = explanation.explain(service.request(EXPLANATION), text)
+        with _gradio_errors():
+            explanation = attribution.explain(self._service.request(EXPLANATION), text)
         return {
-            **answer(found.verdict),
-            "left_out": found.left_out,
-            "sentences": [_part(text, part) for part in found.sentences],
-            "words": [_part(text, part) for part in found.words],
+            **to_json(explanation.prediction),
+            "dropped": explanation.dropped,
+            "sentences": [_part_to_json(text, part) for part in explanation.sentences],
+            "words": [_part_to_json(text, part) for part in explanation.words],
         }
 
-    options: dict[str, Any] = {"concurrency_limit": None}
-    gradio.api(classify, api_name="classify", **options)
-    gradio.api(classify_batch, api_name="classify_batch", **options)
-    gradio.api(explain, api_name="explain", **options)
 
-
-def answer(verdict: Verdict) -> dict[str, Any]:
-    """What a program gets of a verdict: the README of the Space describes it."""
+def to_json(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as described in the Space's README."""
     return {
-        "label": verdict.label,
-        "probability": verdict.probabilities[verdict.label],
-        "probabilities": verdict.probabilities,
-        "unsure": verdict.unsure,
-        "tokens_read": verdict.tokens_read,
-        "tokens": verdict.tokens,
+        "label": prediction.label,
+        "probability": prediction.probabilities[prediction.label],
+        "probabilities": prediction.probabilities,
+        "unsure": prediction.unsure,
+        "tokens_read": prediction.tokens_read,
+        "tokens": prediction.tokens,
     }
 
 
-def _part(text: str, part: Part) -> dict[str, Any]:
+def _part_to_json(text: str, part: Part) -> dict[str, Any]:
     return {
         "text": text[part.start : part.end],
         "start": part.start,
         "end": part.end,
-        "pull": part.pull if part.weighed else None,
-        "without": part.without,
+        "attribution": None if part.skipped else part.attribution,
+        "probability_without": part.probability_without,
     }
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
-    """Turns our refusals into gradio's errors, which reach the caller as JSON."""
+def _gradio_errors() -> Iterator[None]:
+    """Turn expected errors into Gradio's, whose message reaches the client."""
     try:
         yield
-    except (Unreadable, Unavailable, Busy, Cancelled) as reason:
+    except (InvalidText, ModelUnavailable, Busy, Cancelled) as reason:
         raise gradio.Error(str(reason), print_exception=False) from reason

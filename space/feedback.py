@@ -1,7 +1,7 @@
-"""What visitors say of verdicts, kept as JSON lines: off, unless the Space's owner asks for it.
+"""User feedback on predictions, stored as JSON lines; disabled unless the Space's owner enables it.
 
-In: a review, its verdict, and whether the visitor calls it right. Out: a line in a folder and,
-every few minutes, in a dataset on the Hub where one is named.
+In: a review, its prediction, and whether the user agrees. Out: a line in a folder and, every few
+minutes, in a dataset on the Hub if one is configured.
 """
 
 import json
@@ -9,53 +9,54 @@ import logging
 import os
 import time
 import uuid
-from concurrent.futures import TimeoutError as Late
+from concurrent.futures import TimeoutError as CommitTimeout
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Self
 
-from classifier import MAX_CHARACTERS, Verdict
 from huggingface_hub import CommitInfo, CommitScheduler, constants
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
     HFValidationError,
     HTTPError,
 )
 
+from space.inference.classifier import MAX_CHARACTERS, Prediction
+
 MAX_BYTES = 50 * 2**20  # of all feedback in the folder
-EVERY_MINUTES = 5
+COMMIT_MINUTES = 5
+COMMIT_TIMEOUT_SECONDS = 20  # of a commit that the user waits for
 FILES = "feedback-*.jsonl"
-PERSISTENT = Path("/data")  # where a Space has its persistent storage, if it has any
-COMMIT_SECONDS = 20  # that a visitor waits for a commit, where there is none
-STORED = "Thank you, your answer is stored."
-WAITING = (
-    "Thank you. Your answer waits in this app until the Hub takes it; a restart before that loses "
-    "it."
+PERSISTENT_STORAGE = Path("/data")  # of a Space that has any
+STORED = "Thank you, your feedback is stored."
+PENDING = (
+    "Thank you. Your feedback is kept in this app until the Hub accepts it. A restart before then "
+    "loses it."
 )
 
 log = logging.getLogger(__name__)
 
 
 class Feedback:
-    """Where feedback goes; nowhere, unless a folder or a dataset is named.
+    """Stores feedback in a folder and in a dataset on the Hub; disabled if neither is given.
 
-    Each process writes a file of its own, so that none overwrites another's, on disk or on the
-    Hub. What an earlier process left in the folder is committed at the start. Where the folder
-    does not outlast the process, an answer is committed before it is said to be stored.
+    Each process writes its own file, so that processes never overwrite each other's feedback.
+    Feedback that an earlier process left in the folder is committed at the start. If the folder
+    does not survive a restart, `record` commits before it reports success.
 
     Args:
-        folder: Where the lines are kept; see `waiting_room` when only a dataset is named.
-        dataset: `user/name` of a dataset on the Hub; made, as a private one, when absent. The
-            token that `huggingface_hub` finds needs the right to write it.
+        folder: Where the lines are stored. Default: see `dataset_folder`.
+        dataset: `user/name` of a dataset on the Hub. A missing one is created as private. The
+            token that `huggingface_hub` finds needs write access.
     """
 
     def __init__(self, folder: Path | None = None, dataset: str | None = None) -> None:
-        self._lasts = True  # whether the next start finds the folder
+        self._survives_restart = True
         if dataset and folder is None:
-            folder, self._lasts = waiting_room(dataset)
+            folder, self._survives_restart = dataset_folder(dataset)
         self.folder, self.dataset = folder, dataset or None
-        self._name = FILES.replace("*", uuid.uuid4().hex)
+        self._file_name = FILES.replace("*", uuid.uuid4().hex)
         self._writing, self._connecting = Lock(), Lock()
         self._commits: _Commits | None = None
         if self.dataset:
@@ -63,80 +64,87 @@ class Feedback:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """As `FEEDBACK_DIR` and `FEEDBACK_DATASET` say."""
+        """Feedback as configured by `FEEDBACK_DIR` and `FEEDBACK_DATASET`."""
         folder = os.environ.get("FEEDBACK_DIR")
         return cls(Path(folder) if folder else None, os.environ.get("FEEDBACK_DATASET"))
 
     @property
     def enabled(self) -> bool:
-        """Whether anything is ever stored."""
+        """Whether feedback is stored."""
         return self.folder is not None
 
     @property
-    def explains(self) -> str:
-        """What is stored, and where: a sentence to show before anyone is asked."""
+    def notice(self) -> str:
+        """What is stored and where; shown before the user gives feedback."""
         if not self.enabled:
-            return "Feedback is off: nothing is stored."
-        where = "on this server's disk"
+            return "Feedback is disabled: nothing is stored."
+        place = "on this server's disk"
         if self.dataset:
-            where += f" and in the dataset {self.dataset} on the Hub at {constants.ENDPOINT}"
+            place += f" and in the dataset {self.dataset} on the Hub at {constants.ENDPOINT}"
         return (
-            "If you say whether the verdict is right, the review's text, the verdict, the model "
-            f"and its revision, your answer and the time are stored {where}; no name and no "
-            "address."
+            "Your feedback is stored with the review's text, the prediction, the model and its "
+            f"revision, and the time, {place}. No name and no address is stored."
         )
 
     def record(
-        self, text: str, verdict: Verdict, right: bool, model: str | None, commit: str | None
+        self,
+        text: str,
+        prediction: Prediction,
+        correct: bool,
+        model: str | None,
+        commit: str | None,
     ) -> str:
-        """Store one answer; gives a sentence for the page, whatever comes of it.
+        """Store the feedback on one prediction.
 
         Args:
             text: The review, at most `MAX_CHARACTERS` characters.
-            verdict: What the model said of it.
-            right: Whether the visitor agrees.
-            model: The model's repo id.
-            commit: The revision that is loaded.
+            prediction: Of the model.
+            correct: Whether the user agrees with the prediction.
+            model: Repo id of the model.
+            commit: Revision of the model.
+
+        Returns:
+            A message for the user, also if the feedback is not stored.
         """
         if self.folder is None:
-            return self.explains
+            return self.notice
         if len(text) > MAX_CHARACTERS:
             return (
                 f"Not stored: a review may have at most {MAX_CHARACTERS:,} characters; this one "
                 f"has {len(text):,}."
             )
-        line = _line(text, verdict, right, model, commit)
+        line = _to_json_line(text, prediction, correct, model, commit)
         try:
-            with self._writing, self._between_commits():
+            with self._writing, self._commit_lock():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                stored = sum(file.stat().st_size for file in self.folder.glob(FILES))
-                if stored + len(line) > MAX_BYTES:
-                    return f"Not stored: the {MAX_BYTES // 2**20} MB kept for feedback are full."
-                _append(self.folder / self._name, line)
+                stored_bytes = sum(file.stat().st_size for file in self.folder.glob(FILES))
+                if stored_bytes + len(line) > MAX_BYTES:
+                    return f"Not stored: the {MAX_BYTES // 2**20} MB for feedback are full."
+                _append(self.folder / self._file_name, line)
         except OSError as error:
-            log.warning("feedback can't be stored in %s: %s", self.folder, error)
-            return "Not stored: this server's disk does not take it. Its log says why."
-        return STORED if self._lasts or self.commit_now() else WAITING
+            log.warning("Feedback can't be stored in %s: %s", self.folder, error)
+            return "Not stored: this server can't write to its disk. See its log."
+        return STORED if self._survives_restart or self.commit_now() else PENDING
 
     def commit_now(self) -> bool:
-        """Commit what is stored, without waiting for the next turn; a failure is logged.
+        """Commit stored feedback without waiting for the schedule; failures are logged.
 
         Returns:
-            Whether all that was stored before is in the dataset.
+            Whether all stored feedback is in the dataset.
         """
         commits = self._connect()
         return commits is not None and commits.commit()
 
-    def _between_commits(self) -> AbstractContextManager[object]:
-        """A commit must not see half a line."""
+    def _commit_lock(self) -> AbstractContextManager[object]:
+        """Keeps a commit from reading an incomplete line."""
         return self._commits.lock if self._commits else nullcontext()
 
     def _keep_connecting(self) -> None:
         while not self._connect():
-            time.sleep(EVERY_MINUTES * 60)
+            time.sleep(COMMIT_MINUTES * 60)
 
     def _connect(self) -> "_Commits | None":
-        """The scheduler of commits; it can't be made while the Hub is away."""
+        """The commit scheduler; None while the Hub does not answer."""
         with self._connecting:
             if self._commits is None and self.dataset and self.folder:
                 try:
@@ -146,35 +154,35 @@ class Feedback:
                         private=True,
                         folder_path=self.folder,
                         allow_patterns=FILES,
-                        every=EVERY_MINUTES,
+                        every=COMMIT_MINUTES,
                     )
                 except (HTTPError, OSError, HFValidationError) as error:
                     log.warning(
-                        "feedback stays in %s for now: the dataset %s can't be had: %s",
+                        "Feedback stays in %s for now: the dataset %s is not available: %s",
                         *(self.folder, self.dataset, error),
                     )
             return self._commits
 
 
-def waiting_room(dataset: str) -> tuple[Path, bool]:
-    """The folder of lines for a dataset, the same at every start, and whether it lasts till then.
+def dataset_folder(dataset: str) -> tuple[Path, bool]:
+    """Default folder for the feedback of a dataset, and whether it survives a restart.
 
-    A Space's disk is emptied when it starts again, but for its persistent storage.
+    A Space loses its disk at a restart, except for its persistent storage.
     """
     on_space = "SPACE_ID" in os.environ
-    persistent = on_space and PERSISTENT.is_dir() and os.access(PERSISTENT, os.W_OK)
-    root = PERSISTENT if persistent else Path(constants.HF_HOME)
+    persistent = on_space and PERSISTENT_STORAGE.is_dir() and os.access(PERSISTENT_STORAGE, os.W_OK)
+    root = PERSISTENT_STORAGE if persistent else Path(constants.HF_HOME)
     return root / "feedback" / dataset.replace("/", "--"), persistent or not on_space
 
 
 class _Commits(CommitScheduler):
-    """A scheduler whose failures are a warning: the lines are on disk, the next turn takes them."""
+    """A scheduler that logs failures as warnings; the next commit includes what they missed."""
 
     def commit(self) -> bool:
-        """Commit in turn with the scheduled commits; says whether it was done."""
+        """Commit after any running commit; returns whether it succeeded in time."""
         try:
-            return bool(self.api.run_as_future(self._push).result(COMMIT_SECONDS))
-        except Late:
+            return bool(self.api.run_as_future(self._push).result(COMMIT_TIMEOUT_SECONDS))
+        except CommitTimeout:
             return False
 
     def push_to_hub(self) -> CommitInfo | None:
@@ -186,37 +194,39 @@ class _Commits(CommitScheduler):
             super().push_to_hub()
         except (HTTPError, OSError, RuntimeError) as error:
             log.warning(
-                "feedback stays in %s for now: the commit to %s failed: %s",
+                "Feedback stays in %s for now: the commit to %s failed: %s",
                 *(self.folder_path, self.repo_id, error),
             )
             return False
         return True
 
 
-def _line(text: str, verdict: Verdict, right: bool, model: str | None, commit: str | None) -> bytes:
+def _to_json_line(
+    text: str, prediction: Prediction, correct: bool, model: str | None, commit: str | None
+) -> bytes:
     row = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "text": text,
-        "label": verdict.label,
-        "probability": verdict.probabilities[verdict.label],
-        "right": right,
+        "label": prediction.label,
+        "probability": prediction.probabilities[prediction.label],
+        "correct": correct,
         "model": model,
         "revision": commit,
     }
-    # Half a surrogate pair can come by JSON, and would make the file no UTF-8.
+    # JSON requests can contain lone surrogates, which UTF-8 can't encode.
     return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
 def _append(path: Path, line: bytes) -> None:
-    """All of a line or nothing of it."""
+    """Append a complete line, or leave the file unchanged."""
     with path.open("ab", buffering=0) as file:
-        end = file.tell()
+        size = file.tell()
         try:
             if file.write(line) < len(line):
-                raise OSError(f"no room for {len(line)} bytes")
+                raise OSError(f"no space for {len(line)} bytes")
         except OSError:
-            file.truncate(end)
+            file.truncate(size)
             raise
-    # By its time a commit sees that a file has changed; a file system's own clock ticks slowly.
+    # Commits detect changed files by mtime, and the file system's clock can be too coarse.
     now = time.time_ns()
     os.utime(path, ns=(now, now))

@@ -1,7 +1,7 @@
-"""How the page looks: a calm theme of its own, with fonts that are on the visitor's machine.
+"""The theme of the page, and the paths of its style sheet and its HTML head.
 
-The colours of praise and blame stand in style.css, beside what uses them; head.html has what the
-keyboard and screen readers need.
+style.css holds the colours of positive and negative; head.html adds keyboard and screen reader
+support. Fonts come from the user's machine.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ THEME = gradio.themes.Base(
     input_background_fill_dark="*neutral_900",
     input_placeholder_color="*neutral_500",
     input_placeholder_color_dark="*neutral_400",
-    # Dark enough for white letters (WCAG AA).
+    # Dark enough for white text (WCAG AA).
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_hover="*primary_800",
     button_primary_background_fill_dark="*primary_700",

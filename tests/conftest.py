@@ -8,6 +8,7 @@ with the environment of a `running_hub`.
 import csv
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,11 +51,13 @@ def hub() -> Iterator[RunningHub]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def repo(hub: RunningHub) -> str:
-    """A model on it, as `models/demo/NAME`."""
-    assert call(hub, "POST", "/api/repos/create", {"name": "m"}).status == 200
-    return "models/demo/m"
+@pytest.fixture
+def repo(hub: RunningHub, request: pytest.FixtureRequest) -> str:
+    """A new model on it, as `models/demo/NAME`."""
+    name = re.sub("[^A-Za-z0-9]+", "-", request.node.name)[:60].strip("-")
+    call(hub, "DELETE", "/api/repos/delete", {"name": name})
+    assert call(hub, "POST", "/api/repos/create", {"name": name}).status == 200
+    return f"models/demo/{name}"
 
 
 @pytest.fixture(scope="session")
@@ -91,11 +94,12 @@ def tiny_classifier(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A model folder with random weights that reads 64 tokens, with onnx/model.onnx."""
     import torch
 
-    from train import export, model
     from train import recipe as recipes
+    from train.modeling import model
+    from train.publishing import export
 
     folder = tmp_path_factory.mktemp("tiny-classifier")
-    settings = [*toy_settings("unused.csv", tiny_base), "positions=64"]
+    settings = [*toy_settings("unused.csv", tiny_base), "max_position_embeddings=64"]
     built, tokenizer = model.build(recipes.load("quickstart", settings))
     torch.manual_seed(1)
     texts = [row["text"].partition(".")[0] for row in sample_rows("test")[:40]]
@@ -155,11 +159,12 @@ def write_toy_csv(path: Path) -> Path:
 
 def fit_toy_run(folder: Path, base: Path, *overrides: str) -> Path:
     """A run of the toy reviews in a folder, fitted; overrides are those of `recipe.load`."""
-    from train import recipe, stages
+    from train import recipe
+    from train.pipeline import training_run
 
     source = write_toy_csv(folder / "reviews.csv")
     settings = [*toy_settings(source, base), *overrides]
-    stages.fit(recipe.load("quickstart", settings), folder / "tiny")
+    training_run.fit(recipe.load("quickstart", settings), folder / "tiny")
     return folder / "tiny"
 
 
@@ -183,7 +188,7 @@ def toy_settings(source: Path | str, base: Path | str) -> list[str]:
         "head_learning_rate=5e-3",
         "batch_tokens=256",
         "max_tokens=64",
-        "positions=4096",
+        "max_position_embeddings=4096",
         "validation_fraction=0.2",
         "test_fraction=0.2",
     ]

@@ -1,4 +1,4 @@
-"""A running localhub for the tests: a real server, in a subprocess, on a free port."""
+"""A localhub for the tests: a real server in a subprocess, on a free port."""
 
 import json
 import os
@@ -22,14 +22,14 @@ TOKENS = [
 
 @dataclass(frozen=True)
 class RunningHub:
-    """Where the hub is, where it stores things, and its process."""
+    """A hub's URL, its folder and its process."""
 
     endpoint: str
     root: Path
     process: subprocess.Popen[str]
 
     def env(self, home: Path, token: str | None = WRITE, xet: bool = True) -> dict[str, str]:
-        """The environment of a client process: this hub, an empty cache, and nothing else's."""
+        """A client's environment: this hub, a cache in `home`, no other HF_ setting."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         env |= {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home)}
         env |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -40,7 +40,7 @@ class RunningHub:
 def run_python(
     code: str, env: dict[str, str], *arguments: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run code in a process of its own, warnings as errors; it must succeed."""
+    """Run code in a new process with warnings as errors. It must succeed."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *arguments],
         cwd=REPOSITORY,
@@ -63,9 +63,9 @@ def running_hub(
 
     Args:
         root: The folder of the hub.
-        arguments: More of the command line, such as `["--fault", "POST /api/repos/create=402"]`.
-        tokens: What its tokens.json holds; with None it has none, and makes random tokens.
-        stderr: Where its warnings go.
+        arguments: More command-line arguments, such as `["--fault", "POST /api/repos/create=402"]`.
+        tokens: The content of its tokens.json; None for random tokens.
+        stderr: The file for its warnings.
     """
     with tempfile.TemporaryDirectory(prefix="localhub-") as folder:
         root = root or Path(folder) / "hub"

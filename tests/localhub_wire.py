@@ -1,4 +1,4 @@
-"""How the tests of the localhub talk to it: requests as a client writes them, and its Spaces."""
+"""Helpers of the localhub's tests: HTTP requests, commits and Spaces."""
 
 import base64
 import http.client
@@ -16,7 +16,7 @@ from hubserver import REPOSITORY, WRITE, RunningHub
 
 @dataclass
 class Answer:
-    """What came back."""
+    """An HTTP response, read completely."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -39,7 +39,7 @@ def call(
     token: str | None = WRITE,
     **headers: str,
 ) -> Answer:
-    """Send one request; a body that isn't bytes goes as JSON."""
+    """Send one request. A body that isn't bytes is sent as JSON."""
     url = urlsplit(hub.endpoint)
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
     if token:
@@ -70,13 +70,13 @@ def commit(hub: RunningHub, repo: str, *operations: Operation, **header: str) ->
     return call(hub, "POST", f"/api/{repo}/commit/main", ndjson(*operations, **header))
 
 
-def space(hub: RunningHub, name: str, **fields: object) -> str:
+def create_space(hub: RunningHub, name: str, **fields: object) -> str:
     body = {"name": name, "type": "space", "sdk": "gradio", **fields}
     assert call(hub, "POST", "/api/repos/create", body).status == 200
     return f"spaces/demo/{name}"
 
 
-# Answers with its environment, as one line a variable, and a few facts more.
+# Answers with its environment, one variable per line, its process id and its files.
 APP = """
 import glob, os, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -86,8 +86,8 @@ class Page(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         files = ",".join(sorted(glob.glob("**/*.py", recursive=True)))
-        facts = {**os.environ, "PID": os.getpid(), "FILES": files}
-        lines = [f"{name}={value}" for name, value in facts.items()]
+        values = {**os.environ, "PID": os.getpid(), "FILES": files}
+        lines = [f"{name}={value}" for name, value in values.items()]
         self.wfile.write("\\n".join(lines).encode())
 
 address = os.environ["GRADIO_SERVER_NAME"], int(os.environ["GRADIO_SERVER_PORT"])
@@ -96,8 +96,8 @@ HTTPServer(address, Page).serve_forever()
 """
 
 
-def at_rest(hub: RunningHub, repo: str) -> Any:
-    """The runtime of a Space once it no longer builds."""
+def wait_until_built(hub: RunningHub, repo: str) -> Any:
+    """The runtime of a Space after its build has ended."""
     deadline = time.monotonic() + 60
     while (state := call(hub, "GET", f"/api/{repo}/runtime").json)["stage"] == "BUILDING":
         assert time.monotonic() < deadline, state
@@ -105,9 +105,9 @@ def at_rest(hub: RunningHub, repo: str) -> Any:
     return state
 
 
-def visit(hub: RunningHub, repo: str) -> dict[str, str]:
-    """The environment of a Space that should run."""
-    assert at_rest(hub, repo)["stage"] == "RUNNING"
+def space_environment(hub: RunningHub, repo: str) -> dict[str, str]:
+    """The environment of a running Space's process."""
+    assert wait_until_built(hub, repo)["stage"] == "RUNNING"
     host = urlsplit(call(hub, "GET", f"/api/{repo}").json["host"])
     connection = http.client.HTTPConnection(host.hostname, host.port, timeout=30)
     try:
@@ -118,7 +118,7 @@ def visit(hub: RunningHub, repo: str) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in lines if "=" in line)
 
 
-# Starts what stays when its parent ends: in its group, in a new session, and as a daemon does.
+# Starts processes that survive their parent: in its group, in a new session, and as a daemon.
 FAMILY = """
 import os, signal, subprocess, sys
 
@@ -139,7 +139,7 @@ os.environ["FAMILY"] = f"{sleeper()},{sleeper(start_new_session=True)},{daemon}"
 
 
 def is_alive(pid: str) -> bool:
-    """Whether a process runs; one that has ended and that nobody asked for does not."""
+    """Whether a process runs. A zombie does not."""
     try:
         return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -147,6 +147,6 @@ def is_alive(pid: str) -> bool:
 
 
 def localhub(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command; it must end by itself."""
-    command = [sys.executable, "-m", "localhub", *arguments]
+    """Run the command on a free port until it exits."""
+    command = [sys.executable, "-m", "localhub", "--port", "0", *arguments]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30)

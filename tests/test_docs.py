@@ -9,10 +9,16 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = {
+    path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8")
+    for path in [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").glob("*.md"))]
+    if path.name != "model_card.md"
+}
+README = DOCUMENTS["README.md"]
 COMMANDS = [
     line.strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    for text in DOCUMENTS.values()
+    for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
     for line in block.splitlines()
     if line.strip()
 ]
@@ -24,15 +30,20 @@ TRACKED_TEXT = [
 ]
 
 
-def test_every_link_to_a_file_leads_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert links
-    missing = [link for link in links if not (REPOSITORY / link).exists()]
+def test_the_readme_fits_on_one_page() -> None:
+    assert len(README.splitlines()) <= 130
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_to_a_file_leads_somewhere(document: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", DOCUMENTS[document])
+    missing = [link for link in links if not (REPOSITORY / document).parent.joinpath(link).exists()]
     assert not missing
 
 
 def test_the_file_tree_is_the_tree() -> None:
-    (tree,) = re.findall(r"```\n(train/.*?)```", README, flags=re.DOTALL)
+    layout = DOCUMENTS["docs/architecture.md"]
+    (tree,) = re.findall(r"```\n(train/.*?)```", layout, flags=re.DOTALL)
     folder = ""
     for line in tree.splitlines():
         names = re.split(r"\s{2,}", line.strip())[0].split(", ")
@@ -65,17 +76,25 @@ def test_every_make_command_is_a_target(command: str) -> None:
     assert re.search(rf"^{command.split()[1]}:", makefile, flags=re.MULTILINE)
 
 
-def test_the_results_table_is_the_results() -> None:
-    from benchmarks import tables
+def test_tables_and_numbers_are_those_of_the_results_files() -> None:
+    from benchmarks import documents, tables
 
-    assert tables.accuracy_table() in README
-    assert tables.short_table() in README
-    assert tables.mixtures_table() in README
-    assert tables.published_table() in README
-    assert tables.slices_table() in README
-    assert tables.ablations_table() in README
-    for name, table in tables.speed_tables().items():
-        assert table in README, name
+    used = re.findall(r"<!-- table (\S+) -->", "".join(DOCUMENTS.values()))
+    assert set(used) == set(tables.TABLES)
+    for path in documents.DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        assert documents.updated(text) == text, f"run python -m benchmarks.documents: {path.name}"
+
+
+def test_a_number_is_replaced_by_the_value_in_its_results_file() -> None:
+    from benchmarks import documents
+
+    marked = "at 12.3%<!-- imdb-small metrics.test.accuracy .2% -->, (5<!-- imdb-small {} -->)"
+    marked = marked.format("metrics.test.n /1000 .0f")
+    assert documents.updated(marked).startswith("at 93.61%<!-- imdb-small")
+    assert "(25<!--" in documents.updated(marked)
+    with pytest.raises(KeyError):
+        documents.updated("1<!-- imdb-small metrics.nothing d -->")
 
 
 def test_the_number_of_invented_reviews_is_right() -> None:
@@ -129,5 +148,5 @@ def test_the_space_front_matter_is_valid() -> None:
     front = yaml.safe_load((REPOSITORY / "space/README.md").read_text("utf-8").split("---")[1])
     pins = (REPOSITORY / "space/requirements.txt").read_text(encoding="utf-8")
     assert f"gradio[mcp]=={front['sdk_version']}" in pins
-    assert (REPOSITORY / "space" / front["app_file"]).exists()
+    assert (REPOSITORY / front["app_file"]).exists()
     assert len(front["short_description"]) <= 60  # the Hub's limit

@@ -1,7 +1,11 @@
 """The quick start's own steps; `make quickstart`, which CI runs as well, is the whole of it."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -12,7 +16,8 @@ from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
 from localhub.tokens import TOKEN_FILES
-from train import model, quickstart, recipe
+from train import quickstart, recipe
+from train.modeling import model
 
 RUN = REPOSITORY / "runs" / "quickstart"
 trained = pytest.mark.skipif(
@@ -23,7 +28,11 @@ SHOWN = re.compile(
     r"""\("([^"]+)"(?:, api_name="/classify")?\)+'?\n"""
     r"""(?:```\n\n```json\n|# )\[?\{\s*["']label["']: ["'](\w+)"""
 )
-PAGE = {"A clear one": "POSITIVE", "A mixed one": "NEGATIVE", "A sarcastic one": "NEGATIVE"}
+PAGE = {
+    "A clear review": "POSITIVE",
+    "A mixed review": "NEGATIVE",
+    "A sarcastic review": "NEGATIVE",
+}
 
 
 @pytest.fixture
@@ -96,7 +105,7 @@ def test_a_space_of_the_quick_start_runs_where_it_is_named(
 
 def test_another_base_model_in_the_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quickstart, "BASE_SHA256", "0" * 64)
-    with pytest.raises(typer.BadParameter, match=r"model.safetensors must be 0000"):
+    with pytest.raises(typer.BadParameter, match=r"model.safetensors must have the SHA-256 0000"):
         quickstart.seed_base("http://127.0.0.1:9", recipe.load("quickstart"))
 
 
@@ -106,6 +115,35 @@ def test_the_page_needs_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     done = CliRunner().invoke(quickstart.app, ["space"])
     assert done.exit_code == 2
     assert "make quickstart" in done.output
+
+
+SERVE = """
+import sys, time
+from pathlib import Path
+from train import quickstart
+
+with quickstart.local_hub(Path(sys.argv[1])) as endpoint:
+    print(endpoint, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_local_hub_ends_with_the_process_that_serves_it(number: int, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(tmp_path / "hub")],
+        cwd=REPOSITORY,
+        env=dict(os.environ),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as serving:
+        assert serving.stdout is not None
+        assert serving.stdout.readline().startswith("http://127.0.0.1:")
+        processes = psutil.Process(serving.pid).children(recursive=True)
+        assert processes
+        serving.send_signal(number)
+        _, alive = psutil.wait_procs(processes, timeout=30)
+        assert not alive
 
 
 def shown(path: str) -> list[tuple[str, str]]:
@@ -123,31 +161,30 @@ def test_examples_of_documents_and_page_get_the_answers_that_are_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By `pipeline()`, and by the Space, which reads the ONNX file."""
-    monkeypatch.syspath_prepend(REPOSITORY / "space")
-    from tabs.review import EXAMPLES
     from transformers import pipeline
-    from usage import REVIEW
 
-    from space.classifier import Classifier
+    from space.inference.classifier import Classifier
+    from space.tabs.review import EXAMPLES
+    from space.usage import REVIEW
 
     expected = dict([*shown("README.md"), *shown("space/README.md"), (REVIEW, "POSITIVE")])
     expected |= {EXAMPLES[name]: label for name, label in PAGE.items()}
-    # The last is the one that the README says it stumbles over.
-    last = "as its own last line shows"
-    assert last in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    # The last is the one that docs/results.md says it misclassifies.
+    last = "as the last line of `make quickstart` shows"
+    assert last in (REPOSITORY / "docs/results.md").read_text(encoding="utf-8")
     expected |= dict(zip(quickstart.REVIEWS, ["POSITIVE", "NEGATIVE", "NEGATIVE"], strict=True))
     answers = pipeline("sentiment-analysis", model=str(RUN))(list(expected))
     assert {t: a["label"] for t, a in zip(expected, answers, strict=True)} == expected
     on_page = Classifier.from_folder(RUN)
-    assert {text: on_page(text).label for text in expected} == expected
+    assert {text: on_page.predict(text).label for text in expected} == expected
 
 
 @trained
 def test_example_answer_of_the_endpoint_is_the_one_shown() -> None:
-    from space.classifier import Classifier
+    from space.inference.classifier import Classifier
 
     [(text, label)] = shown("space/README.md")
-    verdict = Classifier.from_folder(RUN)(text)
+    verdict = Classifier.from_folder(RUN).predict(text)
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     answer = f"'unsure': {verdict.unsure}, 'tokens_read': {verdict.tokens_read}, "
     assert answer + f"'tokens': {verdict.tokens}}}" in readme

@@ -26,7 +26,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def folder(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny classifier with an int8 form as well."""
-    from train import export
+    from train.publishing import export
 
     folder = tmp_path_factory.mktemp("javascript") / "model"
     shutil.copytree(tiny_classifier, folder)
@@ -99,10 +99,10 @@ def test_fp32_gives_the_scores_of_pipeline(
 def test_int8_gives_the_labels_of_the_space_alone_and_in_batches(
     library: str, hub: RunningHub, folder: Path, tmp_path: Path
 ) -> None:
-    from space.classifier import Classifier
+    from space.inference.classifier import Classifier
 
     classifier = Classifier.from_folder(folder)
-    expected = [classifier(text).label for text in TEXTS]
+    expected = [classifier.predict(text).label for text in TEXTS]
     found = in_javascript(library, hub, tmp_path, "q8")
     assert ["POSITIVE" if p > 0.5 else "NEGATIVE" for p in found["alone"]] == expected
     assert found["together"] == found["alone"]

@@ -1,6 +1,6 @@
-"""Movie reviews in, a published sentiment model out.
+"""Trains, evaluates and publishes a sentiment model: a recipe in, a model on the Hub out.
 
-The flow, one module a room; each imports only from those on its left:
-
-    recipe <- sources <- reviews <- tokens <- model <- loop <- evaluation <- card <- hub <- __main__
+Imports point one way: recipe ← data ← modeling ← augmentation, evaluation ← publishing ← pipeline ←
+__main__. Open `__main__` for the commands, `recipe` for the settings, `pipeline` for the order of
+the steps, `run_folder` for their files, `errors` and `hub_errors` for what can fail.
 """

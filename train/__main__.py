@@ -1,6 +1,7 @@
-"""The command line: `python -m train VERB`; what they are stands below, each with its options.
+"""The command line: `python -m train COMMAND`.
 
-The rooms are imported inside the verbs, so that `--help` answers at once.
+In: arguments. Out: calls of the pipeline, or an error as one line with an exit status. Commands
+import what they need themselves, so that `--help` is fast.
 """
 
 import sys
@@ -9,13 +10,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from train import network, plain_yaml
+from train import network
 from train import recipe as recipes
-from train.errors import HubError, RecipeError, TrainError
-from train.recipe import Dataset, Recipe
+from train.errors import RecipeError, TrainError
+from train.recipe import Recipe
 
 app = typer.Typer(
-    help="Movie reviews in, a published sentiment model out.",
+    help="Train, evaluate and publish a sentiment model for movie reviews.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,45 +25,46 @@ app = typer.Typer(
 
 
 def _examples(*commands: str) -> str:
-    """The end of a help text, whose lines click keeps as they are."""
+    """The end of a help text; click keeps its line breaks."""
     return "\n".join(["\b", "Examples:", *(f"  python -m train {c}" for c in commands)])
 
 
 RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="a YAML file, or a name in train/recipes")
+    str, typer.Argument(metavar="RECIPE", help="a YAML file, or the name of one in train/recipes")
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="change a key of the recipe; repeatable"),
+    typer.Option("--set", metavar="KEY=VALUE", help="override a key of the recipe; repeatable"),
 ]
-Out = Annotated[Path | None, typer.Option(help="the run folder; runs/NAME by default")]
-Resume = Annotated[bool, typer.Option("--resume", help="refuse to begin anew: go on")]
+Out = Annotated[Path | None, typer.Option(help="the run folder; default: runs/NAME")]
+Resume = Annotated[bool, typer.Option("--resume", help="fail if there is no run to resume")]
 CheckpointsTo = Annotated[
     str | None,
-    typer.Option(metavar="USER/REPO", help="keep checkpoints in this private Hub repository too"),
+    typer.Option(metavar="USER/REPO", help="also store checkpoints in this private repository"),
 ]
 To = Annotated[str, typer.Option("--to", metavar="USER/REPO", help="the model repository")]
-Private = Annotated[bool, typer.Option("--private", help="create the repositories private")]
-AllowWorse = Annotated[
-    bool,
-    typer.Option("--allow-worse", help="publish without the release gate, even if worse"),
-]
+Private = Annotated[bool, typer.Option("--private", help="create private repositories")]
+AllowRegression = Annotated[bool, typer.Option("--allow-regression", help="skip the release gate")]
 Space = Annotated[
-    str | None, typer.Option(metavar="USER/SPACE", help="deploy the app as this Space as well")
+    str | None, typer.Option(metavar="USER/SPACE", help="also deploy the app as this Space")
 ]
-_Hardware = Literal["cpu-basic", "zero-a10g"]  # as in deployment, which is slow to import
+_Hardware = Literal["cpu-basic", "zero-a10g"]  # see train.publishing.deployment
 SpaceHardware = Annotated[
     _Hardware | None,
     typer.Option(
-        help="what the Space runs on: zero-a10g (ZeroGPU) is free for two Spaces of a personal"
-        " account, cpu-basic needs a PRO or Team plan; left out, what it has or the Hub's default"
+        help="the Space's hardware: zero-a10g (ZeroGPU) is free for two Spaces of a personal"
+        " account, cpu-basic needs a PRO or Team plan; default: the present or the Hub's default"
     ),
 ]
+JsonlOut = Annotated[Path, typer.Option("--out", help="the JSONL file to write")]
+Corpus = Annotated[
+    str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSON or Parquet file, or a Hub id")
+]
+CorpusSplit = Annotated[str, typer.Option("--split", help="its split; `train` for a single file")]
+TextColumn = Annotated[str, typer.Option("--text", help="column of the text")]
+ExportedRun = Annotated[Path, typer.Argument(help="an exported run folder")]
 SpaceWait = Annotated[
-    float,
-    typer.Option(
-        min=0, metavar="MINUTES", help="how long to wait until the Space runs; then call it once"
-    ),
+    float, typer.Option(min=0, metavar="MINUTES", help="wait this long for the Space, then call it")
 ]
 
 
@@ -75,20 +77,20 @@ SpaceWait = Annotated[
 def adapt(
     recipe: RecipeName, set_: Overrides = None, out: Out = None, resume: Resume = False
 ) -> None:
-    """Let the base model read unlabelled reviews first: what `fit` then starts from."""
-    from train import steps
+    """Adapt the base model to unlabelled reviews; `fit` starts from the result."""
+    from train.pipeline import steps
 
-    chosen = recipes.load(recipe, set_)
-    steps.adapt(chosen, out or Path("runs") / chosen.name, resume)
+    loaded = recipes.load(recipe, set_)
+    steps.adapt(loaded, out or Path("runs") / loaded.name, resume)
     steps.leave_processes()
 
 
 @app.command(epilog=_examples("plan movie-sentiment"))
 def plan(recipe: RecipeName, set_: Overrides = None, out: Out = None) -> None:
-    """Show the steps that a recipe needs, what they cost, and what is there of them."""
-    from train import costs, pipeline
+    """Print the steps that a recipe requires, with their state and cost."""
+    from train.pipeline import costs, plan
 
-    costs.show(pipeline.plan(recipe, set_, out))
+    costs.print_plan(plan.plan(recipe, set_, out))
 
 
 @app.command(
@@ -104,16 +106,17 @@ def fit(
     resume: Resume = False,
     checkpoints_to: CheckpointsTo = None,
 ) -> None:
-    """Fine-tune a model: reviews to a run folder; what its recipe requires comes first.
+    """Fine-tune a model, after the steps that its recipe requires.
 
-    What was interrupted goes on. A finished step is not done again.
+    Interrupted steps are resumed, finished steps are skipped.
     """
-    from train import costs, pipeline, runs, steps
+    from train import run_folder
+    from train.pipeline import costs, plan, steps
 
-    tasks = pipeline.plan(recipe, set_, out)
-    with runs.locked(tasks[-1].out):
-        costs.show(tasks)
-        steps.run(tasks, resume, checkpoints_to)
+    tasks = plan.plan(recipe, set_, out)
+    with run_folder.locked(tasks[-1].out):
+        costs.print_plan(tasks)
+        steps.run_all(tasks, resume, checkpoints_to)
     steps.leave_processes()
 
 
@@ -128,42 +131,49 @@ def evaluate(
     dataset: Annotated[
         str | None, typer.Option(help="another dataset: a Hub id, a file or a folder")
     ] = None,
-    split: Annotated[str, typer.Option(help="its split; a single file is `train`")] = "test",
+    split: CorpusSplit = "test",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="columns and so on, as under `datasets`"),
+        typer.Option("--set", metavar="KEY=VALUE", help="columns and other keys of `datasets`"),
     ] = None,
-    max_rows: Annotated[int | None, typer.Option(min=1, help="at most so many, at random")] = None,
-    revision: Annotated[str | None, typer.Option(help="of a model on the Hub")] = None,
-    out: Annotated[Path | None, typer.Option(help="write the figures to this JSON file")] = None,
+    max_rows: Annotated[
+        int | None, typer.Option(min=1, help="maximum number of rows, sampled at random")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="commit or tag of a Hub model")] = None,
+    out: Annotated[Path | None, typer.Option(help="write the metrics to this JSON file")] = None,
 ) -> None:
-    """Measure a model: a run on its own test reviews, or any model on any dataset."""
-    from train import runs, stages
+    """Evaluate a run on its own test split, or any model on any dataset."""
+    from train import run_folder
+    from train.pipeline import training_run
 
     if dataset is None:
         if not Path(run_or_repo).is_dir():
             raise RecipeError(
-                f"no run folder at {run_or_repo} — for a model on the Hub name --dataset as well"
+                f"no run folder at {run_or_repo} — add --dataset to evaluate a Hub model"
+            )
+        if split != "test" or any([set_, max_rows, revision, out]):
+            raise RecipeError(
+                "--split, --set, --max-rows, --revision and --out need --dataset: without it a "
+                "run is evaluated on its own test split, by its own recipe"
             )
         _evaluate(Path(run_or_repo))
         return
-    described = _dataset(dataset, set_ or [])
-    results = stages.evaluate_elsewhere(run_or_repo, revision, described, split, max_rows)
-    _show(results["metrics"])
+    source = recipes.parse_dataset(dataset, set_ or [])
+    results = training_run.evaluate_elsewhere(run_or_repo, revision, source, split, max_rows)
+    _print_metrics(results["metrics"])
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        runs.save_results(out, results)
+        run_folder.save_results(out, results)
 
 
 @app.command(epilog=_examples("export runs/imdb-small"))
-def export(
-    run: Annotated[Path, typer.Argument(help="a run folder that fit has finished")],
-) -> None:
-    """Write the ONNX files, fp32 and int8, that the Space and transformers.js load."""
-    from train import export, runs
+def export(run: Annotated[Path, typer.Argument(help="a finished run folder")]) -> None:
+    """Write the ONNX files, fp32 and int8, for the Space and transformers.js."""
+    from train import run_folder
+    from train.publishing import export
 
-    runs.load_results(run)
-    with runs.locked(run):
+    run_folder.load_results(run)
+    with run_folder.locked(run):
         export.export(run)
 
 
@@ -175,28 +185,25 @@ def export(
     )
 )
 def publish(
-    run: Annotated[Path, typer.Argument(help="a run folder, evaluated and exported")],
+    run: Annotated[Path, typer.Argument(help="an evaluated and exported run folder")],
     to: To,
     private: Private = False,
     space: Space = None,
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
-    allow_worse: AllowWorse = False,
+    allow_regression: AllowRegression = False,
 ) -> None:
-    """Push a run folder to the Hub in one commit and check what arrived; the Space likewise."""
-    from train import runs
+    """Publish a run folder to the Hub in one commit and check it there; also a Space."""
+    from train import run_folder
+    from train.pipeline import publication
 
-    runs.check_complete(run)
-    with runs.locked(run):
-        _check_targets(to, private, space, space_hardware)
-        _publish(run, to, private, allow_worse, space, space_hardware, space_wait)
+    run_folder.check_complete(run)
+    with run_folder.locked(run):
+        publication.check_targets(to, private, space, space_hardware)
+        publication.publish(run, to, private, allow_regression, space, space_hardware, space_wait)
 
 
-@app.command(
-    epilog=_examples(
-        "run imdb --to user/movie-sentiment --space user/movie-sentiment",
-    )
-)
+@app.command(epilog=_examples("run imdb --to user/movie-sentiment --space user/movie-sentiment"))
 def run(
     recipe: RecipeName,
     to: To,
@@ -208,29 +215,32 @@ def run(
     space: Space = None,
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
-    allow_worse: AllowWorse = False,
+    allow_regression: AllowRegression = False,
 ) -> None:
-    """Fit as `fit` does, with all that comes before; then evaluate, export and publish.
+    """Train as `fit` does, then evaluate, export and publish.
 
-    That the token may write is checked first. What was interrupted goes on.
+    Write permission on the Hub is checked first. Interrupted steps are resumed.
     """
-    from train import costs, pipeline, runs, steps
+    from train import console, run_folder
+    from train.pipeline import costs, plan, publication, steps
 
-    tasks = pipeline.plan(recipe, set_, out)
+    tasks = plan.plan(recipe, set_, out)
     folder = tasks[-1].out
-    with runs.locked(folder):
-        costs.show(tasks)
-        if runs.is_first_process():
-            _check_targets(to, private, space, space_hardware, checkpoints_to)
-        steps.run(tasks, resume, checkpoints_to)
+    with run_folder.locked(folder):
+        costs.print_plan(tasks)
+        if console.is_first_process():
+            publication.check_targets(to, private, space, space_hardware, checkpoints_to)
+        steps.run_all(tasks, resume, checkpoints_to)
         steps.leave_processes()
-        if runs.is_first_process():
-            results = runs.load_results(folder)
-            if "weaknesses" not in results or not (folder / "README.md").exists():
+        if console.is_first_process():
+            results = run_folder.load_results(folder)
+            if "error_analysis" not in results or not (folder / "README.md").exists():
                 _evaluate(folder)
             if not results["export"]:
                 export(folder)
-            _publish(folder, to, private, allow_worse, space, space_hardware, space_wait)
+            publication.publish(
+                folder, to, private, allow_regression, space, space_hardware, space_wait
+            )
 
 
 @app.command(
@@ -241,19 +251,21 @@ def run(
 )
 def score(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="a CSV, TSV, JSON, Parquet file, or a Hub id")
+        str, typer.Argument(metavar="INPUT", help="a CSV, TSV, JSON or Parquet file, or a Hub id")
     ],
-    model: Annotated[str, typer.Option(metavar="USER/REPO", help="on the Hub, or a run folder")],
+    model: Annotated[str, typer.Option(metavar="USER/REPO", help="a Hub id, or a run folder")],
     out: Annotated[Path, typer.Option(help="the file to write: .csv, .jsonl or .parquet")],
-    revision: Annotated[str | None, typer.Option(help="of the model")] = None,
-    text: Annotated[str, typer.Option(help="the column to judge")] = "text",
+    revision: Annotated[str | None, typer.Option(help="commit or tag of the model")] = None,
+    text: TextColumn = "text",
     split: Annotated[str, typer.Option(help="of a Hub dataset")] = "test",
-    config: Annotated[str | None, typer.Option(help="of a Hub dataset that has several")] = None,
-    prefix: Annotated[str, typer.Option(help="before the names of the added columns")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the output")] = False,
+    config: Annotated[str | None, typer.Option(help="of a Hub dataset with several")] = None,
+    prefix: Annotated[str, typer.Option(help="prefix of the added columns")] = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace an existing output")
+    ] = False,
 ) -> None:
-    """Judge every row of a file or dataset, of any length; the same command resumes."""
-    from train.score import score
+    """Predict the label of every row of a file or dataset; the same command resumes."""
+    from train.scoring.score import score
 
     score(
         source, model, out, revision=revision, text=text, split=split, config=config,
@@ -263,16 +275,19 @@ def score(
 
 @app.command(epilog=_examples("sentences runs/imdb-small --out runs/sentences/train.jsonl"))
 def sentences(
-    run: Annotated[Path, typer.Argument(help="a run folder, exported")],
-    out: Annotated[Path, typer.Option(help="the JSONL file to write")],
-    least: Annotated[
-        float, typer.Option(min=0.5, max=1, help="probability from which the model is sure")
+    run: ExportedRun,
+    out: JsonlOut,
+    min_confidence: Annotated[
+        float, typer.Option(min=0.5, max=1, help="minimum probability of the review's label")
     ] = 0.98,
-    each: Annotated[int, typer.Option(min=1, help="sentences of a review, at most")] = 2,
-    most: Annotated[int, typer.Option(min=2, help="sentences in all, at most")] = 20_000,
+    max_per_review: Annotated[int, typer.Option(min=1, help="maximum sentences of one review")] = 2,
+    max_sentences: Annotated[int, typer.Option(min=2, help="maximum sentences in all")] = 20_000,
 ) -> None:
-    """Cut labelled sentences from a run's training reviews, to train on short input."""
-    _step("sentences", run=run, out=out, least=least, each=each, most=most)
+    """Cut labelled sentences from a run's training reviews, as short training texts."""
+    _run_data_step(
+        "sentences", run=run, out=out, min_confidence=min_confidence,
+        max_per_review=max_per_review, max_sentences=max_sentences,
+    )  # fmt: skip
 
 
 @app.command(
@@ -282,141 +297,86 @@ def sentences(
     )
 )
 def pseudo_label(
-    run: Annotated[Path, typer.Argument(help="a run folder, exported")],
-    source: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSON, Parquet file, or a Hub id")
-    ],
-    out: Annotated[Path, typer.Option(help="the JSONL file to write")],
-    split: Annotated[
-        str, typer.Option(help="its split; a single file is `train`")
-    ] = "unsupervised",
-    text: Annotated[str, typer.Option(help="the column of the texts")] = "text",
+    run: ExportedRun,
+    source: Corpus,
+    out: JsonlOut,
+    split: CorpusSplit = "unsupervised",
+    text: TextColumn = "text",
     revision: Annotated[
-        str | None, typer.Option(help="of a Hub dataset; else the run's, where it has the same")
+        str | None, typer.Option(help="of a Hub dataset; default: the revision that the run read")
     ] = None,
 ) -> None:
-    """Label texts by a run's model and a bag of n-grams, to train on; the same command resumes."""
+    """Label texts with a run's model and an n-gram classifier; the same command resumes."""
     corpus: dict[str, Any] = {"source": source, "split": split, "text": text, "revision": revision}
-    _step("pseudo-labels", run=run, out=out, **corpus)
+    _run_data_step("pseudo-labels", run=run, out=out, **corpus)
 
 
 @app.command(epilog=_examples("teach movie-sentiment --teacher runs/teacher"))
 def teach(
     recipe: RecipeName,
     teacher: Annotated[
-        list[Path], typer.Option(help="a run folder; repeat it to average several teachers")
+        list[Path], typer.Option(help="a run folder; repeatable: several teachers are averaged")
     ],
     set_: Overrides = None,
 ) -> None:
     """Write teachers' probabilities for a recipe's training texts; the same command resumes."""
-    chosen = recipes.load(recipe, set_)
-    if chosen.distillation is None:
-        raise RecipeError(f"{chosen.name} has no `distillation` section, which names the file")
-    _step("teach", chosen, teachers=list(map(str, teacher)))
+    student = recipes.load(recipe, set_)
+    if student.distillation is None:
+        raise RecipeError(f"{student.name} has no `distillation` section — add one")
+    _run_data_step("teach", student, teachers=list(map(str, teacher)))
 
 
 @app.command(
     epilog=_examples(
-        "cut-sentences stanfordnlp/imdb --most 100000 --out runs/sentences/train.jsonl"
+        "cut-sentences stanfordnlp/imdb --max-sentences 100000 --out runs/sentences/train.jsonl"
     )
 )
 def cut_sentences(
-    source: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSONL, Parquet file, or a Hub id")
-    ],
-    out: Annotated[Path, typer.Option(help="the JSONL file to write")],
-    most: Annotated[int, typer.Option(min=1, help="sentences at most, at random")] = 100_000,
-    split: Annotated[
-        str, typer.Option(help="its split; a single file is `train`")
-    ] = "unsupervised",
-    text: Annotated[str, typer.Option(help="the column of the texts")] = "text",
+    source: Corpus,
+    out: JsonlOut,
+    max_sentences: Annotated[
+        int, typer.Option(min=1, help="maximum sentences, drawn at random")
+    ] = 100_000,
+    split: CorpusSplit = "unsupervised",
+    text: TextColumn = "text",
     revision: Annotated[str | None, typer.Option(help="of a Hub dataset")] = None,
 ) -> None:
-    """Cut sentences from texts without labels, for a teacher to label."""
+    """Cut sentences from unlabelled texts, for a teacher to label."""
     corpus: dict[str, Any] = {"source": source, "split": split, "text": text, "revision": revision}
-    _step("cut-sentences", out=out, most=most, **corpus)
+    _run_data_step("cut-sentences", out=out, max_sentences=max_sentences, **corpus)
 
 
-def _step(kind: str, student: Recipe | None = None, **arguments: Any) -> None:
-    """Do a step by itself, whose arguments are those that it has under `requires`."""
-    from train import pipeline, steps
+def _run_data_step(kind: str, student: Recipe | None = None, **arguments: Any) -> None:
+    """Run one data step with the keys that it has under `requires`."""
+    from train.pipeline import plan, steps
 
     values = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
-    steps.do(pipeline.step_task(recipes.parse_step({"step": kind, **values}), student))
+    steps.run_data_step(plan.data_task(recipes.parse_step({"step": kind, **values}), student))
 
 
 def _evaluate(folder: Path) -> None:
-    from train import card, runs, stages
+    from train import run_folder
+    from train.pipeline import training_run
+    from train.publishing import card
 
-    with runs.locked(folder):
-        results = stages.evaluate(folder)
+    with run_folder.locked(folder):
+        results = training_run.evaluate(folder)
         text = card.render(results, f"user/{results['recipe']['name']}")
         (folder / "README.md").write_text(text, encoding="utf-8")
-    _show(results["metrics"])
+    _print_metrics(results["metrics"])
 
 
-def _check_targets(
-    to: str,
-    private: bool,
-    space: str | None,
-    hardware: _Hardware | None,
-    checkpoints_to: str | None = None,
-) -> None:
-    from train import deployment, hub
-
-    if hardware and not space:
-        raise HubError(f"--space-hardware {hardware} is a Space's — name it with --space as well")
-    for name in filter(None, [to, space, checkpoints_to]):
-        hub.check_named(name)
-    hub.check_target(to, private)
-    if space:
-        deployment.check_target(space, private, hardware)
-
-
-def _publish(
-    folder: Path,
-    to: str,
-    private: bool,
-    allow_worse: bool,
-    space: str | None,
-    hardware: _Hardware | None,
-    wait_minutes: float,
-) -> None:
-    from train import deployment, hub, runs, visitor
-
-    done = hub.publish(folder, to, private, allow_worse)
-    typer.echo(f'model  {done.url}\n       pipeline("sentiment-analysis", model="{done.repo_id}")')
-    if space:
-        deployed = deployment.deploy(space, done, private, hardware)
-        typer.echo(f"space  {deployed.url}")
-        labels = runs.load_results(folder)["recipe"]["labels"]
-        typer.echo(f"       {visitor.try_out(deployed, labels, 60 * wait_minutes)}")
-
-
-def _dataset(source: str, overrides: list[str]) -> Dataset:
-    """A dataset from the command line, checked as those in a recipe are."""
-    values: dict[str, Any] = {"source": source}
-    for override in overrides:
-        # Messages about the datasets of a recipe name a key so.
-        in_recipe = override.startswith("datasets.")
-        plain_yaml.override({"datasets": [values]} if in_recipe else values, override)
-    dataset = recipes.parse_section(Dataset, values, "--dataset with --set")
-    if dataset.label is None:
-        raise RecipeError("label must name a column to evaluate on, got null — leave it out")
-    return dataset
-
-
-def _show(metrics: dict[str, Any]) -> None:
-    for split, found in metrics.items():
-        low, high = found["accuracy_ci95"]
+def _print_metrics(by_split: dict[str, Any]) -> None:
+    for split, metrics in by_split.items():
+        low, high = metrics["accuracy_ci95"]
         typer.echo(
-            f"{split}: accuracy {found['accuracy']:.4f} (95% {low:.4f} to {high:.4f}), "
-            f"F1 {found['f1']:.4f}, ECE {found['ece']:.4f}, {found['n']:,} reviews"
+            f"{split}: accuracy {metrics['accuracy']:.4f} (95% CI {low:.4f} to {high:.4f}), "
+            f"F1 {metrics['f1']:.4f}, ECE {metrics['ece']:.4f}, {metrics['n']:,} reviews"
         )
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is one plain sentence, not a stack trace."""
+    """Run the command line; errors that a user can fix are printed without a stack trace."""
     network.prepare()
     try:
         app(standalone_mode=True)
@@ -429,11 +389,8 @@ def main() -> None:
     except OSError as error:
         if error.errno != 28:  # ENOSPC
             raise
-        typer.echo(
-            "error: the disk is full — the last whole checkpoint is kept; make room, then run the "
-            "same command with --resume",
-            err=True,
-        )
+        remedy = "free some space, then run the same command with --resume"
+        typer.echo(f"error: the disk is full, the last checkpoint is kept — {remedy}", err=True)
         sys.exit(1)
 
 

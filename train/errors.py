@@ -1,47 +1,36 @@
-"""What a user can mend: each error states the rule, the value seen and the remedy.
-
-TrainError
-├── RecipeError      the recipe, or a --set
-├── DataError        the reviews or their labels
-├── ModelError       the base model, or a saved one
-├── RunError         the run folder
-├── Diverged         the loss stopped being a number
-├── Interrupted      Ctrl-C or SIGTERM, after a checkpoint
-└── HubError         the Hub refused, or can't be reached
-    └── HubBusy      the same request may succeed a moment later
-"""
+"""Errors that a user can fix: each message states the rule, the value seen and the remedy."""
 
 
 class TrainError(Exception):
-    """Base of everything that the command line answers in one plain sentence."""
+    """Base of all errors that the command line prints without a stack trace."""
 
     exit_status = 1
 
 
 class RecipeError(TrainError):
-    """A recipe, or a `--set` on top of it, breaks a rule."""
+    """A recipe or a `--set` breaks a rule."""
 
     exit_status = 2
 
 
 class DataError(TrainError):
-    """Reviews or labels that can't be trained or evaluated on."""
+    """Reviews or labels can't be used for training or evaluation."""
 
 
 class ModelError(TrainError):
-    """A base model or a saved model that can't be used."""
+    """A base model or a saved model can't be used."""
 
 
 class RunError(TrainError):
-    """A run folder that is incomplete, or another run's."""
+    """A run folder is incomplete, in use, or of another recipe."""
 
 
 class Diverged(TrainError):
-    """The training loss became NaN or infinite."""
+    """The loss or the weights became NaN or infinite."""
 
 
 class Interrupted(TrainError):
-    """Training stopped on request, after writing a checkpoint."""
+    """Training was stopped by Ctrl-C or SIGTERM, after writing a checkpoint."""
 
     exit_status = 130
 
@@ -51,10 +40,12 @@ class HubError(TrainError):
 
 
 class HubBusy(HubError):
-    """The Hub was in trouble or could not be reached: the same may succeed a moment later."""
+    """The Hub is temporarily unavailable; the same request may succeed later."""
 
 
-def shorten(value: object, most: int = 200) -> str:
-    """The beginning of a value in a message, which may be a whole file by mistake."""
+def shorten(value: object, max_length: int = 200) -> str:
+    """The beginning of a value for a message, because a value can be as long as a file."""
     text = str(value)
-    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+    if len(text) <= max_length:
+        return text
+    return f"{text[:max_length]}… ({len(text):,} characters)"

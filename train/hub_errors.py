@@ -1,7 +1,7 @@
-"""What went wrong between here and the Hub, in one sentence: what was seen and the remedy.
+"""Turns errors of Hub clients into errors of this project, with a reason and a remedy.
 
-In: whatever huggingface_hub, its HTTP client, hf_xet, datasets or transformers raise. Out: an error
-of this project. Everything that names a repository or talks to the Hub goes through `explained`.
+In: exceptions of huggingface_hub, its HTTP client, hf_xet, datasets and transformers. Out: a
+`TrainError`. All code that reads a repository or writes to the Hub runs inside `explained`.
 """
 
 import errno
@@ -31,22 +31,21 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from train.errors import HubBusy, HubError, TrainError
 from train.recipe import is_path
 
-# huggingface_hub 1 is built on httpx, huggingface_hub 2 on httpx2, which have the same errors.
+# huggingface_hub 1 uses httpx and huggingface_hub 2 httpx2, which have the same errors.
 _client = importlib.import_module(HTTPError.__module__.partition(".")[0])
 
-TRANSIENT = {408, 429, 500, 502, 503, 504}  # statuses that may be others a moment later
+TRANSIENT = {408, 429, 500, 502, 503, 504}  # HTTP statuses worth a retry
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC}
 NO_TOKEN = (
-    "no token for the Hub — make one with the right to write on the Hub's settings page "
-    "(Access Tokens), then `hf auth login`, or put it into the environment as HF_TOKEN"
+    "no Hub token — create one with write permission on the Hub's settings page (Access Tokens), "
+    "then run `hf auth login` or set HF_TOKEN"
 )
 _NAMING = (
-    "a repository on the Hub is named user/name, in letters without accents, digits, '-', '_' "
-    "and '.'"
+    "a Hub repository must be named user/name, in letters without accents, digits, '-', '_' and '.'"
 )
 READING = {
     401: "check the id, and log in with `hf auth login` if it is private",
-    403: "log in with `hf auth login` as someone who may read it",
+    403: "log in with `hf auth login` as a user with read access",
     404: "check the id and the revision, and log in with `hf auth login` if it is private",
     429: "too many requests; wait a few minutes",
 }
@@ -62,15 +61,15 @@ def explained(
     expected: tuple[type[Exception], ...] = (),
     after: str = "",
 ) -> Iterator[None]:
-    """Turn what goes wrong on the way to the Hub into `error`; anything else passes.
+    """Raise errors of the Hub and the network as `error`; other exceptions pass unchanged.
 
     Args:
-        doing: What is being done, for the beginning of the message.
-        error: What to raise.
-        remedies: HTTP status to what to do about it.
-        name: What is read: the id of a repository, or a path. It is checked first.
-        expected: Other exceptions that are the user's to mend.
-        after: What holds after the failure, for the end of the message.
+        doing: The operation, as the beginning of the message.
+        error: The class to raise.
+        remedies: HTTP status → remedy.
+        name: The repository id or path that is read; checked before the block runs.
+        expected: Further exceptions to convert.
+        after: The state after the failure, as the end of the message.
     """
     if name is not None:
         check_source(name, error)
@@ -79,30 +78,30 @@ def explained(
     except TrainError:
         raise
     except Exception as cause:
-        local, reason = "", diagnose(cause, remedies)
+        prefix, reason = "", diagnose(cause, remedies)
         if reason is not None and name is not None and "/" in name and not _exists(name):
-            local = f"there is no file or folder {name} here, and "
+            prefix = f"there is no local file or folder {name}, and "
         elif reason is None and isinstance(cause, expected):
             reason = str(cause).strip().partition("\n")[0] or type(cause).__name__
         if reason is None:
             raise
-        raise error(f"{doing}: {local}{reason}{after and f'; {after}'}") from cause
+        raise error(f"{doing}: {prefix}{reason}{after and f'; {after}'}") from cause
 
 
 def check_source(name: str, error: type[TrainError]) -> None:
-    """Raise where a name is neither a path that exists nor a possible id on the Hub."""
+    """Raise `error` unless a name is an existing path or a valid repository id."""
     if _exists(name):
         return
     if is_path(name):
         raise error(
-            f"no file or folder at {name} — give its path from the current folder, or the id of a "
-            "repository on the Hub"
+            f"no file or folder at {name} — give a path relative to the current folder, or the id "
+            "of a Hub repository"
         )
     check_repo_id(name, error)
 
 
 def check_repo_id(name: str, error: type[TrainError] = HubError) -> None:
-    """Raise where this can't be the id of a repository on the Hub."""
+    """Raise `error` unless a name is a valid repository id."""
     try:
         validate_repo_id(name)
     except HFValidationError:
@@ -110,14 +109,14 @@ def check_repo_id(name: str, error: type[TrainError] = HubError) -> None:
 
 
 def diagnose(error: BaseException, remedies: Mapping[int, str] = READING) -> str | None:
-    """Why the Hub did not give or take something, and the remedy; None where that isn't it."""
-    reasons = (_reason(cause, remedies) for cause in _chain(error))
+    """The reason and remedy of a Hub or network error; None for any other error."""
+    reasons = (_reason(cause, remedies) for cause in _causes(error))
     return next(filter(None, reasons), None)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed a moment later."""
-    for cause in _chain(error):
+    """Whether a retry of the same request may succeed."""
+    for cause in _causes(error):
         if isinstance(cause, HubBusy):
             return True
         if status := _status(cause):
@@ -138,10 +137,10 @@ def _reason(error: BaseException, remedies: Mapping[int, str]) -> str | None:
         return "this needs the Hub, and HF_HUB_OFFLINE is set — unset it"
     if isinstance(error, LocalEntryNotFoundError | ConnectionError) and constants.is_offline_mode():
         return (
-            f"HF_HUB_OFFLINE is set, and {constants.HF_HOME} holds no whole copy — unset "
-            "HF_HUB_OFFLINE, so that it can be fetched"
+            f"HF_HUB_OFFLINE is set, and {constants.HF_HOME} has no complete copy — unset "
+            "HF_HUB_OFFLINE to download it"
         )
-    if isinstance(error, EntryNotFoundError):  # one file of several: what follows from it counts
+    if isinstance(error, EntryNotFoundError):  # the caller decides what a missing file means
         return None
     if status := _status(error):
         return _refused(error, status, remedies)
@@ -149,39 +148,39 @@ def _reason(error: BaseException, remedies: Mapping[int, str]) -> str | None:
         return _unreachable(error)
     if isinstance(error, OSError) and error.errno in UNWRITABLE and _in_cache(error.filename):
         return (
-            f"{error.filename} can't be written ({error.strerror}) — HF_HOME must name a folder "
-            f"that can be written and has room, got {constants.HF_HOME}"
+            f"{error.filename} can't be written ({error.strerror}) — HF_HOME must be a writable "
+            f"folder with free space, got {constants.HF_HOME}"
         )
     return None
 
 
 def _refused(error: BaseException, status: int, remedies: Mapping[int, str]) -> str:
-    """What an HTTP status means."""
-    said = getattr(error, "server_message", None) or str(error).strip().partition("\n")[0]
+    """The message for an HTTP status."""
+    reply = getattr(error, "server_message", None) or str(error).strip().partition("\n")[0]
     if isinstance(error, GatedRepoError):
-        remedy = "it is gated: ask for access on its page and log in with `hf auth login`"
+        remedy = "it is gated: request access on its page and log in with `hf auth login`"
     elif isinstance(error, RevisionNotFoundError):
         remedy = "there is no such revision: check it"
     else:
-        remedy = remedies.get(status, "the Hub is in trouble; try again in a few minutes")
-    return f"{status} from {constants.ENDPOINT} ({said}) — {remedy}"
+        remedy = remedies.get(status, "the Hub has a problem; try again in a few minutes")
+    return f"{status} from {constants.ENDPOINT} ({reply}) — {remedy}"
 
 
 def _unreachable(error: BaseException) -> str:
-    """What a connection that fails means; a proxy is named without its password."""
+    """The message for a failed connection; a proxy is named without its password."""
     url = urlsplit(constants.ENDPOINT)
     proxy = urllib.request.getproxies().get(url.scheme)
     if not proxy or urllib.request.proxy_bypass(url.netloc):
-        through, check = "", "the network and HF_ENDPOINT"
+        route, settings = "", "the network and HF_ENDPOINT"
     else:
-        through = f" through the proxy {proxy.rpartition('@')[2]}"
-        check = f"the network, {url.scheme.upper()}_PROXY and HF_ENDPOINT"
-    said = str(error).strip().partition("\n")[0] or type(error).__name__
-    return f"the connection to {constants.ENDPOINT}{through} failed ({said}) — check {check}"
+        route = f" through the proxy {proxy.rpartition('@')[2]}"
+        settings = f"the network, {url.scheme.upper()}_PROXY and HF_ENDPOINT"
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return f"the connection to {constants.ENDPOINT}{route} failed ({reason}) — check {settings}"
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and what led to it, the last first."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and the chain of its causes, newest first."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -195,23 +194,23 @@ def _is_connection(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status that an exception tells of, where it tells of one."""
+    """The HTTP status of an exception; None without one."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code
-    # hf_xet has it in its text only.
-    found = re.search(r"HTTP status \w+ error \((\d{3})", str(error))
-    return int(found[1]) if found and isinstance(error, OSError) else None
+    # hf_xet has it only in its message.
+    match = re.search(r"HTTP status \w+ error \((\d{3})", str(error))
+    return int(match[1]) if match and isinstance(error, OSError) else None
 
 
 def _in_cache(file: object) -> bool:
-    """Whether a file is one of the cache, or a folder that the cache is to be in."""
+    """Whether a path is inside a Hub cache, or a parent folder of one."""
     if not isinstance(file, str | bytes | os.PathLike):
         return False
-    place = Path(os.path.abspath(os.fsdecode(file)))
+    path = Path(os.path.abspath(os.fsdecode(file)))
     homes = [constants.HF_HOME, constants.HF_HUB_CACHE, constants.HF_XET_CACHE]
     homes.append(os.environ.get("HF_DATASETS_CACHE", constants.HF_HOME))
     caches = [Path(os.path.abspath(home)) for home in homes]
-    return any(place.is_relative_to(cache) or cache.is_relative_to(place) for cache in caches)
+    return any(path.is_relative_to(cache) or cache.is_relative_to(path) for cache in caches)
 
 
 def _exists(name: str) -> bool:

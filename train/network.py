@@ -1,14 +1,14 @@
-"""How this process and those that it starts use the network.
+"""Network settings of this process and its children.
 
-In: the environment. Out: the same environment, completed before a client of the Hub reads it:
-loopback goes past any proxy, and a transfer gives up in seconds instead of minutes.
+In: the environment variables. Out: the same variables, completed before a Hub client reads them:
+loopback addresses bypass a proxy, and a failing transfer ends after seconds instead of minutes.
 """
 
 import os
 from collections.abc import MutableMapping
 
 LOOPBACK = ["localhost", "127.0.0.1", "::1"]
-# hf_xet retries silently, by default for minutes; what has to last longer is retried by `hub`.
+# hf_xet retries silently, by default for minutes; `train.publishing.hub` has its own retries.
 XET_LIMITS = {
     "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2",
     "HF_XET_CLIENT_RETRY_MAX_DURATION": "20s",
@@ -16,10 +16,10 @@ XET_LIMITS = {
 
 
 def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Add what is missing to an environment; settings of the user's own stay."""
+    """Set missing variables in place; values that the user has set are kept."""
     for name, value in XET_LIMITS.items():
         environment.setdefault(name, value)
-    names = ("no_proxy", "NO_PROXY")  # clients differ in which of them they read
+    names = ("no_proxy", "NO_PROXY")  # some clients read one of them, some the other
     hosts = [host.strip() for name in names for host in environment.get(name, "").split(",")]
-    direct = ",".join(dict.fromkeys([*filter(None, hosts), *LOOPBACK]))
-    environment.update(dict.fromkeys(names, direct))
+    no_proxy = ",".join(dict.fromkeys([*filter(None, hosts), *LOOPBACK]))
+    environment.update(dict.fromkeys(names, no_proxy))

@@ -1,8 +1,8 @@
-"""YAML as recipes need it: text, numbers, booleans, null, lists and mappings, within bounds.
+"""A safe subset of YAML: text, numbers, booleans, null, lists and mappings, of limited size.
 
-In: text or a file. Out: plain Python values, or a `RecipeError`, whatever the bytes are. Tags,
-dates, merge keys and YAML 1.1's other readings of plain text (`yes`, `1:30`, `0x10`) are left out:
-such a word is text, for it may be a label.
+In: text or a file. Out: plain Python values, or a `RecipeError` for any other bytes. Tags, dates,
+merge keys and the implicit types of YAML 1.1 (`yes`, `1:30`, `0x10`) are not supported: such a
+word stays text, because it can be a label.
 """
 
 import re
@@ -17,7 +17,7 @@ MAX_BYTES, MAX_DEPTH, MAX_ALIASES, MAX_DIGITS = 500_000, 16, 20, 100
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what a recipe has no use for while it reads, before anything is built from it."""
+    """Refuses unsupported YAML during parsing, before any value is constructed."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
         if getattr(event, "tag", None) is not None:
             _refuse(event, f"no tags, got {event.tag!r}; leave it out")
         if isinstance(event, yaml.ScalarEvent):
-            event.value.encode()  # a lone surrogate could never be saved
+            event.value.encode()  # raises for a lone surrogate, which can't be saved
         has_anchor = not is_alias and event.anchor is not None
         self.depth, self.anchors_open = self.depth + 1, self.anchors_open + has_anchor
         if self.depth > MAX_DEPTH:
@@ -43,8 +43,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := sorted({key for key in keys if keys.count(key) > 1}):
-            _refuse(node, f"each key once, got {twice[0]!r} twice")
+        if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+            _refuse(node, f"each key once, got {repeated[0]!r} twice")
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
             _refuse(node, f"each key once, got two spellings of one of {list(mapping)[:5]}")
@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):
         return int(node.value)
 
 
-# Each a part of what PyYAML reads so, that it puts all these texts in quotes where it writes them.
+# Each pattern is a subset of PyYAML's, so PyYAML quotes every text that matches when it writes.
 _Loader.yaml_implicit_resolvers = {}
 for tag, pattern, first in [
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -74,10 +74,10 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def parse(text: str) -> Any:
-    """Text to plain values.
+    """Parse text to plain values.
 
     Raises:
-        RecipeError: It is not YAML, or more than a recipe needs.
+        RecipeError: It is not YAML, or uses an unsupported feature.
     """
     try:
         return _unshared(_Loader(text).get_single_data())
@@ -86,10 +86,10 @@ def parse(text: str) -> Any:
 
 
 def read(file: Path) -> Any:
-    """A file to plain values.
+    """Parse a file to plain values.
 
     Raises:
-        RecipeError: The file can't be read, or see `parse`.
+        RecipeError: The file can't be read or is too large; otherwise as `parse`.
     """
     try:
         with file.open("rb") as stream:
@@ -97,7 +97,9 @@ def read(file: Path) -> Any:
     except OSError as error:
         raise RecipeError(f"{file} can't be read: {error.strerror}") from error
     if len(content) > MAX_BYTES:
-        raise RecipeError(f"{file} must have at most {MAX_BYTES:,} bytes — is it a recipe?")
+        raise RecipeError(
+            f"{file} must have at most {MAX_BYTES:,} bytes — check that it is a recipe"
+        )
     try:
         return parse(content.decode("utf-8-sig"))
     except (RecipeError, UnicodeDecodeError) as error:
@@ -105,12 +107,10 @@ def read(file: Path) -> Any:
 
 
 def override(values: dict[str, Any], assignment: str) -> None:
-    """Apply one `key=value` to the raw values of a recipe, in place.
-
-    The value is YAML, the key may reach into sections; see `recipe.load`.
+    """Apply one `key=value` to the raw values of a recipe, in place; see `recipe.load`.
 
     Raises:
-        RecipeError: It is no such assignment, or the recipe has no such section.
+        RecipeError: It is not an assignment, or the recipe has no such section.
     """
     key, equals, text = assignment.partition("=")
     if not equals or not key:
@@ -129,8 +129,8 @@ def override(values: dict[str, Any], assignment: str) -> None:
     for target in targets:
         for entry in target if isinstance(target, list) else [target]:
             if not isinstance(entry, dict):
-                at = f"--set {shorten(key)}: {shorten(repr(leaf))}"
-                raise RecipeError(f"{at} is not inside a section of the recipe")
+                where = f"--set {shorten(key)}: {shorten(repr(leaf))}"
+                raise RecipeError(f"{where} is not inside a section of the recipe")
             entry[leaf] = value
 
 
@@ -143,11 +143,11 @@ def _children(target: Any, name: str, key: str) -> list[Any]:
 
 
 def _unshared(value: Any) -> Any:
-    """A value of its own in each place of an alias, as `override` changes values in place."""
+    """Copy the values of aliases, because `override` changes values in place."""
     if isinstance(value, list):
         return [_unshared(item) for item in value]
     return {k: _unshared(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-def _refuse(where: Any, rule: str) -> None:
-    raise yaml.composer.ComposerError(None, None, f"a recipe has {rule}", where.start_mark)
+def _refuse(node: Any, rule: str) -> None:
+    raise yaml.composer.ComposerError(None, None, f"a recipe has {rule}", node.start_mark)

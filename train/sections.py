@@ -1,110 +1,241 @@
-"""The sections of a recipe beside its datasets: sources, adaptation, distillation, required steps.
+"""The sections of a recipe: datasets, adaptation, distillation, required steps.
 
-Each is a part of the YAML file, checked by pydantic; `train.recipe` puts them together.
+In: a part of the YAML file. Out: a frozen pydantic model. `train.recipe` combines them.
 """
 
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FILES = [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".gz"]
 JSONL = "the JSONL file to write"
 
+SplitName = Literal["train", "validation", "test"]
 Count = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 
 
 def is_local(source: str) -> bool:
-    """Whether a string names a file or folder here rather than a repository on the Hub."""
+    """Whether a string is a local file or folder rather than a repository on the Hub."""
     return is_path(source) or os.path.exists(source)
 
 
 def is_path(source: str) -> bool:
-    """Whether a string can only be meant as a path, as no repository is named so."""
-    odd = source.startswith((".", "/", "~")) or source.endswith("/") or "\\" in source
-    return odd or source.count("/") > 1
+    """Whether a string can only be a path, because it is no valid repository name."""
+    has_path_syntax = source.startswith((".", "/", "~")) or source.endswith("/") or "\\" in source
+    return has_path_syntax or source.count("/") > 1
+
+
+def check_no_url(source: str) -> str:
+    """A source unchanged.
+
+    Raises:
+        ValueError: It is a URL.
+    """
+    if "://" in source:
+        raise ValueError(
+            f"must be an id on the Hub (user/name) or a path, got the URL {source}: download the "
+            "file first"
+        )
+    return source
 
 
 def is_commit(revision: str | None) -> bool:
-    """Whether a revision names a commit, which never changes, rather than a tag or a branch."""
+    """Whether a revision is a commit hash, which never changes, rather than a tag or a branch."""
     return re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
 
 
-def shown(source: str, local: bool) -> str:
-    """A Hub id as it is; of a local path only the last part, for nobody needs to know the rest."""
-    return Path(source).name if local else source
+def public_name(source: str, is_local: bool) -> str:
+    """The name to publish: a Hub id unchanged, of a local path only the last part."""
+    return Path(source).name if is_local else source
 
 
 class Section(BaseModel):
-    """A part of a recipe: immutable, and an unknown key is an error."""
+    """A part of a recipe: immutable; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Source(Section):
-    """Where rows come from: a dataset on the Hub, a file or a folder."""
+    """A source of rows: a dataset on the Hub, a file or a folder."""
 
     source: str = Field(
         min_length=1, description="a Hub dataset id, or a CSV, TSV, JSONL, Parquet file or folder"
     )
     revision: str | None = Field(None, description="commit or tag of a Hub dataset")
-    config: str | None = Field(None, description="configuration of a Hub dataset that has several")
+    config: str | None = Field(None, description="configuration of a Hub dataset with several")
+
+    @field_validator("source")
+    @classmethod
+    def _check_source(cls, source: str) -> str:
+        return check_no_url(source)
 
     @property
     def is_local(self) -> bool:
-        """Whether `source` names a file or folder rather than a Hub dataset."""
+        """Whether `source` is a file or folder rather than a Hub dataset."""
         return is_local(self.source) or Path(self.source).suffix.lower() in FILES
 
 
-class Corpus(Source):
-    """Where texts without labels come from."""
+def label_key(value: Any) -> str:
+    """A label as text, as in `label_map`: 4.0 and 4 both give "4", None and NaN give ""."""
+    if value is None or value != value:  # NaN
+        return ""
+    return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", str(value).strip())
 
-    split: str = Field("unsupervised", description="the split to read; a single file is `train`")
+
+def is_probability(value: Any) -> bool:
+    """Whether a value is a valid probability of a label: a number in (0, 1]."""
+    return isinstance(value, int | float) and 0 < value <= 1
+
+
+class Dataset(Source):
+    """A source of labelled reviews, and the meaning of its columns."""
+
+    text: str = Field("text", description="column of the review")
+    text_pair: str | None = Field(None, description="column of a second text, for text pairs")
+    label: str | None = Field(
+        "label",
+        description="column of the label; null: the rows are unlabelled, and train on the "
+        "teacher's probabilities only",
+    )
+    label_map: dict[str, str | dict[str, float] | None] | None = Field(
+        None,
+        description="value in the label column -> label name, or {name: probability} as a soft "
+        "label, the rest spread evenly over the other labels; null drops the row",
+    )
+    group: str | None = Field(
+        None, description="column, such as a film's title, whose values no two splits share"
+    )
+    slice_by: list[str] = Field(
+        [], description="columns by whose values the test accuracy is reported, if they exist"
+    )
+    train: str = Field("train", description="split to train on")
+    validation: str | None = Field(
+        None,
+        description="split to validate on; null: `validation` if there is one; without one, or "
+        "with the value of `train`, split off from the training reviews",
+    )
+    test: str | None = Field(
+        None, description="split to test on once; null and the value of `train` as in `validation`"
+    )
+    splits: Annotated[list[SplitName], Field(min_length=1)] = Field(
+        ["train", "validation", "test"],
+        description="splits that its rows may go to; without `test` in any dataset the final "
+        "metrics are of `validation`",
+    )
+    confidence: str | None = Field(
+        None,
+        description="column of the label's probability, for pseudo-labels: a soft label, the rest "
+        "spread evenly over the other labels",
+    )
+    minimum: dict[str, float] = Field(
+        {}, description="column -> minimum value; rows below it are dropped"
+    )
+    weight: float = Field(
+        1.0, gt=0, le=100, description="mean number of times that an epoch uses each training row"
+    )
+    on_empty: Literal["error", "skip"] = Field("error", description="what to do with empty reviews")
+
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _text_keys(cls, value: Any) -> Any:
+        # YAML reads `1:` as an integer; labels are compared as text.
+        if not isinstance(value, dict):
+            return value
+        keys = [label_key(key) for key in value]
+        if repeated := [key for number, key in enumerate(keys) if key in keys[:number]]:
+            raise ValueError(f"must have each value once, got {repeated[0]!r} in two spellings")
+        return dict(zip(keys, value.values(), strict=True))
+
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _check_targets(cls, value: Any) -> Any:
+        for target in value.values() if isinstance(value, dict) else []:
+            probabilities = list(target.values()) if isinstance(target, dict) else [1.0]
+            is_known_type = target is None or isinstance(target, str | dict)
+            if not is_known_type or len(probabilities) != 1 or not is_probability(probabilities[0]):
+                raise ValueError(
+                    "must map to a label name, to {name: probability} with a probability above 0 "
+                    f"and at most 1, or to null, got {target!r}"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _check_confidence(self) -> Self:
+        if self.confidence and any(isinstance(v, dict) for v in (self.label_map or {}).values()):
+            raise ValueError(
+                f"confidence must be null if label_map has probabilities, got {self.confidence!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_splits(self) -> Self:
+        if self.test not in {None, self.train} and self.test == self.validation:
+            raise ValueError(
+                f"validation and test must be different splits, got {self.test!r} for both: remove "
+                "validation to split it off from train, or set splits to [train, validation] for "
+                "a run without a test split"
+            )
+        return self
+
+    def label_targets(self) -> dict[str, tuple[str, float] | None]:
+        """`label_map` as key → label name and its probability; None drops the row."""
+        targets: dict[str, tuple[str, float] | None] = {}
+        for key, value in (self.label_map or {}).items():
+            soft_label = {value: 1.0} if isinstance(value, str) else value
+            targets[key] = next(iter(soft_label.items())) if soft_label else None
+        return targets
+
+
+class Corpus(Source):
+    """A source of unlabelled texts."""
+
+    split: str = Field("unsupervised", description="split to read; `train` for a single file")
     text: str = Field("text", description="column of the text")
 
 
 class Adaptation(Section):
-    """Masked-language modelling on unlabelled texts, before the fine-tuning."""
+    """Masked-language modeling on unlabelled texts, before the fine-tuning."""
 
     corpora: Annotated[list[Corpus], Field(min_length=1)]
-    with_train: bool = Field(True, description="read the training reviews too, without labels")
-    max_texts: Count | None = Field(None, description="read at most so many texts")
+    with_train: bool = Field(True, description="also use the training reviews, without labels")
+    max_texts: Count | None = Field(None, description="maximum number of texts")
     validation_texts: Count = Field(500, description="texts to measure the perplexity on")
-    mask_fraction: float = Field(0.15, gt=0, lt=1, description="share of tokens to guess")
+    mask_fraction: float = Field(0.15, gt=0, lt=1, description="share of tokens to predict")
     epochs: int = Field(1, ge=1, le=1000, description="passes over the texts")
-    max_tokens: int = Field(256, ge=16, description="longer texts are read in parts")
+    max_tokens: int = Field(256, ge=16, description="longer texts are split")
     batch_tokens: int = Field(16384, ge=16, description="padded tokens of one update")
     learning_rate: LearningRate = Field(2e-4, description="peak for the encoder")
-    head_learning_rate: LearningRate | None = Field(None, description="peak for the word head")
-    warmup_fraction: float = Field(0.05, ge=0, lt=1, description="share of updates that warm up")
+    head_learning_rate: LearningRate | None = Field(
+        None, description="peak for the masked-language head"
+    )
+    warmup_fraction: float = Field(0.05, ge=0, lt=1, description="share of updates with warm-up")
     checkpoint_every: Count = Field(100, description="updates between checkpoints")
 
     def training(self) -> dict[str, Any]:
-        """What it says of the training loop, under the recipe's own keys."""
+        """Settings of the training loop, by the recipe's keys."""
         keys = ["epochs", "max_tokens", "batch_tokens", "learning_rate", "head_learning_rate"]
         keys += ["warmup_fraction", "checkpoint_every"]
-        plain = {"evaluations_per_epoch": 2, "early_stopping_patience": None}
-        return {key: getattr(self, key) for key in keys} | plain
+        fixed = {"evaluations_per_epoch": 2, "early_stopping_patience": None}
+        return {key: getattr(self, key) for key in keys} | fixed
 
 
 class Distillation(Section):
-    """Training on a teacher's probabilities beside the labels (Hinton et al. 2015, 1503.02531)."""
+    """Training on a teacher's probabilities (Hinton et al. 2015, https://arxiv.org/abs/1503.02531)."""
 
-    probabilities: str = Field(
-        min_length=1, description="Parquet file that `train teach` has written"
-    )
+    probabilities: str = Field(min_length=1, description="Parquet file that `train teach` writes")
     weight: float = Field(
-        0.9, gt=0, le=1, description="of the teacher's probabilities; the labels have the rest"
+        0.9, gt=0, le=1, description="weight of the teacher's loss; the labels' loss has the rest"
     )
     temperature: float = Field(
-        1.0, gt=0, le=20, description="by which the logits of both are divided in its loss"
+        1.0, gt=0, le=20, description="divides the logits of teacher and student"
     )
 
 
-class Run(Section):
+class RunStep(Section):
     """A run of another recipe, in `runs/NAME`."""
 
     step: Literal["run"]
@@ -112,35 +243,37 @@ class Run(Section):
 
 
 class Patterns(Section):
-    """Invented sentences with negation, contrast and hedges: a folder of splits."""
+    """Generated sentences with negation, contrast and hedges: a folder of splits."""
 
     step: Literal["patterns"]
     out: str = Field("runs/patterns", min_length=1, description="the folder to write")
-    most: Count | None = Field(None, description="rows of each file at most; null for all")
+    max_rows: Count | None = Field(None, description="maximum rows of each file; null: all")
     seed: int = Field(0, description="the same seed gives the same rows")
 
 
 class CutSentences(Corpus):
-    """Sentences of texts without labels, for a teacher to label."""
+    """Sentences cut from unlabelled texts, for a teacher to label."""
 
     step: Literal["cut-sentences"]
     out: str = Field("runs/cut-sentences/train.jsonl", min_length=1, description=JSONL)
-    most: Count = Field(100_000, description="sentences at most, at random")
+    max_sentences: Count = Field(100_000, description="maximum sentences, drawn at random")
 
 
 class Sentences(Section):
-    """Labelled sentences of a run's training reviews."""
+    """Labelled sentences cut from a run's training reviews."""
 
     step: Literal["sentences"]
     run: str = Field(min_length=1, description="the run folder")
     out: str = Field("runs/sentences/train.jsonl", min_length=1, description=JSONL)
-    least: float = Field(0.98, ge=0.5, le=1, description="probability from which a run is sure")
-    each: Count = Field(2, description="sentences of a review, at most")
-    most: int = Field(20_000, ge=2, description="sentences in all, at most")
+    min_confidence: float = Field(
+        0.98, ge=0.5, le=1, description="minimum probability of the review's label"
+    )
+    max_per_review: Count = Field(2, description="maximum sentences of one review")
+    max_sentences: int = Field(20_000, ge=2, description="maximum sentences in all")
 
 
 class PseudoLabels(Corpus):
-    """Texts without labels, labelled by a run's model and a bag of n-grams."""
+    """Unlabelled texts, labelled by a run's model and an n-gram classifier."""
 
     step: Literal["pseudo-labels"]
     run: str = Field(min_length=1, description="the run folder")
@@ -148,19 +281,20 @@ class PseudoLabels(Corpus):
 
 
 class Teach(Section):
-    """Teachers' probabilities for the recipe's training texts, in the file of `distillation`."""
+    """Teachers' probabilities of the recipe's training texts, in the file of `distillation`."""
 
     step: Literal["teach"]
     teachers: Annotated[list[str], Field(min_length=1)] = Field(description="run folders")
 
 
-Made = Patterns | CutSentences | Sentences | PseudoLabels | Teach  # by one process, in one go
-Step = Run | Made
-MADE: dict[str, type[Made]] = {
+# Steps that write one output, in the first process; a `RunStep` trains in all processes.
+DataStep = Patterns | CutSentences | Sentences | PseudoLabels | Teach
+Step = RunStep | DataStep
+STEPS: dict[str, type[Section]] = {
+    "run": RunStep,
     "patterns": Patterns,
     "cut-sentences": CutSentences,
     "sentences": Sentences,
     "pseudo-labels": PseudoLabels,
     "teach": Teach,
 }
-STEPS: dict[str, type[Section]] = {"run": Run, **MADE}

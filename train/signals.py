@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop at the next safe moment."""
+"""Ctrl-C and SIGTERM as a request to stop at the next checkpoint."""
 
 import signal
 import threading
@@ -7,21 +7,21 @@ from typing import Any, Self
 
 
 class StopRequest:
-    """While entered, the first signal sets `requested`; a second one stops at once."""
+    """A context in which the first signal sets `requested`; a second one stops at once."""
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: dict[int, Any] = {}
+        self._previous_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        # Only the main thread may set handlers; elsewhere signals keep their usual meaning.
+        # Only the main thread may set handlers; in other threads signals keep their effect.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._request)
+                self._previous_handlers[number] = signal.signal(number, self._request)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
     def _request(self, _number: int, _frame: FrameType | None) -> None:

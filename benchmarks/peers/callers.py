@@ -47,14 +47,14 @@ def onnxruntime(folder: Path) -> Score:
 
 
 def ours(folder: Path, threads: int | None = None) -> Score:
-    """`space/classifier.py`; int8 where the folder has it."""
-    from space.classifier import Classifier, Verdict
+    """`space/inference/classifier.py`; int8 where the folder has it."""
+    from space.inference.classifier import Classifier, Prediction
 
     classifier = Classifier.from_folder(folder, threads)
     second = classifier.load().labels[1]
 
     def score(texts: list[str]) -> list[float]:
-        answers = [classifier(texts[0])] if len(texts) == 1 else classifier.many(texts)
-        return [a.probabilities[second] if isinstance(a, Verdict) else np.nan for a in answers]
+        answers = classifier.predict_batch(texts)
+        return [a.probabilities[second] if isinstance(a, Prediction) else np.nan for a in answers]
 
     return score

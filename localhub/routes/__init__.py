@@ -1,22 +1,25 @@
-"""The Hub's HTTP routes, one module a noun; each ends with its list of routes."""
+"""The Hub's HTTP routes: one module per subject, each with its list `ROUTES`.
+
+In: requests. Out: JSON, files and plain-text pages. repos: create, settings, branches; info:
+metadata and lists; files: downloads; commits and xet: uploads; spaces: runtime and variables.
+"""
 
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from ..names import KINDS, RESERVED
 
-# Parts of a path with few values, so that one route serves them all.
-_WORDS = {
+# Path parameters with few values, so that one route serves them all.
+_PARAMETERS = {
     "kind": "|".join(KINDS),
     "site": "datasets|spaces",
     "user": rf"(?!(?:{'|'.join(RESERVED)})/)[^/]+",
     "space": "spaces",
-    "how": "resolve|raw",
+    "form": "resolve|raw",
     "page": "commit|tree",
     "ref": "branch|tag",
-    "right": "read|write",
-    "verb": "hardware|sleeptime|pause|restart",
-    "pairs": "variables|secrets",
+    "operation": "hardware|pause|restart",
+    "variables": "variables|secrets",
     "log": "build|run",
 }
-for _name, _regex in _WORDS.items():
+for _name, _regex in _PARAMETERS.items():
     register_url_convertor(_name, type(_name, (StringConvertor,), {"regex": _regex})())

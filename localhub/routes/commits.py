@@ -1,4 +1,4 @@
-"""Routes of a push: what goes where, large files, and the commit that names them all."""
+"""Routes of an upload: how to send each file, LFS, and the commit."""
 
 import base64
 from collections.abc import Iterator
@@ -9,54 +9,52 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..access import (
-    base_url,
-    body,
-    chunks,
-    granted,
-    hub_of,
-    known_caller,
-    param,
-    repo_url,
-    repository,
-)
-from ..bodies import LfsBatch, LfsObject, Line, LineValue, Preupload, parse
+from ..auth import require_repo, require_scope, require_user
 from ..commits import Edit, Entry
 from ..errors import HubError, missing_revision
 from ..hub import LFS_PATTERNS, Hub
 from ..names import check_path, check_sha256
-from ..repos import Repo
-from ..tokens import sign
-from .spaces import follow
+from ..request import (
+    base_url,
+    chunks,
+    hub_of,
+    is_true,
+    json_body,
+    path_param,
+    repo_url,
+    revision_param,
+)
+from ..schemas import CommitLine, CommitValue, LfsBatch, LfsObject, Preupload, parse
+from .spaces import sync_process
 
-REGULAR_BYTES = 10 << 20
-LINE_BYTES = 2 * REGULAR_BYTES
+MAX_REGULAR_BYTES = 10 << 20
+MAX_LINE_BYTES = 2 * MAX_REGULAR_BYTES
 
 
 def _is_large(path: str, size: int, sample: bytes) -> bool:
-    """Whether the Hub would keep a file out of git: by its name, its size, or binary content."""
+    """Whether the Hub keeps a file in LFS: because of its name, its size or binary content."""
     name = path.split("/")[-1]
     by_name = any(fnmatch(name, pattern) for pattern in LFS_PATTERNS)
-    return by_name or size > REGULAR_BYTES or b"\0" in sample
+    return by_name or size > MAX_REGULAR_BYTES or b"\0" in sample
 
 
 def preupload(request: Request) -> Response:
-    """Say of each file how to send it, and what the revision holds there now."""
-    repo = repository(request, "write")
-    files = repo.revision(param(request, "revision")).files
+    """How to send each file, and the etag of its current content."""
+    repo = require_repo(request, "write")
+    files = repo.revision(revision_param(request)).files
     rows = []
-    for file in body(request, Preupload).files:
+    for file in json_body(request, Preupload).files:
         path = check_path(file.path)
-        large = _is_large(path, file.size, _bytes(file.sample, path))
-        row = {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
+        is_large = _is_large(path, file.size, _decode_base64(file.sample, path))
+        mode = "lfs" if is_large else "regular"
+        row = {"path": path, "uploadMode": mode, "shouldIgnore": False}
         if path in files:
             row["oid"] = files[path].etag
         rows.append(row)
     return JSONResponse({"files": rows})
 
 
-def _bytes(content: str, path: str) -> bytes:
-    """What base64 stands for."""
+def _decode_base64(content: str, path: str) -> bytes:
     try:
         return base64.b64decode(content, validate=True)
     except ValueError as error:
@@ -64,18 +62,18 @@ def _bytes(content: str, path: str) -> bytes:
 
 
 def lfs_batch(request: Request) -> Response:
-    """Say where to send the large files that are not here yet."""
-    repo = repository(request, "write")
+    """The upload URLs of large files that are not stored yet."""
+    repo = require_repo(request, "write")
     hub, url = hub_of(request), base_url(request)
-    fields = body(request, LfsBatch)
-    if fields.operation != "upload":
+    batch = json_body(request, LfsBatch)
+    if batch.operation != "upload":
         raise HubError(501, "localhub has no git: download files from /resolve/ instead.")
     objects = []
-    for item in fields.objects:
+    for item in batch.objects:
         oid = check_sha256(item.oid)
         answer: dict[str, Any] = {"oid": oid, "size": item.size}
         if hub.blobs.size(oid) is None:
-            grant, _ = sign(hub.secret, f"lfs {oid}")
+            grant = hub.grants.issue(f"lfs {oid}")
             verify = f"{url}/api/{repo.kind}/{repo.id}/lfs-verify"
             answer["actions"] = {
                 "upload": {"href": f"{url}/lfs/{oid}?grant={grant}", "header": {}},
@@ -86,47 +84,47 @@ def lfs_batch(request: Request) -> Response:
 
 
 def lfs_upload(request: Request) -> Response:
-    """Take a large file; its grant says which."""
-    oid = check_sha256(param(request, "oid"))
-    granted(request, f"lfs {oid}")
+    """Store a large file."""
+    oid = check_sha256(path_param(request, "oid"))
+    require_scope(request, f"lfs {oid}")
     hub_of(request).blobs.add(chunks(request), oid)
     return Response()
 
 
 def lfs_verify(request: Request) -> Response:
-    """Say whether a large file has arrived."""
-    repository(request, "write")
-    item = body(request, LfsObject)
+    """Confirm that a large file is stored."""
+    require_repo(request, "write")
+    item = json_body(request, LfsObject)
     size = hub_of(request).blobs.size(check_sha256(item.oid))
     if size != item.size:
         raise HubError(404, f"The object must have {item.size} bytes, {size} are here.")
     return JSONResponse({})
 
 
-def _lines(request: Request) -> Iterator[Line]:
-    """The operations of a commit, one at a time: its body may be larger than memory."""
+def _lines(request: Request) -> Iterator[CommitLine]:
+    """The lines of a commit, one at a time: the body may be larger than memory."""
     line = bytearray()
     for chunk in chunks(request):
         first, *others = chunk.split(b"\n")
         line += first
         for other in others:
             if line.strip():
-                yield parse(Line, line, "A line of a commit")
+                yield parse(CommitLine, line, "A line of a commit")
             line = bytearray(other)
-        if len(line) > LINE_BYTES:
-            raise HubError(413, f"A file over {REGULAR_BYTES} bytes must be sent to LFS or xet.")
+        if len(line) > MAX_LINE_BYTES:
+            raise HubError(413, f"A file over {MAX_REGULAR_BYTES} bytes must be sent to LFS.")
     if line.strip():
-        yield parse(Line, line, "A line of a commit")
+        yield parse(CommitLine, line, "A line of a commit")
 
 
-def _edit(hub: Hub, key: str, value: LineValue) -> Edit:
-    """One operation of a commit; a regular file's content is stored on the way."""
+def _edit(hub: Hub, key: str, value: CommitValue) -> Edit:
+    """The edit of one line. The content of a regular file is stored."""
     path = check_path(value.path.rstrip("/") if "deleted" in key else value.path)
     match key:
         case "file":
-            utf8 = value.encoding in (None, "utf-8")
-            data = value.content.encode() if utf8 else _bytes(value.content, path)
-            return Edit("add", path, hub.add(data))
+            is_text = value.encoding in (None, "utf-8")
+            content = value.content.encode() if is_text else _decode_base64(value.content, path)
+            return Edit("add", path, hub.add(content))
         case "lfsFile":
             oid = check_sha256(value.oid)
             size = hub.blobs.size(oid)
@@ -145,26 +143,16 @@ def _edit(hub: Hub, key: str, value: LineValue) -> Edit:
             raise HubError(400, f"Unknown operation {key!r} in a commit.")
 
 
-def _target(request: Request, repo: Repo) -> tuple[tuple[str, str], str | None]:
-    """The ref a commit moves, and the commit it starts from when the ref is a new one."""
-    revision = param(request, "revision")
-    if request.query_params.get("create_pr"):
-        number = 1 + max((int(name) for name in repo.refs("pr")), default=0)
-        return ("pr", str(number)), repo.resolve(revision)
-    for folder, prefix in (("heads", ""), ("heads", "refs/heads/"), ("pr", "refs/pr/")):
-        name = revision.removeprefix(prefix)
-        if revision.startswith(prefix) and name in repo.refs(folder):
-            return (folder, name), None
-    raise missing_revision(revision)
-
-
 def commit(request: Request) -> Response:
-    """Make a commit of the operations in the body, all of them or none."""
-    repo = repository(request, "write")
+    """Make a commit with all edits in the body, or with none if one is invalid."""
+    repo = require_repo(request, "write")
     hub, url = hub_of(request), repo_url(request, repo)
-    author = known_caller(request).name
-    ref, start = _target(request, repo)
-    header = LineValue()
+    branch = revision_param(request).removeprefix("refs/heads/")
+    if is_true(request.query_params.get("create_pr")):
+        raise HubError(501, "localhub doesn't imitate pull requests: commit to a branch.")
+    if branch not in repo.refs("heads"):
+        raise missing_revision(branch)
+    header = CommitValue()
     edits: list[Edit] = []
     for line in _lines(request):
         if line.key == "header":
@@ -173,26 +161,18 @@ def commit(request: Request) -> Response:
             edits.append(_edit(hub, line.key, line.value))
     if not header.summary:
         raise HubError(400, "A commit must have a header line with a summary.")
-    made = repo.record(
+    new = repo.add_commit(
         edits,
         title=header.summary,
         message=header.description or "",
-        author=author,
-        ref=ref,
-        start=start,
+        author=require_user(request).name,
+        branch=branch,
         parent=header.parentCommit or None,
     )
-    answer: dict[str, Any] = {
-        "success": True,
-        "commitOid": made.sha,
-        "commitUrl": f"{url}/commit/{made.sha}",
-        "hookOutput": "",
-    }
     if repo.kind == "spaces":
-        follow(request, repo)
-    if start:
-        answer["pullRequestUrl"] = f"{url}/discussions/{ref[1]}"
-    return JSONResponse(answer)
+        sync_process(request, repo)
+    answer = {"success": True, "commitOid": new.sha, "commitUrl": f"{url}/commit/{new.sha}"}
+    return JSONResponse({**answer, "hookOutput": ""})
 
 
 _API = "/api/{kind:kind}/{namespace}/{name}"

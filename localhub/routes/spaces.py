@@ -1,72 +1,59 @@
-"""Routes about Spaces: variables, secrets, hardware, sleep, logs and the state they are in.
+"""Routes about Spaces: their state, variables, secrets, hardware, logs, pause and restart.
 
-The state of a Space that `--run-spaces` names is that of its process. Any other is paused, and its
-runtime says why in `errorMessage`. `stage` and `host` in its settings.json, set by hand, are passed
-on instead. The values of secrets are never written down; of a Space that does not run they are
-dropped as they come in.
+A Space that `--run-spaces` names has the state of its process. Any other is paused, and its runtime
+says why in `errorMessage`. `stage` in its settings.json, set by hand, overrides the state. Values
+of secrets are never written to disk.
 """
 
 import json
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..access import body, hub_of, repository, runner_of
-from ..bodies import Creation, Operation, Pair, PairKey
-from ..commits import now
+from ..auth import require_repo
+from ..commits import timestamp
 from ..errors import HubError
 from ..repos import Repo
+from ..request import hub_of, json_body, runner_of
 from ..runner import State, sdk_and_app_file
-
-SDKS = ("gradio", "docker", "static")
-_GPUS = ("zero-a10g", "t4-small", "t4-medium", "l4x1", "a10g-small", "a10g-large", "a100-large")
-HARDWARE = ("cpu-basic", "cpu-upgrade", *_GPUS)
+from ..schemas import HardwareChange, NewRepo, Variable, VariableKey
 
 
-def _flavor(flavor: str | None) -> str:
-    if flavor not in HARDWARE:
-        raise HubError(400, f"hardware must be one of {', '.join(HARDWARE)}, got {flavor!r}.")
-    return flavor
+def _rows(variables: list[Variable], secret: bool) -> dict[str, dict[str, Any]]:
+    """Variables as the settings store them; secrets without their values."""
+    rows: dict[str, dict[str, Any]] = {}
+    for variable in variables:
+        row = {"description": variable.description, "updatedAt": timestamp()}
+        rows[variable.key] = row if secret else {"value": variable.value, **row}
+    return rows
 
 
-def _pairs(rows: list[Pair], secret: bool) -> dict[str, dict[str, Any]]:
-    """Variables or secrets, as the settings hold them."""
-    pairs: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        pair = {"description": row.description, "updatedAt": now()}
-        pairs[row.key] = pair if secret else {"value": row.value, **pair}
-    return pairs
-
-
-def initial_settings(fields: Creation) -> dict[str, object]:
-    """The settings of a new Space, from the body of its creation.
+def initial_settings(fields: NewRepo) -> dict[str, object]:
+    """The settings of a new Space.
 
     Raises:
-        HubError: 400 when the SDK or the hardware is unknown.
+        HubError: 400 when there is no SDK.
     """
-    if fields.sdk not in SDKS:
-        raise HubError(400, f"sdk must be one of {', '.join(SDKS)}, got {fields.sdk!r}.")
+    if fields.sdk is None:
+        raise HubError(400, "sdk must be gradio, docker or static, got None.")
     return {
         "sdk": fields.sdk,
-        "hardware": _flavor(fields.hardware or "cpu-basic"),
-        "sleep_seconds": fields.sleepTimeSeconds,
+        "hardware": fields.hardware or "cpu-basic",
         "paused": False,
-        "variables": _pairs(fields.variables or [], secret=False),
-        "secrets": _pairs(fields.secrets or [], secret=True),
+        "variables": _rows(fields.variables or [], secret=False),
+        "secrets": _rows(fields.secrets or [], secret=True),
     }
 
 
-def follow(request: Request, repo: Repo, restart: bool = False) -> None:
-    """Let the process of a Space follow what has changed."""
+def sync_process(request: Request, repo: Repo, restart: bool = False) -> None:
+    """Apply a change of a Space to its process."""
     runner_of(request).sync(hub_of(request), repo, restart)
 
 
 def _state(request: Request, repo: Repo) -> State:
-    """The state a Space is in."""
     settings, commit = repo.settings, repo.revision("main")
     if "stage" in settings:
         return State(settings["stage"])
@@ -74,33 +61,33 @@ def _state(request: Request, repo: Repo) -> State:
     if app_file not in commit.files:
         return State("NO_APP_FILE")
     if sdk != "gradio":
-        return State("PAUSED", error=f"localhub runs Gradio Spaces alone, this one is {sdk}.")
+        return State("PAUSED", error=f"localhub runs only Gradio Spaces, the SDK of this is {sdk}.")
     if settings["paused"]:
         return State("PAUSED")
     return runner_of(request).state(repo.id)
 
 
 def _runtime(repo: Repo, state: State) -> dict[str, Any]:
-    settings = repo.settings
-    flavor = settings["hardware"]
+    hardware = repo.settings["hardware"]
+    current = hardware if state.stage == "RUNNING" else None
     fields = {
         "stage": state.stage,
-        "hardware": {"current": flavor if state.stage == "RUNNING" else None, "requested": flavor},
-        "gcTimeout": settings["sleep_seconds"],
+        "hardware": {"current": current, "requested": hardware},
+        "gcTimeout": None,
         "storage": None,
         "devMode": False,
     }
-    known = {"sha": state.sha, "errorMessage": state.error}
-    return fields | {key: value for key, value in known.items() if value is not None}
+    optional = {"sha": state.sha, "errorMessage": state.error}
+    return fields | {key: value for key, value in optional.items() if value is not None}
 
 
 def space_fields(request: Request, repo: Repo, card: dict[str, Any]) -> dict[str, Any]:
-    """What the Hub says about a Space beyond what it says about any repository."""
-    settings, state = repo.settings, _state(request, repo)
+    """The fields that only the description of a Space has."""
+    state = _state(request, repo)
     return {
-        "sdk": sdk_and_app_file(settings, card)[0],
+        "sdk": sdk_and_app_file(repo.settings, card)[0],
         "subdomain": re.sub(r"[/._]", "-", repo.id).lower(),
-        "host": settings.get("host", state.host),
+        "host": state.host,
         "runtime": _runtime(repo, state),
         "models": card.get("models") or [],
         "datasets": card.get("datasets") or [],
@@ -109,79 +96,62 @@ def space_fields(request: Request, repo: Repo, card: dict[str, Any]) -> dict[str
 
 def runtime(request: Request) -> Response:
     """The state of a Space."""
-    repo = repository(request)
+    repo = require_repo(request)
     return JSONResponse(_runtime(repo, _state(request, repo)))
 
 
 def logs(request: Request) -> Response:
-    """What a running Space has printed, as server-sent events; nothing is built here."""
-    repo = repository(request, "write")
-    started, printed = runner_of(request).log(repo.id)
-    stamp = datetime.fromtimestamp(started, UTC).isoformat(timespec="milliseconds")
-    lines = printed.splitlines() if request.path_params["log"] == "run" else []
-    events = [{"data": f"{line}\n", "timestamp": stamp.replace("+00:00", "Z")} for line in lines]
+    """The output of a running Space as server-sent events. Its build log is always empty."""
+    repo = require_repo(request, "write")
+    started, output = runner_of(request).log(repo.id)
+    lines = output.splitlines() if request.path_params["log"] == "run" else []
+    events = [{"data": f"{line}\n", "timestamp": timestamp(started)} for line in lines]
     content = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
     return Response(content, media_type="text/event-stream")
 
 
 def operate(request: Request) -> Response:
-    """Choose hardware or sleep time, pause or restart; answer with the new state."""
-    repo = repository(request, "write")
-    verb = request.path_params["verb"]
-    fields = body(request, Operation)
-    with repo.changing() as settings:
-        match verb:
-            case "hardware":
-                settings["hardware"] = _flavor(fields.flavor)
-                if "sleepTimeSeconds" in fields.model_fields_set:
-                    settings["sleep_seconds"] = fields.sleepTimeSeconds
-            case "sleeptime":
-                settings["sleep_seconds"] = fields.seconds
-            case _:
-                settings["paused"] = verb == "pause"
-    follow(request, repo, restart=verb == "restart")
+    """Change the hardware, pause or restart. Answers with the new state."""
+    repo = require_repo(request, "write")
+    operation = request.path_params["operation"]
+    if operation == "hardware":
+        change: dict[str, object] = {"hardware": json_body(request, HardwareChange).flavor}
+    else:
+        change = {"paused": operation == "pause"}
+    with repo.edit_settings() as settings:
+        settings.update(change)
+    sync_process(request, repo, restart=operation == "restart")
     return JSONResponse(_runtime(repo, _state(request, repo)))
 
 
-def list_pairs(request: Request) -> Response:
-    """Variables or secrets of a Space; only its owners see them."""
-    repo = repository(request, "write")
-    return JSONResponse(repo.settings[request.path_params["what"]])
+def list_variables(request: Request) -> Response:
+    """The variables or secrets of a Space, for those who may change it."""
+    repo = require_repo(request, "write")
+    return JSONResponse(repo.settings[request.path_params["type"]])
 
 
-def change_pairs(request: Request) -> Response:
+def change_variables(request: Request) -> Response:
     """Set or remove a variable or a secret of a Space."""
-    repo = repository(request, "write")
-    what = request.path_params["what"]
-    setting = body(request, Pair) if request.method == "POST" else None
-    key = setting.key if setting else body(request, PairKey).key
-    with repo.changing() as settings:
-        if setting:
-            settings[what] |= _pairs([setting], secret=what == "secrets")
-        elif settings[what].pop(key, None) is None:
-            raise HubError(404, f"This Space has no {what[:-1]} {key!r}.")
-    if what == "secrets":
-        runner_of(request).keep_secret(repo.id, key, setting.value if setting else None)
-    follow(request, repo)
-    return JSONResponse(settings[what])
-
-
-def hardware(request: Request) -> Response:
-    """What a Space may run on; prices are not imitated."""
-    rows = [
-        {"name": flavor, "prettyName": flavor, "cpu": "", "ram": "", "unitLabel": "minute"}
-        | {"unitCostMicroUSD": 0, "unitCostUSD": 0.0}
-        for flavor in HARDWARE
-    ]
-    return JSONResponse(rows)
+    repo = require_repo(request, "write")
+    kind = request.path_params["type"]
+    variable = json_body(request, Variable) if request.method == "POST" else None
+    key = variable.key if variable else json_body(request, VariableKey).key
+    with repo.edit_settings() as settings:
+        if variable:
+            settings[kind] |= _rows([variable], secret=kind == "secrets")
+        elif settings[kind].pop(key, None) is None:
+            raise HubError(404, f"This Space has no {kind[:-1]} {key!r}.")
+    if kind == "secrets":
+        runner_of(request).set_secret(repo.id, key, variable.value if variable else None)
+    sync_process(request, repo)
+    return JSONResponse(settings[kind])
 
 
 _SPACE = "/api/{kind:space}/{namespace}/{name}"
 ROUTES = [
-    Route("/api/spaces/hardware", hardware),
     Route(_SPACE + "/runtime", runtime),
     Route(_SPACE + "/logs/{log:log}", logs),
-    Route(_SPACE + "/{verb:verb}", operate, methods=["POST"]),
-    Route(_SPACE + "/{what:pairs}", list_pairs),
-    Route(_SPACE + "/{what:pairs}", change_pairs, methods=["POST", "DELETE"]),
+    Route(_SPACE + "/{operation:operation}", operate, methods=["POST"]),
+    Route(_SPACE + "/{type:variables}", list_variables),
+    Route(_SPACE + "/{type:variables}", change_variables, methods=["POST", "DELETE"]),
 ]

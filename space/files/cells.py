@@ -1,4 +1,4 @@
-"""Cells as text formats can hold them.
+"""Cell values that CSV and JSON can hold.
 
 In: values of Arrow or JSON. Out: None, bool, int, float and str, or lists and dicts of these; and
 their text.
@@ -14,10 +14,10 @@ Row = dict[str, Any]
 
 
 def plain_rows(table: Any) -> list[Row]:
-    """The rows of an Arrow table; dates, times, decimals and bytes are texts, NaN is missing.
+    """The rows of an Arrow table; see `plain` for the values.
 
     Raises:
-        ValueError: A column is of a type that has no form as text.
+        ValueError: A column has a type that can't be written as text.
     """
     columns = [_plain_cells(column) for column in table.columns]
     names = table.schema.names
@@ -27,7 +27,7 @@ def plain_rows(table: Any) -> list[Row]:
 def _plain_cells(column: Any) -> list[Any]:
     try:
         return [plain(value) for value in column.to_pylist()]
-    except (ValueError, OverflowError):  # a date that Python has not, of year 0 or 10,000
+    except (ValueError, OverflowError):  # a date outside Python's years 1 to 9999
         import pyarrow
 
         texts: list[Any] = column.cast(pyarrow.string()).to_pylist()
@@ -35,13 +35,18 @@ def _plain_cells(column: Any) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value of Arrow or JSON as JSON has it, but for infinite numbers."""
+    """A value of Arrow as a JSON value.
+
+    Dates, times and decimals become text, NaN becomes None, a lone surrogate becomes "?". Bytes
+    become hexadecimal digits (`bytes.fromhex` reads them back), whether or not they are text.
+    Infinite numbers stay as they are.
+    """
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
+        return value.hex()
     if isinstance(value, dict):
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -50,12 +55,12 @@ def plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, decimal.Decimal):
         return format(value, "f")
-    # JSON can hold half a surrogate pair, which nothing else can.
+    # JSON can hold lone surrogates, which UTF-8 can't.
     return str(value).encode("utf-8", "replace").decode()
 
 
 def as_json(value: Any) -> str:
-    """JSON that every reader takes; an infinite number, which JSON has not, is a text."""
+    """Valid JSON: infinite numbers are written as texts."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError:
@@ -63,7 +68,7 @@ def as_json(value: Any) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A cell as text: what is nested as JSON, what is missing as nothing."""
+    """A cell as text: nested values as JSON, None as an empty text."""
     if value is None:
         return ""
     return as_json(value) if isinstance(value, dict | list) else str(value)

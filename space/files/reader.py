@@ -1,9 +1,8 @@
-"""The reader of tabular files: from a file of any length, whatever is in it, to its rows.
+"""The reader of tabular files, for the Space and for `train`.
 
-In: CSV, TSV, JSON, JSON lines, Parquet or plain text, gzipped or not; the content decides where the
-suffix lies. Out: a `Table`, whose rows are read one after the other. A cell of CSV is a text, or
-missing if it is empty. What can't be read without a doubt is refused in a sentence; no row is
-skipped but blank lines.
+In: CSV, TSV, JSON, JSON lines, Parquet or plain text, gzipped or not, of any length; the content
+counts, not the suffix. Out: a `TableReader` that streams the rows. Files that can't be read with
+certainty are refused with the line and the reason; only blank lines are skipped.
 """
 
 import io
@@ -11,140 +10,168 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, Literal, TextIO
 
-from .cells import Row, as_json, as_text, plain_rows
-from .delimited import dialect_of, records
-from .raw import HEAD, Unusable, encoding_of, unpacked
+from space.files import InvalidFile
+from space.files.cells import Row, plain_rows
+from space.files.csv import detect_dialect, read_records
+from space.files.encodings import HEAD_SIZE, detect_encoding, open_unpacked
 
-__all__ = ["Row", "Table", "Unusable", "as_json", "as_text", "opened", "plain_rows", "unpacked"]
-
-BATCH_ROWS = 100  # of Parquet, a small file of which can repeat one long text many times
+BATCH_ROWS = 100  # of Parquet, where a small file can repeat a long text many times
 WEB_PAGE = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
-OBJECTS = re.compile(r'\s*(\[\s*)?\{\s*["}]')
-HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # of surrogates, or a whole pair
-MAX_DIGITS = 4300  # of a whole number: Python converts no longer ones
-TOO_LONG = object()  # in the place of one that is longer, until its row is known
+JSON_START = re.compile(r'\s*(\[\s*)?\{\s*["}]')
+# A first line that is one number, string or constant.
+JSON_SCALAR = re.compile(
+    r'\s*(-?\d+(\.\d+)?([eE][+-]?\d+)?|"([^"\\\r\n]|\\.)*"|null|true|false)[ \t]*([\r\n]|$)'
+)
+JSON_LAYOUT = "A line must hold one object, or the whole file one list of objects."
+SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+MAX_DIGITS = 4300  # Python converts no longer integers
+TOO_LONG = object()  # stands for such an integer until its row is known
 
 
 @dataclass
-class Table:
-    """The rows of a file, which can be read once."""
+class TableReader:
+    """The columns of an open file, and its rows, which can be iterated once."""
 
-    kind: str  # delimited, json, text or parquet
-    columns: list[str]  # that the file names; none of JSON, where each row names its own
-    rows: Iterator[Row]  # values as `cells.plain` has them
+    kind: Literal["csv", "json", "text", "parquet"]
+    columns: list[str]  # empty for JSON, where each row has its own keys
+    rows: Iterator[Row]  # values as in `cells.plain`; a CSV cell is a text, or None if empty
     encoding: str = "utf-8"
-    total: int | None = None  # rows, of Parquet
-    schema: Any = None  # of Parquet
-    batches: Iterator[Any] | None = None  # of Parquet, to be read instead of the rows
+    total: int | None = None  # number of rows; Parquet only
+    schema: Any = None  # pyarrow.Schema; Parquet only
+    batches: Iterator[Any] | None = None  # pyarrow.RecordBatch, instead of rows; Parquet only
 
 
 @contextmanager
-def opened(path: Path, name: str) -> Iterator[Table]:
-    """Read a file, as long as the context lasts.
+def open_table(path: Path, name: str) -> Iterator[TableReader]:
+    """Open a file of rows; it is closed when the context ends.
 
     Args:
         path: Of the file.
-        name: Of the file in what is said about it.
+        name: Of the file, for messages.
 
     Raises:
-        Unusable: It is broken, empty or no table; also while its rows are read.
+        InvalidFile: It is damaged, empty or not a table; also raised while rows are read.
     """
-    with unpacked(path, name) as stream:
+    with open_unpacked(path, name) as stream:
         if stream.read(4) == b"PAR1":
             stream.seek(0)
-            yield _parquet(stream, name)
+            yield _open_parquet(stream, name)
             return
         try:
-            encoding, escapes = encoding_of(stream, name)
-        except Unusable as reason:
+            encoding, has_escaped_quote = detect_encoding(stream, name)
+        except InvalidFile as reason:
             if path.suffix.lower() != ".parquet":
                 raise
-            raise Unusable(
+            raise InvalidFile(
                 f"{name} is a broken Parquet file: it doesn't begin with PAR1."
             ) from reason
         stream.seek(0)
         with io.TextIOWrapper(stream, encoding, newline="") as text:
-            yield _text(text, escapes, path, name)
+            yield _open_text(text, has_escaped_quote, path, name)
 
 
-def _text(text: io.TextIOWrapper, escapes: bool, path: Path, name: str) -> Table:
-    head = text.read(HEAD)
+def _open_text(
+    text: io.TextIOWrapper, has_escaped_quote: bool, path: Path, name: str
+) -> TableReader:
+    head = text.read(HEAD_SIZE)
     if WEB_PAGE.match(head):
-        raise Unusable(f"{name} is a web page or XML, not a table. Save the table as CSV.")
+        raise InvalidFile(f"{name} is a web page or XML, not a table. Save the table as CSV.")
     suffix = next((s for s in map(str.lower, reversed(path.suffixes)) if s != ".gz"), "")
     bracket = head.lstrip()[:1]
-    in_json = suffix.startswith((".json", ".ndjson")) and bracket in ("[", "{")
+    named_json = suffix.startswith((".json", ".ndjson"))
     text.seek(0)
-    if in_json or OBJECTS.match(head):
-        rows = _json_list(text, name) if bracket == "[" else _json_lines(text, name)
-        return Table("json", [], rows, text.encoding)
+    if JSON_START.match(head) or (
+        named_json and (bracket in ("[", "{") or JSON_SCALAR.match(head))
+    ):
+        rows = _read_json_list(text, name) if bracket == "[" else _read_json_lines(text, name)
+        return TableReader("json", [], rows, text.encoding)
     if suffix in (".txt", ".text"):
         lines = ({"text": line.rstrip("\r\n")} for line in text if line.strip())
-        return Table("text", ["text"], lines, text.encoding)
-    cells = records(text, dialect_of(text, suffix, escapes, name), name)
-    columns = _distinct(next(cells, []), name)
-    rows = ({c: v or None for c, v in zip(columns, row, strict=True)} for row in cells)
-    return Table("delimited", columns, rows, text.encoding)
+        return TableReader("text", ["text"], lines, text.encoding)
+    records = read_records(text, detect_dialect(text, suffix, has_escaped_quote, name), name)
+    columns = _unique_columns(next(records, []), name)
+    rows = ({c: v or None for c, v in zip(columns, cells, strict=True)} for cells in records)
+    return TableReader("csv", columns, rows, text.encoding)
 
 
-def _distinct(names: list[str], name: str) -> list[str]:
-    """Names of columns; of several that have none, each is called by its number.
+def _unique_columns(names: list[str], name: str) -> list[str]:
+    """Name columns without a name by their number, if there is more than one.
 
     Raises:
-        Unusable: Two are the same, or there are none.
+        InvalidFile: Two columns have the same name, or there are none.
     """
     if names.count("") > 1:
-        names = [given or f"column {number}" for number, given in enumerate(names, start=1)]
-    if doubled := [repr(given) for given, count in Counter(names).items() if count > 1]:
-        raise Unusable(
-            f"{name} has more than one column of the name {', '.join(doubled)}. Give each column a "
-            "name of its own."
+        names = [column or f"column {number}" for number, column in enumerate(names, start=1)]
+    if duplicates := _duplicates(names):
+        raise InvalidFile(
+            f"{name} has more than one column of the name {duplicates}. Give each column a name of "
+            "its own."
         )
     if not names:
-        raise Unusable(f"{name} has no columns.")
+        raise InvalidFile(f"{name} has no columns.")
     return names
 
 
-def _json_list(text: TextIO, name: str) -> Iterator[Row]:
-    for number, row in enumerate(_decoded(text.read(), name), start=1):
-        yield _object(row, f"{name}, entry {number:,}")
+def _duplicates(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name, count in Counter(names).items() if count > 1)
 
 
-def _json_lines(text: TextIO, name: str) -> Iterator[Row]:
+def _read_json_list(text: TextIO, name: str) -> Iterator[Row]:
+    for number, row in enumerate(_parse_json(text.read(), name), start=1):
+        yield _check_object(row, f"{name}, entry {number:,}")
+
+
+def _read_json_lines(text: TextIO, name: str) -> Iterator[Row]:
     for number, line in enumerate(text, start=1):
         if line.strip():
             where = f"{name}, line {number:,}"
-            advice = " A line must hold one object, or the whole file one list of objects."
-            yield _object(_decoded(line, where, advice), where)
+            try:
+                value = _parse_json(line.rstrip(), where)
+            except InvalidFile as reason:
+                if not _ends_early(reason.__cause__, line) or not any(map(str.strip, text)):
+                    raise
+                raise InvalidFile(
+                    f"{where}: an object continues on the next line. {JSON_LAYOUT}"
+                ) from reason
+            yield _check_object(value, where)
 
 
-def _decoded(text: str, where: str, advice: str = "") -> Any:
+def _ends_early(error: BaseException | None, line: str) -> bool:
+    """Whether JSON is valid up to the end of the line, where more is expected."""
+    return isinstance(error, json.JSONDecodeError) and error.pos >= len(line.rstrip())
+
+
+def _parse_json(text: str, where: str) -> Any:
     try:
         value = JSON.decode(text)
-        _check_numbers(value, where)
-        if HALF_PAIR.search(text):  # which no other format can hold
-            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-            value = JSON.decode(whole.decode())
+        _check_integers(value, where)
+        if SURROGATE_ESCAPE.search(text):  # other formats can't hold a lone surrogate
+            replaced = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+            value = JSON.decode(replaced.decode())
         return value
     except RecursionError as error:
-        raise Unusable(f"{where} is nested too deeply.") from error
+        raise InvalidFile(f"{where} is nested too deeply.") from error
     except ValueError as error:
-        raise Unusable(f"{where} is broken JSON: {error}.{advice}") from error
+        problem = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            line = f"line {error.lineno:,}, " if "\n" in text else ""
+            problem = f"{error.msg} at {line}column {error.colno:,}"
+        raise InvalidFile(f"{where} is broken JSON: {problem}. {JSON_LAYOUT}") from error
 
 
-def _check_numbers(value: Any, where: str) -> None:
+def _check_integers(value: Any, where: str) -> None:
     for number, row in enumerate(value if isinstance(value, list) else [value], start=1):
         parts = [row]
-        for part in parts:  # which grows
+        for part in parts:  # the list grows
             if part is TOO_LONG:
                 entry = f", entry {number:,}" if isinstance(value, list) else ""
-                raise Unusable(
+                raise InvalidFile(
                     f"{where}{entry}: a whole number has more than {MAX_DIGITS:,} digits. Put "
                     "quotes around it, so that it is a text."
                 )
@@ -152,71 +179,72 @@ def _check_numbers(value: Any, where: str) -> None:
                 parts += part.values() if isinstance(part, dict) else part
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> Row:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        doubled = [repr(key) for key, count in Counter(k for k, _ in pairs).items() if count > 1]
-        raise ValueError(f"an object has more than one key of the name {', '.join(doubled)}")
-    return found
+def _parse_object(pairs: list[tuple[str, Any]]) -> Row:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        duplicates = _duplicates(key for key, _ in pairs)
+        raise ValueError(f"an object has more than one key of the name {duplicates}")
+    return row
 
 
-def _real(digits: str) -> float | str:
-    """A number; one that is beyond all floats stays the text that it is."""
+def _parse_float(digits: str) -> float | str:
+    """A number, or its text if it is too large for a float."""
     number = float(digits)
     return digits if math.isinf(number) else number
 
 
-def _whole(digits: str) -> Any:
-    """A number without a fraction, or `TOO_LONG`."""
+def _parse_int(digits: str) -> Any:
     return int(digits) if len(digits.lstrip("-")) <= MAX_DIGITS else TOO_LONG
 
 
 JSON = json.JSONDecoder(
-    object_pairs_hook=_pairs,
-    parse_int=_whole,
-    parse_float=_real,
+    object_pairs_hook=_parse_object,
+    parse_int=_parse_int,
+    parse_float=_parse_float,
     parse_constant={"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}.__getitem__,
 )
 
 
-def _object(value: Any, where: str) -> Row:
+def _check_object(value: Any, where: str) -> Row:
     if not isinstance(value, dict):
-        start = repr(value)[:40]
-        raise Unusable(f'{where}: a row must be an object such as {{"text": "…"}}, got {start}.')
+        start = json.dumps(value, ensure_ascii=False)[:40]
+        raise InvalidFile(f'{where}: a row must be an object such as {{"text": "…"}}, got {start}.')
     return value
 
 
-def _parquet(stream: BinaryIO, name: str) -> Table:
+def _open_parquet(stream: BinaryIO, name: str) -> TableReader:
     from pyarrow import parquet
 
-    with _explained(name):
+    with _parquet_errors(name):
         file = parquet.ParquetFile(stream, page_checksum_verification=True)
         schema, total = file.schema_arrow, file.metadata.num_rows
-    columns = _distinct(schema.names, name)
+    columns = _unique_columns(schema.names, name)
 
-    def batches() -> Iterator[Any]:
-        read = 0
-        with _explained(name):
+    def read_batches() -> Iterator[Any]:
+        count = 0
+        with _parquet_errors(name):
             for batch in file.iter_batches(BATCH_ROWS):
                 batch.validate(full=True)
-                read += len(batch)
+                count += len(batch)
                 yield batch
-            if read != total:
-                raise ValueError(f"{read:,} rows can be read of {total:,}")
+            if count != total:
+                raise ValueError(f"{count:,} of {total:,} rows can be read")
 
-    rows = (row for batch in batches() for row in _explained_rows(batch, name))
-    return Table("parquet", columns, rows, total=total, schema=schema, batches=batches())
+    def read_rows() -> Iterator[Row]:
+        for batch in read_batches():
+            with _parquet_errors(name):
+                rows = plain_rows(batch)
+            yield from rows
 
-
-def _explained_rows(batch: Any, name: str) -> list[Row]:
-    with _explained(name):
-        return plain_rows(batch)
+    return TableReader(
+        "parquet", columns, read_rows(), total=total, schema=schema, batches=read_batches()
+    )
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _parquet_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # strangers' bytes: pyarrow raises whatever they make it stumble at
+    except Exception as error:  # damaged files make pyarrow raise exceptions of any type
         reason = str(error).strip().partition("\n")[0][:200]
-        raise Unusable(f"{name} is a broken Parquet file: {reason}") from error
+        raise InvalidFile(f"{name} is a broken Parquet file: {reason}") from error

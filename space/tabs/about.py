@@ -1,45 +1,37 @@
-"""The tab about the model that answers: its figures, plots and limits, and how to call it.
+"""The About tab: metrics, plots and limitations of the loaded model, and how to use it.
 
 In: the classifier, and the tab, which is filled when it is first opened. Out: components.
 """
 
 import base64
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-import about
 import gradio
-import views
-from about import Facts
-from classifier import Classifier, Unavailable
 from huggingface_hub import constants
 from markdown_it import MarkdownIt
-from usage import COLAB, Usage, address, retraining, usage
 
-from tabs.events import QUIET
+from space import about, views
+from space.about import Facts
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.tabs.events import QUIET
+from space.usage import colab_link, page_address, retraining, usage
 
-EMPTY = '<p class="empty">What the model\'s own repository says of it comes here.</p>'
-CALLS = {
-    "The model, from Python": "pipeline",
-    "The model, from a browser or Node.js": "browser",
-    "This page, from Python": "client",
-    "This page, from JavaScript": "javascript",
-    "This page, from a shell": "curl",
-}
+EMPTY = '<p class="empty">Metrics and limitations of the model appear here.</p>'
 STYLE = """
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.3rem 1rem; margin: 1rem 0; }
 dt { color: var(--quiet); }
 dd { margin: 0; overflow-wrap: anywhere; }
 h2, h3 { margin: 1.6rem 0 0.5rem; }
-.side { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; align-items: flex-start; }
-.side figure { flex: 0 1 19rem; }
-.side table, .card table { border-collapse: collapse; border: 0; font-size: 0.9rem; }
-.side caption { text-align: left; font-weight: 600; padding: 0.3rem 0.5rem; }
-.side th, .side td, .card th, .card td { text-align: left; padding: 0.25rem 0.5rem; border: 0;
+.columns { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; align-items: flex-start; }
+.columns figure { flex: 0 1 19rem; }
+.columns table, .card table { border-collapse: collapse; border: 0; font-size: 0.9rem; }
+.columns caption { text-align: left; font-weight: 600; padding: 0.3rem 0.5rem; }
+.columns th, .columns td, .card th, .card td { text-align: left; padding: 0.25rem 0.5rem; border: 0;
   border-bottom: 1px solid var(--border-color-primary); font-weight: inherit; }
-.side td { text-align: right; font-variant-numeric: tabular-nums; }
+.columns td { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 0 0 1rem; max-width: 100%; }
 figure img { max-width: 100%; background: white; border-radius: 4px; }
 figcaption { display: flex; justify-content: space-between; font-size: 0.9rem; }
@@ -56,94 +48,96 @@ COPY = """element.addEventListener("click", async (event) => {
   await navigator.clipboard.writeText(button.closest("figure").querySelector("code").textContent);
   button.textContent = "Copied";
 });"""
-# Images would be called for wherever the card says.
+# Without images, which would load from any address that the card names.
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 
 
 def build(classifier: Classifier, tab: Any) -> None:
-    """Lay the tab out; `tab` is the one it stands in."""
-    source = about.Source(classifier)
-    opened = gradio.State()  # the commit that a visitor's page shows
+    """Lay out the tab and fill it when the user selects it."""
+    loader = about.FactsLoader(classifier)
+    shown_commit = gradio.State()
     page = gradio.HTML(EMPTY, css_template=STYLE, js_on_load=COPY)
 
     def show(shown: str | None, request: gradio.Request) -> list[Any]:
-        """Everything in the tab, unless it is there already."""
+        """The commit and the content of the tab; unchanged if it shows this commit already."""
         if shown and shown == classifier.commit:
             return [gradio.skip(), gradio.skip()]
         try:
-            facts = source.facts()
-        except Unavailable as reason:
+            facts = loader.load()
+        except ModelUnavailable as reason:
             return [None, views.sentence(reason)]
-        here = address(os.environ, dict(request.headers), request.request.url.scheme)
-        return [facts.commit, body(facts, here)]
+        address = page_address(os.environ, dict(request.headers), request.request.url.scheme)
+        return [facts.commit, render(facts, address)]
 
-    tab.select(show, opened, [opened, page], **QUIET)
+    tab.select(show, shown_commit, [shown_commit, page], **QUIET)
 
 
-def body(facts: Facts, here: str) -> str:
-    """The page's HTML, in which all that comes from the repository is text.
+def render(facts: Facts, address: str) -> str:
+    """The tab's HTML; everything that comes from the repository is escaped.
 
     Args:
-        facts: Of the model.
-        here: The page's address.
+        facts: About the model.
+        address: URL of this page.
     """
-    title, rows = _link(facts.page, facts.repo_id), about.headline(facts)
+    metrics = about.headline_metrics(facts)
+    plots = _columns(_plot(*plot) for plot in facts.plots.items())
+    snippets = "".join(_code(*snippet) for snippet in usage(facts, address).items())
     return (
-        f'<article><h2 id="model">{title}</h2>'
+        f'<article><h2 id="model">{_link(facts.url, facts.repo_id)}</h2>'
         + "".join(f'<p class="remark">{escape(sentence)}</p>' for sentence in facts.missing)
-        + (views.figures(rows, "Figures") if rows else "")
-        + _list(about.origin(facts))
-        + _section("Where it fails", _failing(facts))
-        + _section("Plots", _side(_plot(*plot) for plot in facts.plots.items()))
-        + _section("Limits", prose(about.limits(facts.card), facts))
-        + _section("How to call it", _calling(facts, here))
-        + _section("How to train your own", _training(facts))
+        + (views.figures(metrics, "Test metrics") if metrics else "")
+        + _list(about.provenance(facts))
+        + _section("Error analysis", _error_analysis(facts))
+        + _section("Plots", plots)
+        + _section("Limitations", render_card(about.limitations(facts.card), facts))
+        + _section("Use this model", snippets)
+        + _section("Train your own model", _training(facts))
         + "</article>"
     )
 
 
-def _failing(facts: Facts) -> str:
-    unsure, behaviour = about.unsure(facts), ("weaknesses", "behaviour")
+def _error_analysis(facts: Facts) -> str:
+    unsure, behaviour = about.unsure_summary(facts), ("error_analysis", "behaviour")
     tables = [
-        ("By length in tokens", "reviews, right", ("slices", "length_tokens")),
-        ("Sentences made to tell", "tests, passed", (*behaviour, "sentences")),
-        ("Pairs made to tell", "tests, passed", (*behaviour, "pairs")),
+        ("By length in tokens", ["reviews", "accuracy"], ("slices", "length_tokens")),
+        ("Behavioural tests: sentences", ["tests", "passed"], (*behaviour, "sentences")),
+        ("Behavioural tests: pairs", ["tests", "passed"], (*behaviour, "pairs")),
     ]
-    return (f"<p>{escape(unsure)}</p>" if unsure else "") + _side(
-        _table(caption, ["", *heads.split(", ")], about.shares(facts, *keys))
-        for caption, heads, keys in tables
+    return (f"<p>{escape(unsure)}</p>" if unsure else "") + _columns(
+        views.table(headings, rows, caption)
+        for caption, headings, keys in tables
+        if (rows := about.accuracy_rows(facts, *keys))
     )
-
-
-def _calling(facts: Facts, here: str) -> str:
-    found: Usage = usage(facts, here)
-    return "".join(_code(label, getattr(found, name)) for label, name in CALLS.items())
 
 
 def _training(facts: Facts) -> str:
+    on_colab = ""
+    if notebook := colab_link(facts):
+        link = _link(notebook, "the notebook on Colab")
+        on_colab = f'<p>On a free GPU in the browser: open {link} and choose "Run all".</p>'
     return (
-        f"<p>On a free GPU, in a browser: {_link(COLAB, 'the notebook on Colab')}, then "
-        '"Run all". Or in a clone of the project, with the recipe of this very model, by the one '
-        "command that trains, measures and publishes:</p>" + _code("Train again", retraining(facts))
+        on_colab
+        + "<p>In a clone of the project, these commands fetch the recipe of this model, train, "
+        "evaluate and publish:</p>" + _code("Train again", retraining(facts))
     )
 
 
-def prose(markdown: str, facts: Facts) -> str:
-    """Markdown of a card as HTML: no markup of its own, no images, links that lead to the Hub."""
+def render_card(markdown: str, facts: Facts) -> str:
+    """Markdown of a card as HTML: no raw HTML, no images, relative links lead to the Hub."""
     if not markdown:
         return ""
     tokens = MARKDOWN.parse(markdown)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = "h3"
-        for part in token.children or []:
-            if part.type == "link_open":
-                target = str(part.attrGet("href") or "")
+        for child in token.children or []:
+            if child.type == "link_open":
+                target = str(child.attrGet("href") or "")
                 if not target.startswith(("http://", "https://", "mailto:")):
-                    blob = f"{constants.ENDPOINT}/{facts.repo_id}/blob/{facts.commit}"
-                    part.attrSet("href", f"{blob}/{target.lstrip('/')}")
-                part.attrSet("target", "_blank")
-                part.attrSet("rel", "noopener")
+                    files = f"{constants.ENDPOINT}/{facts.repo_id}/blob/{facts.commit}"
+                    child.attrSet("href", f"{files}/{target.lstrip('/')}")
+                child.attrSet("target", "_blank")
+                child.attrSet("rel", "noopener")
     return f'<div class="card">{MARKDOWN.renderer.render(tokens, MARKDOWN.options, {})}</div>'
 
 
@@ -151,44 +145,30 @@ def _section(heading: str, content: str) -> str:
     return f"<section><h2>{heading}</h2>{content}</section>" if content else ""
 
 
-def _list(rows: Sequence[about.Row]) -> str:
+def _list(rows: Iterable[tuple[str, str]]) -> str:
     items = (f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
     return f"<dl>{''.join(items)}</dl>"
 
 
-def _side(parts: Iterable[str]) -> str:
-    """Side by side, as far as the page is wide."""
+def _columns(parts: Iterable[str]) -> str:
+    """Parts side by side, wrapped to the width of the page."""
     content = "".join(parts)
-    return f'<div class="side">{content}</div>' if content else ""
+    return f'<div class="columns">{content}</div>' if content else ""
 
 
-def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    content = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for name, *cells in rows
-    )
-    if not content:
-        return ""
-    first, *others = heads
-    head = f"<td>{first}</td>" + "".join(f'<th scope="col">{name}</th>' for name in others)
-    return f"<table><caption>{caption}</caption><tr>{head}</tr>{content}</table>"
-
-
-def _plot(shows: str, image: bytes) -> str:
+def _plot(caption: str, image: bytes) -> str:
     encoded = base64.b64encode(image).decode()
     return (
-        f'<figure><img src="data:image/png;base64,{encoded}" alt="{escape(shows)}">'
-        f"<figcaption>{escape(shows)}</figcaption></figure>"
+        f'<figure><img src="data:image/png;base64,{encoded}" alt="{escape(caption)}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
-def _code(label: str, code: str) -> str:
+def _code(caption: str, code: str) -> str:
     return (
-        f"<figure><figcaption>{label} "
-        f'<button type="button" class="copy" aria-label="Copy: {label}">Copy</button></figcaption>'
-        f"<pre><code>{escape(code)}</code></pre></figure>"
+        f"<figure><figcaption>{caption} "
+        f'<button type="button" class="copy" aria-label="Copy: {caption}">Copy</button>'
+        f"</figcaption><pre><code>{escape(code)}</code></pre></figure>"
     )
 
 

@@ -1,45 +1,44 @@
-"""The tab for two models on the same texts: which is right more often, which is faster.
+"""The Compare tab: two models on the same texts, by accuracy and speed.
 
-In: the Space's own classifier, which needs no second copy where it is one of the two. Out:
-components on the page.
+In: the Space's own classifier, which is reused if it is one of the two models. Out: components.
 """
 
 import time
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
 from typing import Any
 
-import cancellation
 import gradio
 import pandas
-import tables
-import views
-from classifier import Classifier, Unavailable
-from comparison import MAX_ROWS, Comparison, Step, compare, meaning, told
-from line import Busy, Cancelled, Line
-from shelf import MAX_ONNX_BYTES, Shelf
-from visitors import visitor
 
-from tabs import events
-from tabs.events import NONE, QUIET
+from space import views
+from space.analysis.comparison import MAX_ROWS, Comparison, Step, compare, conclusions, short_text
+from space.files import tables
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.inference.client import cancel_check, current_client
+from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
+from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache
+from space.tabs import events
+from space.tabs.events import QUIET
+from space.tabs.upload import column_menu, read_upload
 
-INVITATION = (
-    '<p class="empty">Name two models on the Hub, as user/name, and give them one review or a file '
-    f"of up to {MAX_ROWS:,}. With labels in the file you see which is right more often, and "
-    "whether that could be chance. Any public text classifier will do that has onnx/model.onnx of "
-    f"up to {MAX_ONNX_BYTES / 1e6:,.0f} MB.</p>"
+EMPTY = (
+    '<p class="empty">Enter two models on the Hub as user/name, and one review or a file of up to '
+    f"{MAX_ROWS:,} reviews. If the file has labels, the result shows which model is more accurate "
+    "and whether the difference is significant. Any public text classifier works that has an "
+    f"onnx/model.onnx of up to {MAX_ONNX_BYTES / 1e6:,.0f} MB.</p>"
 )
 STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
-WIDTHS = [60, 170, 170, 90, 440]  # pixels of row, A, B, label, review
-COMPARISONS = 3  # at once, of two models each
-TURN_SECONDS = 10  # after which a comparison ends when others wait: it may be slow or never end
-NO_TEXT = "Write a review, or bring a file of them."
+COLUMN_WIDTHS = {"row": 60, "A": 170, "B": 170, "label": 90, "review": 440}  # pixels
+MAX_COMPARISONS = 3  # at the same time
+MAX_WAITING = 8
+SLOT_SECONDS = 10  # a comparison ends after this time if others wait
+NO_TEXT = "Enter a review or upload a file of reviews."
 
 
 def build(classifier: Classifier) -> None:
-    """Lay the tab out, and say what happens in it."""
-    table = gradio.State(time_to_live=3600)
+    """Lay out the tab and connect its events."""
+    upload = gradio.State(time_to_live=3600)
     with gradio.Row(equal_height=False):
         with gradio.Column():
             models = [
@@ -51,128 +50,125 @@ def build(classifier: Classifier) -> None:
                 gradio.Textbox(label="Revision of B", placeholder="main"),
             ]
         with gradio.Column():
-            text = gradio.Textbox(label="One review for both", lines=4, max_lines=12)
+            text = gradio.Textbox(label="One review for both models", lines=4, max_lines=12)
             file = gradio.File(label="Or a file of reviews", height=120)
-            received = gradio.HTML()
-            with gradio.Row(visible=False) as area:
+            status = gradio.HTML()
+            with gradio.Row(visible=False) as menus:
                 columns = [
-                    gradio.Dropdown(label="Column of the texts", choices=[]),
-                    gradio.Dropdown(label="Column of the labels", choices=[]),
+                    gradio.Dropdown(label="Text column", choices=[]),
+                    gradio.Dropdown(label="Label column", choices=[]),
                 ]
     with gradio.Row():
         start = gradio.Button("Compare", variant="primary")
-        cancel = gradio.Button("Cancel the comparison", variant="stop", visible=False)
-    outcome = gradio.HTML(INVITATION, css_template=STYLE)
-    differing = gradio.Dataframe(
-        label="Where they differ", interactive=False, visible=False, wrap=True, datatype="str",
-        max_height=420, max_chars=300,
+        cancel = gradio.Button("Cancel comparison", variant="stop", visible=False)
+    result = gradio.HTML(EMPTY, css_template=STYLE)
+    differences = gradio.Dataframe(
+        label="Different predictions", interactive=False, visible=False, wrap=True,
+        datatype="str", max_height=420, max_chars=300,
     )  # fmt: skip
 
-    file.change(receive, file, [table, received, area, *columns], **QUIET)
-    work = _runner(Shelf(classifier))
-    events.run(start, cancel, work, [*models, text, table, *columns], [outcome, differing], outcome)
+    file.change(receive, file, [upload, status, menus, *columns], **QUIET)
+    inputs, outputs = [*models, text, upload, *columns], [result, differences]
+    task = _comparison_task(ModelCache(classifier))
+    events.run_cancellable(start, cancel, task, inputs, outputs, result)
 
 
 def receive(path: str | None) -> list[Any]:
-    """Read a file, and guess its columns."""
-    closed = [gradio.update(visible=False), gradio.update(), gradio.update()]
-    if path is None:
-        return [None, "", *closed]
-    try:
-        found = tables.read(Path(path))
-    except tables.Unusable as reason:
-        return [None, views.sentence(reason), *closed]
-    names = list(map(str, found.frame.columns))
-    size = f"{found.name}: {len(found.frame):,} rows."
-    if len(found.frame) > MAX_ROWS:
-        size += f" The first {MAX_ROWS:,} are compared, which is the most that this page takes."
-    return [
-        found,
-        views.sentence(size, "remark"),
-        gradio.update(visible=True),
-        gradio.update(choices=names, value=found.text or names[0]),
-        gradio.update(choices=[NONE, *names], value=found.label or NONE),
-    ]
+    """Read an uploaded file and preselect its columns."""
+    hidden = [gradio.update(visible=False), gradio.update(), gradio.update()]
+    table, message = read_upload(path)
+    if table is None:
+        return [None, message, *hidden]
+    if len(table.frame) > MAX_ROWS:
+        message += views.sentence(f"Only the first {MAX_ROWS:,} rows are compared.", "remark")
+    menus = [column_menu(table, kind) for kind in ("text", "label")]
+    return [table, message, gradio.update(visible=True), *menus]
 
 
-def _runner(shelf: Shelf) -> Any:
-    line = Line(places=COMPARISONS, most_waiting=8, turn_seconds=TURN_SECONDS)
+def _comparison_task(cache: ModelCache) -> Any:
+    limiter = ConcurrencyLimiter(
+        slots=MAX_COMPARISONS, max_waiting=MAX_WAITING, slot_seconds=SLOT_SECONDS
+    )
 
     def run(
         first: str, first_revision: str, second: str, second_revision: str, text: str,
-        found: tables.Table | None, text_column: str, label_column: str,
+        table: tables.Table | None, text_column: str, label_column: str,
     ) -> Iterator[list[Any]]:  # fmt: skip
-        """Compare step by step; tell how far it is, and end with what came of it."""
+        """Progress of the comparison, then its result."""
         hidden = gradio.update(visible=False)
-        names = [(first, first_revision), (second, second_revision)]
-        texts, given = _texts(text, found, text_column, label_column)
+        models = [(first, first_revision), (second, second_revision)]
+        texts, labels = _texts_and_labels(text, table, text_column, label_column)
         if not texts:
             yield [views.sentence(NO_TEXT), hidden]
             return
-        yield [views.sentence("Waiting for a place in the line …", "remark"), hidden]
+        yield [events.WAITING, hidden]
         try:
-            gone = cancellation.watch()
-            with line.place(gone, visitor()) as lost:
-                began = time.monotonic()
-                for step in compare(shelf, names, texts, given, lambda: lost() or gone()):
+            disconnected = cancel_check()
+            with limiter.slot(disconnected, current_client()) as lost_slot:
+                started = time.monotonic()
+                for step in compare(
+                    cache, models, texts, labels, lambda: lost_slot() or disconnected()
+                ):
                     if isinstance(step, Comparison):
                         yield show(step)
                     else:
-                        yield [progress(step, time.monotonic() - began), hidden]
-        except (Unavailable, Busy, Cancelled) as reason:
+                        yield [progress(step, time.monotonic() - started), hidden]
+        except (ModelUnavailable, Busy, Cancelled) as reason:
             yield [views.sentence(reason), hidden]
 
     return run
 
 
-def _texts(
-    text: str, found: tables.Table | None, text_column: str, label_column: str
+def _texts_and_labels(
+    text: str, table: tables.Table | None, text_column: str, label_column: str
 ) -> tuple[list[Any], pandas.Series | None]:
-    """What to compare on: the file's rows where there is a file, else the one review."""
-    if found is None:
+    """The rows of the file if there is one, otherwise the one review without a label."""
+    if table is None:
         return [text] if text and text.strip() else [], None
-    rows = found.frame.head(MAX_ROWS)
+    rows = table.frame.head(MAX_ROWS)
     if text_column not in rows.columns:
         return [], None
-    labelled = label_column in rows.columns
-    return tables.texts(rows, text_column), rows[label_column] if labelled else None
+    labels = rows[label_column] if label_column in rows.columns else None
+    return tables.texts(rows, text_column), labels
 
 
 def progress(step: Step, seconds: float) -> str:
-    """What is being done, how far it is, and how long the rest will take at this rate."""
-    told = f"{step.doing} … {step.done:,} of {step.total:,} verdicts"
-    return views.progress(told, step.done, step.total, seconds)
+    """A progress bar with the remaining time."""
+    message = f"{step.doing} … {step.done:,} of {step.total:,} predictions"
+    return views.progress(message, step.done, step.total, seconds)
 
 
-def show(found: Comparison) -> list[Any]:
-    """Everything under the button."""
-    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in meaning(found))
-    empty = found.differing.empty or len(found.first.answers) == 1
-    widths = WIDTHS if "label" in found.differing else [*WIDTHS[:3], WIDTHS[-1]]
-    rows = {"visible": False} if empty else {"value": found.differing, "column_widths": widths}
+def show(comparison: Comparison) -> list[Any]:
+    """The result, and an update of the table of differences."""
+    sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in conclusions(comparison))
+    rows = comparison.differing
+    widths = [COLUMN_WIDTHS[column] for column in rows.columns]
+    visible = not rows.empty and len(comparison.first.answers) > 1
     return [
-        f'<section class="figures" role="status"><div>{_table(found)}{said}</div></section>',
-        gradio.update(**{"visible": True, **rows}),
+        f'<section class="figures" role="status"><div>{_table(comparison)}{sentences}</div>'
+        "</section>",
+        gradio.update(
+            visible=visible, **({"value": rows, "column_widths": widths} if visible else {})
+        ),
     ]
 
 
-def _table(found: Comparison) -> str:
-    """The figures of both, side by side."""
-    sides = [found.first, found.second]
-    rows = [("Model", [side.model for side in sides])]
-    if len(found.first.answers) == 1:
-        rows.append(("Verdict", [told(side.answers[0]) for side in sides]))
-    if found.outcome and found.outcome.first.n:
-        both = [found.outcome.first, found.outcome.second]
-        rows.append(("Accuracy", [views.percent(side.accuracy.value) for side in both]))
-        ends = [(views.percent(s.accuracy.low), views.percent(s.accuracy.high)) for s in both]
-        rows.append(("95% interval", [f"{low} to {high}" for low, high in ends]))
-        rows.append(("F1", [f"{side.f1:.3f}" for side in both]))
-    rows.append(("Reviews a second, here and now", [f"{side.per_second:,.1f}" for side in sides]))
-    body = "".join(
-        f'<tr><th scope="row">{escape(head)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for head, cells in rows
-    )
-    return f'<table><tr><td></td><th scope="col">A</th><th scope="col">B</th></tr>{body}</table>'
+def _table(comparison: Comparison) -> str:
+    """Metrics of both models side by side."""
+    sides = [comparison.first, comparison.second]
+    rows = [("Model", *(side.model for side in sides))]
+    if len(comparison.first.answers) == 1:
+        rows.append(("Prediction", *(short_text(side.answers[0]) for side in sides)))
+    if comparison.outcome and comparison.outcome.first.n:
+        agreements = [comparison.outcome.first, comparison.outcome.second]
+        accuracies = [agreement.accuracy for agreement in agreements]
+        rows += [
+            ("Accuracy", *(views.percent(share.value) for share in accuracies)),
+            (
+                "95% interval",
+                *(f"{views.percent(s.low)} to {views.percent(s.high)}" for s in accuracies),
+            ),
+            ("F1", *(f"{agreement.f1:.3f}" for agreement in agreements)),
+        ]
+    rows.append(("Reviews per second on this server", *(f"{s.per_second:,.1f}" for s in sides)))
+    return views.table(["A", "B"], rows)

@@ -1,40 +1,41 @@
-"""How events behave in all tabs, and how long work is started and cancelled.
+"""Options of all page events, and long tasks with a Cancel button.
 
-In: the buttons, and what they start. Out: events on the page.
+In: components and handlers. Out: events on the page.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import gradio
-import views
 
-NONE = "(none)"  # among the columns of a file
-# Events of the page are no endpoints; `AdmissionQueue` holds visitors back, not gradio.
+from space import views
+
+WAITING = views.sentence("Waiting in the queue …", "remark")
+# Events of the page are not API endpoints. `AdmissionQueue` limits concurrency, not Gradio.
 QUIET: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
 HIDDEN = {**QUIET, "show_progress": "hidden"}
 
 
-def run(
-    start: Any, cancel: Any, work: Any, inputs: Sequence[Any], outputs: Sequence[Any], told: Any
+def run_cancellable(
+    start: Any, cancel: Any, task: Any, inputs: Sequence[Any], outputs: Sequence[Any], status: Any
 ) -> None:
-    """Let a button start long work, and another one cancel it.
+    """Let one button start a long task and another one cancel it.
 
     Args:
-        start: Can't be pressed meanwhile.
-        cancel: Shown meanwhile.
-        work: A generator of what `outputs` show.
-        inputs: What it gets.
-        outputs: What it fills.
-        told: Where a cancellation is said.
+        start: Button; disabled while the task runs.
+        cancel: Button; visible while the task runs.
+        task: Generator of values for `outputs`.
+        inputs: Components that the task reads.
+        outputs: Components that the task fills.
+        status: Component that reports a cancellation.
     """
-    busy = [gradio.update(interactive=False), gradio.update(visible=True)]
-    free = [gradio.update(interactive=True), gradio.update(visible=False)]
-    clicked = start.click(lambda: busy, None, [start, cancel], **HIDDEN)
-    running = clicked.then(work, inputs, outputs, **HIDDEN)
-    running.then(lambda: free, None, [start, cancel], **HIDDEN)
-    # Told once it is cancelled: a last word of the work would be written over it else.
-    cancel.click(lambda: None, cancels=[running], **HIDDEN).then(
-        lambda: (*free, views.sentence("Cancelled: nothing was kept.", "remark")),
-        None, [start, cancel, told], **HIDDEN,
+    running = [gradio.update(interactive=False), gradio.update(visible=True)]
+    idle = [gradio.update(interactive=True), gradio.update(visible=False)]
+    clicked = start.click(lambda: running, None, [start, cancel], **HIDDEN)
+    event = clicked.then(task, inputs, outputs, **HIDDEN)
+    event.then(lambda: idle, None, [start, cancel], **HIDDEN)
+    # Reported after the cancellation, or the task's last output would overwrite the message.
+    cancel.click(lambda: None, cancels=[event], **HIDDEN).then(
+        lambda: (*idle, views.sentence("Cancelled. No results were kept.", "remark")),
+        None, [start, cancel, status], **HIDDEN,
     )  # fmt: skip

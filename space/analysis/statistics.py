@@ -1,0 +1,251 @@
+"""Statistics of scored rows: proportions with intervals, over time and by title, and agreement.
+
+In: columns of the scored rows. Out: numbers, and the frames that `charts` draws.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas
+
+Period = Literal["day", "week", "month"]
+
+Z = NormalDist().inv_cdf(0.975)  # for two-sided intervals at 95%
+MONDAY = np.datetime64("1970-01-05")
+# Other usual names of labels, in lower case.
+SYNONYMS = {
+    "positive": {"positive", "pos", "p", "praise", "good", "fresh", "true", "yes", "+"},
+    "negative": {"negative", "neg", "n", "blame", "bad", "rotten", "false", "no", "-"},
+    "neutral": {"neutral", "neu", "mixed"},
+}
+NUMBER_CODES = {"0": "negative", "1": "positive"}, {"-1": "negative", "1": "positive"}
+
+
+class Proportion(NamedTuple):
+    """A proportion of `n` in [0, 1] with its 95% interval; NaN where `n` is 0."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How predictions agree with the labels of a file."""
+
+    accuracy: Proportion
+    f1: float  # of the last label if there are two labels, else the macro average
+    confusion: npt.NDArray[np.int64]  # (labels, labels): label of the file by prediction
+    n: int  # rows with a prediction and a label that the model knows
+    unmatched: int  # rows whose label the model doesn't know
+    unknown: list[str]  # up to five of these labels, the most frequent first
+
+
+def proportion(count: int, n: int) -> Proportion:
+    """`count / n` with Wilson's score interval at 95%.
+
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference,
+    JASA 22 (1927).
+
+    Raises:
+        ValueError: `count` is not from 0 to `n`.
+    """
+    if not 0 <= count <= n:
+        raise ValueError(f"count must be from 0 to n = {n}, got {count}")
+    (low,), (high,) = _wilson_interval(np.array([count]), np.array([n]))
+    return Proportion(count / n if n else np.nan, float(low), float(high), n)
+
+
+def is_label(predictions: pandas.Series, label: str) -> pandas.Series:
+    """1.0 where a prediction is the label, 0.0 where it is another, NaN where there is none."""
+    matches = (predictions == label).astype("float64")
+    return matches.where(predictions.notna() & (predictions != ""))
+
+
+def over_time(
+    dates: pandas.Series,
+    positive: pandas.Series,
+    period: Period,
+    titles: pandas.Series | None = None,
+    max_titles: int = 6,
+) -> pandas.DataFrame:
+    """The share of positive reviews per period; weeks begin on Monday.
+
+    Args:
+        dates: `datetime64`; rows without a date are dropped.
+        positive: Booleans, or floats where NaN drops the row; see `is_label`.
+        period: "day", "week" or "month".
+        titles: The title of each review, to compute each title on its own.
+        max_titles: How many titles to keep, those with the most reviews.
+
+    Returns:
+        `period_start` (datetime64), `title` ("" without titles), `share`, `low`, `high` (in
+        [0, 1]; see `proportion`), `n`. Periods without reviews are left out. Sorted by the number
+        of reviews of the title, then by time.
+    """
+    rows = _title_rows(titles, positive).assign(period_start=_period_starts(dates, period)).dropna()
+    kept = rows["title"].value_counts().index[:max_titles]
+    shares = _group_shares(rows[rows["title"].isin(kept)], ["title", "period_start"])
+    ranks = {title: rank for rank, title in enumerate(kept)}
+    shares = shares.sort_values(
+        ["title", "period_start"],
+        key=lambda column: column.map(ranks) if column.name == "title" else column,
+    )
+    columns = ["period_start", "title", "share", "low", "high", "n"]
+    return shares[columns].reset_index(drop=True)
+
+
+def by_title(titles: pandas.Series, positive: pandas.Series) -> pandas.DataFrame:
+    """The share of positive reviews per title, sorted by the lower end of its interval.
+
+    A title with a single positive review is therefore not the best.
+
+    Returns:
+        `title`, `n`, `share`, `low`, `high` (in [0, 1]; see `proportion`).
+    """
+    shares = _group_shares(_title_rows(titles, positive).dropna(), ["title"])
+    shares = shares.sort_values(["low", "n", "title"], ascending=[False, False, True])
+    return shares[["title", "n", "share", "low", "high"]].reset_index(drop=True)
+
+
+def match_labels(file_labels: pandas.Series, labels: Sequence[str]) -> pandas.Series:
+    """Map the labels of a file to those of the model; NaN where the meaning is unclear.
+
+    In this order: the same name in any case, a usual synonym, the index of the label if the column
+    contains only indices. Ratings of 1 to 5 stars are not mapped.
+    """
+    normalized = file_labels.map(_normalize, na_action="ignore")
+    own = {label.casefold(): label for label in labels}
+    meaning = {
+        synonym: own[name]
+        for synonyms in SYNONYMS.values()
+        for name in own
+        if name in synonyms
+        for synonym in synonyms
+    }
+    numbers = _number_meaning(set(normalized.dropna()), labels, meaning)
+    return normalized.map({**numbers, **meaning, **own}).astype("str")
+
+
+def agreement(
+    file_labels: pandas.Series, predictions: pandas.Series, labels: Sequence[str]
+) -> Agreement:
+    """Compare predictions with the labels of a file; see `match_labels`.
+
+    Args:
+        file_labels: Labels as written in the file; rows without one are dropped.
+        predictions: Labels of the model; rows with "" are dropped.
+        labels: Of the model, in its order.
+    """
+    matched = match_labels(file_labels, labels)
+    has_label = file_labels.notna() & (file_labels.map(_normalize, na_action="ignore") != "")
+    unknown = file_labels[has_label & matched.isna()]
+    both = matched.notna().to_numpy() & predictions.isin(labels).to_numpy()
+    counts = pandas.crosstab(matched[both].to_numpy(), predictions[both].to_numpy())
+    counts = counts.reindex(index=labels, columns=labels, fill_value=0)
+    confusion = counts.to_numpy(np.int64)
+    n = int(confusion.sum())
+    return Agreement(
+        accuracy=proportion(int(confusion.trace()), n),
+        f1=_f1(confusion),
+        confusion=confusion,
+        n=n,
+        unmatched=len(unknown),
+        unknown=unknown.map(str).value_counts().index[:5].tolist(),
+    )
+
+
+def disagreements(
+    file_labels: pandas.Series,
+    predictions: pandas.Series,
+    probabilities: pandas.Series,
+    labels: Sequence[str],
+) -> list[int]:
+    """The positions of rows whose prediction differs from their label, the most confident first.
+
+    Args:
+        file_labels: Labels as written in the file.
+        predictions: Labels of the model, "" where there is none.
+        probabilities: Of the predictions.
+        labels: Of the model.
+    """
+    matched = match_labels(file_labels, labels).to_numpy()
+    differ = pandas.notna(matched) & predictions.isin(labels) & (matched != predictions)
+    positions = np.flatnonzero(differ)
+    confident_first = np.argsort(-probabilities.to_numpy()[positions], kind="stable")
+    return [int(position) for position in positions[confident_first]]
+
+
+def _wilson_interval(
+    count: npt.NDArray[Any], n: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Both ends of Wilson's interval for arrays of equal shape; NaN where n is 0."""
+    n = np.where(n == 0, np.nan, n).astype(np.float64)
+    value = count / n
+    center = value + Z**2 / (2 * n)
+    margin = Z * np.sqrt(value * (1 - value) / n + Z**2 / (4 * n**2))
+    scale = 1 + Z**2 / n
+    # At 0 and n, rounding could exclude the value itself or leave [0, 1].
+    low = np.where(count == 0, value, (center - margin) / scale)
+    high = np.where(count == n, value, (center + margin) / scale)
+    return low, high
+
+
+def _title_rows(titles: pandas.Series | None, positive: pandas.Series) -> pandas.DataFrame:
+    """Titles as text, missing where they are blank, beside `positive` as floats."""
+    rows = pandas.DataFrame({"positive": positive.to_numpy(dtype="float64", na_value=np.nan)})
+    if titles is None:
+        return rows.assign(title="")
+    texts = titles.map(lambda title: str(title).strip(), na_action="ignore")
+    return rows.assign(title=texts.where(texts != "").to_numpy())
+
+
+def _period_starts(dates: pandas.Series, period: Period) -> npt.NDArray[np.datetime64]:
+    days: npt.NDArray[np.datetime64] = dates.to_numpy().astype("datetime64[D]")
+    if period == "month":
+        days = days.astype("datetime64[M]")
+    elif period == "week":
+        days = days - (days - MONDAY) % np.timedelta64(7, "D")
+    elif period != "day":
+        raise ValueError(f"period must be day, week or month, got {period!r}")
+    return days.astype("datetime64[s]")
+
+
+def _group_shares(rows: pandas.DataFrame, keys: list[str]) -> pandas.DataFrame:
+    groups = rows.groupby(keys, as_index=False)["positive"].agg(["sum", "count"])
+    low, high = _wilson_interval(groups["sum"].to_numpy(), groups["count"].to_numpy())
+    shares = groups["sum"] / groups["count"]
+    return groups.rename(columns={"count": "n"}).assign(share=shares, low=low, high=high)
+
+
+def _normalize(label: Any) -> str:
+    """A label in lower case; an integer without a decimal point."""
+    text = str(label).strip().casefold()
+    return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
+
+
+def _number_meaning(
+    present: set[str], labels: Sequence[str], meaning: dict[str, str]
+) -> dict[str, str]:
+    """Labels by number, if all numbers of the column are 0 and 1, -1 and 1, or indices."""
+    numbers = {text for text in present if text.lstrip("-").isdigit()}
+    for codes in NUMBER_CODES:
+        if len(labels) == 2 and numbers <= set(codes) and set(codes.values()) <= set(meaning):
+            return {number: meaning[name] for number, name in codes.items()}
+    indices = {str(index): label for index, label in enumerate(labels)}
+    # Without a 0 they may be stars.
+    return indices if numbers <= set(indices) and ("0" in numbers or len(labels) == 2) else {}
+
+
+def _f1(confusion: npt.NDArray[np.int64]) -> float:
+    hits = confusion.diagonal()
+    sizes = confusion.sum(axis=0) + confusion.sum(axis=1)
+    scores = np.divide(2 * hits, sizes, out=np.full(len(hits), np.nan), where=sizes > 0)
+    if len(hits) == 2:
+        return float(scores[1])
+    return float(np.mean(scores[sizes > 0])) if sizes.any() else np.nan

@@ -1,0 +1,224 @@
+"""The classifier: texts → probabilities, with a model from the Hub or a folder.
+
+In: a repo id and a revision, or a folder; texts. Out: a `Prediction` for each text, or an
+`InvalidText` or `ModelUnavailable` whose message the page shows.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self
+
+import numpy as np
+from huggingface_hub import constants
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
+    HFValidationError,
+    HTTPError,
+)
+
+from space.inference import download
+from space.inference.onnx_model import OnnxModel, Tokens
+
+MAX_CHARACTERS = 100_000  # of a text
+
+log = logging.getLogger(__name__)
+
+
+class ModelUnavailable(Exception):
+    """The model can't be loaded; the message says why, in a sentence for the page."""
+
+
+class InvalidText(Exception):
+    """The text can't be classified; the message says why, in a sentence for the page."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model predicts for one text.
+
+    Attributes:
+        probabilities: By label, in the model's order.
+        tokens_read: The number of tokens that the model read, without [CLS] and [SEP].
+        tokens: The number of tokens in the text, without [CLS] and [SEP].
+        unsure: Whether the highest probability is below the model's threshold `unsure_below`.
+    """
+
+    probabilities: dict[str, float]
+    tokens_read: int
+    tokens: int
+    unsure: bool = False
+
+    @property
+    def label(self) -> str:
+        """The most probable label."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+
+class Classifier:
+    """A text classifier that accepts any text; the model is downloaded when it is first needed.
+
+    Args:
+        repo_id: `user/name` on the Hub at `HF_ENDPOINT`.
+        revision: Commit, tag or branch; the newest commit of `main` by default.
+
+    Attributes:
+        commit: The commit that is loaded; None before.
+        load_error: Why the last attempt to load the model failed; None if it did not.
+    """
+
+    def __init__(self, repo_id: str | None, revision: str | None = None) -> None:
+        self.repo_id = repo_id
+        self.revision = revision or None
+        self.commit: str | None = None
+        self.load_error: str | None = None
+        self._model: OnnxModel | None = None
+        self._loading = Lock()
+
+    @classmethod
+    def from_hub(cls, repo_id: str, revision: str | None = None) -> Self:
+        """A classifier with its model loaded. Raises ModelUnavailable, see `load`."""
+        classifier = cls(repo_id, revision)
+        classifier.load()
+        return classifier
+
+    @classmethod
+    def from_folder(cls, folder: Path, threads: int | None = None) -> Self:
+        """The classifier in a run folder or a copy of a repository.
+
+        Raises:
+            ModelUnavailable: The folder has no ONNX file, or its model can't be loaded.
+        """
+        classifier = cls(str(folder))
+        classifier._model = classifier._open(folder, threads)
+        return classifier
+
+    def load(self) -> OnnxModel:
+        """Download and load the model unless it is loaded. A failed attempt can be repeated.
+
+        Raises:
+            ModelUnavailable: There is no repo id or no such model, the Hub can't be reached and the
+                cache has no copy, or the model is no text classifier.
+        """
+        with self._loading:
+            if self._model is None:
+                try:
+                    folder = self.download()
+                    self._model = self._open(folder)
+                except ModelUnavailable as error:
+                    self.load_error = str(error)
+                    raise
+                self.commit, self.load_error = folder.name, None
+            return self._model
+
+    def download(self) -> Path:
+        """Download the model or update it, and return its folder, whose name is the commit.
+
+        Raises:
+            ModelUnavailable: See `load`.
+        """
+        if not self.repo_id:
+            raise ModelUnavailable(download.NO_MODEL_ID)
+        try:
+            return download.download(self.repo_id, self.revision)
+        except (HTTPError, OSError, HFValidationError) as error:
+            raise ModelUnavailable(
+                download.error_message(error, self.repo_id, self.revision)
+                or f"The Hub at {constants.ENDPOINT} does not answer, and there is no copy of "
+                f"{self.repo_id} here. The next request tries again."
+            ) from error
+
+    def _open(self, folder: Path, threads: int | None = None) -> OnnxModel:
+        if not any((folder / name).is_file() for name in download.ONNX_FILES):
+            raise ModelUnavailable(download.no_onnx_message(self.repo_id))
+        try:
+            return OnnxModel(folder, threads)
+        except Exception as error:  # anyone can name any repository, with any content
+            log.exception("%s can't be loaded", self.repo_id)
+            raise ModelUnavailable(download.not_a_classifier_message(self.repo_id)) from error
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels, in the model's order. Raises ModelUnavailable, see `load`."""
+        return self.load().labels
+
+    def predict(self, text: str) -> Prediction:
+        """Classify one text. Of a text that is too long, the beginning and the end are read.
+
+        Raises:
+            InvalidText: The text has no words, or more than `MAX_CHARACTERS` characters.
+            ModelUnavailable: See `load`.
+        """
+        (prediction,) = self.predict_batch([text])
+        if isinstance(prediction, InvalidText):
+            raise prediction
+        return prediction
+
+    def predict_batch(self, texts: Sequence[Any]) -> list[Prediction | InvalidText]:
+        """Classify texts, each alone and on one core; a single text gets all cores.
+
+        A CPU gains nothing from batches: one text of some length uses a core fully. With int8, a
+        text's score would also depend on the other texts in its batch.
+
+        Returns:
+            For each text, in order, a prediction or the reason for having none.
+
+        Raises:
+            ModelUnavailable: See `load`.
+        """
+        model = self.load()
+        errors = [check_text(text) for text in texts]
+        rows = model.encode([t for t, error in zip(texts, errors, strict=True) if not error])
+        if len(rows) <= 1 or model.threads == 1:
+            predictions = [self.predict_tokens(row, all_cores=True) for row in rows]
+        else:
+            # The longest first, so that all cores finish at about the same time.
+            order = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
+            results = self._pool.map(lambda i: self.predict_tokens(rows[i]), order)
+            by_index = dict(zip(order, results, strict=True))
+            predictions = [by_index[i] for i in range(len(rows))]
+        remaining = iter(predictions)
+        return [error or next(remaining) for error in errors]
+
+    def predict_tokens(self, tokens: Tokens, all_cores: bool = False) -> Prediction | InvalidText:
+        """Classify one text in the calling thread.
+
+        Args:
+            tokens: From `OnnxModel.encode`.
+            all_cores: Use all cores for this text; else one, so that other texts run beside it.
+
+        Raises:
+            ModelUnavailable: See `load`.
+        """
+        model = self.load()
+        words = tokens.count - model.special_tokens
+        if not words:
+            return InvalidText("There is no word in this review.")
+        logits = model.logits(tokens, all_cores)  # (labels,)
+        if not np.isfinite(logits).all():
+            return InvalidText("The model gives no score for this text: it is not a number.")
+        odds = np.exp(logits - logits.max())
+        probabilities = dict(zip(model.labels, (odds / odds.sum()).tolist(), strict=True))
+        unsure = max(probabilities.values()) < model.unsure_below
+        read = len(tokens.ids) - model.special_tokens
+        return Prediction(probabilities, read, words, unsure)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.load().threads)
+
+
+def check_text(text: object) -> InvalidText | None:
+    """Why a text is invalid before it reaches the model; None if it is valid."""
+    if text is not None and not isinstance(text, str):
+        return InvalidText(f"A review must be text, got {type(text).__name__}.")
+    if not text or not text.strip():
+        return InvalidText("Write or paste a review first.")
+    if len(text) > MAX_CHARACTERS:
+        return InvalidText(
+            f"A review may have at most {MAX_CHARACTERS:,} characters; this one has {len(text):,}."
+        )
+    return None

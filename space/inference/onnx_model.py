@@ -1,0 +1,128 @@
+"""A model in memory: tokenizer, labels and ONNX Runtime sessions.
+
+In: a folder with the files that `download` names; texts. Out: their tokens, and logits.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from space.inference.cpu import available_cores
+from space.inference.download import CONFIG, ONNX_FILES, TOKENIZER, TOKENIZER_CONFIG
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of a text, with [CLS] and [SEP].
+
+    Attributes:
+        ids: The ids of the tokens that the model reads, of shape (tokens,).
+        count: The number of tokens in the whole text; more than `len(ids)` if it was truncated.
+    """
+
+    ids: NDArray[np.int64]
+    count: int
+
+
+class OnnxModel:
+    """A text classifier in memory.
+
+    Args:
+        folder: The files of the model.
+        threads: CPU threads; all available cores by default.
+
+    Attributes:
+        file: The ONNX file that is used.
+        labels: The labels, in the model's order.
+        max_tokens: The most tokens that the model reads of a text, with [CLS] and [SEP].
+        special_tokens: The number of special tokens, such as [CLS], that each text gets.
+        unsure_below: The probability below which the model abstains; 0 for never.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        from tokenizers import Tokenizer
+
+        self.file = next(folder / name for name in ONNX_FILES if (folder / name).is_file())
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        tokenizer_config = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+        self.labels = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
+        positions = config.get("max_position_embeddings") or math.inf
+        self.max_tokens = int(min(tokenizer_config["model_max_length"], positions))
+        self.unsure_below = float(config.get("unsure_below") or 0)
+        self.threads = threads or available_cores()
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.special_tokens = self._tokenizer.num_special_tokens_to_add(False)
+        self._input_names = {value.name for value in self._all_cores_session.get_inputs()}
+
+    def encode(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text.
+
+        A long text is truncated as in training: a quarter of the tokens that are kept come from the
+        beginning, the others from the end.
+        """
+        # JSON can contain half of a surrogate pair, which UTF-8 can't encode.
+        valid = [text.encode("utf-8", "replace").decode() for text in texts]
+        return [self._truncate(row.ids) for row in self._tokenizer.encode_batch_fast(valid)]
+
+    def _truncate(self, ids: list[int]) -> Tokens:
+        count = len(ids)
+        if count > self.max_tokens:
+            head = self.max_tokens // 4
+            ids = ids[:head] + ids[head - self.max_tokens :]
+        return Tokens(np.array(ids, dtype=np.int64), count)
+
+    def logits(self, tokens: Tokens, all_cores: bool) -> NDArray[np.float64]:
+        """The logits of one text, of shape (labels,).
+
+        Args:
+            tokens: From `encode`.
+            all_cores: Use all threads for this text; else one, so that other texts run beside it.
+
+        Raises:
+            ValueError: The model's output has another shape.
+        """
+        ids = tokens.ids[None]  # (1, tokens)
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "token_type_ids": np.zeros_like(ids),
+        }
+        session = self._all_cores_session if all_cores else self._one_core_session
+        logits = session.run(
+            ["logits"], {name: inputs[name] for name in inputs if name in self._input_names}
+        )[0]
+        if np.shape(logits) != (1, len(self.labels)):
+            raise ValueError(f"{len(self.labels)} labels, but logits of shape {np.shape(logits)}")
+        return np.asarray(logits[0], dtype=np.float64)
+
+    @cached_property
+    def _all_cores_session(self) -> Any:
+        return self._session(self.threads)
+
+    @cached_property
+    def _one_core_session(self) -> Any:
+        return self._session(1) if self.threads > 1 else self._all_cores_session
+
+    def _session(self, threads: int) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        # Free the memory after each text: the arena would keep what the longest text needed.
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+        # On CPUs the fused operator is slower than the two operators that it replaces.
+        return onnxruntime.InferenceSession(
+            self.file,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["SkipLayerNormFusion"],
+        )

@@ -1,0 +1,199 @@
+"""Invalid requests: the caller gets a sentence, the log gets one line and no stack trace.
+
+In: whatever a program sends to an endpoint or an event of the page. Out: the app's answer, or an
+error in a sentence.
+"""
+
+import asyncio
+import logging
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import gradio
+from gradio.route_utils import API_PREFIX
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartException
+from starlette.responses import JSONResponse
+
+from space.files import tables
+from space.inference.client import DISCONNECTED
+from space.web import json_body
+from space.web.json_body import InvalidBody
+
+INVALID_INPUTS = (
+    "The inputs of this request are not what it takes: check their number, order and kinds."
+)
+FAILED = "This request failed; the app's log says where. Check its inputs, or load the page again."
+UNREADABLE = "This request can't be read: check its address and its body."
+MAX_UPLOAD_BYTES = tables.MAX_BYTES + 2**20  # the file, and the form around it
+MAX_LOG_CHARACTERS = 300  # of an error
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+
+class Page(gradio.Blocks):  # type: ignore[misc,unused-ignore]
+    """The page; an exception in one of its events or endpoints becomes a sentence."""
+
+    async def preprocess_data(self, block_fn: Any, *args: Any, **options: Any) -> Any:
+        """As Gradio's: checks the inputs and converts them."""
+        try:
+            return await super().preprocess_data(block_fn, *args, **options)
+        except gradio.Error:
+            raise
+        except Exception as error:
+            log.warning("%s refuses its inputs: %s", block_fn.name, _log_line(error))
+            raise gradio.Error(INVALID_INPUTS, print_exception=False) from error
+
+    async def process_api(self, block_fn: Any, *args: Any, **options: Any) -> Any:
+        """As Gradio's: everything from a request's inputs to its outputs."""
+        try:
+            return await super().process_api(block_fn, *args, **options)
+        except gradio.Error as error:
+            error.print_exception = False
+            raise
+        except Exception as error:
+            log.error("%s failed: %s", getattr(block_fn, "name", block_fn), _log_line(error))
+            raise gradio.Error(FAILED, print_exception=False) from error
+
+
+class RequestMiddleware:
+    """ASGI middleware: checks bodies, watches for disconnects, answers exceptions."""
+
+    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request, response = _Request(scope, receive), _Response(scope, receive, send)
+        scope[DISCONNECTED] = request.disconnected
+        name = f"{scope['method']} {scope['path'][:100]}"
+        try:
+            if await request.start():
+                await self.app(scope, request.receive, response.send)
+        except InvalidBody as error:
+            log.warning("%s is refused: %s", name, _log_line(error))
+            await response.fail(error.status, str(error))
+        except Exception as error:
+            log.warning("%s failed: %s", name, _log_line(error))
+            await response.fail(400, UNREADABLE)
+        finally:
+            request.close()
+
+
+class _Request:
+    """A request whose JSON body is read and checked first; then its client is watched.
+
+    Attributes:
+        disconnected: Set once the client has disconnected. A call that is answered by its own
+            request (`/run/…`) has no event in Gradio's queue that could tell.
+    """
+
+    def __init__(self, scope: Message, receive: Receive) -> None:
+        headers = Headers(scope=scope)
+        types = headers.getlist("content-type")
+        is_form = any(value.lower().startswith("multipart/form-data") for value in types)
+        # Only this route takes a form. The others read the body as JSON whatever its type is.
+        self._is_upload = is_form and scope["path"].endswith(f"{API_PREFIX}/upload")
+        self._is_json = scope["method"] == "POST" and not self._is_upload
+        self._declared_size = max(map(int, headers.getlist("content-length")), default=0)
+        self._uploaded_bytes = 0
+        self._receive = receive
+        self._body: bytes | None = None
+        self.disconnected = threading.Event()
+        self._watch: asyncio.Task[Message] | None = None
+
+    async def start(self) -> bool:
+        """Read and check a JSON body; returns whether the client is still connected.
+
+        Raises:
+            InvalidBody: See `json_body.normalize`; or the body is too large.
+        """
+        if not self._is_json:
+            return True
+        json_body.check_size(self._declared_size)
+        body = bytearray()
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return False
+            body += message.get("body", b"")
+            json_body.check_size(len(body))
+            more = message.get("more_body", False)
+        self._body = json_body.normalize(bytes(body))
+        self._watch = asyncio.create_task(self._wait_for_disconnect())
+        return True
+
+    async def receive(self) -> Message:
+        """The whole JSON body, then the disconnect; or the messages of another body."""
+        if self._watch is None:
+            return await self._receive_form()
+        if self._body is None:
+            return await asyncio.shield(self._watch)
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body}
+
+    async def _receive_form(self) -> Message:
+        message = await self._receive()
+        if self._is_upload:
+            self._uploaded_bytes += len(message.get("body", b""))
+        if self._uploaded_bytes > MAX_UPLOAD_BYTES:  # Gradio limits files, but not other fields
+            raise MultiPartException(
+                f"The form exceeded the maximum allowed size of {MAX_UPLOAD_BYTES:,} bytes."
+            )
+        return message
+
+    async def _wait_for_disconnect(self) -> Message:
+        while (message := await self._receive())["type"] != "http.disconnect":
+            pass
+        self.disconnected.set()
+        return message
+
+    def close(self) -> None:
+        """Stop watching: the request was answered."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+
+class _Response:
+    """The response to a request, and how much of it was sent."""
+
+    def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._started = self._is_stream = self._ended = False
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the response."""
+        if message["type"] == "http.response.start":
+            self._started = True
+            self._is_stream = any(
+                name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+                for name, value in message["headers"]
+            )
+        await self._send(message)
+        if message["type"] == "http.response.body":
+            self._ended = not message.get("more_body")
+
+    async def fail(self, status: int, reason: str) -> None:
+        """Send an error; or end an event stream that was started, which has Gradio's own error."""
+        if not self._started:
+            await JSONResponse({"error": reason}, status)(self._scope, self._receive, self._send)
+        elif self._is_stream and not self._ended:
+            await self._send({"type": "http.response.body", "body": b""})
+
+
+def _log_line(error: Exception) -> str:
+    """An error and its innermost four places, in one line of ASCII."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    places = " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
+    message = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_LOG_CHARACTERS]
+    return f"{message} ({places})".encode("ascii", "backslashreplace").decode()

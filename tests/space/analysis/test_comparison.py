@@ -1,0 +1,412 @@
+"""Two models on the same texts, and the models that visitors may name."""
+
+import json
+import math
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from hubserver import WRITE, RunningHub, run_python, running_hub
+from test_app import push
+
+from space.analysis import comparison
+from space.analysis.comparison import (
+    Comparison,
+    ModelAnswers,
+    Step,
+    compare,
+    compare_answers,
+    conclusions,
+    mcnemar,
+)
+from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
+from space.inference.model_cache import ModelCache, _onnx_file
+
+OWN = "demo/tiny"
+# Gets the models named on the command line; prints their answers and which models are cached.
+ASK = """
+import json, sys
+from pathlib import Path
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.inference.model_cache import ModelCache
+cache = ModelCache(Classifier("demo/tiny"))
+answers = []
+for argument in sys.argv[1:]:
+    repo_id, _, revision = argument.partition("@")
+    try:
+        with cache.acquire(repo_id, revision) as model:
+            (prediction,) = model.predict_batch(["a wonderful film"])
+        answer = ["own" if model is cache.own else "named", prediction.tokens]
+    except ModelUnavailable as reason:
+        answer = str(reason)
+    folders = [Path(idle.folder.name) for idle in cache._idle.values()]
+    assert all(folder.is_dir() for folder in folders)
+    answers.append([answer, cache.idle, list(map(str, folders))])
+print(json.dumps(answers))
+"""
+
+
+def answers_of(
+    model: str, *results: float | str, labels: tuple[str, str] = ("NEG", "POS")
+) -> ModelAnswers:
+    """Answers by the probability of the last label, or the reason why there is none."""
+    answers = [
+        InvalidText(p) if isinstance(p, str) else Prediction({labels[0]: 1 - p, labels[1]: p}, 3, 3)
+        for p in results
+    ]
+    return ModelAnswers(model, list(labels), answers, 100.0)
+
+
+def compared(
+    first: ModelAnswers, second: ModelAnswers, labels: list[Any] | None = None
+) -> Comparison:
+    texts = [f"text {i}" for i in range(len(first.answers))]
+    return compare_answers(first, second, texts, None if labels is None else pandas.Series(labels))
+
+
+def ask_cache(env: dict[str, str], *models: str) -> list[Any]:
+    done = run_python(ASK, env, *models)
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.fixture(scope="module")
+def own(tiny_classifier: Path) -> Classifier:
+    return Classifier.from_folder(tiny_classifier)
+
+
+@pytest.fixture(scope="module")
+def hub(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    from huggingface_hub import HfApi
+
+    with running_hub() as running:
+        for name in ["tiny", "second", "third", "private"]:
+            push(running, tiny_classifier, f"demo/{name}")
+        api = HfApi(endpoint=running.endpoint, token=WRITE)
+        api.update_repo_settings("demo/private", private=True)
+        broken = tmp_path_factory.mktemp("broken")
+        shutil.copytree(tiny_classifier, broken, dirs_exist_ok=True)
+        (broken / "onnx/model.onnx").write_bytes(b"no model")
+        push(running, broken, "demo/broken")
+        shutil.rmtree(broken / "onnx")
+        push(running, broken, "demo/headless")
+        yield running
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_mcnemar_equals_the_binomial_test(seed: int):
+    from scipy.stats import binomtest
+
+    rng = random.Random(seed)
+    first, second = rng.randrange(50), rng.randrange(50)
+    expected = binomtest(first, first + second, 0.5).pvalue if first + second else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected)
+    assert mcnemar(first, second) == mcnemar(second, first)
+
+
+def test_mcnemar_of_extreme_counts():
+    assert mcnemar(0, 0) == mcnemar(7, 7) == mcnemar(1000, 1000) == 1
+    assert mcnemar(5, 0) == 2 / 2**5
+    assert 0 < mcnemar(1000, 500) < 1e-30
+    assert mcnemar(2000, 0) >= 0
+
+
+def test_agreement_accuracy_and_differing_rows():
+    result = compared(
+        answers_of("a", 0.9, 0.8, 0.3, 0.6, 0.99),
+        answers_of("b", 0.7, 0.1, 0.2, 0.3, 0.02),
+        ["pos", "neg", "NEG", 1, "?"],
+    )
+    assert result.agreement is not None
+    assert result.agreement.value == pytest.approx(2 / 5)
+    assert 0.11 < result.agreement.low < 0.12
+    assert result.differing.to_dict("list") == {
+        "row": ["5", "2", "4"],
+        "A": ["Pos 99.0%", "Pos 80.0%", "Pos 60.0%"],
+        "B": ["Neg 98.0%", "Neg 90.0%", "Neg 70.0%"],
+        "label": ["?", "neg", "1"],
+        "review": ["text 4", "text 1", "text 3"],
+    }
+    assert result.outcome is not None
+    assert result.outcome.only == (1, 1)
+    assert result.outcome.first.accuracy.value == 3 / 4
+    assert result.outcome.second.accuracy.value == 3 / 4
+    assert result.outcome.first.n == result.outcome.second.n == 4
+    assert conclusions(result) == [
+        "They agree on 2 of 5 texts: 40.0% (95% interval 11.8% to 76.9%).",
+        "Only A is right on 1 of 4 texts, only B on 1. If both were equally good, chance alone "
+        "would make a difference this large in 100.0% of comparisons (McNemar's exact test): these "
+        "texts do not show which is better.",
+        "1 texts have a label that not both models know, such as '?'; these labels were ignored.",
+    ]
+
+
+def test_says_which_model_is_better_if_significant():
+    result = compared(answers_of("a", *[0.9] * 10), answers_of("b", *[0.1] * 9, 0.9), ["pos"] * 10)
+    assert result.outcome is not None
+    assert result.outcome.p_value == 2 / 2**9
+    assert conclusions(result)[1].endswith("in 0.4% of comparisons (McNemar's exact test): A is "
+                                      "better on texts like these.")  # fmt: skip
+
+
+def test_texts_without_both_predictions_are_left_out_with_the_reason():
+    reason = "There is no word in this review."
+    result = compared(
+        answers_of("a", 0.9, reason, 0.8), answers_of("b", 0.9, reason, reason), ["pos"] * 3
+    )
+    assert result.skipped == {reason: 2}
+    assert result.agreement is not None and result.agreement.n == 1
+    assert result.outcome is not None and result.outcome.first.n == 1
+    assert conclusions(result)[-1] == f"2 of the texts were left out: {reason}"
+    assert compared(answers_of("a", reason), answers_of("b", reason)).agreement is None
+    assert conclusions(compared(answers_of("a", reason), answers_of("b", reason)))[0] == (
+        "None of the texts could be scored."
+    )
+
+
+def test_models_with_different_labels_have_accuracy_but_no_agreement():
+    stars = answers_of("b", 0.9, 0.2, labels=("1 star", "Positive"))
+    result = compared(
+        answers_of("a", 0.9, 0.2, labels=("NEGATIVE", "POSITIVE")), stars, ["pos", "neg"]
+    )
+    assert result.agreement is None
+    assert conclusions(result)[0] == (
+        "Their labels are not the same: A has NEGATIVE, POSITIVE, B has 1 star, Positive."
+    )
+    assert result.outcome is not None and result.outcome.first.n == 1  # "neg" is none of B's
+    same = compared(
+        answers_of("a", 0.9, labels=("NEG", "POS")), answers_of("b", 0.9, labels=("neg", "pos"))
+    )
+    assert conclusions(same)[0] == "They agree."
+
+
+def test_says_that_no_label_is_known():
+    result = compared(answers_of("a", 0.9), answers_of("b", 0.2), ["five stars"])
+    assert conclusions(result)[:2] == [
+        "They differ.",
+        "Both models know none of the labels in the file.",
+    ]
+
+
+def test_compares_in_steps_on_the_same_texts(own: Classifier):
+    texts = ["a wonderful film", "a dreadful film", None, "<br />"] * 20
+    labels = pandas.Series(["pos", "neg", None, "neg"] * 20)
+    cache = ModelCache(own)
+    names = [(own.repo_id or "", None)] * 2
+    *steps, last = compare(cache, names, texts, labels)
+    assert isinstance(last, Comparison)
+    assert all(isinstance(step, Step) for step in steps)
+    done = [step.done for step in steps]
+    assert done == sorted(done) and {0, 32, 64, 96, 128, 144} == set(done)
+    assert {step.total for step in steps} == {160}
+    assert last.agreement is not None and last.agreement.value == 1
+    assert last.skipped == {
+        "Write or paste a review first.": 20,
+        "There is no word in this review.": 20,
+    }
+    assert last.first.per_second > 0 and math.isfinite(last.second.per_second)
+    assert last.first.answers[0] == own.predict("a wonderful film")
+    assert conclusions(last)[0] == "A and B are the same model."
+    assert last.differing.empty
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_stopped_comparison_covers_the_texts_so_far(
+    own: Classifier, late: bool, monkeypatch: pytest.MonkeyPatch
+):
+    asked = iter([False] * 4 + [True] * 100)  # on 64 texts
+    names = [(own.repo_id or "", None)] * 2
+    texts, labels = ["a wonderful film"] * 100, pandas.Series(["pos"] * 100)
+    if late:
+        monkeypatch.setattr(comparison, "_is_late", lambda start: next(asked))
+        *_, last = compare(ModelCache(own), names, texts, labels)
+    else:
+        *_, last = compare(ModelCache(own), names, texts, labels, lambda: next(asked))
+    assert isinstance(last, Comparison)
+    assert len(last.first.answers) == len(last.second.answers) == 64
+    assert last.agreement is not None and last.agreement.n == 64
+    why = "the time limit" if late else "because others were waiting"
+    assert conclusions(last)[0] == (
+        f"The comparison was stopped after 0 seconds, {why}: it covers the first 64 of 100 texts."
+    )
+
+
+def test_comparison_stopped_before_any_prediction_says_why(own: Classifier):
+    names = [(own.repo_id or "", None)] * 2
+    with pytest.raises(ModelUnavailable, match=r"because others were waiting\. Try again later"):
+        list(compare(ModelCache(own), names, ["fine"], None, lambda: True))
+
+
+def test_refuses_more_texts_than_the_limit(own: Classifier):
+    with pytest.raises(ValueError, match=r"at most 2,000, got 2,001"):
+        next(compare(ModelCache(own), [], ["x"] * (comparison.MAX_ROWS + 1)))
+
+
+def test_holds_two_models_besides_its_own(hub: RunningHub, tmp_path: Path):
+    env = {**hub.env(tmp_path / "home", token=None), "TMPDIR": str(tmp_path)}
+    asked = ["demo/tiny", "demo/second", "demo/third@main", "demo/second", OWN + "@main"]
+    *first, last = ask_cache(env, *asked, "demo/headless", "demo/broken", "demo/third")
+    assert [answer for answer, _, _ in first[:5]] == [
+        ["own", 3], ["named", 3], ["named", 3], ["named", 3], ["own", 3],
+    ]  # fmt: skip
+    assert [held for _, held, _ in first[:5]] == [
+        [],
+        ["demo/second"],
+        ["demo/second", "demo/third"],
+        ["demo/third", "demo/second"],
+        ["demo/third", "demo/second"],
+    ]
+    headless, broken = (answer for answer, _, _ in first[5:])
+    assert headless.startswith("demo/headless has no onnx/model.onnx, which this app needs.")
+    assert broken.startswith("demo/broken is not a text classifier that this app can load")
+    assert "/" not in broken.partition("demo/broken")[2]  # no path of the server's
+    assert last[1] == ["demo/second", "demo/third"]
+    assert not list(tmp_path.glob("compared-*"))  # nothing is left on the disk
+    cached = {path.name for path in (tmp_path / "home/hub").glob("models--*")}
+    assert cached == {"models--demo--tiny"}
+
+
+def test_the_own_model_is_known_by_any_of_its_names(hub: RunningHub, tmp_path: Path):
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    commit = str(api.model_info(OWN).sha)
+    api.create_tag(OWN, tag="v1", exist_ok=True)
+    answers = ask_cache(hub.env(tmp_path, token=None), OWN, f"{OWN}@{commit}", f"{OWN}@v1")
+    assert [answer[0] for answer, _, _ in answers] == ["own"] * 3
+
+
+def test_says_why_a_model_can_not_be_compared(hub: RunningHub, tmp_path: Path):
+    # The app may read what is private; its visitors may not.
+    models = ["", "demo/nothing", f"{OWN}@v9", "../../etc/passwd", "x" * 300, "demo/private"]
+    empty, unknown, revision, malformed, endless, private = (
+        answer for answer, _, _ in ask_cache(hub.env(tmp_path), *models)
+    )
+    assert empty == "Name both models, as user/name on the Hub."
+    assert unknown == (
+        f"The Hub at {hub.endpoint} has no public model demo/nothing. Private ones can't be "
+        "compared here."
+    )
+    assert private == unknown.replace("nothing", "private")
+    assert revision == f"{OWN} has no revision v9."
+    assert malformed == "A model is named user/name on the Hub, got '../../etc/passwd'."
+    assert endless == "A name has at most 200 characters."
+
+
+def test_looks_at_sizes_before_it_pulls(tiny_classifier: Path, tmp_path: Path):
+    from huggingface_hub import HfApi
+
+    with running_hub(tmp_path / "hub") as hub:
+        push(hub, tiny_classifier, OWN)
+        push(hub, tiny_classifier, "demo/large")
+        api = HfApi(endpoint=hub.endpoint, token=WRITE)
+        config = b'{"padding": "' + b" " * 51_000_000 + b'"}'
+        api.upload_file(path_or_fileobj=config, path_in_repo="config.json", repo_id="demo/large")
+        env = {**hub.env(tmp_path / "home", token=None), "TMPDIR": str(tmp_path)}
+        [[answer, held, _]] = ask_cache(env, "demo/large")
+    assert answer == (
+        "demo/large is too large to be compared here: its config.json may have at most 50 MB, "
+        "and has 51."
+    )
+    assert held == []
+    assert not list(tmp_path.glob("compared-*"))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"onnx/model.onnx": 600_000_000}, None),
+        ({"onnx/model.onnx": 900_000_000, "onnx/model_quantized.onnx": 300_000_000}, None),
+        ({"onnx/model.onnx": 612_000_000}, "model.onnx may have at most 600 MB, and has 612."),
+        ({"onnx/model.onnx": 1, "tokenizer.json": 70_000_000}, "at most 50 MB, and has 70."),
+        ({"onnx/model.onnx": None}, "may have at most 600 MB, and has inf."),
+    ],
+)
+def test_what_is_too_large(sizes: dict[str, int | None], message: str | None):
+    from huggingface_hub import ModelInfo
+
+    files = [{"rfilename": name, "size": size} for name, size in sizes.items()]
+    info = ModelInfo(id="demo/large", siblings=files)
+    if message is None:
+        assert _onnx_file(info, "demo/large") in sizes
+    else:
+        with pytest.raises(ModelUnavailable, match=message):
+            _onnx_file(info, "demo/large")
+
+
+def test_without_a_hub_there_is_a_sentence(hub: RunningHub, tmp_path: Path):
+    env = {**hub.env(tmp_path, token=None), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    [[answer, _, _]] = ask_cache(env, "demo/second")
+    assert answer == (
+        "The Hub at http://127.0.0.1:9 does not give demo/second at this moment. Try again later."
+    )
+
+
+def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path: Path):
+    env = hub.env(tmp_path / "home", token=None)
+    ask_cache(env, OWN)
+    [[own, *_], [other, *_]] = ask_cache(env | {"HF_HUB_OFFLINE": "1"}, OWN, "demo/second")
+    assert own == ["own", 3]
+    assert other == (
+        "HF_HUB_OFFLINE is set, so this app can't download demo/second. Unset HF_HUB_OFFLINE."
+    )
+    full = (
+        "import errno\n"
+        "from space.inference import sandbox\n"
+        "def full(*arguments, **options):\n"
+        "    raise OSError(errno.ENOSPC, 'No space left on device', '/tmp/x')\n"
+        "sandbox.TemporaryDirectory = full\n"
+    )
+    done = run_python(ASK.replace("cache = ", full + "cache = "), env, "demo/second")
+    [[message, *_]] = json.loads(done.stdout.splitlines()[-1])
+    assert message == (
+        "The temporary folder can't be written, /tmp/x: No space left on device. TMPDIR must "
+        "name a folder that can be written and has free space."
+    )
+    # The worker can't write into the folder that it gets.
+    gone = full.replace("def full", "real = sandbox.TemporaryDirectory\ndef full").replace(
+        "    raise OSError(errno.ENOSPC, 'No space left on device', '/tmp/x')\n",
+        "    folder = real(*arguments, **options)\n"
+        "    Path(folder.name).rmdir()\n"
+        "    Path(folder.name).write_text('')\n"
+        "    return folder\n",
+    )
+    done = run_python(ASK.replace("cache = ", gone + "cache = "), env, "demo/second")
+    [[message, *_]] = json.loads(done.stdout.splitlines()[-1])
+    assert message.startswith("The temporary folder can't be written, ") and "TMPDIR" in message
+
+
+def test_tab_shows_progress_and_escapes_html():
+    from space.tabs.compare import progress, show
+
+    assert "0 of 4 predictions</p>" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
+    assert "Getting &lt;b&gt;x&lt;/b&gt;" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
+    assert "3 of 4 predictions, about 2 s left" in progress(Step("Asking", 3, 4), 6.0)
+    page, rows = show(
+        compared(answers_of("<i>a", 0.9, 0.8), answers_of("b", 0.2, 0.8), ["<u>", "pos"])
+    )
+    assert "&lt;i&gt;a" in page and "<i>" not in page and "&lt;u&gt;" in page
+    assert len(rows["value"]) == 1 and len(rows["column_widths"]) == len(rows["value"].columns)
+    page, rows = show(compared(answers_of("a", 0.9), answers_of("b", 0.2)))
+    assert "Pos 90.0%" in page and "Neg 80.0%" in page and not rows["visible"]
+
+
+def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
+    from space.tabs.compare import MAX_ROWS, _texts_and_labels, receive
+
+    path = tmp_path / "reviews.csv"
+    lines = [f"a film of number {i},{'pos' if i % 2 else 'neg'}" for i in range(MAX_ROWS + 5)]
+    path.write_text("\n".join(["text,label", *lines]))
+    table, message, area, text, label = receive(str(path))
+    assert "2,005 rows, 2 columns." in message and "Only the first 2,000 rows" in message
+    assert (area["visible"], text["value"], label["value"]) == (True, "text", "label")
+    texts, labels = _texts_and_labels("not read", table, "text", "label")
+    assert len(texts) == MAX_ROWS and texts[1] == "a film of number 1"
+    assert labels is not None and list(labels[:2]) == ["neg", "pos"]
+    assert _texts_and_labels("one", None, "", "") == (["one"], None)
+    assert _texts_and_labels("  ", None, "", "") == ([], None)
+    path.write_bytes(b"\x89PNG nothing")
+    assert receive(str(path))[1].startswith('<p class="problem"')

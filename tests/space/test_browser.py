@@ -1,0 +1,415 @@
+"""The page in a browser: Chromium on the running app."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import socket
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import fit_toy_run, toy_reviews
+from hubserver import running_hub
+from test_app import MODEL, push, running_space
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
+
+NAMES = ["/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome"]
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium is installed — apt-get install chromium"
+)
+# Disables the browser's own network requests.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+OTHER = "demo/other"
+# Text of each tab once it is loaded.
+TAB_TEXTS = {
+    "Review": "% probability",
+    "Batch": "Upload CSV, TSV, Parquet",
+    "Compare": "One review for both models",
+    "About": "Train your own model",
+}
+REVIEW = "A wonderful film. Then a dreadful end!<br /><br />Still, I would go again."
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+def open_page(browser: Any, width: int, scheme: str) -> Iterator[Any]:
+    """A page; asserts that it connects to this machine only and that no script fails."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    addresses, failures = [], []
+    page.on("request", lambda request: addresses.append(request.url))
+    page.on("websocket", lambda opened: addresses.append(opened.url))
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("dialog", lambda dialog: failures.append(dialog.message))
+    page.on("console", lambda message: collect_error(message, failures))
+    yield page
+    context.close()
+    local = ("http://127.0.0.1:", "data:", "blob:")
+    assert addresses
+    assert [address for address in addresses if not address.startswith(local)] == []
+    assert failures == []
+
+
+def collect_error(message: Any, failures: list[str]) -> None:
+    # Gradio's API panel requests monitoring, which is disabled.
+    if message.type == "error" and not message.location["url"].endswith("/monitoring/summary"):
+        failures.append(message.text)
+
+
+@pytest.fixture
+def phone(browser: Any) -> Iterator[Any]:
+    """A narrow page with the dark theme."""
+    yield from open_page(browser, 390, "dark")
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A wide page with the light theme."""
+    yield from open_page(browser, 1200, "light")
+
+
+@pytest.fixture(scope="module")
+def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run on toy reviews: trained, evaluated and exported, with its card."""
+    from train import run_folder
+    from train.pipeline import training_run
+    from train.publishing import card, export
+
+    folder = fit_toy_run(tmp_path_factory.mktemp("run"), tiny_base)
+    training_run.evaluate(folder)
+    export.export(folder)
+    rendered = card.render(run_folder.load_results(folder), MODEL)
+    (folder / "README.md").write_text(rendered, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("feedback")
+
+
+@pytest.fixture(scope="module")
+def space(
+    run: Path, tiny_classifier: Path, stored: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("space")
+    with running_hub() as hub:
+        push(hub, run)
+        push(hub, tiny_classifier, OTHER)
+        env = {**hub.env(folder / "home", token=None), "MODEL_ID": MODEL}
+        with running_space({**env, "FEEDBACK_DIR": str(stored)}, folder) as url:
+            yield url
+
+
+def write_reviews(path: Path, count: int = 80) -> Path:
+    """Toy reviews with dates, titles and labels; one is blank, one looks like a formula."""
+    rows = [
+        {"day": f"2026-{1 + i // 28 % 12:02}-{1 + i % 28:02}", **row}
+        for i, row in enumerate(toy_reviews(count))
+    ]
+    rows[3]["text"] = ""
+    rows[4]["text"] = "=wonderful film number 4"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def serious_violations(page: Any) -> list[Any]:
+    """Accessibility violations that axe-core rates serious or critical, with their elements."""
+    return [
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in Axe().run(page).response["violations"]
+        if violation["impact"] in ("serious", "critical")
+    ]
+
+
+def visit(page: Any, address: str) -> None:
+    """Open the page and wait until the model is loaded."""
+    page.goto(address)
+    page.get_by_text(f"Model: {MODEL} at").wait_for()
+
+
+def review(page: Any) -> Any:
+    return page.locator("#review textarea")
+
+
+def analyze(page: Any, text: str) -> None:
+    review(page).fill(text)
+    page.get_by_role("button", name="Analyze").click()
+
+
+def go_to(page: Any, space: str, tab: str) -> None:
+    visit(page, space)
+    page.get_by_role("tab", name=tab).click()
+
+
+def upload(page: Any, space: str, path: Path) -> None:
+    go_to(page, space, "Batch")
+    page.locator("input[type=file]").first.set_input_files(path)
+
+
+def test_keyboard_shortcut_analyzes_a_review(phone: Any, space: str):
+    visit(phone, space)
+    review(phone).fill("a wonderful film")
+    review(phone).press("Control+Enter")
+    phone.get_by_text("3 of 3 tokens read").wait_for()
+    phone.get_by_label("Prediction").get_by_text("% probability").wait_for()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_shows_the_effect_of_each_sentence_and_its_numbers(page: Any, space: str):
+    visit(page, space)
+    analyze(page, REVIEW)
+    attribution = page.get_by_label("Effect of each sentence")
+    attribution.wait_for()
+    assert "A wonderful film. Then a dreadful end!" in attribution.inner_text()
+    assert attribution.locator(".review > span").count() == 3
+    assert attribution.locator(".review .top").count() == 1
+    attribution.get_by_text("Show the numbers").click()
+    rows = attribution.get_by_role("row").all_inner_texts()
+    assert len(rows) == 4
+    assert rows[1].startswith("A wonderful film.")
+
+
+def test_review_markup_is_shown_as_text(page: Any, space: str):
+    visit(page, space)
+    markup = "<img src=x onerror=alert(1)><script>alert(2)</script> a **wonderful** film. And more."
+    analyze(page, markup)
+    attribution = page.get_by_label("Effect of each sentence")
+    attribution.wait_for()
+    shown = attribution.inner_text()
+    assert "<img src=x onerror=alert(1)><script>alert(2)</script> a **won" in shown
+    assert review(page).input_value() == markup
+    assert page.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.parametrize("name", ["A clear review", "A mixed review", "A sarcastic review"])
+def test_selected_example_is_analyzed(page: Any, space: str, name: str):
+    visit(page, space)
+    page.get_by_text(name).click()
+    page.get_by_text("tokens read").wait_for()
+    assert len(review(page).input_value()) > 100
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("   ", "Write or paste a review first."),
+        ("x" * 100_001, "A review may have at most 100,000 characters; this one has 100,001."),
+        ("\u200b\u200b", "There is no word in this review."),
+    ],
+)
+def test_invalid_review_gets_a_message(page: Any, space: str, text: str, sentence: str):
+    visit(page, space)
+    analyze(page, "a wonderful film")
+    page.get_by_text("tokens read").wait_for()
+    analyze(page, text)
+    page.get_by_text(sentence).wait_for()
+    assert page.get_by_text("tokens read").count() == 0
+
+
+@pytest.mark.parametrize("text", ["\U0001f37f\U0001f37f", "一部好電影", "good\x07 film"])
+def test_any_other_text_gets_a_prediction(page: Any, space: str, text: str):
+    visit(page, space)
+    analyze(page, text)
+    page.get_by_text("tokens read").wait_for()
+
+
+def test_share_link_contains_the_review(page: Any, space: str):
+    visit(page, space)
+    review(page).fill(REVIEW)
+    page.get_by_role("button", name="Copy link").click()
+    page.locator("#link :is(input, textarea)").wait_for()
+    link = page.locator("#link :is(input, textarea)").input_value()
+    assert page.evaluate("navigator.clipboard.readText()") == link
+    assert link.startswith(f"{space}/#review=A%20wonderful")
+    page.goto("about:blank")
+    visit(page, link)
+    page.get_by_text("tokens read").wait_for()
+    assert review(page).input_value() == REVIEW
+
+
+def test_feedback_is_stored(page: Any, space: str, stored: Path):
+    visit(page, space)
+    analyze(page, REVIEW)
+    page.get_by_text("tokens read").wait_for()
+    page.get_by_role("button", name="It is incorrect").click()
+    page.get_by_text("Thank you, your feedback is stored.").wait_for()
+    (file,) = stored.rglob("*.jsonl")
+    row = json.loads(file.read_text(encoding="utf-8").splitlines()[-1])
+    assert row["text"] == REVIEW
+    assert row["correct"] is False
+
+
+def test_scores_a_file_draws_charts_and_opens_rows(page: Any, space: str, tmp_path: Path):
+    upload(page, space, write_reviews(tmp_path / "cinema.csv"))
+    page.get_by_text("cinema.csv: 80 rows, 4 columns.").wait_for()
+    for kind, column in [("text", "text"), ("date", "day"), ("title", "title"), ("label", "label")]:
+        assert page.get_by_label(f"{kind.capitalize()} column").input_value() == column
+    page.get_by_role("button", name="Score").click()
+    page.get_by_text("accuracy on 79 labelled reviews").wait_for()
+    page.get_by_text("Positive, of 79 reviews").wait_for()
+    page.get_by_text("Write or paste a review first.").last.wait_for()
+    page.locator(".vega-embed").nth(2).wait_for()  # over time, by title, confusion matrix
+    page.get_by_label("month").check()
+    page.get_by_text("film number 5 was wonderful").first.click()
+    page.get_by_text("tokens read").wait_for()
+    assert review(page).input_value().startswith("film number 5 was wonderful")
+
+
+def test_scored_file_keeps_columns_and_escapes_formulas(page: Any, space: str, tmp_path: Path):
+    upload(page, space, write_reviews(tmp_path / "cinema.csv"))
+    page.get_by_role("button", name="Score").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download scored file").click()
+    assert download.value.suggested_filename == "cinema-scored.csv"
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 80
+    assert list(rows[0])[:4] == ["day", "text", "label", "title"]
+    assert rows[4]["text"] == "'=wonderful film number 4"
+    assert rows[3]["error"] == "Write or paste a review first."
+    assert {row["prediction"] for row in rows} == {"", "NEGATIVE", "POSITIVE"}
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download charts").click()
+    names = zipfile.ZipFile(download.value.path()).namelist()
+    assert {Path(name).suffix for name in names} == {".png", ".svg"}
+
+
+def test_scoring_can_be_cancelled(page: Any, space: str, tmp_path: Path):
+    path = tmp_path / "long.txt"
+    path.write_text("\n".join(["a wonderful film with a dreadful end " * 60] * 5_000))
+    upload(page, space, path)
+    page.get_by_role("button", name="Score").click()
+    page.get_by_text("of 5,000 reviews, about").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled. No results were kept.").wait_for()
+    assert page.get_by_role("button", name="Score").is_enabled()
+    assert not page.get_by_role("button", name="Download scored file").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256))),
+        ("empty.csv", b""),
+        ("broken.parquet", b"PAR1 and nothing else"),
+        (
+            "wide.csv",
+            (",".join(f"c{i}" for i in range(1000)) + "\n" + ",".join("x" * 1000)).encode(),
+        ),
+    ],
+)
+def test_unreadable_file_gets_a_message(
+    page: Any, space: str, tmp_path: Path, name: str, content: bytes
+):
+    (tmp_path / name).write_bytes(content)
+    upload(page, space, tmp_path / name)
+    page.locator(".problem").wait_for()
+    assert page.locator(".problem").inner_text().endswith((".", "?"))
+    assert not page.get_by_role("button", name="Score").is_visible()
+    page.get_by_role("tab", name="Review").click()
+    analyze(page, "a wonderful film")  # the server still works
+    page.get_by_text("tokens read").wait_for()
+
+
+def test_compares_two_models_on_one_text(page: Any, space: str):
+    go_to(page, space, "Compare")
+    page.get_by_label("Model B").fill(OTHER)
+    page.get_by_label("One review for both models").fill("a wonderful film")
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("Reviews per second on this server").wait_for()
+
+
+def test_about_tab_shows_the_results_of_the_model(page: Any, space: str, run: Path):
+    accuracy = json.loads((run / "results.json").read_text())["metrics"]["test"]["accuracy"]
+    go_to(page, space, "About")
+    page.get_by_text(f"{accuracy:.2%}").first.wait_for()
+    assert page.get_by_text('model="demo/tiny"').first.is_visible()
+
+
+@pytest.mark.parametrize("tab", TAB_TEXTS)
+@pytest.mark.parametrize("kind", ["phone", "page"])
+def test_tab_has_no_serious_accessibility_violation(
+    request: pytest.FixtureRequest, kind: str, space: str, tab: str
+):
+    page = request.getfixturevalue(kind)
+    go_to(page, space, "Review")
+    analyze(page, REVIEW)
+    page.get_by_label("Effect of each sentence").wait_for()
+    page.get_by_role("tab", name=tab).click()
+    page.get_by_text(TAB_TEXTS[tab]).first.wait_for()
+    assert serious_violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+def test_scored_file_has_no_serious_accessibility_violation(page: Any, space: str, tmp_path: Path):
+    upload(page, space, write_reviews(tmp_path / "cinema.csv"))
+    page.get_by_role("button", name="Score").click()
+    page.locator(".vega-embed summary").nth(2).wait_for()
+    assert serious_violations(page) == []
+
+
+def test_too_large_file_gets_a_message(page: Any, space: str, tmp_path: Path):
+    with (tmp_path / "huge.csv").open("wb") as stream:
+        stream.truncate(200 * 2**20)
+    upload(page, space, tmp_path / "huge.csv")
+    page.get_by_text("exceed the maximum allowed size of 50").wait_for()
+
+
+def test_page_documents_its_api(page: Any, space: str):
+    visit(page, space)
+    page.get_by_role("button", name="Use via API").click()
+    page.get_by_role("heading", name="MCP documentation").wait_for()
+    page.get_by_text("classify_batch").first.wait_for()
+
+
+def test_page_works_before_the_model_is_loaded(phone: Any, tmp_path: Path):
+    with closing(
+        socket.create_server(("127.0.0.1", 0))
+    ) as silent:  # accepts connections, answers none
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        home = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": endpoint, "MODEL_ID": MODEL}
+        with running_space({**os.environ, **home}, tmp_path) as url:
+            phone.goto(url)
+            phone.get_by_text("Loading the model").wait_for()
+            phone.get_by_text("A clear review").wait_for()
+            assert review(phone).is_editable()
+            phone.close()
+
+
+def test_page_reports_a_missing_model_id(page: Any, tmp_path: Path):
+    with running_space({**os.environ, "HF_HOME": str(tmp_path)}, tmp_path) as url:
+        page.goto(url)
+        page.get_by_text("No model. MODEL_ID is not set.").wait_for()
+        analyze(page, "a wonderful film")
+        page.get_by_text("MODEL_ID is not set.").nth(1).wait_for()  # in place of the prediction
+        page.close()

@@ -1,0 +1,182 @@
+"""Distillation: teachers label each text once, and a student trains on that beside the labels."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from conftest import fit_toy_run, toy_reviews, toy_settings, write_toy_csv
+from pyarrow import parquet
+from scipy.special import log_softmax, softmax
+
+from train import recipe as recipes
+from train import run_folder
+from train.augmentation import distillation, sentences
+from train.data import preparation
+from train.data.labels import NO_LABEL
+from train.errors import DataError, RecipeError
+from train.modeling import losses
+from train.pipeline import training_run
+from train.recipe import Corpus
+
+
+@pytest.fixture(scope="module")
+def teacher(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base)
+
+
+def student(folder: Path, base: Path, *overrides: str) -> recipes.Recipe:
+    """A recipe of the toy reviews and of ten texts without labels."""
+    folder.mkdir(exist_ok=True)
+    texts = [{"text": row["text"].replace("film", "play")} for row in toy_reviews(10)]
+    lines = "".join(json.dumps(row) + "\n" for row in texts)
+    (folder / "unlabelled.jsonl").write_text(lines, encoding="utf-8")
+    own = {"source": str(write_toy_csv(folder / "reviews.csv")), "label": "label", "group": "title"}
+    own["label_map"] = {"neg": "NEGATIVE", "pos": "POSITIVE"}
+    other = {"source": str(folder / "unlabelled.jsonl"), "label": None, "splits": ["train"]}
+    shared = [s for s in toy_settings("unused", base) if not s.startswith("datasets.")]
+    probabilities = f"distillation={{probabilities: {folder / 'teacher.parquet'}, weight: 0.5}}"
+    settings = [f"datasets={json.dumps([own, other])}", *shared, probabilities, *overrides]
+    return recipes.load("quickstart", settings)
+
+
+def test_student_trains_on_labels_and_teacher_probabilities(
+    teacher: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    recipe = student(tmp_path / "s", tiny_base)
+    file = Path(recipe.distillation.probabilities)
+    train = preparation.load(recipe)["train"]
+    assert train.labels.count(NO_LABEL) == 10
+    assert distillation.teach([teacher, teacher], recipe, file) == len(train)
+    assert list(file.parent.glob("*.parts")) == []
+    table = parquet.read_table(file)
+    assert table.column_names == ["key", *recipe.labels]
+    assert np.allclose(sum(table[label].to_numpy() for label in recipe.labels), 1, atol=0.002)
+    targets = training_run._targets(train, recipe.labels, recipe.distillation)  # (rows, 2, labels)
+    assert targets.shape == (len(train), 2, 2)
+    unlabelled = np.array(train.labels) == NO_LABEL
+    assert (targets[unlabelled, 0] == targets[unlabelled, 1]).all()
+    assert set(targets[~unlabelled, 0].ravel()) == {0, 1}
+    training_run.fit(recipe, tmp_path / "run")
+    assert run_folder.load_results(tmp_path / "run")["metrics"]["validation"]["n"] > 0
+
+
+def test_interrupted_teach_resumes_after_the_finished_parts(
+    teacher: Path, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = student(tmp_path / "s", tiny_base)
+    file = Path(recipe.distillation.probabilities)
+    monkeypatch.setattr(distillation, "PART_TEXTS", 20)
+    calls = 0
+    real = distillation._logits
+
+    def interrupted(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(distillation, "_logits", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        distillation.teach([teacher], recipe, file)
+    assert not file.exists()
+    rows = distillation.teach([teacher], recipe, file)
+    assert calls == 1 + -(-rows // 20)  # each part once, the interrupted one twice
+
+
+def test_teacher_trained_on_held_out_reviews_is_an_error(
+    teacher: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    recipe = student(tmp_path / "s", tiny_base, "split_seed=1")
+    message = f"{teacher} was trained on .* of the reviews that are now in validation or test"
+    with pytest.raises(DataError, match=message):
+        distillation.teach([teacher], recipe, tmp_path / "out.parquet")
+
+
+def test_teacher_whose_base_was_trained_on_held_out_reviews_is_an_error(
+    teacher: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    """The teacher itself was trained on other texts."""
+    shutil.copytree(teacher, tmp_path / "next")
+    own = tmp_path / "own.csv"
+    own.write_text(
+        "text,label,title\n"
+        + "".join(
+            f"{word} {i},{label},t{i}\n"
+            for i in range(60)
+            for word, label in [("good", "pos"), ("bad", "neg")]
+        ),
+        encoding="utf-8",
+    )
+    settings = [*toy_settings(own, tiny_base), f"base_model={teacher}"]
+    made = recipes.dump(recipes.load("quickstart", settings))
+    (tmp_path / "next/recipe.yaml").write_text(made, encoding="utf-8")
+    recipe = student(tmp_path / "s", tiny_base, "split_seed=1")
+    with pytest.raises(DataError, match=f"{teacher} was trained on .* now in validation"):
+        distillation.teach([tmp_path / "next"], recipe, tmp_path / "out.parquet")
+
+
+def test_teacher_with_another_order_of_labels_is_an_error(
+    teacher: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    recipe = student(tmp_path / "s", tiny_base, "labels=[POSITIVE, NEGATIVE]")
+    with pytest.raises(DataError, match="must be .'POSITIVE', 'NEGATIVE'., got"):
+        distillation.teach([teacher], recipe, tmp_path / "out.parquet")
+
+
+def test_text_without_label_and_teacher_is_an_error(
+    teacher: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    recipe = student(tmp_path / "s", tiny_base)
+    file = Path(recipe.distillation.probabilities)
+    with pytest.raises(DataError, match="python -m train teach"):
+        training_run._targets(preparation.load(recipe)["train"], recipe.labels, recipe.distillation)
+    distillation.teach([teacher], recipe, file)
+    table = parquet.read_table(file)
+    parquet.write_table(table.slice(0, len(table) - 3), file)
+    with pytest.raises(DataError, match="lacks 3 of the reviews that have no label"):
+        training_run._targets(preparation.load(recipe)["train"], recipe.labels, recipe.distillation)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["distillation=null"], ["datasets.1.splits=[train, test]"]],
+    ids=["no teacher", "to be tested on"],
+)
+def test_unlabelled_rows_without_a_teacher_are_an_error(
+    tiny_base: Path, tmp_path: Path, overrides: list[str]
+) -> None:
+    with pytest.raises(RecipeError, match="has `label: null`: this needs"):
+        student(tmp_path / "s", tiny_base, *overrides)
+
+
+def test_distillation_loss_equals_hintons_formula(tiny_base: Path, tmp_path: Path) -> None:
+    both = "distillation={probabilities: x, weight: 0.7, temperature: 3}"
+    recipe = student(tmp_path / "s", tiny_base, both)
+    rng = np.random.default_rng(0)
+    logits, teacher_logits = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
+    label, teacher = np.eye(2)[[0, 1, 1, 0, 1]], softmax(teacher_logits, axis=1)
+    targets = torch.tensor(np.stack([label, teacher], axis=1))
+    output = SimpleNamespace(logits=torch.tensor(logits, dtype=torch.float32))
+    model = Mock(return_value=output, training=False)
+    loss = losses.classification_loss(0.0, recipe.distillation)(model, {}, targets.float())
+    own = -(label * log_softmax(logits, axis=1)).sum(axis=1)
+    soft = -(softmax(teacher_logits / 3, axis=1) * log_softmax(logits / 3, axis=1)).sum(axis=1)
+    assert np.allclose(loss, 0.3 * own + 0.7 * 9 * soft, atol=1e-6)
+
+
+def test_sample_draws_distinct_sentences_of_a_corpus(tmp_path: Path) -> None:
+    text = "The plot is thin. The songs are lovely!<br />The plot is thin. Go."
+    source = tmp_path / "reviews.jsonl"
+    rows = [{"text": text}, {"text": "I slept well. The plot is thin."}]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    corpus, out = Corpus(source=str(source), split="train"), tmp_path / "deep" / "out.jsonl"
+    assert sentences.sample(corpus, out, max_sentences=10) == 3
+    written = [json.loads(line)["text"] for line in out.read_text(encoding="utf-8").splitlines()]
+    assert written == ["The plot is thin.", "The songs are lovely!", "I slept well."]
+    assert sentences.sample(corpus, out, max_sentences=2) == 2

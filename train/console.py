@@ -1,0 +1,29 @@
+"""Progress lines for the person at the terminal.
+
+In: text. Out: one line on stdout, flushed at once. Of several processes under `accelerate launch`
+only the first prints.
+"""
+
+import os
+from collections.abc import Collection
+
+MAX_NAMES = 20  # file names in one line
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process, or the first one under `accelerate launch`."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def print_line(text: str) -> None:
+    """Print a line from the first process."""
+    import typer
+
+    if is_first_process():
+        typer.echo(text)
+
+
+def summarize_names(names: Collection[str]) -> str:
+    """The number of files and the first `MAX_NAMES` names: `2 files: a, b`."""
+    listed = ", ".join(sorted(names)[:MAX_NAMES]) + ", …" * (len(names) > MAX_NAMES)
+    return f"{len(names):,} file{'s' * (len(names) != 1)}: {listed}"

@@ -1,0 +1,81 @@
+"""Behavioural tests: short reviews with a known label, by linguistic phenomenon.
+
+In: a function from texts to logits. Out: a `RowResult` for each row of the suite, which the release
+gate compares, and pass rates for results.json. `behaviour/README.md` describes the rows.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from train.errors import DataError
+from train.evaluation.error_analysis import Predict, accuracy_by_group
+from train.evaluation.row_results import RowResult, row_id
+
+FOLDER = Path(__file__).parent / "behaviour"
+
+
+class Suite(NamedTuple):
+    """The rows of `sentences.jsonl` and `pairs.jsonl`."""
+
+    sentences: list[dict[str, str]]
+    pairs: list[dict[str, str]]
+
+
+def load(folder: Path = FOLDER) -> Suite:
+    """Read the suite.
+
+    Raises:
+        DataError: A file is missing, empty or not JSON.
+    """
+    return Suite(_rows(folder / "sentences.jsonl"), _rows(folder / "pairs.jsonl"))
+
+
+def run(predict: Predict, labels: list[str], suite: Suite) -> list[RowResult]:
+    """Run the suite; a pair passes if both of its sides are right.
+
+    Args:
+        predict: The model's logits of texts, (texts, labels).
+        labels: The model's labels; without NEGATIVE and POSITIVE among them nothing is run.
+        suite: The rows.
+    """
+    if not {"NEGATIVE", "POSITIVE"} <= set(labels):
+        return []
+    sentences, pairs = suite
+    texts = [row["text"] for row in sentences + pairs] + [row["edited"] for row in pairs]
+    expected = [row["label"] for row in sentences + pairs] + [row["edited_label"] for row in pairs]
+    predicted = np.array(labels)[predict(texts).argmax(axis=1)]
+    correct = predicted == np.array(expected)
+    sides = correct[len(sentences) :].reshape(2, len(pairs))
+    passed = [*correct[: len(sentences)], *sides.all(axis=0)]
+    parts = ["sentences"] * len(sentences) + ["pairs"] * len(pairs)
+    return [
+        RowResult(part, row["kind"], row_id(*(row[key] for key in row if key != "kind")), bool(ok))
+        for part, row, ok in zip(parts, sentences + pairs, passed, strict=True)
+    ]
+
+
+def pass_rates(results: list[RowResult]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Part of the suite -> kind, and `all` -> `n` and `accuracy`, the share that passes."""
+    rates = {}
+    for part in dict.fromkeys(result.part for result in results):
+        rows = [result for result in results if result.part == part]
+        kinds = np.array([row.kind for row in rows])
+        groups = {kind: kinds == kind for kind in dict.fromkeys(kinds.tolist())}
+        groups["all"] = np.ones(len(rows), dtype=bool)
+        rates[part] = accuracy_by_group(groups, np.array([row.correct for row in rows]))
+    return rates
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"can't read the behaviour suite: {error} — restore {file} from the repository"
+        ) from error
+    if not rows:
+        raise DataError(f"{file} must have rows, got none — restore it from the repository")
+    return rows

@@ -1,0 +1,70 @@
+"""Publishes a run folder as a model and, if requested, as a Space.
+
+In: a trained, evaluated and exported run folder. Out: repositories on the Hub, checked after the
+upload, and their addresses on stdout. `check_targets` comes before a training that is to be
+published: it finds a missing permission before hours of work.
+"""
+
+from pathlib import Path
+
+from train import console, run_folder
+from train.errors import HubError
+from train.publishing import deployment, hub, smoke_test_space
+
+
+def check_targets(
+    to: str,
+    private: bool,
+    space: str | None,
+    hardware: deployment.Hardware | None,
+    checkpoints_to: str | None = None,
+) -> None:
+    """Raise `HubError` unless the token can write to the model, Space and checkpoint repositories.
+
+    Args:
+        to: The model repository.
+        private: Whether new repositories are private.
+        space: The Space repository; None for none.
+        hardware: The Space's hardware; None to keep the present or the default one.
+        checkpoints_to: The repository of the checkpoints; only its name is checked here.
+    """
+    if hardware and not space:
+        raise HubError(f"--space-hardware {hardware} needs a Space — add --space")
+    for name in filter(None, [to, space, checkpoints_to]):
+        hub.check_name(name)
+    hub.check_target(to, private)
+    if space:
+        deployment.check_target(space, private, hardware)
+
+
+def publish(
+    folder: Path,
+    to: str,
+    private: bool,
+    allow_regression: bool,
+    space: str | None,
+    hardware: deployment.Hardware | None,
+    wait_minutes: float,
+) -> None:
+    """Publish a run folder to the model repository `to` and, if given, deploy the Space.
+
+    Args:
+        folder: The run folder.
+        to: The model repository.
+        private: Whether new repositories are private.
+        allow_regression: Publish even if the published model is significantly better.
+        space: The Space repository; None for none.
+        hardware: The Space's hardware.
+        wait_minutes: How long to wait until the Space runs.
+    """
+    model = hub.publish(folder, to, private, allow_regression)
+    console.print_line(
+        f'model  {model.url}\n       pipeline("sentiment-analysis", model="{model.repo_id}")'
+    )
+    if not space:
+        return
+    deployed = deployment.deploy(space, model, private, hardware)
+    console.print_line(f"space  {deployed.url}")
+    labels = run_folder.load_results(folder)["recipe"]["labels"]
+    answer = smoke_test_space.smoke_test_space(deployed, labels, 60 * wait_minutes)
+    console.print_line(f"       {answer}")

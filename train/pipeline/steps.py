@@ -1,0 +1,226 @@
+"""Executes planned steps in order; every step can be resumed.
+
+In: the tasks of `train.pipeline.plan`. Out: their outputs. Finished steps are skipped. An output
+that was made from other inputs is an error: it is neither used nor overwritten. Under
+`accelerate launch` all processes train; the first one runs the other steps while the rest wait.
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from train import console, environment, run_folder
+from train.errors import RunError, TrainError
+from train.pipeline.plan import Task
+from train.recipe import Recipe
+from train.sections import CutSentences, Patterns, PseudoLabels, Sentences, Teach
+
+PUSH_EVERY_SECONDS = 300
+POLL_SECONDS = 0.5
+
+
+def run_all(tasks: Sequence[Task], resume: bool = False, checkpoints_to: str | None = None) -> None:
+    """Execute all tasks that are not done, in order.
+
+    Args:
+        tasks: From `plan.plan`; the last one is the recipe's own run.
+        resume: Fail if the recipe's own run can't be resumed.
+        checkpoints_to: A Hub repository that also stores the checkpoints of that run.
+
+    Raises:
+        RunError: An output was made from other inputs.
+    """
+    *required, own = tasks
+    for task in required:
+        check_unchanged(task)
+    run_folders = [task.out for task in required if task.is_run]
+    for task in required:
+        if task.is_run:
+            _fit(task, run_folders)
+        elif not console.is_first_process():
+            while not task.is_done or task.changes():
+                time.sleep(POLL_SECONDS)
+        elif not task.is_done:
+            if isinstance(task.step, PseudoLabels | Sentences):
+                _export_if_missing(Path(task.step.run))
+            run_data_step(task)
+    _fit(own, run_folders, resume, checkpoints_to)
+
+
+def check_unchanged(task: Task) -> None:
+    """Raise `RunError` if the output of a task was made from other inputs."""
+    if changes := task.changes():
+        raise RunError(
+            f"{task.out} was not made by the {task.title} as it is now ({changes}) — rename or "
+            "remove it to make it again, or use all existing outputs with --set requires=[]"
+        )
+
+
+def run_data_step(task: Task) -> None:
+    """Execute a step that is not a run; a stopped one is resumed or starts again."""
+    with run_folder.locked(task.out):
+        summary = _write_output(task)
+        task.write_record()
+    console.print_line(f"wrote {task.out}: {summary}")
+
+
+def adapt(recipe: Recipe, folder: Path, resume: bool) -> None:
+    """Adapt the base model for the run in `folder`; see `train.modeling.mlm`."""
+    from train.modeling import mlm
+
+    adapted = run_folder.adapted_folder(folder)
+    environment.reset_peak_memory()
+    with run_folder.locked(adapted):
+        results = mlm.adapt(recipe, adapted, resume=resume)
+    if console.is_first_process():
+        before, after = (results["perplexity"][key] for key in ["before", "after"])
+        console.print_line(
+            f"perplexity {before:,.1f} before, {after:,.1f} after; the adapted base is in {adapted}"
+        )
+
+
+def leave_processes() -> None:
+    """Leave the process group of `accelerate launch`, after all training."""
+    from accelerate import PartialState
+
+    PartialState().destroy_process_group()
+
+
+def _write_output(task: Task) -> str:
+    """Write the output of a data step atomically; returns a summary for the terminal."""
+    from train.augmentation import distillation, patterns, pseudo_labels, sentences
+
+    out, step, draft = task.out, task.step, task.out.with_name(f".{task.out.name}.draft")
+    if isinstance(step, Teach):
+        assert task.recipe is not None
+        count = distillation.teach([Path(teacher) for teacher in step.teachers], task.recipe, out)
+        return f"probabilities for {count:,} texts"
+    if isinstance(step, PseudoLabels):
+        summary = pseudo_labels.write(Path(step.run), step, out)
+        lines = [
+            f"\nvalidation, {name}: accuracy {metrics['accuracy']:.4f}, loss {metrics['nll']:.4f}"
+            for name, metrics in summary["validation"].items()
+        ]
+        return f"{summary['texts']:,} texts{''.join(lines)}"
+    if isinstance(step, Patterns):
+        shutil.rmtree(draft, ignore_errors=True)
+        count = patterns.write(draft, step.seed, step.max_rows)
+    elif isinstance(step, CutSentences):
+        count = sentences.sample(step, draft, max_sentences=step.max_sentences)
+    else:
+        assert isinstance(step, Sentences)
+        count = sentences.write(
+            Path(step.run),
+            draft,
+            min_confidence=step.min_confidence,
+            max_per_review=step.max_per_review,
+            max_sentences=step.max_sentences,
+        )
+    draft.replace(out)
+    return f"{count:,} sentences"
+
+
+def _export_if_missing(folder: Path) -> None:
+    from train.publishing import export
+
+    if not run_folder.load_results(folder)["export"]:
+        with run_folder.locked(folder):
+            export.export(folder)
+
+
+def _fit(
+    task: Task, required: Sequence[Path], resume: bool = False, checkpoints_to: str | None = None
+) -> None:
+    """Train a recipe unless its run is finished; an interrupted run is resumed."""
+    from train.modeling.resolve import on_main_process
+    from train.pipeline import training_run
+
+    recipe, folder = task.recipe, task.out
+    assert recipe is not None
+    push_checkpoint: Callable[[Path], None] | None = None
+    with run_folder.locked(folder):
+        if on_main_process(lambda: task.is_done and not task.changes()):
+            console.print_line(f"{folder} is finished — rename or remove it to train again")
+            return
+        if checkpoints_to:
+            repo_id = checkpoints_to
+            resume = on_main_process(lambda: _pull_checkpoint(repo_id, folder, resume))
+            push_checkpoint = _checkpoint_pusher(repo_id)
+        _adapt_if_missing(recipe, folder, required)
+        # With earlier steps, `--resume` is valid before this run has started.
+        has_no_inputs = not required and recipe.adaptation is None
+        must_resume = resume and (has_no_inputs or folder.exists())
+        resume = on_main_process(lambda: _is_started(recipe, folder) or must_resume)
+        environment.reset_peak_memory()
+        training_run.fit(recipe, folder, resume=resume, after_checkpoint=push_checkpoint)
+    console.print_line(f"model and validation metrics are in {folder}")
+
+
+def _is_started(recipe: Recipe, folder: Path) -> bool:
+    """Whether the folder has an interrupted run, or adaptation, of this recipe."""
+    is_partial = (folder / "recipe.yaml").is_file() and not (folder / "results.json").is_file()
+    return is_partial and not run_folder.describe_changes(run_folder.load_recipe(folder), recipe)
+
+
+def _adapt_if_missing(recipe: Recipe, folder: Path, required: Sequence[Path]) -> None:
+    """Adapt the base model, or copy the result from a required run with the same adaptation."""
+    from train.modeling.resolve import on_main_process
+
+    if recipe.adaptation is None:
+        return
+    adapted = run_folder.adapted_folder(folder)
+    with run_folder.locked(adapted):
+        if not on_main_process(lambda: _find_or_copy_adapted(recipe, adapted, required)):
+            adapt(recipe, folder, on_main_process(lambda: _is_started(recipe, adapted)))
+
+
+def _find_or_copy_adapted(recipe: Recipe, adapted: Path, required: Sequence[Path]) -> bool:
+    """Whether the folder has the adapted base, after copying it from a required run if possible."""
+    for other in map(run_folder.adapted_folder, required):
+        is_done = run_folder.is_adapted(other)
+        if is_done and not adapted.exists() and not run_folder.adaptation_changes(other, recipe):
+            draft = adapted.with_name(f".{adapted.name}.draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.copytree(other, draft, ignore=shutil.ignore_patterns("checkpoints"))
+            draft.rename(adapted)
+            console.print_line(f"copied {other} to {adapted}")
+    return run_folder.is_adapted(adapted)
+
+
+def _pull_checkpoint(repo_id: str, folder: Path, resume: bool) -> bool:
+    """Download the checkpoint if there is no local run; returns whether there is one to resume."""
+    from train.publishing import hub
+
+    hub.check_target(repo_id, private=True)
+    if not resume or (folder / "recipe.yaml").exists():
+        return resume
+    has_checkpoint = hub.pull_checkpoint(repo_id, folder)
+    console.print_line(f"{'resuming from the' if has_checkpoint else 'no'} checkpoint on {repo_id}")
+    return has_checkpoint
+
+
+def _checkpoint_pusher(repo_id: str) -> Callable[[Path], None]:
+    """A function that uploads the first checkpoint and then at most one every five minutes.
+
+    A checkpoint is three times as large as the model.
+    """
+    last_push_seconds = -math.inf
+
+    def push(checkpoint: Path) -> None:
+        import typer
+
+        from train.publishing import hub
+
+        nonlocal last_push_seconds
+        if time.monotonic() - last_push_seconds < PUSH_EVERY_SECONDS:
+            return
+        last_push_seconds = time.monotonic()
+        # A temporary failure of the Hub must not end a long training.
+        try:
+            hub.push_checkpoint(checkpoint, repo_id)
+        except TrainError as error:
+            typer.echo(f"checkpoint not uploaded, training continues: {error}", err=True)
+
+    return push

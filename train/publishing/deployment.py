@@ -1,0 +1,188 @@
+"""Spaces on the Hub: `space/` and a published model -> an app.
+
+In: a `Published` model and the hardware. Out: `Deployed`, once everything is pushed;
+`smoke_test_space` checks that it runs.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import HfApi, RepoCard, SpaceHardware, constants
+
+from train import console
+from train.hub_errors import explained
+from train.publishing import published_files
+from train.publishing.commits import REMEDIES, commit, with_manifest
+from train.publishing.hub import Published, check_name, check_private
+
+Hardware = Literal["cpu-basic", "zero-a10g"]
+
+SPACE = Path(__file__).parent.parent.parent / "space"
+HUB_FILES = ["README.md", "requirements.txt"]  # at the root of the Space's repository
+APP_FILES = {*HUB_FILES, "style.css", "head.html"}
+DOWN = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "SLEEPING", "STOPPED"}
+# ZeroGPU needs functions decorated by this package, which runs without torch.
+ZERO_PINS = "spaces==0.51.3\n"
+# One of the two Python versions of ZeroGPU: https://huggingface.co/docs/hub/spaces-zerogpu
+ZERO_FRONT_MATTER = {"python_version": "3.12.12", "suggested_hardware": "zero-a10g"}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A Space as it was pushed; it may not run yet."""
+
+    space: str
+    revision: str  # SHA of the commit
+    url: str
+
+
+def check_target(space: str, private: bool, hardware: Hardware | None) -> None:
+    """Check before any work that the account may have the Space.
+
+    Creates it, empty, if it does not exist: only that shows whether it is allowed.
+
+    Raises:
+        HubError: There is no token, it may not write, the Space has to be paid for, or the Hub
+            can't be reached.
+    """
+    check_name(space)
+    api = HfApi()
+    action = f"checking that the Space {space} can be written"
+    with explained(action, remedies=_remedies(hardware)):
+        _create(api, space, private, hardware)
+        api.auth_check(space, repo_type="space", write=True)
+        check_private(api, space, "space", private)
+
+
+def deploy(
+    space: str, model: Published, private: bool = False, hardware: Hardware | None = None
+) -> Deployed:
+    """Push `space/`, adapted to its hardware, and set the model that it loads.
+
+    Args:
+        space: The Space repository, `user/name`.
+        model: The model that it shows.
+        private: Whether the Space and the model are private.
+        hardware: What to run on; None keeps what the Space has, or takes the Hub's default.
+
+    Raises:
+        HubError: The Hub refuses it.
+    """
+    api = HfApi()
+    after = "the model is published; `python -m train publish` can be run again"
+    with explained(f"deploying the Space {space}", remedies=_remedies(hardware), after=after):
+        _create(api, space, private, hardware)
+        runtime = api.get_space_runtime(space)
+        current = runtime.requested_hardware or "cpu-basic"
+        if hardware not in (None, current):
+            api.request_space_hardware(space, SpaceHardware(hardware))
+            console.print_line(f"asked the Hub to move {space} from {current} to {hardware}")
+        _set_variables(api, space, {"MODEL_ID": model.repo_id, "MODEL_REVISION": model.revision})
+        # The Hub can preload public models only.
+        preloaded = [] if private else _preloaded_files(model.files)
+        files = _files(model, preloaded, on_zero=(hardware or current) == "zero-a10g")
+        published_files.print_unpublished(SPACE, {name.removeprefix("space/") for name in files})
+        head = api.repo_info(space, repo_type="space").sha
+        title = f"Show {model.repo_id} at {model.revision[:12]}"
+        revision = commit(api, space, "space", files, title)
+        if revision == head and runtime.stage in DOWN:
+            api.restart_space(space)  # a push without changes does not restart it
+    return Deployed(space, revision, f"{constants.ENDPOINT}/spaces/{space}")
+
+
+def readme(model: str, revision: str, preloaded: Sequence[str], on_zero: bool = False) -> str:
+    """`space/README.md` with the pinned gradio version and the model in its front matter.
+
+    Args:
+        model: The model repository.
+        revision: Its commit.
+        preloaded: Files of the model that the Hub puts into the Space's image.
+        on_zero: Whether the Space runs on ZeroGPU.
+    """
+    card = RepoCard((SPACE / "README.md").read_text(encoding="utf-8"), ignore_metadata_errors=False)
+    pins = (SPACE / "requirements.txt").read_text(encoding="utf-8")
+    pinned = re.search(r"^gradio(?:\[.*\])?==(\S+)", pins, flags=re.MULTILINE)
+    assert pinned is not None, "space/requirements.txt pins gradio"
+    card.data["sdk_version"] = pinned[1]
+    card.data["models"] = [model]
+    if preloaded:
+        card.data["preload_from_hub"] = [f"{model} {','.join(preloaded)} {revision}"]
+    for key, value in ZERO_FRONT_MATTER.items() if on_zero else ():
+        card.data[key] = value
+    return str(card)
+
+
+def _create(api: HfApi, space: str, private: bool, hardware: Hardware | None) -> None:
+    api.create_repo(
+        space,
+        repo_type="space",
+        space_sdk="gradio",
+        space_hardware=SpaceHardware(hardware) if hardware else None,
+        private=private or None,
+        exist_ok=True,
+    )
+
+
+def _set_variables(api: HfApi, space: str, variables: dict[str, str]) -> None:
+    """Set the variables that differ: each change restarts the Space."""
+    current = api.get_space_variables(space)
+    for key, value in variables.items():
+        if key not in current or current[key].value != value:
+            api.add_space_variable(space, key, value, description="set by `train publish`")
+
+
+def _files(model: Published, preloaded: Sequence[str], on_zero: bool) -> dict[str, Path | bytes]:
+    """The files of the Space's repository, with a manifest.
+
+    The app stays the package `space`; the files that the Hub reads are at the root.
+    """
+    files: dict[str, Path | bytes] = {
+        f"space/{file.relative_to(SPACE).as_posix()}": file
+        for file in sorted(SPACE.rglob("*"))
+        if file.is_file() and _is_app_file(file.relative_to(SPACE))
+    }
+    for name in HUB_FILES:
+        files[name] = files.pop(f"space/{name}")
+    files["README.md"] = readme(model.repo_id, model.revision, preloaded, on_zero).encode()
+    if on_zero:
+        pins = (SPACE / "requirements.txt").read_text(encoding="utf-8").rstrip("\n")
+        files["requirements.txt"] = f"{pins}\n{ZERO_PINS}".encode()
+    return with_manifest(files)
+
+
+def _is_app_file(file: Path) -> bool:
+    """Whether a path in `space/` is one of `APP_FILES` or a module of the app."""
+    if file.suffix != ".py":
+        return file.as_posix() in APP_FILES
+    packages = [folder for folder in file.parents if folder != Path()]
+    hidden = any(part.startswith(".") for part in file.parts)
+    return not hidden and all((SPACE / folder / "__init__.py").is_file() for folder in packages)
+
+
+def _preloaded_files(files: frozenset[str]) -> list[str]:
+    """The files of a published model that the Space loads: int8 if it has it."""
+    quantized = "onnx/model_quantized.onnx"
+    onnx = quantized if quantized in files else "onnx/model.onnx"
+    return ["config.json", "tokenizer.json", "tokenizer_config.json", onnx]
+
+
+def _remedies(hardware: Hardware | None) -> dict[int, str]:
+    """Remedies for the Hub's refusals; what has to be paid for depends on the hardware."""
+    if hardware == "zero-a10g":
+        payment = (
+            "ZeroGPU (zero-a10g) is free for two Spaces of a personal account with a verified "
+            "e-mail address that is older than 30 days — use another account, move or delete a "
+            "Space on ZeroGPU, or subscribe to a PRO or Team plan (which includes cpu-basic)"
+        )
+    else:
+        payment = (
+            "a Gradio Space on cpu-basic, the Hub's default, needs a PRO or Team plan — add "
+            "`--space-hardware zero-a10g` (ZeroGPU, free for two Spaces of a personal account in "
+            "good standing), or subscribe to a plan and keep `--space-hardware cpu-basic`"
+        )
+    payment += "; or omit --space and run the app on your machine with `make space`"
+    refused = f"the Hub can't give this Space {hardware}; choose another --space-hardware"
+    return {**REMEDIES, 402: payment, **({400: refused} if hardware else {})}

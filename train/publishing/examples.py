@@ -1,0 +1,97 @@
+"""Example reviews for the model card: those that the model predicts right.
+
+In: a model's labels and its logits on the texts here. Out: the `examples` of results.json. The
+texts were written for this project and are never trained on.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scipy.special import softmax
+
+from train.evaluation.metrics import FloatArray
+
+MIN_CONFIDENCE = 0.9
+LANGUAGE = "en"
+# Sentiment -> reviews, the harder ones first.
+TEXTS = {
+    "positive": [
+        "Two hours that felt like twenty minutes; I would watch it again tonight.",
+        "I came for the popcorn and stayed for every minute of it. What a wonderful film.",
+        "Funny, warm and beautifully acted.",
+    ],
+    "negative": [
+        "I kept checking my watch, and so did everyone else in my row.",
+        "A dull script, wooden acting and an ending that insults you. Two hours wasted.",
+        "Dull, long and badly acted.",
+    ],
+    "neutral": [
+        "The plan, the double cross, the chase: an ordinary heist film, watchable and forgettable.",
+        "It is neither good nor bad.",
+    ],
+}
+# Sentiment -> review and the aspect of the film that it is about.
+PAIRS = {
+    "positive": [
+        ("The acting saves a tired plot.", "acting"),
+        ("The songs are wonderful, the end is dreadful.", "songs"),
+    ],
+    "negative": [
+        ("The acting saves a tired plot.", "plot"),
+        ("The songs are wonderful, the end is dreadful.", "end"),
+    ],
+    "neutral": [("The songs are neither good nor bad.", "songs")],
+}
+_WORDS = {
+    "positive": "positive pos good".split(),
+    "negative": "negative neg bad".split(),
+    "neutral": "neutral neu".split(),
+}
+
+# Texts and their text pairs, if any -> logits, (texts, labels).
+Predict = Callable[[Sequence[str], Sequence[str] | None], FloatArray]
+
+
+def sentiments(labels: Sequence[str]) -> list[str | None]:
+    """The sentiment that each label names, such as `positive`; None if its name doesn't tell.
+
+    Of numbers, such as stars, the lowest is negative and the highest positive.
+    """
+    numbers = [re.match(r"\d+", label) for label in labels]
+    if all(numbers):
+        values = [int(number[0]) for number in numbers if number]
+        ends = {min(values): "negative", max(values): "positive"}
+        return [ends.get(value) for value in values]
+    words = {word: sentiment for sentiment, names in _WORDS.items() for word in names}
+    return [words.get(re.split(r"[\s_-]+", label.casefold())[-1]) for label in labels]
+
+
+def select(
+    predict: Predict, labels: Sequence[str], has_pairs: bool, unsure_below: float
+) -> list[dict[str, Any]]:
+    """For each sentiment, the first text that the model predicts right with high confidence.
+
+    Args:
+        predict: The model's logits.
+        labels: The model's labels.
+        has_pairs: Whether it reads text pairs.
+        unsure_below: The probability below which its predictions count as unsure.
+
+    Returns:
+        For each: `text`, `text_pair` if the model reads pairs, `label` and `score`.
+    """
+    known = sentiments(labels)
+    candidates: dict[str, list[Any]] = {**(PAIRS if has_pairs else TEXTS)}
+    rows = [(name, row) for name in candidates if name in known for row in candidates[name]]
+    if not rows:
+        return []
+    texts = [row[0] if has_pairs else row for _, row in rows]
+    pairs = [row[1] for _, row in rows] if has_pairs else None
+    selected: dict[str, dict[str, Any]] = {}
+    for i, row in enumerate(softmax(predict(texts, pairs), axis=1)):
+        sentiment, best, score = rows[i][0], int(row.argmax()), float(row.max())
+        if known[best] == sentiment and score >= max(MIN_CONFIDENCE, unsure_below):
+            inputs = {"text": texts[i]} | ({"text_pair": pairs[i]} if pairs else {})
+            selected.setdefault(sentiment, {**inputs, "label": labels[best], "score": score})
+    return list(selected.values())

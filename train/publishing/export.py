@@ -1,0 +1,255 @@
+"""ONNX export of a run, checked against the original model.
+
+In: a run folder that `fit` has finished. Out: `onnx/model.onnx` (fp32), `onnx/model_quantized.onnx`
+(int8, if it is accurate enough) and the `export` part of results.json. transformers.js and the
+Space load these files.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from tqdm import tqdm
+
+from train import console, run_folder
+from train.data import preparation
+from train.data.preparation import IntArray
+from train.data.tokens import Tokens, encode
+from train.errors import RunError
+from train.evaluation.metrics import FloatArray
+from train.modeling import model
+from train.publishing.onnx_graph import OPSET, quantize, write
+
+MAX_DIFFERENCE = 1e-4  # of fp32 logits
+MAX_DROP_POINTS, MIN_AGREEMENT = 0.3, 0.99  # of int8, on validation
+MAX_SHIFT = 0.01  # of a probability, between a text alone and the same text in a batch
+DIFFERENCE_TEXTS, DIFFERENCE_TOKENS = 200, 3000  # texts for the fp32 check, and the longest
+BATCHES = [2, 8, 32]
+BATCHED_TEXTS, BATCHED_TOKENS, MAX_PADDED = 32, 512, 4096
+# int8 weights with one scale per column and dynamic activations; the smallest file first. Other
+# schemes and their speed: benchmarks/results/export.json.
+SCHEMES: dict[str, tuple[list[str], float]] = {  # operators, share of the first ones kept in fp32
+    "dynamic int8, matrix products and embeddings": (["MatMul", "Gather"], 0.0),
+    "dynamic int8, matrix products": (["MatMul"], 0.0),
+    "dynamic int8, matrix products behind the first third": (["MatMul"], 1 / 3),
+}
+
+
+def export(folder: Path) -> dict[str, Any]:
+    """Write and check the ONNX files of a run, and record them in results.json.
+
+    Returns:
+        `opset`; `fp32` with `bytes`, `max_difference` (of logits) and `in_batches` (see
+        `batch_sensitivity`); `int8` (see `_quantized`).
+
+    Raises:
+        RunError: The run is not finished, its validation split has changed, or the exported model
+            differs from the original.
+    """
+    recipe, results = run_folder.load_pinned_recipe(folder), run_folder.load_results(folder)
+    validation = preparation.load(recipe)["validation"]
+    run_folder.check_split(folder, "validation", validation.sha256())
+    classifier, tokenizer = model.load(str(folder))
+    tokens = encode(tokenizer, validation, "validation")
+    tokens = tokens.truncate(model.max_tokens(classifier), "head_tail")
+    if not recipe.has_pairs:
+        tokens = replace(tokens, type_ids=None)  # all zero, and constant in the graph
+    onnx = folder / "onnx"
+    onnx.mkdir(exist_ok=True)
+    full = onnx / "model.onnx"
+    write(classifier, recipe.has_pairs, full)
+    results["export"] = {
+        "opset": OPSET,
+        "fp32": {"bytes": full.stat().st_size, **_check_fp32(classifier, full, tokens)},
+        "int8": _quantized(full, onnx / "model_quantized.onnx", tokens, classifier),
+    }
+    run_folder.save_results(folder / "results.json", results)
+    exported: dict[str, Any] = results["export"]
+    return exported
+
+
+def predict(
+    file: Path, tokens: Tokens, name: str = "", *, rows: int = 1, padded_to: int = 0, pad: int = 0
+) -> FloatArray:
+    """Logits by ONNX Runtime, (reviews, labels).
+
+    Args:
+        file: The ONNX file.
+        tokens: The reviews.
+        name: Label of the progress bar.
+        rows: Reviews per batch; the Space uses 1.
+        padded_to: Minimum number of tokens of a batch.
+        pad: The id of the padding token.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    logits = []
+    for start in tqdm(range(0, len(tokens.ids), rows), desc=f"score {name}", unit="batch"):
+        batch = slice(start, start + rows)
+        ids = tokens.ids[batch]
+        width = max(padded_to, *map(len, ids))
+        inputs = {
+            "input_ids": _padded(ids, width, pad),
+            "attention_mask": _padded([np.ones_like(row) for row in ids], width, 0),
+        }
+        if tokens.type_ids is not None:
+            inputs["token_type_ids"] = _padded(tokens.type_ids[batch], width, 0)
+        logits.append(session.run(["logits"], inputs)[0])
+    return np.concatenate(logits)
+
+
+def _padded(rows: list[IntArray], width: int, fill: int) -> IntArray:
+    """(rows, width), with `fill` after each row."""
+    padded = [np.pad(row, (0, width - len(row)), constant_values=fill) for row in rows]
+    return np.stack(padded)
+
+
+def _check_fp32(classifier: Any, full: Path, tokens: Tokens) -> dict[str, Any]:
+    """`max_difference` from the original and `in_batches` of the fp32 file.
+
+    Raises:
+        RunError: One of them exceeds its limit; the file is removed.
+    """
+    difference = _max_difference(classifier, full, tokens)
+    sensitivity = batch_sensitivity(full, tokens, classifier)
+    fault = None
+    if not difference <= MAX_DIFFERENCE:
+        fault = (
+            f"the ONNX model's logits must differ from the original's by at most "
+            f"{MAX_DIFFERENCE:g}, got {difference:.2g}"
+        )
+    elif not sensitivity["max_shift"] <= MAX_SHIFT:
+        fault = (
+            f"the ONNX model's probabilities must shift by at most {MAX_SHIFT}, got: "
+            f"{_sentence(sensitivity)}"
+        )
+    if fault:
+        full.unlink()
+        raise RunError(
+            f"{fault} — it was removed; report this with the versions of torch and onnxruntime"
+        )
+    console.print_line(f"wrote {full}; its logits differ by at most {difference:.1g}")
+    return {"max_difference": difference, "in_batches": sensitivity}
+
+
+def _max_difference(classifier: Any, file: Path, tokens: Tokens) -> float:
+    """Largest difference in logits, on texts of 1 to `DIFFERENCE_TOKENS` tokens made of reviews."""
+    body = np.concatenate([ids[1:-1] for ids in tokens.ids])
+    longest = min(DIFFERENCE_TOKENS, model.max_tokens(classifier))
+    lengths = np.geomspace(3, longest, DIFFERENCE_TEXTS).astype(np.int64)  # with [CLS] and [SEP]
+    starts = np.random.default_rng(0).integers(len(body), size=DIFFERENCE_TEXTS)
+    first, last = tokens.ids[0][:1], tokens.ids[0][-1:]
+    texts = [
+        np.concatenate([first, np.resize(np.roll(body, -start), length - 2), last])
+        for start, length in zip(starts, lengths, strict=True)
+    ]
+    types = None if tokens.type_ids is None else [np.zeros_like(ids) for ids in texts]
+    exported = predict(file, Tokens(texts, np.zeros(len(texts), dtype=np.int64), types), "fp32")
+    with torch.inference_mode():
+        original = [classifier(torch.from_numpy(ids[None])).logits[0].numpy() for ids in texts]
+    return float(np.abs(exported - np.stack(original)).max())
+
+
+def batch_sensitivity(file: Path, tokens: Tokens, classifier: Any) -> dict[str, Any]:
+    """How far a review's probabilities depend on the other reviews of its batch and on padding.
+
+    Each review alone is compared with itself in batches, and padded to the model's maximum. With a
+    shift of at most `MAX_SHIFT`, a label can change only if the two highest probabilities are
+    within twice that.
+
+    Returns:
+        `max_shift` (largest change of a probability), `labels_changed`, `texts` (how many were
+        compared), `batches` (their sizes) and `padded_to` (tokens).
+    """
+    longest_first = np.argsort(tokens.lengths, kind="stable")[::-1]
+    spread = np.linspace(0, len(longest_first) - 1, min(BATCHED_TEXTS, len(longest_first)))
+    sample = np.random.default_rng(0).permutation(longest_first[spread.astype(np.int64)])
+    texts = tokens.take(sample).truncate(BATCHED_TOKENS, "head_tail")
+    padded_to = min(MAX_PADDED, classifier.config.max_position_embeddings)
+    pad = int(getattr(classifier.config, "pad_token_id", None) or 0)
+    alone = softmax(predict(file, texts, "alone"), axis=1)
+    shifts, changed = [], 0
+    for rows, width in [*((rows, 0) for rows in BATCHES), (1, padded_to)]:
+        compared = texts.take(np.arange(2)) if width else texts
+        name = f"in batches of {rows}"
+        logits = predict(file, compared, name, rows=rows, padded_to=width, pad=pad)
+        probabilities, expected = softmax(logits, axis=1), alone[: len(logits)]
+        shifts.append(float(np.abs(probabilities - expected).max()))
+        changed += int((probabilities.argmax(axis=1) != expected.argmax(axis=1)).sum())
+    return {
+        "max_shift": max(shifts),
+        "labels_changed": changed,
+        "texts": len(texts.ids),
+        "batches": BATCHES,
+        "padded_to": padded_to,
+    }
+
+
+def _sentence(sensitivity: dict[str, Any]) -> str:
+    """The result of `batch_sensitivity` as text."""
+    return (
+        f"probabilities shift by up to {sensitivity['max_shift']:.2g} and "
+        f"{sensitivity['labels_changed']} labels change if {sensitivity['texts']} reviews are "
+        f"scored in batches of {', '.join(map(str, sensitivity['batches']))} or padded to "
+        f"{sensitivity['padded_to']:,} tokens"
+    )
+
+
+def _quantized(full: Path, file: Path, tokens: Tokens, classifier: Any) -> dict[str, Any]:
+    """Write int8 by the first scheme within the limits.
+
+    Returns:
+        Of the last scheme: `scheme`, `published` (whether it is within the limits),
+        `accuracy_drop_points`, `agreement` (share of equal labels), `in_batches` and `bytes`; of
+        the others the same, in `tried_before`.
+    """
+    expected = predict(full, tokens, "fp32")
+    tried: list[dict[str, Any]] = []
+    for scheme, (operators, share) in SCHEMES.items():
+        quantize(full, file, operators, nodes_to_exclude=first_matmuls(full, share))
+        drop, agreement = compare(predict(file, tokens, "int8"), expected, tokens)
+        sensitivity = batch_sensitivity(file, tokens, classifier)
+        accurate = drop <= MAX_DROP_POINTS and agreement >= MIN_AGREEMENT
+        passed = accurate and sensitivity["max_shift"] <= MAX_SHIFT
+        tried.append(
+            {
+                "scheme": scheme,
+                "published": passed,
+                "accuracy_drop_points": drop,
+                "agreement": agreement,
+                "in_batches": sensitivity,
+                "bytes": file.stat().st_size,
+            }
+        )
+        measured = (
+            f"({scheme}): accuracy drop {drop:+.2f} points, {agreement:.2%} of labels equal on "
+            f"{len(tokens.ids):,} validation reviews; {_sentence(sensitivity)}"
+        )
+        if passed:
+            console.print_line(f"wrote {file} {measured}")
+            break
+        file.unlink()
+        console.print_line(
+            f"int8 is not kept {measured}; the limits are {MAX_DROP_POINTS} points, "
+            f"{MIN_AGREEMENT:.0%} and a shift of {MAX_SHIFT}"
+        )
+    return {**tried[-1], "tried_before": tried[:-1]}
+
+
+def first_matmuls(file: Path, share: float) -> list[str]:
+    """Names of the first matrix products, whose errors all later layers would pass on."""
+    import onnx
+
+    names = [node.name for node in onnx.load(file).graph.node if node.op_type == "MatMul"]
+    return names[: round(share * len(names))]
+
+
+def compare(logits: FloatArray, expected: FloatArray, tokens: Tokens) -> tuple[float, float]:
+    """Accuracy drop against the expected logits, in points, and the share of equal labels."""
+    predicted, reference = logits.argmax(axis=1), expected.argmax(axis=1)
+    accuracy, before = ((ids == tokens.labels).mean() for ids in (predicted, reference))
+    return 100 * float(before - accuracy), float((predicted == reference).mean())

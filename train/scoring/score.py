@@ -1,0 +1,344 @@
+"""Bulk scoring: add predictions to the rows of a file or dataset of any length.
+
+In: a local file, which is checked to its end first, or a Hub dataset, which is streamed. Out: one
+file with all columns of the input and four more. Finished parts are stored beside the output, so
+that the same command resumes after any interruption and writes each row exactly once. An existing
+output is replaced only when the new one is complete.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from train import console
+from train.data import sources, tables
+from train.errors import DataError, Interrupted, ModelError, RunError
+from train.recipe import FILES, is_local
+from train.scoring import parts
+from train.signals import StopRequest
+
+if TYPE_CHECKING:
+    from space.inference.classifier import Classifier
+
+ADDED_COLUMNS = ["label", "score", "truncated", "reason"]
+PART_ROWS = 500  # a kill loses at most one part
+VERSION = 2  # of the format of the parts; parts of another version are not resumed
+
+
+@dataclass
+class Input:
+    """Rows in parts of `PART_ROWS`; only the last part may be shorter."""
+
+    columns: list[str]  # of all rows
+    identity: dict[str, Any]  # equal only for equal rows
+    total: int | None  # number of rows, if known
+    parts: Iterator[tables.Part]
+    schema: Any  # pyarrow.Schema of a table that can hold all rows
+
+
+def score(
+    source: str,
+    model: str,
+    out: Path,
+    *,
+    revision: str | None = None,
+    text: str = "text",
+    split: str = "test",
+    config: str | None = None,
+    prefix: str = "",
+    overwrite: bool = False,
+) -> None:
+    """Write every row with its `label`, `score` and `truncated`, or the `reason` for none.
+
+    Args:
+        source: A file, or the id of a dataset on the Hub.
+        model: A repository on the Hub (`user/repo`), or a run folder.
+        out: The file to write; its suffix chooses the format.
+        revision: Of the model.
+        text: The column of the reviews.
+        split: Of a Hub dataset.
+        config: Of a Hub dataset with several configurations.
+        prefix: Put before the names of the added columns.
+        overwrite: Replace an existing output and the parts of another job.
+
+    Raises:
+        DataError: The input is missing or invalid, or its text column is missing or not text.
+        RunError: The output exists, is the input, can't be written, or has parts of another job.
+        ModelError: The model can't be loaded.
+        Interrupted: Ctrl-C or SIGTERM; the same command resumes.
+    """
+    try:
+        out = _target(out)
+        _check_out(out, [source, model], prefix, overwrite)
+    except OSError as error:
+        raise _disk_error(out, error) from error
+    if parts.is_joined(out) and not (parts.folder_of(out) / "job.json").exists():
+        parts.remove(out)  # a killed command had joined them, but not removed all
+        return
+    data = _open(source, split, config)
+    names = [prefix + name for name in ADDED_COLUMNS]
+    _check_columns(data, source, text, names)
+    classifier = _classifier(model, revision)
+    job: dict[str, Any] = {"input": data.identity, "model": _model_identity(model, classifier)}
+    job |= {"text": text, "prefix": prefix, "version": VERSION}
+    try:
+        _score(data, job, out, classifier, text, names, overwrite)
+    except OSError as error:
+        raise _disk_error(out, error) from error
+
+
+def _score(
+    data: Input,
+    job: dict[str, Any],
+    out: Path,
+    classifier: "Classifier",
+    text: str,
+    names: list[str],
+    overwrite: bool,
+) -> None:
+    folder = parts.folder_of(out)
+    done = _start(folder, job, overwrite)
+    if parts.is_joined(out):  # killed between its last two steps
+        parts.remove(out)
+        return
+    if done:
+        console.print_line(f"resuming after {done * PART_ROWS:,} rows already in {folder}")
+    bar = tqdm(
+        total=data.total, unit="row", unit_scale=True, desc="score", smoothing=0.05,
+        initial=done * PART_ROWS,
+    )  # fmt: skip
+    with StopRequest() as stop, bar:
+        for number in range(done, sys.maxsize):
+            part = next(islice(data.parts, done if number == done else 0, None), [])
+            if not len(part):
+                if number:
+                    break
+                console.print_line("the input has no rows: the output has none either")
+            predictions = _predict(classifier, part, text)
+            write = partial(
+                parts.write, part=part, predictions=predictions, names=names, schema=data.schema
+            )
+            parts.write_atomically(folder / f"{number:09d}{out.suffix.lower()}", write)
+            bar.update(len(part))
+            if stop.requested and len(part) == PART_ROWS:
+                raise Interrupted(
+                    f"stopped after {(number + 1) * PART_ROWS:,} rows, stored in {folder} — run "
+                    "the same command to resume"
+                )
+    parts.join(out)
+    parts.remove(out)
+    console.print_line(f"wrote {out}")
+
+
+def _predict(classifier: "Classifier", part: tables.Part, text: str) -> list[list[Any]]:
+    """The added cells of each row, in the order of `ADDED_COLUMNS`."""
+    from space.inference.classifier import Prediction
+
+    rows = tables.to_rows(part if isinstance(part, list) else part.select([text]))
+    predictions: list[list[Any]] = []
+    for answer in classifier.predict_batch([row.get(text) for row in rows]):
+        if isinstance(answer, Prediction):
+            truncated = answer.tokens_read < answer.tokens
+            predictions.append([answer.label, answer.probabilities[answer.label], truncated, None])
+        else:
+            predictions.append([None, None, None, str(answer)])
+    return predictions
+
+
+def _target(out: Path) -> Path:
+    """The file to write: the target of a link, which need not exist yet."""
+    if not out.is_symlink():
+        return out
+    target = Path(os.path.realpath(out))
+    if target.is_symlink():
+        raise RunError(f"{out} is a link to itself — name a file")
+    if target.suffix.lower() != out.suffix.lower():
+        raise RunError(
+            f"{out} is a link to {target}: both must end in the same suffix, which names the "
+            "format — name the file itself"
+        )
+    return target
+
+
+def _check_out(out: Path, needed: list[str], prefix: str, overwrite: bool) -> None:
+    """Raise `RunError` if the output can't be written or would replace the input or model."""
+    folder = parts.folder_of(out)
+    if out.suffix.lower() not in parts.OUTPUTS:
+        raise RunError(f"--out must end in one of {', '.join(parts.OUTPUTS)}, got {out.name!r}")
+    if prefix.encode("utf-8", "replace").decode() != prefix:
+        raise RunError(f"--prefix must be text in UTF-8, got {prefix!r}")
+    for path in (Path(name).expanduser() for name in needed):
+        if os.path.exists(path) and (
+            out.exists() and path.samefile(out) or _contains(folder, path)
+        ):
+            raise RunError(f"{out} would replace {path}, which is read — choose another output")
+    if out.is_dir():
+        raise RunError(f"{out} is a folder — name a file")
+    if out.exists() and not overwrite and not parts.is_joined(out):
+        raise RunError(f"{out} already exists — choose another name, or add --overwrite")
+    if folder.exists() and not parts.is_parts_folder(folder):
+        raise RunError(
+            f"{folder} is needed for parts, but has other content — choose another --out"
+        )
+    parent = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise RunError(f"{out} can't be written: {parent} is not a writable folder")
+
+
+def _contains(folder: Path, path: Path) -> bool:
+    """Whether a path, with links resolved, is in a folder."""
+    return folder.resolve() in [path.resolve(), *path.resolve().parents]
+
+
+def _disk_error(out: Path, error: OSError) -> RunError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(
+            f"the disk is full — finished rows are in {parts.folder_of(out)}; free some space and "
+            "run the same command to resume"
+        )
+    return RunError(f"{out} can't be written: {error}")
+
+
+def _check_columns(data: Input, source: str, text: str, names: list[str]) -> None:
+    if not data.columns:
+        raise DataError(f"{source} has no rows and names no columns — name a file with reviews")
+    if text not in data.columns:
+        raise DataError(
+            f"{source} has no column {text!r} — it has: {', '.join(data.columns)}; name yours "
+            "with --text"
+        )
+    tables.check_is_text(data.schema.field(text), source, "--text")
+    if taken := [name for name in names if name in data.columns]:
+        raise DataError(
+            f"{source} already has a column {taken[0]!r} — rename the added columns with --prefix, "
+            "for instance --prefix sentiment_"
+        )
+
+
+def _open(source: str, split: str, config: str | None) -> Input:
+    path = Path(source).expanduser()
+    if not is_local(source) and path.suffix.lower() not in FILES:
+        return _hub(source, split, config)
+    if os.path.isdir(path):
+        raise DataError(f"{path} is a folder — name one of its files")
+    if not os.path.exists(path):  # unlike Path.stat, raises no error if the name is too long
+        raise DataError(f"no file at {path} — give its path from the current folder")
+    state = path.stat()
+    identity = {"path": str(path.resolve()), "bytes": state.st_size, "changed": state.st_mtime_ns}
+    known = tables.survey(path)
+    rows = tables.parts(path, PART_ROWS)
+    return Input(known.columns, identity, known.rows, rows, known.schema)
+
+
+def _hub(source: str, split: str, config: str | None) -> Input:
+    from datasets import load_dataset_builder
+
+    from train.hub_errors import explained
+
+    reading = partial(
+        explained,
+        f"dataset {source!r}, split {split!r} can't be loaded",
+        DataError,
+        name=source,
+        expected=(FileNotFoundError, ValueError),
+        after="check --split and --config, or name a local file",
+    )
+
+    def read(data: Any) -> Iterator[Any]:
+        with reading():
+            yield from data.with_format("arrow").iter(PART_ROWS)
+
+    with reading():
+        sources.check_hub_answers(source)
+        what = {"path": source, "name": config}
+        builder = load_dataset_builder(**what, **sources.reading_options(**what))
+        data = builder.as_streaming_dataset(split=split)
+        arrow = tables.regrouped(read(data), PART_ROWS)
+        # Without features, the first rows determine the columns.
+        first = [] if data.features else list(islice(arrow, 1))
+    schema = data.features.arrow_schema if data.features else _schema_of(first)
+    known = data.info.splits or {}
+    total = known[split].num_examples if split in known else None
+    identity = {"dataset": source, "config": config, "split": split, "revision": builder.hash}
+    folder = _with_schema(chain(first, arrow), schema, source)
+    return Input(schema.names, identity, total, folder, schema)
+
+
+def _schema_of(first: list[Any]) -> Any:
+    import pyarrow
+
+    return first[0].schema if first else pyarrow.schema([])
+
+
+def _with_schema(arrow: Iterable[Any], schema: Any, source: str) -> Iterator[Any]:
+    """Complete each table to the columns of the schema.
+
+    Raises:
+        DataError: A table has other columns or types, or can't be read.
+    """
+    import pyarrow
+
+    try:
+        for table in arrow:
+            table = pyarrow.concat_tables([schema.empty_table(), table], promote_options="default")
+            if len(table.schema) > len(schema):
+                added = ", ".join(table.schema.names[len(schema) :])
+                raise DataError(
+                    f"{source}: later rows have columns that the first rows lack ({added}) — "
+                    "download it, and score its files"
+                )
+            yield table
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{source}: later rows have other types than the first rows ({error}) — download it, "
+            "and score its files"
+        ) from error
+
+
+def _classifier(model: str, revision: str | None) -> "Classifier":
+    # The Space's own classifier, so that both give the same scores.
+    from space.inference.classifier import Classifier, ModelUnavailable
+    from train.hub_errors import explained
+
+    doing = f"model {model!r} can't be loaded"
+    with explained(doing, ModelError, name=model, expected=(ModelUnavailable,)):
+        if Path(model).is_dir():
+            return Classifier.from_folder(Path(model))
+        return Classifier.from_hub(model, revision)
+
+
+def _model_identity(model: str, classifier: "Classifier") -> dict[str, Any]:
+    with classifier.load().file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": model, "sha256": digest}
+
+
+def _start(folder: Path, job: dict[str, Any], overwrite: bool) -> int:
+    """Create the folder of the parts; returns how many parts of the same job are finished."""
+    note = folder / "job.json"
+    if note.exists():
+        before = json.loads(note.read_text(encoding="utf-8"))
+        changed = [key for key in job if job[key] != before.get(key)]
+        if not changed:
+            return len(parts.finished_parts(folder))
+        if not overwrite:
+            raise RunError(
+                f"{folder} has parts of a job with another {' and '.join(changed)} — repeat that "
+                "command, or start again with --overwrite"
+            )
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    parts.write_atomically(note, lambda file: file.write_text(json.dumps(job), encoding="utf-8"))
+    return 0
