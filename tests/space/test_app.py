@@ -103,7 +103,7 @@ def running_space(env: dict[str, str], folder: Path, python: str = sys.executabl
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
+        for _ in range(1200):  # 2 minutes, for a loaded machine
             assert process.poll() is None, (folder / "app.log").read_text()
             try:
                 urllib.request.urlopen(url, timeout=30).close()
