@@ -64,16 +64,16 @@ def main() -> None:
 def table(results: dict[str, Any]) -> str:
     """The figures with their aims, in Markdown."""
     rows = [
-        ("process start to first verdict, weights cached", "cold_start_seconds", "{:.1f} s"),
-        ("verdict on 250 words, median", "verdict_p50_ms", "{:.0f} ms"),
-        ("verdict and sentence line, 300 words", "review_300_words_seconds", "{:.2f} s"),
-        ("verdict and sentence line, 3,000 words", "review_3000_words_seconds", "{:.1f} s"),
+        ("process start to first prediction, weights cached", "cold_start_seconds", "{:.1f} s"),
+        ("prediction for 250 words, median", "verdict_p50_ms", "{:.0f} ms"),
+        ("prediction and attribution, 300 words", "review_300_words_seconds", "{:.2f} s"),
+        ("prediction and attribution, 3,000 words", "review_3000_words_seconds", "{:.1f} s"),
         ("resident memory after the load", "rss_mb", "{:.0f} MB"),
-        ("{load_users} visitors at once: answers", "load_answers", "{:,}"),
-        ("{load_users} visitors at once: errors", "load_errors", "{}"),
-        ("{load_users} visitors at once: 95th percentile", "load_p95_seconds", "{:.2f} s"),
+        ("{load_users} concurrent users: answers", "load_answers", "{:,}"),
+        ("{load_users} concurrent users: errors", "load_errors", "{}"),
+        ("{load_users} concurrent users: 95th percentile", "load_p95_seconds", "{:.2f} s"),
     ]
-    lines = ["| what a visitor meets | measured |", "|---|---|"]
+    lines = ["| measurement | value |", "|---|---|"]
     for name, key, form in rows:
         lines.append(f"| {name.format(**results)} | {form.format(results[key])} |")
     return "\n".join(lines)

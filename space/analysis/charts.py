@@ -23,7 +23,7 @@ GREY = "#767676"  # contrast of 4.5:1 on white and on nearly black
 INK = "#111111"  # on coloured tiles, at least 4.5:1
 DATE_FORMATS = {"day": "%d %b %Y", "week": "week from %d %b %Y", "month": "%B %Y"}
 COUNT_SCALE = 5  # the tallest bar of the counts takes a fifth of the height
-MAX_TICKS = 8  # up to so many periods each has a tick on the axis
+MAX_TICKS = 8  # with more periods, some have no tick on the axis
 MAX_LARGE_POINTS = 60  # with more periods, points would hide the line
 # SVG takes the colours of the page's theme. The menu offers only saving, as Vega's editor is on
 # another site.

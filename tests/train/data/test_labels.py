@@ -346,8 +346,8 @@ def test_split_without_labels_says_what_to_set(write: Write) -> None:
         "--set 'datasets.splits=[train, validation]'",
     ]:
         assert part in str(caught.value)
-    carved = preparation.load(recipe_for(folder, test="train"))
-    assert [len(split) for split in carved.values()] == [48, 6, 6]
+    splits = preparation.load(recipe_for(folder, test="train"))
+    assert [len(split) for split in splits.values()] == [48, 6, 6]
     without = preparation.load(recipe_for(folder, splits=["train", "validation"]))
     assert [len(split) for split in without.values()] == [54, 6, 0]
     with pytest.raises(DataError, match="has no labels .* — name a split that has .* --split"):

@@ -25,7 +25,7 @@ MARKS = {
 }
 
 
-def folded(text: str) -> str:
+def normalized(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
@@ -83,7 +83,7 @@ def test_texts_have_the_marks_of_their_kind(kind: str) -> None:
 
 
 def test_texts_are_unique() -> None:
-    counts = Counter(map(folded, TEXTS))
+    counts = Counter(map(normalized, TEXTS))
     assert not [text for text, count in counts.items() if count > 1]
 
 
@@ -107,8 +107,8 @@ def test_edits_are_small() -> None:
 
 
 def test_no_text_is_in_the_samples() -> None:
-    samples = [folded(row["text"]) for row in chain(sample_rows("train"), sample_rows("test"))]
-    assert not [text for text in TEXTS if any(folded(text) in sample for sample in samples)]
+    samples = [normalized(row["text"]) for row in chain(sample_rows("train"), sample_rows("test"))]
+    assert not [text for text in TEXTS if any(normalized(text) in sample for sample in samples)]
 
 
 @pytest.mark.parametrize("character", ["\ufffd", "\x00", "\t", "Ã", "â€", "  ", "[", "|"])

@@ -312,7 +312,7 @@ def test_validation_figures_are_not_called_test_figures() -> None:
     ("test", "sentence", "split"),
     [
         ("validation", " For user/sst2 it is the split `validation`.", "validation"),
-        ("train", "", "test"),  # carved
+        ("train", "", "test"),  # split off
         ("test", "", "test"),
         (None, "", "test"),
     ],
