@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-SAMPLES = Path(__file__).parent.parent / "train" / "samples" / "train.jsonl"
+from benchmarks import REPOSITORY
+
+SAMPLES = REPOSITORY / "train" / "samples" / "train.jsonl"
 LABELS = ["NEGATIVE", "POSITIVE"]
 # Words of the 25,000 IMDb training reviews at these percentiles; the mean is 234.
 PERCENTILES = [0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 100]

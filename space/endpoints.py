@@ -11,9 +11,8 @@ import gradio
 
 from space.inference import attribution
 from space.inference.attribution import Part
-from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
-from space.inference.concurrency import Busy, Cancelled
-from space.inference.serving import BATCH, EXPLANATION, SINGLE, Service
+from space.inference.classifier import InvalidText, Prediction
+from space.inference.serving import BATCH, EXPLANATION, REFUSALS, SINGLE, Service
 
 MAX_TEXTS = 1_000  # of one call
 
@@ -114,5 +113,5 @@ def _gradio_errors() -> Iterator[None]:
     """Turn expected errors into Gradio's, whose message reaches the client."""
     try:
         yield
-    except (InvalidText, ModelUnavailable, Busy, Cancelled) as reason:
+    except REFUSALS as reason:
         raise gradio.Error(str(reason), print_exception=False) from reason

@@ -25,9 +25,9 @@ import typer
 
 from train import network
 from train import recipe as recipes
+from train.environment import REPOSITORY
 from train.recipe import Recipe
 
-REPOSITORY = Path(__file__).parent.parent
 HUB = REPOSITORY / "hub"
 MODEL = SPACE = "demo/movie-sentiment"
 BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -24,12 +24,12 @@ from train.sections import (
     Dataset,
     DataStep,
     Distillation,
+    HubIdOrPath,
     LearningRate,
     Section,
     Source,
     Step,
     Teach,
-    check_no_url,
     is_commit,
     is_local,
     is_path,
@@ -76,7 +76,7 @@ class Recipe(Section):
     max_validation: Count | None = Field(None, description="maximum number of validation reviews")
     max_test: Count | None = Field(None, description="maximum number of test reviews")
 
-    base_model: str = Field(min_length=1, description="Hub id or folder of the pre-trained encoder")
+    base_model: HubIdOrPath = Field(description="Hub id or folder of the pre-trained encoder")
     base_revision: str | None = Field(None, description="commit or tag of the base model")
     max_position_embeddings: int = Field(
         4096, ge=16, le=32768, multiple_of=8, description="maximum tokens of the published model"
@@ -136,11 +136,6 @@ class Recipe(Section):
         None, description="stop after this many validations without a lower loss"
     )
     checkpoint_every: Count = Field(200, description="updates between checkpoints")
-
-    @field_validator("base_model")
-    @classmethod
-    def _check_base_model(cls, source: str) -> str:
-        return check_no_url(source)
 
     @field_validator("labels")
     @classmethod

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FILES = [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".gz"]
 JSONL = "the JSONL file to write"
@@ -29,18 +29,16 @@ def is_path(source: str) -> bool:
     return has_path_syntax or source.count("/") > 1
 
 
-def check_no_url(source: str) -> str:
-    """A source unchanged.
-
-    Raises:
-        ValueError: It is a URL.
-    """
+def _check_no_url(source: str) -> str:
     if "://" in source:
         raise ValueError(
             f"must be an id on the Hub (user/name) or a path, got the URL {source}: download the "
             "file first"
         )
     return source
+
+
+HubIdOrPath = Annotated[str, Field(min_length=1), AfterValidator(_check_no_url)]
 
 
 def is_commit(revision: str | None) -> bool:
@@ -62,16 +60,11 @@ class Section(BaseModel):
 class Source(Section):
     """A source of rows: a dataset on the Hub, a file or a folder."""
 
-    source: str = Field(
-        min_length=1, description="a Hub dataset id, or a CSV, TSV, JSONL, Parquet file or folder"
+    source: HubIdOrPath = Field(
+        description="a Hub dataset id, or a CSV, TSV, JSONL, Parquet file or folder"
     )
     revision: str | None = Field(None, description="commit or tag of a Hub dataset")
     config: str | None = Field(None, description="configuration of a Hub dataset with several")
-
-    @field_validator("source")
-    @classmethod
-    def _check_source(cls, source: str) -> str:
-        return check_no_url(source)
 
     @property
     def is_local(self) -> bool:

@@ -12,12 +12,20 @@ from typing import Any
 
 from space.inference import memory, zerogpu
 from space.inference.admission import PATIENCE_SECONDS, AdmissionQueue
-from space.inference.classifier import Classifier, InvalidText, Prediction, check_text
+from space.inference.classifier import (
+    Classifier,
+    InvalidText,
+    ModelUnavailable,
+    Prediction,
+    check_text,
+)
 from space.inference.client import cancel_check
-from space.inference.concurrency import Cancelled
+from space.inference.concurrency import Busy, Cancelled
 from space.inference.cpu import available_cores
 from space.inference.onnx_model import Tokens
 
+# What a request raises for a reason that its user is told; the message is that reason.
+REFUSALS = (InvalidText, ModelUnavailable, Busy, Cancelled)
 RELEASE_TOKENS = 1_000  # a text with more tokens has its memory released afterwards
 # Texts and characters that are tokenized at once; 100,000 characters take about 50 ms.
 CHUNK_TEXTS, CHUNK_CHARACTERS = 16, 200_000

@@ -11,12 +11,9 @@ import gradio
 from space import views
 from space.feedback import Feedback
 from space.inference.attribution import explain
-from space.inference.classifier import InvalidText, ModelUnavailable
-from space.inference.concurrency import Busy, Cancelled
-from space.inference.serving import EXPLANATION, SINGLE, Service
+from space.inference.serving import EXPLANATION, REFUSALS, SINGLE, Service
 from space.tabs.events import HIDDEN, QUIET
 
-REFUSALS = (InvalidText, ModelUnavailable, Busy, Cancelled)
 # Written for this page; tests/test_quickstart.py checks the quick start model's predictions.
 EXAMPLES = {
     "A clear review": "I laughed, I cried, and I rang my sister from the car park to tell her to "

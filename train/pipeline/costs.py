@@ -11,10 +11,11 @@ from typing import Any
 from train import console
 from train import recipe as recipes
 from train import results as results_file
+from train.environment import REPOSITORY
 from train.errors import TrainError
 from train.pipeline.plan import Task
 
-RESULTS = Path(__file__).parent.parent.parent / "benchmarks" / "results"
+RESULTS = REPOSITORY / "benchmarks" / "results"
 NOT_MEASURED = "time, memory and disk not measured"
 DISK_BYTES_PER_PARAMETER = 32  # weights and checkpoints, at most; `fit` checks for it
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from train import recipe as recipes
+from train.environment import REPOSITORY
 from train.errors import RunError
 from train.recipe import Dataset, Recipe, public_name
 from train.results import REMEDY
 
-TEMPLATE = Path(__file__).parent.parent.parent / "model_card.md"
+TEMPLATE = REPOSITORY / "model_card.md"
 
 METRIC_NAMES = {
     "n": "reviews",

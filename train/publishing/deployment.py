@@ -13,6 +13,7 @@ from typing import Literal
 from huggingface_hub import HfApi, RepoCard, SpaceHardware, constants
 
 from train import console
+from train.environment import REPOSITORY
 from train.hub_errors import explained
 from train.publishing import published_files
 from train.publishing.commits import REMEDIES, commit, with_manifest
@@ -20,7 +21,7 @@ from train.publishing.hub import Published, check_name, check_private
 
 Hardware = Literal["cpu-basic", "zero-a10g"]
 
-SPACE = Path(__file__).parent.parent.parent / "space"
+SPACE = REPOSITORY / "space"
 HUB_FILES = ["README.md", "requirements.txt"]  # at the root of the Space's repository
 APP_FILES = {*HUB_FILES, "style.css", "head.html"}
 DOWN = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "SLEEPING", "STOPPED"}

@@ -20,6 +20,7 @@ from typing import Any
 from huggingface_hub import HfApi, constants, get_token, hf_hub_download, snapshot_download
 
 from train import console, run_folder
+from train.environment import REPOSITORY
 from train.errors import HubBusy, HubError
 from train.evaluation import row_results
 from train.hub_errors import NO_TOKEN, check_repo_id, explained
@@ -27,7 +28,6 @@ from train.publishing import card, published_files, release_gate
 from train.publishing.commits import REMEDIES, Files, commit, retry, with_manifest
 from train.publishing.smoke_test_model import BUSY
 
-ROOT = Path(__file__).parent.parent.parent
 TEXTS = [
     "A joy from start to finish.",
     "Dull, long and badly acted.",
@@ -221,7 +221,7 @@ def _run_smoke_test(repo_id: str, revision: str, until: float) -> dict[str, Any]
         process = subprocess.run(
             [*command, repo_id, "--revision", revision, *TEXTS],
             env={**os.environ, **cache},
-            cwd=ROOT,
+            cwd=REPOSITORY,
             capture_output=True,
             text=True,
             timeout=max(0, until - time.monotonic()),

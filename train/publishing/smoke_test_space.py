@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, SpaceRuntime, get_token
@@ -21,6 +20,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 
 from train import console, network
+from train.environment import REPOSITORY
 from train.errors import HubError, Interrupted
 from train.hub_errors import TRANSIENT, explained
 from train.publishing.deployment import Deployed
@@ -160,7 +160,7 @@ def _call_in_process(space: str) -> tuple[bool, str]:
         process = subprocess.run(
             [sys.executable, "-m", "train.publishing.smoke_test_space", space, REVIEW],
             env={**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"},
-            cwd=Path(__file__).parent.parent.parent,
+            cwd=REPOSITORY,
             capture_output=True,
             text=True,
             timeout=CALL_SECONDS,

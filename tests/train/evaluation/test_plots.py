@@ -5,19 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_metrics import logits_of, random_case
 
 from train.evaluation import metrics, plots
-
-
-def logits_of(probabilities: list[list[float]]) -> np.ndarray:
-    return np.log(np.array(probabilities)).astype(np.float32)
-
-
-def random_case(labels: int, rows: int = 200) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(labels)
-    truth = rng.integers(0, labels, rows)
-    logits = rng.normal(size=(rows, labels)) + 1.5 * np.eye(labels)[truth]
-    return logits.astype(np.float32), truth
 
 
 def results_of(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict[str, Any]:

@@ -300,6 +300,19 @@ def test_hub_fault_keeps_the_run_folder_and_publish_can_be_repeated(
             assert done.returncode == 0, done.stderr
 
 
+# How a script begins that pushes to demo/x: RETRY_SECONDS is its first argument.
+ON_A_FAULTY_HUB = """
+import json, os, sys
+from train.publishing import commits, hub; from train import network
+network.prepare()
+from train.errors import HubError
+from huggingface_hub import HfApi
+commits.RETRY_SECONDS = float(sys.argv[1])
+api = HfApi()
+api.create_repo('demo/x')
+"""
+
+
 @pytest.mark.parametrize(
     ("fault", "lost"),
     [
@@ -308,15 +321,7 @@ def test_hub_fault_keeps_the_run_folder_and_publish_can_be_repeated(
     ],
 )
 def test_upload_retries_are_printed_and_end(tmp_path: Path, fault: str, lost: str) -> None:
-    code = (
-        "import os, sys\n"
-        "from train.publishing import commits, hub; from train import network\n"
-        "network.prepare()\n"
-        "from train.errors import HubError\n"
-        "from huggingface_hub import HfApi\n"
-        "commits.RETRY_SECONDS = float(sys.argv[1])\n"
-        "api = HfApi()\n"
-        "api.create_repo('demo/x')\n"
+    code = ON_A_FAULTY_HUB + (
         "try:\n"
         "    with hub.explained('publishing', after=hub.RUN_COMPLETE):\n"
         "        commits.commit(api, 'demo/x', 'model', {'a.safetensors': os.urandom(99)}, 'Add')\n"
@@ -343,15 +348,7 @@ READ = "HEAD /demo/x/resolve/"
 
 def verify(hub: RunningHub, home: Path, fault: str, retry: float, seconds: int) -> list[str]:
     """Commit a file and read it back under a fault; what that prints."""
-    code = (
-        "import json, os, sys\n"
-        "from train.publishing import commits, hub; from train import network\n"
-        "network.prepare()\n"
-        "from train.errors import HubError\n"
-        "from huggingface_hub import HfApi\n"
-        "commits.RETRY_SECONDS = float(sys.argv[1])\n"
-        "api = HfApi()\n"
-        "api.create_repo('demo/x')\n"
+    code = ON_A_FAULTY_HUB + (
         "files = {'a.safetensors': os.urandom(99)}\n"
         "revision = commits.commit(api, 'demo/x', 'model', files, 'Add')\n"
         "print(revision)\n"
