@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from train import plain_yaml
 from train import recipe as recipes
-from train.data import labels, preparation, sources
+from train.data import label_maps, labels, preparation, sources
 from train.errors import DataError, RecipeError
 from train.recipe import Dataset, Recipe
 
@@ -223,14 +223,14 @@ def test_user_must_choose_labels_of_unknown_values(
     st.sampled_from([BINARY, ["POSITIVE", "NEGATIVE"], ["1 star", "2 stars", "3 stars"]]),
 )
 def test_proposed_map_keeps_some_rows(values: list[str], names: list[str]) -> None:
-    proposed = labels._proposal(values, {}, names)
+    proposed = label_maps.propose(values, {}, names)
     assert list(proposed) == values
     assert any(proposed.values()) or values == [""]
     choice = " or ".join(names)
     assert (
         choice in proposed.values()
         or set(names) <= set(proposed.values())
-        or all(target or value in labels.UNLABELLED for value, target in proposed.items())
+        or all(target or value in label_maps.UNLABELLED for value, target in proposed.items())
     )
 
 
@@ -240,10 +240,10 @@ def test_proposed_map_keeps_some_rows(values: list[str], names: list[str]) -> No
     st.sampled_from([["NEGATIVE", "POSITIVE"], ["a b", "c: d", "né"]]),
 )
 def test_proposed_map_survives_shell_and_yaml(values: list[str], names: list[str]) -> None:
-    proposed = labels._proposal(values, {}, names)
+    proposed = label_maps.propose(values, {}, names)
     recipe = recipes.parse({"name": "t", "base_model": "b", "datasets": [{"source": "a"}]})
     raw = recipe.model_dump() | {"labels": [*names, " or ".join(names)]}
-    flag, assignment = shlex.split(labels._setting(proposed, "datasets"))
+    flag, assignment = shlex.split(label_maps.setting_argument(proposed, "datasets"))
     assert flag == "--set"
     plain_yaml.override(raw, assignment)
     assert recipes.parse(raw).datasets[0].label_map == proposed
