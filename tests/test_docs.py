@@ -126,10 +126,10 @@ def test_measurements_begin_with_their_flat_keys(name: str) -> None:
 
 
 def test_results_files_have_the_schema() -> None:
-    found = sorted((REPOSITORY / "benchmarks/results").glob("*.json"))
-    found = [path for path in found if path.stem.startswith(("quickstart", "imdb"))]
-    assert found
-    for path in found:
+    files = sorted((REPOSITORY / "benchmarks/results").glob("*.json"))
+    files = [path for path in files if path.stem.startswith(("quickstart", "imdb"))]
+    assert files
+    for path in files:
         results = json.loads(path.read_text(encoding="utf-8"))
         parts = ["recipe", "environment", "data", "training", "metrics", "slices", "export"]
         assert set(parts) <= set(results), path

@@ -83,9 +83,9 @@ def test_classes_of_three_are_read_by_their_names(write: Write) -> None:
         with pytest.raises(DataError) as caught:
             numbers_of(path, label_map)
         assert "got ['neu'] in row 2, its classes are ['neg', 'neu', 'pos']" in str(caught.value)
-        given = pasted(caught.value)["label_map"]
-        assert given.items() >= {"neg": "NEGATIVE", "neu": None, "pos": "POSITIVE"}.items()
-        assert numbers_of(path, given) == [0, 1]
+        label_map = pasted(caught.value)["label_map"]
+        assert label_map.items() >= {"neg": "NEGATIVE", "neu": None, "pos": "POSITIVE"}.items()
+        assert numbers_of(path, label_map) == [0, 1]
 
 
 def test_class_numbers_that_contradict_the_names_are_refused(write: Write) -> None:
@@ -164,17 +164,17 @@ def test_proposed_map_can_be_pasted_and_calls_nothing_by_a_wrong_name(
     )
     with pytest.raises(DataError) as caught:
         numbers_of(path)
-    found = pasted(caught.value)["label_map"]
-    assert found == proposed
-    assert numbers_of(path, found) == [BINARY.index(n) for n in proposed.values() if n]
+    label_map = pasted(caught.value)["label_map"]
+    assert label_map == proposed
+    assert numbers_of(path, label_map) == [BINARY.index(n) for n in proposed.values() if n]
 
 
 def test_proposed_map_keeps_what_was_mapped(write: Write) -> None:
     path = write({"label": ["bad", "so", "good"]})
     with pytest.raises(DataError) as caught:
         numbers_of(path, {"bad": {"NEGATIVE": 0.9}, "good": "POSITIVE"})
-    found = pasted(caught.value)["label_map"]
-    assert found == {"bad": {"NEGATIVE": 0.9}, "good": "POSITIVE", "so": None}
+    label_map = pasted(caught.value)["label_map"]
+    assert label_map == {"bad": {"NEGATIVE": 0.9}, "good": "POSITIVE", "so": None}
 
 
 EITHER = "NEGATIVE or POSITIVE"
@@ -202,14 +202,16 @@ def test_user_must_choose_labels_of_unknown_values(
     with pytest.raises(DataError) as caught:
         numbers_of(path)
     assert f"what {unknown} mean is not known: give each one label, or null" in str(caught.value)
-    found = pasted(caught.value, labels=[*BINARY, EITHER])["label_map"]
-    assert found == proposed
+    label_map = pasted(caught.value, labels=[*BINARY, EITHER])["label_map"]
+    assert label_map == proposed
     with pytest.raises(DataError, match="label_map must lead to one of .* got .'NEGATIVE or POS"):
         labels.read(
-            sources.read(Dataset(source=str(path)))["train"], Dataset(source="x", label_map=found),
-            BINARY, values, "x", "datasets", "",
+            sources.read(Dataset(source=str(path)))["train"],
+            Dataset(source="x", label_map=label_map), BINARY, values, "x", "datasets", "",
         )  # fmt: skip
-    chosen = {key: value.partition(" or ")[0] if value else None for key, value in found.items()}
+    chosen = {
+        key: value.partition(" or ")[0] if value else None for key, value in label_map.items()
+    }
     assert len(numbers_of(path, chosen)) == len([value for value in values if value])
 
 
@@ -464,11 +466,11 @@ def test_labels_of_hub_datasets(write: Write, tmp_path: Path) -> None:
             f"datasets.source=demo/words;{plain}{{None: NEGATIVE, nan: POSITIVE}}",
             f"datasets.source=demo/broken;{plain}null",
         )
-    said = [line for line in called.stdout.splitlines() if line.startswith(("read", "error"))]
-    assert "column 'label' has no labels (each is -1 or empty) — test on the" in said[0]
-    assert said[1].endswith("'test': [('dreadful', 0), ('great', 1)]}")
-    assert "('NULL', 0)" in said[2]
-    assert said[3].startswith(
+    lines = [line for line in called.stdout.splitlines() if line.startswith(("read", "error"))]
+    assert "column 'label' has no labels (each is -1 or empty) — test on the" in lines[0]
+    assert lines[1].endswith("'test': [('dreadful', 0), ('great', 1)]}")
+    assert "('NULL', 0)" in lines[2]
+    assert lines[3].startswith(
         "error dataset 'demo/broken' (revision main) can't be loaded: Parquet"
     )
     assert "neg → NEGATIVE in 30 rows" in called.stdout

@@ -344,8 +344,8 @@ def test_split_seed_repeats_and_differs(write: Write) -> None:
 
 def test_training_seed_leaves_the_splits_alone(write: Write) -> None:
     path = write(toy_reviews(80))
-    found = {preparation.load(recipe_for(path, seed=seed))["test"].sha256() for seed in range(3)}
-    assert len(found) == 1
+    digests = {preparation.load(recipe_for(path, seed=seed))["test"].sha256() for seed in range(3)}
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])

@@ -56,17 +56,17 @@ each_format = pytest.mark.parametrize("suffix", WRITERS)
 @each_format
 def test_file_is_one_split_called_train(tmp_path: Path, suffix: str) -> None:
     path = WRITERS[suffix](tmp_path / f"reviews.{suffix}", ROWS)
-    found = sources.read(Dataset(source=str(path)))
-    assert list(found) == ["train"]
-    assert found["train"].to_list() == ROWS
+    splits = sources.read(Dataset(source=str(path)))
+    assert list(splits) == ["train"]
+    assert splits["train"].to_list() == ROWS
 
 
 @each_format
 def test_folder_has_a_split_for_each_file(tmp_path: Path, suffix: str) -> None:
     WRITERS[suffix](tmp_path / f"train.{suffix}", ROWS[:8])
     WRITERS[suffix](tmp_path / f"test.{suffix}", ROWS[8:])
-    found = sources.read(Dataset(source=str(tmp_path)))
-    assert {name: split.to_list() for name, split in found.items()} == {
+    splits = sources.read(Dataset(source=str(tmp_path)))
+    assert {name: split.to_list() for name, split in splits.items()} == {
         "train": ROWS[:8],
         "test": ROWS[8:],
     }
@@ -101,8 +101,8 @@ def test_content_determines_the_format(tmp_path: Path, name: str) -> None:
     content = b"text;label\ngood, truly;1\n"
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    found = sources.read(Dataset(source=str(path)))["train"].to_list()
-    assert found == [{"text": "good, truly", "label": "1"}]
+    rows = sources.read(Dataset(source=str(path)))["train"].to_list()
+    assert rows == [{"text": "good, truly", "label": "1"}]
 
 
 @pytest.mark.parametrize("suffix", ["json", "ndjson", "JSONL"])
@@ -135,8 +135,8 @@ def test_json_columns_of_mixed_types_keep_their_values(tmp_path: Path) -> None:
         {"text": "half \ud83d", "whole": 0.5, "mixed": None, "deep": [{"a": "b"}], "flag": 1},
     ]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
-    found = sources.read(Dataset(source=str(path), label="n"))["train"]
-    first, second, last = found[0], found[1], found[1501]
+    split = sources.read(Dataset(source=str(path), label="n"))["train"]
+    first, second, last = split[0], split[1], split[1501]
     assert first["n"] == 1 and second["n"] == 2.5
     assert (first["mixed"], second["mixed"], last["mixed"]) == ("1", "x", None)
     assert (first["big"], second["big"]) == ("1", str(2**70))
@@ -155,8 +155,8 @@ def test_class_names_and_types_of_parquet_stay(tmp_path: Path) -> None:
     assert sources.read(Dataset(source=str(tmp_path / "a.parquet")))["train"].features == features
     category = pyarrow.table({"text": ["a"], "label": pyarrow.array(["x"]).dictionary_encode()})
     parquet.write_table(category, tmp_path / "b.parquet")
-    found = sources.read(Dataset(source=str(tmp_path / "b.parquet")))["train"]
-    assert found.to_list() == [{"text": "a", "label": "x"}]
+    categories = sources.read(Dataset(source=str(tmp_path / "b.parquet")))["train"]
+    assert categories.to_list() == [{"text": "a", "label": "x"}]
 
 
 def test_readme_of_a_folder_declares_files_and_classes(tmp_path: Path) -> None:
@@ -170,9 +170,9 @@ def test_readme_of_a_folder_declares_files_and_classes(tmp_path: Path) -> None:
         "          '1': neg\n---\n",
         encoding="utf-8",
     )
-    found = sources.read(Dataset(source=str(tmp_path)))["train"]
-    assert found.to_list() == [{"text": "t1", "label": 0}, {"text": "t2", "label": 1}]
-    assert found.features["label"].names == ["pos", "neg"]
+    rows = sources.read(Dataset(source=str(tmp_path)))["train"]
+    assert rows.to_list() == [{"text": "t1", "label": 0}, {"text": "t2", "label": 1}]
+    assert rows.features["label"].names == ["pos", "neg"]
 
 
 @pytest.mark.parametrize("key", ["text", "label", "text_pair", "group"])
@@ -190,7 +190,7 @@ def test_missing_split_lists_those_there_are(toy_csv: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         (
             "a.csv",
@@ -211,9 +211,9 @@ def test_missing_split_lists_those_there_are(toy_csv: Path, key: str) -> None:
     ],
     ids=["too-many", "too-few", "after-a-line-break", "tsv"],
 )
-def test_ragged_row_is_named(tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_ragged_row_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         sources.read(Dataset(source=str(tmp_path / name)))
 
 
@@ -244,10 +244,10 @@ def test_other_encodings_are_read_and_reported(
     path = tmp_path / "a.csv"
     review = "It’s a cliché, but the café scenes – all of them – are “naïve” in the best sense."
     path.write_bytes(f"text;label\r\n{review};pos\r\n".encode(encoding))
-    found = sources.read(Dataset(source=str(path)))["train"].to_list()
-    assert found == [{"text": review, "label": "pos"}]
-    said = capsys.readouterr().out
-    assert ("is read as Windows-1252" in said) == (encoding == "windows-1252")
+    rows = sources.read(Dataset(source=str(path)))["train"].to_list()
+    assert rows == [{"text": review, "label": "pos"}]
+    output = capsys.readouterr().out
+    assert ("is read as Windows-1252" in output) == (encoding == "windows-1252")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_short_text_in_another_encoding_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.jsonl", "{not json\n", "a.jsonl, line 1 is broken JSON"),
         ("a.parquet", "PAR? n\0", "a.parquet is a broken Parquet file: it doesn't begin with"),
@@ -307,10 +307,10 @@ def test_a_short_text_in_another_encoding_is_refused(
         ("a.jsonl", '{"text": 1, "text": 2}\n', "more than one key of the name 'text'"),
     ],
 )
-def test_damaged_file_is_named(tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_damaged_file_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         sources.read(Dataset(source=str(path)))
 
 
@@ -409,10 +409,10 @@ def test_unreachable_hub_is_named_without_retries(
     monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("huggingface_hub retries"))
     with pytest.raises(DataError) as caught:
         sources.read(Dataset(source="stanfordnlp/imdb", revision="abc"))
-    said = str(caught.value)
-    assert "dataset 'stanfordnlp/imdb' (revision abc) can't be loaded" in said
-    assert "http://127.0.0.1:9" in said
-    assert "or name a local file" in said
+    message = str(caught.value)
+    assert "dataset 'stanfordnlp/imdb' (revision abc) can't be loaded" in message
+    assert "http://127.0.0.1:9" in message
+    assert "or name a local file" in message
     assert "Retrying" not in "".join(capfd.readouterr())
 
 
