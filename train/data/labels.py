@@ -13,7 +13,7 @@ from typing import Any
 from train import console
 from train.data.sources import kind
 from train.errors import DataError, shorten
-from train.recipe import Dataset, label_key
+from train.sections import Dataset, label_key
 
 Target = tuple[int, float]  # the number of the label and its probability
 

@@ -4,7 +4,6 @@ In: a recipe. Out: `Split`s of texts and label numbers, no text and no group in 
 """
 
 import hashlib
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,9 +17,10 @@ import numpy.typing as npt
 from train import console, run_folder
 from train.data import labels as label_columns
 from train.data import sources
-from train.data.labels import Target, row_numbers
+from train.data.labels import row_numbers
 from train.errors import DataError
-from train.recipe import Dataset, Recipe, is_probability, label_key
+from train.recipe import Recipe
+from train.sections import Dataset, label_key
 
 IntArray = npt.NDArray[np.int64]
 SPLITS = ["train", "validation", "test"]
@@ -221,17 +221,16 @@ def _clean(
         )
     unlabelled_remedy = UNLABELLED[role].format(setting, dataset.train)
     targets = label_columns.read(rows, dataset, labels, texts, where, setting, unlabelled_remedy)
-    low = _rows_below_minimum(rows, dataset.minimum, where)
-    keep = [i for i, target in enumerate(targets) if target and i not in empty | low]
+    keep = [i for i, target in enumerate(targets) if target and i not in empty]
     slice_columns = {
         c: [_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names
     }
     known = [target[0] if target else -1 for target in targets]
-    confidences = _confidences(rows, dataset, targets, keep, where)
+    sure = [target[1] if target else 1.0 for target in targets]
+    confidences = None if all(probability == 1 for probability in sure) else sure
     split = Split(texts, known, pairs, groups, confidences=confidences, slice_columns=slice_columns)
-    reasons = {"empty": len(empty), "below the minimum": len(low - empty)}
-    reasons["unlabelled"] = len(targets) - len(keep) - sum(reasons.values())
-    return split.take(np.array(keep, dtype=np.int64), **reasons)
+    unlabelled = len(targets) - len(keep) - len(empty)
+    return split.take(np.array(keep, dtype=np.int64), empty=len(empty), unlabelled=unlabelled)
 
 
 def _groups(cells: Iterable[Any], column: str, where: str) -> list[str | None]:
@@ -243,39 +242,6 @@ def _groups(cells: Iterable[Any], column: str, where: str) -> list[str | None]:
             "its own"
         )
     return groups
-
-
-def _rows_below_minimum(rows: Any, minimum: dict[str, float], where: str) -> set[int]:
-    """Rows whose value in a column is missing or below the column's minimum."""
-    low: set[int] = set()
-    for column, least in minimum.items():
-        cells = list(rows[column])
-        values = [_number(cell) for cell in cells]
-        if bad := [i for i, v in enumerate(values) if v is None and cells[i] is not None]:
-            raise DataError(
-                f"{where}: column {column!r} has a minimum and must hold numbers, got "
-                f"{cells[bad[0]]!r} in {row_numbers(bad)} — fix them, or remove the minimum"
-            )
-        low |= {i for i, value in enumerate(values) if value is None or not value >= least}
-    return low
-
-
-def _confidences(
-    rows: Any, dataset: Dataset, targets: list[Target | None], keep: list[int], where: str
-) -> list[float] | None:
-    """The probability of each row's label; only rows in `keep` are checked."""
-    if dataset.confidence is None:
-        sure = [target[1] if target else 1.0 for target in targets]
-        return None if all(probability == 1 for probability in sure) else sure
-    column = rows[dataset.confidence]
-    found = [_number(value) for value in column]
-    if bad := [i for i in keep if not is_probability(found[i])]:
-        raise DataError(
-            f"{where}: column {dataset.confidence!r} must hold probabilities of the label, above 0 "
-            f"and at most 1, got {column[bad[0]]!r} in {row_numbers(bad)} — fix them, or disable "
-            "soft labels with --set datasets.confidence=null"
-        )
-    return [value or 0 for value in found]
 
 
 def _drop_undecided(split: Split, labels: list[str]) -> Split:
@@ -339,37 +305,18 @@ def _join_slice_columns(splits: list[Split]) -> dict[str, list[str]]:
     }
 
 
-def deduplicate(texts: Sequence[Any], held: set[str]) -> tuple[list[str], dict[str, int]]:
-    """Unlabelled texts without duplicates, in order, and the number of dropped texts by reason.
-
-    Args:
-        texts: The texts; None where one is missing.
-        held: Normalized texts to exclude.
-    """
-    found: dict[str, str] = {}
-    dropped = {"blank": 0, "texts held out": 0, "read already": 0}
+def deduplicate(texts: Iterable[Any]) -> list[str]:
+    """The first of each text, in order, without missing (None) and blank ones."""
+    unique: dict[str, str] = {}
     for text in map(_text, texts):
-        key = normalized(text)
-        if not key or key in held or key in found:
-            reason = "blank" if not key else "texts held out" if key in held else "read already"
-            dropped[reason] += 1
-        else:
-            found[key] = text
-    return list(found.values()), dropped
+        unique.setdefault(normalized(text), text)
+    unique.pop("", None)
+    return list(unique.values())
 
 
 def normalized(text: str) -> str:
     """A text for comparison: lower case, single spaces."""
     return " ".join(text.split()).casefold()
-
-
-def _number(value: Any) -> float | None:
-    """A cell as a number, also from text as in CSV; None if it is not a number."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return None if isinstance(value, str) and not math.isfinite(number) else number
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,8 @@ from train.evaluation import behaviour_suite, error_analysis, metrics, plots, ro
 from train.modeling import devices, model, training
 from train.modeling.resolve import resolve, start_run
 from train.publishing import examples
-from train.recipe import Dataset, Distillation, Recipe, public_name
+from train.recipe import Recipe
+from train.sections import Dataset, Distillation, public_name
 
 if TYPE_CHECKING:
     from train.data.preparation import Split
@@ -44,10 +45,9 @@ def fit(
         TrainError: Most errors are raised before the training, the cheapest checks first.
     """
     behaviour_suite.load()  # `evaluate` needs it
-    base = run_folder.with_adapted_base(recipe, folder)
     if resume:
         run_folder.check_resumable(folder, recipe)
-    resolved = resolve(base, folder, resume=resume)
+    resolved = resolve(recipe, folder, resume=resume)
     accelerator = devices.accelerator_for(resolved.precision)
     with accelerator.main_process_first():
         splits = preparation.load(resolved)
@@ -70,8 +70,7 @@ def fit(
         )
         model.save(classifier, tokenizer, folder)
         statistics = training.statistics(progress, accelerator) | calibration
-        statistics |= {"parameters": classifier.num_parameters()}
-        statistics |= _describe_base(recipe, resolved.base_revision, folder)
+        statistics |= {"parameters": classifier.num_parameters(), **_describe_base(resolved)}
         data = _describe_data(resolved.datasets, splits)
         device = devices.device_name(accelerator)
         _save_first_results(recipe, folder, data, statistics, validation_metrics, device)
@@ -306,21 +305,12 @@ def _describe_split(split: "Split") -> dict[str, Any]:
     return {"rows": len(split), "sha256": split.sha256(), "dropped": split.dropped}
 
 
-def _describe_base(recipe: Recipe, base_revision: str | None, folder: Path) -> dict[str, Any]:
+def _describe_base(recipe: Recipe) -> dict[str, Any]:
     """What the model was trained from, for the `training` section of results.json."""
-    adaptation = None
-    if recipe.adaptation:
-        adapted = run_folder.adapted_folder(folder)
-        results = run_folder.load_results(adapted)
-        base_revision = run_folder.load_pinned_recipe(adapted).base_revision
-        adaptation = {key: results[key] for key in ["data", "perplexity"]}
-        adaptation["seconds"] = results["training"]["seconds"]
-        adaptation["local"] = [corpus.is_local for corpus in recipe.adaptation.corpora]
     return {
-        "base_revision": base_revision,
+        "base_revision": recipe.base_revision,
         "base_is_local": recipe.base_is_local,
         "origin": _describe_origin(recipe),
-        "adaptation": adaptation,
     }
 
 
