@@ -6,7 +6,7 @@ from typing import Any
 import pydantic
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from train import plain_yaml
@@ -328,6 +328,7 @@ def any_recipe(draw: st.DrawFn) -> Recipe:
     )
 
 
+@settings(deadline=None)
 @given(any_recipe())
 def test_dump_and_load_round_trip(recipe: Recipe) -> None:
     assert recipes.parse(plain_yaml.parse(recipes.dump(recipe))) == recipe
