@@ -89,12 +89,12 @@ def test_tables_and_numbers_are_those_of_the_results_files() -> None:
 def test_a_number_is_replaced_by_the_value_in_its_results_file() -> None:
     from benchmarks import documents
 
-    marked = "at 12.3%<!-- imdb-small metrics.test.accuracy .2% -->, (5<!-- imdb-small {} -->)"
+    marked = "at 12.3%<!-- imdb-adapted metrics.test.accuracy .2% -->, (5<!-- imdb-adapted {} -->)"
     marked = marked.format("metrics.test.n /1000 .0f")
-    assert documents.updated(marked).startswith("at 93.61%<!-- imdb-small")
+    assert documents.updated(marked).startswith("at 92.59%<!-- imdb-adapted")
     assert "(25<!--" in documents.updated(marked)
     with pytest.raises(KeyError):
-        documents.updated("1<!-- imdb-small metrics.nothing d -->")
+        documents.updated("1<!-- imdb-adapted metrics.nothing d -->")
 
 
 def test_the_number_of_invented_reviews_is_right() -> None:
@@ -111,7 +111,7 @@ FLAT = {  # what programs read at the top of a file
     "serve": "ratio_pipeline_batch1 ratio_pipeline_batch32 p50_ms_250_words "
     "cold_first_answer_seconds rss_mb int8_accuracy_drop_points",
     "train": "ratio_trainer_default ratio_trainer_best fraction_of_peak peak_memory_mb",
-    "space": "cold_start_seconds verdict_p50_ms review_300_words_seconds "
+    "space": "cold_start_seconds prediction_p50_ms review_300_words_seconds "
     "review_3000_words_seconds rss_mb load_users load_errors load_p95_seconds",
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from train.errors import DataError, shorten
-from train.recipe import Source, is_commit
+from train.sections import Source, is_commit
 
 if TYPE_CHECKING:
     import datasets

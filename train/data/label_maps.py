@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from train.recipe import Dataset
+from train.sections import Dataset
 
 SYNONYMS = [{"neg", "negative"}, {"neu", "neutral"}, {"pos", "positive"}]
 UNLABELLED = {"", "-1"}  # an empty cell; -1 as in the test splits of GLUE

@@ -20,7 +20,7 @@ from train.data.label_maps import (
 )
 from train.data.tables import type_name
 from train.errors import DataError, shorten
-from train.recipe import Dataset, label_key
+from train.sections import Dataset, label_key
 
 Target = tuple[int, float]  # the number of the label and its probability
 

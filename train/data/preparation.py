@@ -5,7 +5,7 @@ In: a recipe. Out: `Split`s of texts and label numbers, no text and no group in 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,10 @@ from train import run_folder
 from train.data import sources
 from train.data.cleaning import cell_text, clean, drop_undecided
 from train.data.labels import NO_LABEL
-from train.data.splits import IntArray as IntArray
-from train.data.splits import Split as Split
-from train.data.splits import concatenate, exclude
-from train.data.splits import normalized as normalized
+from train.data.splits import Split, concatenate, exclude, normalized
 from train.errors import DataError
-from train.recipe import Dataset, Recipe
+from train.recipe import Recipe
+from train.sections import Dataset
 
 SPLITS = ["train", "validation", "test"]
 BREAK = re.compile(r"<br\s*/?>")  # a line break in IMDb reviews
@@ -163,20 +161,10 @@ def _split_off(split: Split, fraction: float, seed: int, name: str) -> tuple[Spl
     return split.take(rest), replace(split.take(part), dropped={})
 
 
-def deduplicate(texts: Sequence[Any], held: set[str]) -> tuple[list[str], dict[str, int]]:
-    """Unlabelled texts without duplicates, in order, and the number of dropped texts by reason.
-
-    Args:
-        texts: The texts; None where one is missing.
-        held: Normalized texts to exclude.
-    """
-    kept: dict[str, str] = {}
-    dropped = {"blank": 0, "texts held out": 0, "read already": 0}
+def deduplicate(texts: Iterable[Any]) -> list[str]:
+    """The first of each text, in order, without missing (None) and blank ones."""
+    unique: dict[str, str] = {}
     for text in map(cell_text, texts):
-        key = normalized(text)
-        if not key or key in held or key in kept:
-            reason = "blank" if not key else "texts held out" if key in held else "read already"
-            dropped[reason] += 1
-        else:
-            kept[key] = text
-    return list(kept.values()), dropped
+        unique.setdefault(normalized(text), text)
+    unique.pop("", None)
+    return list(unique.values())

@@ -1,6 +1,6 @@
 """Sources of rows: a Hub dataset, a file or a folder of files.
 
-In: a `Dataset` or `Corpus` of a recipe. Out: its splits as `datasets.Dataset`, columns checked.
+In: a `Source` of a recipe. Out: its splits as `datasets.Dataset`, columns checked.
 """
 
 import errno
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from train.data import hub_datasets, tables
 from train.errors import DataError, shorten
-from train.recipe import FILES, Corpus, Dataset, Source, is_commit
+from train.sections import FILES, Dataset, Source, is_commit
 
 if TYPE_CHECKING:
     import datasets
@@ -34,13 +34,11 @@ def check_columns(rows: "datasets.Dataset", source: Dataset, name: str) -> None:
     where = f"{source.source} split {name!r}"
     if not len(rows):
         raise DataError(f"{where} has no rows — add rows, or name another split or file")
-    keys = ["text", "label", "text_pair", "group", "confidence"]
-    wanted = [(key, getattr(source, key)) for key in keys]
-    wanted += [("minimum", column) for column in source.minimum]
-    for key, column in wanted:
+    for key in ["text", "label", "text_pair", "group"]:
+        column = getattr(source, key)
         if column is not None and column not in rows.column_names:
-            none = {"text": "", "label": "", "minimum": "{}"}.get(key, "null")
-            optional = none and f", or use none with --set datasets.{key}={none}"
+            is_required = key in {"text", "label"}
+            optional = "" if is_required else f", or use none with --set datasets.{key}=null"
             raise DataError(
                 f"{where} has no column {column!r} — it has: {', '.join(rows.column_names)}; "
                 f"name yours with --set datasets.{key}=…{optional}"
@@ -50,21 +48,20 @@ def check_columns(rows: "datasets.Dataset", source: Dataset, name: str) -> None:
         tables.check_is_text(field, where, "--set datasets.text=… or datasets.text_pair=…")
 
 
-def texts(corpus: Corpus) -> list[Any]:
-    """Read the texts of a corpus; None where a cell is empty.
+def texts(source: Source, split: str, column: str) -> list[Any]:
+    """Read a column of texts; None where a cell is empty.
 
     Raises:
         DataError: See `read`.
     """
-    split = _read(corpus, {corpus.split})[corpus.split]
-    if corpus.text not in split.column_names:
+    rows = _read(source, {split})[split]
+    if column not in rows.column_names:
         raise DataError(
-            f"{corpus.source} has no column {corpus.text!r} — it has: "
-            f"{', '.join(split.column_names)}"
+            f"{source.source} has no column {column!r} — it has: {', '.join(rows.column_names)}"
         )
-    field = split.features.arrow_schema.field(corpus.text)
-    tables.check_is_text(field, corpus.source, "`text` of the corpus")
-    return list(split[corpus.text])
+    field = rows.features.arrow_schema.field(column)
+    tables.check_is_text(field, source.source, "`text` of the corpus")
+    return list(rows[column])
 
 
 def revision(source: Source) -> str | None:

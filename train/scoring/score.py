@@ -25,8 +25,8 @@ from tqdm import tqdm
 from train import console
 from train.data import hub_datasets, tables
 from train.errors import DataError, Interrupted, ModelError, RunError
-from train.recipe import FILES, is_local
 from train.scoring import parts
+from train.sections import FILES, is_local
 from train.signals import StopRequest
 
 if TYPE_CHECKING:

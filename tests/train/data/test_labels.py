@@ -18,7 +18,8 @@ from train import plain_yaml
 from train import recipe as recipes
 from train.data import label_maps, labels, preparation, sources
 from train.errors import DataError, RecipeError
-from train.recipe import Dataset, Recipe
+from train.recipe import Recipe
+from train.sections import Dataset, label_key
 
 BINARY = ["NEGATIVE", "POSITIVE"]
 Write = Callable[..., Path]
@@ -238,7 +239,7 @@ def test_proposed_map_keeps_some_rows(values: list[str], names: list[str]) -> No
 
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(
-    st.lists(st.text(max_size=6).map(recipes.label_key), min_size=1, max_size=5, unique=True),
+    st.lists(st.text(max_size=6).map(label_key), min_size=1, max_size=5, unique=True),
     st.sampled_from([["NEGATIVE", "POSITIVE"], ["a b", "c: d", "né"]]),
 )
 def test_proposed_map_survives_shell_and_yaml(values: list[str], names: list[str]) -> None:
@@ -303,12 +304,10 @@ def test_json_whose_texts_are_sometimes_something_else_is_refused(
 def test_a_missing_column_is_named_with_its_own_key(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\na,pos\n", encoding="utf-8")
-    for key, value, none in [("group", "film", "null"), ("minimum", {"film": 1}, "{}")]:
-        with pytest.raises(DataError, match="no column 'film'") as caught:
-            numbers_of(path, **{key: value})
-        assert f"--set datasets.{key}=…, or use none with --set datasets.{key}={none}" in str(
-            caught.value
-        )
+    with pytest.raises(DataError, match="no column 'film'") as caught:
+        numbers_of(path, group="film")
+    message = "--set datasets.group=…, or use none with --set datasets.group=null"
+    assert message in str(caught.value)
 
 
 def test_numbers_are_no_texts(write: Write) -> None:
@@ -403,21 +402,6 @@ def test_how_labels_were_read_is_printed_with_three_rows(
     ]
     assert examples[0].startswith("  row 1, pos → POSITIVE: A [31m red film xxx")
     assert examples[1].endswith(": so")
-
-
-@pytest.mark.parametrize("value", ["much", "nan", True, [1]])
-def test_minimum_needs_a_column_of_numbers(write: Write, value: Any) -> None:
-    kind = List(Value("int8")) if isinstance(value, list) else Value("string")
-    path = write({"label": ["pos"], "score": [value]}, score=kind)
-    with pytest.raises(DataError, match="'score' has a minimum and must hold numbers, got"):
-        numbers_of(path, minimum={"score": 1})
-
-
-def test_numbers_as_text_are_numbers_for_minimum_and_confidence(write: Write) -> None:
-    columns = {"label": ["pos", "pos", "neg"], "score": ["0.6", "0.4", None]}
-    assert numbers_of(write(columns), minimum={"score": 0.5}) == [1]
-    columns["score"] = ["0.9", "0.8", "1"]
-    assert numbers_of(write(columns), confidence="score") == [1, 1, 0]
 
 
 READ = """

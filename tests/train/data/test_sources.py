@@ -17,7 +17,7 @@ from pyarrow import parquet
 from train import recipe
 from train.data import preparation, sources
 from train.errors import DataError
-from train.recipe import Dataset
+from train.sections import Dataset, Source
 
 ROWS = toy_reviews(12)
 
@@ -431,7 +431,7 @@ READ = """
 import json, sys
 from train.data import sources
 from train.errors import DataError
-from train.recipe import Dataset
+from train.sections import Dataset
 
 def at(revision):
     return Dataset(source="demo/NewReviews", revision=revision)
@@ -481,3 +481,17 @@ def test_unicode_line_separators_do_not_end_rows(tmp_path: Path) -> None:
     path = tmp_path / "reviews.csv"
     path.write_text("text,label\none\u2028line\x85more,pos\ntwo,neg\n", encoding="utf-8")
     assert len(sources.read(Dataset(source=str(path)))["train"]) == 2
+
+
+def test_texts_of_another_type_are_an_error(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "corpus.jsonl", [{"text": ["a", "b"]}])
+    with pytest.raises(DataError, match="'text' must hold text, got the type list"):
+        sources.texts(Source(source=str(path)), "train", "text")
+
+
+def test_missing_split_and_column_of_texts_are_named(tmp_path: Path) -> None:
+    corpus = Source(source=str(write_jsonl(tmp_path / "corpus.jsonl", [{"text": "a"}])))
+    with pytest.raises(DataError, match=r"no split 'unsupervised' — it has: train"):
+        sources.texts(corpus, "unsupervised", "text")
+    with pytest.raises(DataError, match=r"no column 'body' — it has: text"):
+        sources.texts(corpus, "train", "body")

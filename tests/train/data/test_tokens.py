@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from train.data.preparation import Split
+from train.data.splits import Split
 from train.data.tokens import Tokens, batches, encode, pad
 
 lengths = st.lists(st.integers(1, 300), min_size=1, max_size=80).map(np.array)

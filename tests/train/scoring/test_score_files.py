@@ -24,8 +24,8 @@ from space.inference import classifier
 from space.inference.classifier import Prediction
 from train.data import sources
 from train.errors import DataError, ModelError, RunError
-from train.recipe import Dataset
 from train.scoring import parts, score
+from train.sections import Dataset
 
 PREDICTION = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
 ANSWER = ["POSITIVE", 0.75, False, None]
