@@ -33,15 +33,7 @@ def known_values(labels: Sequence[str]) -> dict[str, int]:
 def remedy(
     seen: Collection[str], names: list[str], dataset: Dataset, labels: list[str], setting: str
 ) -> str:
-    """What to do about values with an unknown meaning, with a `label_map` to copy.
-
-    Args:
-        seen: All values of the column.
-        names: Its class names, if it has any.
-        dataset: Holds the present `label_map`.
-        labels: The label names, in the order of the model's outputs.
-        setting: The section of the recipe, such as `datasets`.
-    """
+    """What to do about unknown values, of a column with the values `seen` or classes `names`."""
     values = names or sorted(seen)
     if len(values) > MAX_VALUES:
         return (

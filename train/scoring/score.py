@@ -245,6 +245,7 @@ def _open(source: str, split: str, config: str | None) -> Input:
 
 
 def _hub(source: str, split: str, config: str | None) -> Input:
+    import pyarrow
     from datasets import load_dataset_builder
 
     from train.hub_errors import explained
@@ -270,18 +271,15 @@ def _hub(source: str, split: str, config: str | None) -> Input:
         arrow = tables.regrouped(read(data), PART_ROWS)
         # Without features, the first rows determine the columns.
         first = [] if data.features else list(islice(arrow, 1))
-    schema = data.features.arrow_schema if data.features else _schema_of(first)
+    if data.features:
+        schema = data.features.arrow_schema
+    else:
+        schema = first[0].schema if first else pyarrow.schema([])
     known = data.info.splits or {}
     total = known[split].num_examples if split in known else None
     identity = {"dataset": source, "config": config, "split": split, "revision": builder.hash}
-    folder = _with_schema(chain(first, arrow), schema, source)
-    return Input(schema.names, identity, total, folder, schema)
-
-
-def _schema_of(first: list[Any]) -> Any:
-    import pyarrow
-
-    return first[0].schema if first else pyarrow.schema([])
+    complete = _with_schema(chain(first, arrow), schema, source)
+    return Input(schema.names, identity, total, complete, schema)
 
 
 def _with_schema(arrow: Iterable[Any], schema: Any, source: str) -> Iterator[Any]:

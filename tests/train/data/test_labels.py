@@ -11,15 +11,13 @@ import pytest
 from conftest import toy_reviews
 from datasets import ClassLabel, Features, List, Value
 from hubserver import ADMIN, run_python, running_hub
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from train import plain_yaml
 from train import recipe as recipes
-from train.data import label_maps, labels, preparation, sources
+from train.data import labels, preparation, sources
 from train.errors import DataError, RecipeError
 from train.recipe import Recipe
-from train.sections import Dataset, label_key
+from train.sections import Dataset
 
 BINARY = ["NEGATIVE", "POSITIVE"]
 Write = Callable[..., Path]
@@ -214,42 +212,6 @@ def test_user_must_choose_labels_of_unknown_values(
         key: value.partition(" or ")[0] if value else None for key, value in label_map.items()
     }
     assert len(numbers_of(path, chosen)) == len([value for value in values if value])
-
-
-@settings(max_examples=80, deadline=None, derandomize=True)
-@given(
-    st.lists(
-        st.sampled_from(["-1", "0", "1", "2", "", "yes", "neg", "POS", "meh", "0.5"]),
-        min_size=1,
-        unique=True,
-    ),
-    st.sampled_from([BINARY, ["POSITIVE", "NEGATIVE"], ["1 star", "2 stars", "3 stars"]]),
-)
-def test_proposed_map_keeps_some_rows(values: list[str], names: list[str]) -> None:
-    proposed = label_maps.propose(values, {}, names)
-    assert list(proposed) == values
-    assert any(proposed.values()) or values == [""]
-    choice = " or ".join(names)
-    assert (
-        choice in proposed.values()
-        or set(names) <= set(proposed.values())
-        or all(target or value in label_maps.UNLABELLED for value, target in proposed.items())
-    )
-
-
-@settings(max_examples=80, deadline=None, derandomize=True)
-@given(
-    st.lists(st.text(max_size=6).map(label_key), min_size=1, max_size=5, unique=True),
-    st.sampled_from([["NEGATIVE", "POSITIVE"], ["a b", "c: d", "né"]]),
-)
-def test_proposed_map_survives_shell_and_yaml(values: list[str], names: list[str]) -> None:
-    proposed = label_maps.propose(values, {}, names)
-    recipe = recipes.parse({"name": "t", "base_model": "b", "datasets": [{"source": "a"}]})
-    raw = recipe.model_dump() | {"labels": [*names, " or ".join(names)]}
-    flag, assignment = shlex.split(label_maps.setting_argument(proposed, "datasets"))
-    assert flag == "--set"
-    plain_yaml.override(raw, assignment)
-    assert recipes.parse(raw).datasets[0].label_map == proposed
 
 
 def test_remedy_of_a_mixture_names_its_dataset(write: Write) -> None:

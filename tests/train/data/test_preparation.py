@@ -439,22 +439,6 @@ def test_text_of_one_datasets_test_is_not_in_anothers_train(write: Write) -> Non
     assert not held_out & set(splits["train"].keys())
 
 
-@pytest.mark.parametrize(
-    ("changed", "same"),
-    [
-        (Split(["a", "b"], [0, 1]), True),
-        (Split(["a", "c"], [0, 1]), False),
-        (Split(["a", "b"], [1, 0]), False),
-        (Split(["b", "a"], [0, 1]), False),
-        (Split(["ab", ""], [0, 1]), False),
-        (Split(["a", "b"], [0, 1], pairs=["x", "y"]), False),
-    ],
-    ids=["equal", "text", "label", "order", "boundary", "pairs"],
-)
-def test_sha256_changes_with_the_content(changed: Split, same: bool) -> None:
-    assert (Split(["a", "b"], [0, 1]).sha256() == changed.sha256()) is same
-
-
 STARS = {
     1: "NEGATIVE",
     2: {"NEGATIVE": 0.8},
