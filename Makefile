@@ -101,7 +101,7 @@ bench-serve: setup $(MODEL)/onnx/model.onnx  ## ... in scoring: pipeline(), plai
 	$(BENCH).export --model $(MODEL) $(ON)
 	$(BENCH).bulk --out $(OUT)
 
-bench-space: setup $(MODEL)/onnx/model.onnx  ## ... of the page: cold start, verdicts, memory, 50 visitors at once
+bench-space: setup $(MODEL)/onnx/model.onnx  ## ... of the page: cold start, predictions, memory, 50 concurrent users
 	$(BENCH).space --model $(MODEL) --out $(OUT)
 
 runs/quickstart/onnx/model.onnx:

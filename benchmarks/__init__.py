@@ -1,4 +1,4 @@
-"""Measurements, each a command that prints a table and writes a file."""
+"""Benchmarks: each module is a command that prints a table and writes a results file."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ def add_out(parser: argparse.ArgumentParser, default: Path) -> None:
 
 
 def output_folder(path: str) -> Path:
-    """The folder of that path; the folder of the records only if all code is committed."""
+    """The output folder; `results/` only if all tracked files are committed."""
     from train import console, environment
 
     folder = Path(path)
@@ -27,9 +27,10 @@ def output_folder(path: str) -> Path:
 
 
 def parser_of(doc: str | None) -> argparse.ArgumentParser:
-    """The options of a command that measures on reviews; it is told by its docstring's first line.
+    """The options of a command that measures on invented reviews, or on those of `--data`.
 
-    They are invented ones, or those of `--data`; what was measured goes to the folder `--out`.
+    Args:
+        doc: The module's docstring; its first line describes the command.
     """
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--data", help="CSV, TSV, JSONL or Parquet with `text` and `label`")
@@ -38,7 +39,7 @@ def parser_of(doc: str | None) -> argparse.ArgumentParser:
 
 
 def save(file: Path, results: dict[str, Any]) -> None:
-    """Write a results file, with the state of the code that it was measured on."""
+    """Write a results file, with the commit of the code that it was measured on."""
     from train import environment, run_folder
 
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -49,12 +50,12 @@ def save(file: Path, results: dict[str, Any]) -> None:
 
 
 def record_run(run: Path, out: Path, results: dict[str, Any] | None = None) -> None:
-    """Write the results of a run as `NAME.json`; as a record only if its code was committed.
+    """Write the results of a run as `NAME.json`; to `results/` only if its code was committed.
 
     Args:
         run: The run folder.
-        out: Where to, as `output_folder` gives it.
-        results: The results with more in them, in place of the run's own.
+        out: The folder, from `output_folder`.
+        results: Results to write instead of the run's own.
     """
     from train import run_folder
 

@@ -1,7 +1,7 @@
-"""Does the memory of bulk scoring stay flat, and how fast do rows stream?
+"""Memory and speed of bulk scoring over the number of rows.
 
-A tiny model of random weights, so that reading, writing and keeping parts are what is measured.
-Out: a table, a plot and a JSON file.
+A tiny model with random weights, so that reading, writing and storing parts dominate. Out: a
+table, a plot and `bulk.json`.
 
     python -m benchmarks.bulk [--rows 1000 --rows 10000 …] [--out FOLDER]
 """
@@ -27,7 +27,7 @@ print(machine.peak_memory_mb())
 
 
 def main() -> None:
-    """Score files of growing length, each in a process of its own."""
+    """Score files of increasing length, each in its own process."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, action="append", help="repeatable")
     add_out(parser, REPOSITORY / "runs" / "bench")
@@ -75,7 +75,7 @@ def tiny_model(folder: Path) -> Path:
 
 
 def _measure(folder: Path, model: Path, count: int) -> tuple[float, float]:
-    """Peak memory in MB, and rows/s with start-up and all."""
+    """Peak memory in MB, and rows/s with start-up included."""
     source, out = folder / f"{count}.csv", folder / f"{count}-scored.csv"
     with source.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)

@@ -1,7 +1,7 @@
-"""Functions in processes of their own, with a time limit: what fails there stops nothing here.
+"""Runs functions in processes with a time limit; a failing function does not stop the caller.
 
-Where there is an NVIDIA GPU a child starts from nothing, as CUDA can't be shared by a fork.
-Elsewhere it is a fork, which needs no second import.
+With an NVIDIA GPU a child is spawned, as CUDA can't be used in a fork. Elsewhere it is a fork,
+which needs no second import.
 """
 
 import importlib
@@ -25,14 +25,14 @@ POLL_SECONDS = 0.1
 
 
 def preload() -> None:
-    """Import what forks will need once for all; where a child starts from nothing, do nothing."""
+    """Import once what forks will need; does nothing if children are spawned."""
     if CONTEXT.get_start_method() == "fork":
         for module in PRELOADED:
             importlib.import_module(module)
 
 
 def call(function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
-    """What a function of a module returns, from a process of its own.
+    """Call a function of a module in its own process and return its result.
 
     Raises:
         TimeoutError: It took longer than `seconds`; it was stopped.
@@ -53,14 +53,14 @@ def call(function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
 
 
 def start(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
-    """Start a function of a module in a process of its own, which ends with this one."""
+    """Start a function of a module in its own process, which ends with this one."""
     process: BaseProcess = CONTEXT.Process(target=function, args=arguments, daemon=True)
     process.start()
     return process
 
 
 def finished(processes: dict[Any, BaseProcess], deadline: float) -> Iterator[tuple[Any, bool]]:
-    """The key of each process when it ends, and whether it ended well.
+    """Yield the key of each process when it ends, and whether it succeeded.
 
     Args:
         processes: From `start`, by any key.
@@ -78,7 +78,7 @@ def finished(processes: dict[Any, BaseProcess], deadline: float) -> Iterator[tup
 
 
 def stop(processes: Any) -> None:
-    """End processes, kindly at first."""
+    """Terminate processes; kill those that don't end."""
     for process in processes:
         process.terminate()
     for process in processes:

@@ -1,12 +1,13 @@
-"""The released model on one GPU: teachers, their probabilities for all texts, students.
+"""The released model on one GPU: trains teachers, labels all texts, and trains students.
 
-In: the folders of IMDb and SST-5 as `benchmarks.record` reads them, of MiniLM-L6 and of MPNet-base.
-Out, as soon as each is there: `teacher-probabilities.parquet`; of each student `student-SEED.json`,
-its test predictions, and its run folder with weights in fp16 as `student-SEED.tar.00` and so on,
-of at most 16 MiB each (`cat student-0.tar.* | tar -x`); then the teachers' test figures.
+In: the folders of IMDb and SST-5 as for `benchmarks.record`, of MiniLM-L6 and of MPNet-base. Out,
+each as soon as it is finished: `teacher-probabilities.parquet`; of each student
+`student-SEED.json`, its test predictions, and its run folder with fp16 weights in parts of at most
+16 MiB, `student-SEED.tar.00` and so on (`cat student-0.tar.* | tar -x`); then the teachers' test
+results.
 
-Every step is a process. It reads its texts first and then waits for what it needs of the others,
-so that the GPU is never idle for a CPU's sake. What is finished in `--work` is not done again.
+Every step is a process. It reads its texts first and then waits for the outputs of the others, so
+that the GPU doesn't wait for the CPU. Finished steps in `--work` are not repeated.
 
     benchmarks/on_gpu.sh distil --imdb DIR --sst5 DIR --base DIR --teacher-base DIR --out DIR
 """
@@ -167,11 +168,11 @@ def evaluate(name: str, seed: int) -> None:
 
 def cut_sentences(max_sentences: int) -> None:
     """Sentences of the unlabelled reviews, as `train cut-sentences` cuts them."""
-    from train.augmentation.sentences import sample
+    from train.augmentation import sentences
+    from train.sections import CutSentences
 
-    first = recipe.load(STUDENT).datasets[0]
-    corpus = recipe.Corpus(source=first.source, revision=first.revision)
-    sample(corpus, SENTENCES, max_sentences=max_sentences)
+    [step] = [s for s in recipe.load(STUDENT).requires if isinstance(s, CutSentences)]
+    sentences.cut(step.model_copy(update={"max_sentences": max_sentences}), SENTENCES)
 
 
 def label(seed: int, taught: list[str], learning: list[str]) -> None:

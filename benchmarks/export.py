@@ -1,10 +1,8 @@
-"""Which form of int8, and which form of the graph? Speed and fidelity of each, on the same texts.
+"""Speed and accuracy of int8 schemes and ONNX graphs, on the same texts.
 
-A shift is how far a probability moves between a text alone and the same text in a batch.
-
-Static int8 is calibrated on other texts than those that are scored.
-
-In: a run folder and nothing, or a file with `text` and `label`. Out: a table and a JSON file.
+`in_batches` is the change of a probability between a text alone and the same text in a batch.
+Static int8 is calibrated on texts that are not scored. In: a run folder, and the invented reviews
+or a file with `text` and `label`. Out: a table and `export.json`.
 
     python -m benchmarks.export [--model RUN] [--data FILE] [--out FOLDER]
 """
@@ -32,12 +30,12 @@ CALIBRATION = 48  # reviews
 
 
 def main() -> None:
-    """Make every form, run it, print and write."""
+    """Write and run every form, print and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     parser.add_argument("--reviews", type=int, default=200)
     given = parser.parse_args()
-    from train.data.preparation import Split
+    from train.data.splits import Split
     from train.data.tokens import encode
     from train.modeling import model
     from train.publishing.export import batch_sensitivity
@@ -135,7 +133,7 @@ def _forms(classifier: Any, calibration: Any, folder: Path) -> dict[str, Path]:
 
 
 def _quantize_static(full: Path, file: Path, calibration: Any) -> None:
-    """int8 with one scale a tensor of activations, from the extremes that it takes on texts."""
+    """int8 with one scale per activation tensor, from its extremes on the calibration texts."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
@@ -159,7 +157,7 @@ def _quantize_static(full: Path, file: Path, calibration: Any) -> None:
 
 
 def _timed(file: Path, tokens: Any) -> tuple[Any, float]:
-    """Logits, and reviews/s: the better of two passes, a review at a time."""
+    """Logits, and reviews/s one review at a time, the better of two passes."""
     from train.publishing import export
 
     best = np.inf

@@ -1,4 +1,4 @@
-"""What this machine can do at best: the yardstick of every benchmark.
+"""The machine of a benchmark: hardware, versions, and peak speed of matrix products.
 
 python -m benchmarks.machine
 """
@@ -15,7 +15,7 @@ GPU_SHAPES = [*SHAPES, (8192, 8192, 8192)]
 
 
 def peaks(seconds: float = 1.0) -> dict[str, float]:
-    """Torch's matrix products in GFLOP/s by precision, the best of several shapes and tries.
+    """Peak GFLOP/s of torch's matrix products by precision, the best of several shapes.
 
     Args:
         seconds: Spent on each shape and precision.
@@ -38,7 +38,7 @@ def peaks(seconds: float = 1.0) -> dict[str, float]:
 
 
 def start_gpu() -> None:
-    """Let CUDA, where there is any, load what every program loads once, before a clock starts."""
+    """Initialize CUDA, if there is any, before a measurement."""
     import torch
 
     if torch.cuda.is_available():
@@ -68,21 +68,21 @@ def describe(seconds: float = 1.0) -> dict[str, object]:
 
 
 def peak_memory_mb() -> float:
-    """Most memory this process has held, in MB (10^6 bytes)."""
+    """Peak memory of this process, in MB (10^6 bytes)."""
     from train import environment
 
     return environment.peak_memory_mb()
 
 
 def peak_gpu_memory_mb() -> float | None:
-    """Most memory that torch has held on the GPU, in MB (10^6 bytes); without one, None."""
+    """Peak GPU memory of torch, in MB (10^6 bytes); None without a GPU."""
     import torch
 
     return torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else None
 
 
 def memory_mb() -> float:
-    """Memory that this process holds now, in MB (10^6 bytes); Linux only."""
+    """Current memory of this process, in MB (10^6 bytes); Linux only."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 

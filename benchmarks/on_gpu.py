@@ -1,9 +1,8 @@
-"""What needs a GPU: half precision, seeds of a small model on IMDb, `transformers.Trainer`.
+"""Measurements on a GPU: half precision, seeds of `imdb-small`, and `transformers.Trainer`.
 
 In: the folder of IMDb's `train.parquet` and `test.parquet`, and that of MiniLM-L6. Out:
-`gpu-precision.json`, `gpu-imdb-small.json` and `gpu-train.json`, written again with every figure
-that becomes known. The parts run one after the other, each with a time limit; one that fails
-doesn't stop the next.
+`gpu-precision.json`, `gpu-imdb-small.json` and `gpu-train.json`, rewritten after every measurement.
+The parts run one after the other, each with a time limit; a part that fails doesn't stop the next.
 
     benchmarks/on_gpu.sh --imdb DIR --base DIR --out DIR
 """
@@ -22,7 +21,7 @@ from benchmarks import children, machine, precision, reviews, save, train
 from train import recipe, run_folder
 from train.pipeline import training_run
 
-RECIPE = "imdb-small-plain"  # MiniLM-L6 on IMDb's 25,000 training reviews alone
+RECIPE = "imdb-small"  # MiniLM-L6 on IMDb's 25,000 training reviews alone
 REVIEWS_PER_UPDATE = 32  # of 512 tokens at most: enough work to fill a large GPU
 NO_CHECKPOINT = 1_000_000  # updates; the one at the end is written all the same
 TINY_SHAPE = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
@@ -87,10 +86,7 @@ def measure_precision(
 
 
 def measure_seeds(given: argparse.Namespace, described: dict[str, Any], deadline: float) -> None:
-    """The recipe of MiniLM-L6 on IMDb with several seeds, side by side on one GPU.
-
-    Without the adaptation to unlabelled reviews.
-    """
+    """The recipe of MiniLM-L6 on IMDb with several seeds, side by side on one GPU."""
     with tempfile.TemporaryDirectory() as scratch:
         folders = {seed: Path(scratch) / f"seed-{seed}" for seed in range(given.seeds)}
         started = {
@@ -190,17 +186,15 @@ def _seeds(found: dict[int, dict[str, Any]], described: dict[str, Any]) -> dict[
         "work": {
             "recipe": first["recipe"],
             "side_by_side": "the seeds share the GPU, so each takes longer than alone",
-            "adaptation": False,
-            "pseudo_labels": False,
         },
         "machine": described,
     }
 
 
 def _settings(given: argparse.Namespace, seed: int) -> list[str]:
-    """The recipe on the local files, without the adaptation."""
+    """The overrides that make the recipe read the local files."""
     local = [f"datasets.source={given.imdb}", "datasets.revision=null"]
-    base = [f"base_model={given.base}", "base_revision=null", "adaptation=null"]
+    base = [f"base_model={given.base}", "base_revision=null"]
     return [*local, *base, f"seed={seed}", *(TINY_SETTINGS if given.tiny else [])]
 
 

@@ -1,4 +1,4 @@
-"""The scaling curves of the benchmarks, as PNG."""
+"""Plots of the benchmarks, as PNG: speed and memory over the amount of work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ def training(file: Path, results: dict[str, Any]) -> None:
 
 
 def serving(file: Path, results: dict[str, Any]) -> None:
-    """Reviews/s over length, over how many come at once, and over threads."""
+    """Reviews/s over length, over reviews per call, and over threads."""
 
     def draw(axes: list[Any]) -> None:
         for axis, (key, label) in zip(

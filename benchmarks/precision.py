@@ -1,8 +1,9 @@
-"""What does half precision save? The same batches in fp32, bf16 and, where there is CUDA, fp16.
+"""Speed, memory and accuracy of half precision: the same batches in fp32, bf16 and, on CUDA, fp16.
 
-Speed and memory on DistilBERT's architecture, for which random weights serve; with `--test`, the
-accuracy of MiniLM-L6 after the same work in each. Each run in a process of its own, several rounds
-in turn. In: nothing, or a file with `text` and `label`. Out: a table and `precision.json`.
+Speed and memory are measured on DistilBERT's architecture with random weights; with `--test`, the
+accuracy of MiniLM-L6 after the same work in each precision. Each run has its own process; several
+rounds alternate. In: the invented reviews, or a file with `text` and `label`. Out: a table and
+`precision.json`.
 
     python -m benchmarks.precision [--data FILE] [--test ROWS] [--out FOLDER]
 """
@@ -16,7 +17,7 @@ from benchmarks import machine, parser_of, reviews, save, train
 
 
 def main() -> None:
-    """Run all precisions in turn, print, write."""
+    """Run all precisions in turn, print and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--reviews", type=int, default=96, help="to train on, each once")
     parser.add_argument("--rounds", type=int, default=3, help="of each precision")

@@ -1,11 +1,11 @@
-"""The results of record: a recipe on the real reviews, as a user with an account would run it.
+"""Results of record: train a recipe on the real datasets, as a user with a Hub account would.
 
-In: a recipe, and folders of the real data, which this repository does not contain: IMDb as
+In: a recipe, and folders of the datasets, which this repository does not contain: IMDb as
 `train.parquet`, `test.parquet` and `unsupervised.parquet`, SST-5 as `train.parquet`, `dev.parquet`
 and `test.parquet`, and base models other than MiniLM-L6. Out: `NAME.json` and
-`NAME-test-predictions.parquet` in `results/`. The data and the base models are put on a local Hub
-under their own names; `train run` does the rest, what the recipe requires included. What was
-interrupted goes on.
+`NAME-test-predictions.parquet` in `results/`. Datasets and base models are uploaded to a local Hub
+under their own names; `train run` does the rest, with the required steps. The same command resumes
+after an interruption.
 
     python -m benchmarks.record movie-sentiment --imdb DIR [--sst5 DIR] [--base HUB_ID=DIR …]
         [--set KEY=VALUE …] [--out DIR]
@@ -24,13 +24,14 @@ from pathlib import Path
 from benchmarks import REPOSITORY, RESULTS, add_out, record_run
 from train import quickstart, recipe
 from train.pipeline import plan
+from train.sections import Dataset
 
 Client = dict[str, str]  # the environment of a client of some Hub
 SST5 = {"train": "train", "dev": "validation", "test": "test"}  # file -> split
 
 
 def main() -> None:
-    """Seed, run, copy."""
+    """Fill the local Hub, run the recipe, copy its results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipe")
     parser.add_argument("--imdb", type=Path, required=True, help="folder of the Parquet files")
@@ -61,7 +62,7 @@ def hub_with(
     sst5: Path | None = None,
     bases: Mapping[str, str] | None = None,
 ) -> Iterator[Client]:
-    """A local Hub that holds what of the recipes is at hand; the environment of its clients."""
+    """A local Hub with the datasets and base models of recipes; yields its clients' environment."""
     datasets = {(d.source, d.revision): d for chosen in recipes for d in chosen.datasets}
     on_hub = {chosen.base_model: chosen for chosen in recipes if not chosen.base_is_local}
     with quickstart.local_hub() as endpoint:
@@ -76,10 +77,10 @@ def hub_with(
         yield quickstart.client_environment(endpoint)
 
 
-def seed(endpoint: str, dataset: recipe.Dataset, folder: Path, files: list[str]) -> None:
-    """Put the Parquet files on the Hub under the dataset's name and revision.
+def seed(endpoint: str, dataset: Dataset, folder: Path, files: list[str]) -> None:
+    """Upload the Parquet files to the Hub under the dataset's name and revision.
 
-    All splits get the same columns, as a Hub dataset has them: labels that are missing are -1.
+    All splits get the same columns, as in a Hub dataset: missing labels are -1.
     """
     import pandas
     import yaml
@@ -120,7 +121,7 @@ def train_command(client: Client, *arguments: str) -> None:
 
 
 def sets(settings: Sequence[str]) -> list[str]:
-    """The arguments that change these keys of a recipe."""
+    """The command-line arguments that override these keys of a recipe."""
     return [part for setting in settings for part in ("--set", setting)]
 
 

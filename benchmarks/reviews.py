@@ -1,4 +1,4 @@
-"""The texts of a benchmark: our invented reviews at the lengths of IMDb's, or a file of one's own.
+"""Texts of the benchmarks: invented reviews with the lengths of IMDb's, or a user's file.
 
 Speed depends on lengths alone, so reviews of one label are joined and cut to lengths drawn from
 IMDb's distribution. In: nothing, or a CSV, TSV, JSONL or Parquet file with `text` and `label`.
@@ -23,7 +23,7 @@ def load(source: str | None, rows: int, seed: int = 0) -> tuple[list[str], list[
     if source is None:
         return _invented(rows, seed)
     from train.data import preparation
-    from train.recipe import Dataset
+    from train.sections import Dataset
 
     split = preparation.read_split(_dataset(Dataset, source), "train", LABELS, rows)
     split = split.take(np.random.default_rng(seed).permutation(len(split)))  # often by label
@@ -31,7 +31,7 @@ def load(source: str | None, rows: int, seed: int = 0) -> tuple[list[str], list[
 
 
 def describe(source: str | None, texts: list[str]) -> dict[str, object]:
-    """What was measured on, for a results file."""
+    """A description of the texts, for a results file."""
     words = [len(text.split()) for text in texts]
     name = Path(source).name if source else "train/samples joined to the lengths of IMDb's reviews"
     return {"source": name, "reviews": len(texts), "mean_words": sum(words) / len(words)}
@@ -65,7 +65,7 @@ def _invented(rows: int, seed: int) -> tuple[list[str], list[int]]:
 
 
 def _dataset(kind: type, source: str) -> object:
-    """Labels of a file of one's own: names or numbers as `train` takes them, or neg and pos."""
+    """The dataset of a user's file: labels are names or numbers as in `train`, or neg and pos."""
     mapping = {"neg": "NEGATIVE", "pos": "POSITIVE", "0": "NEGATIVE", "1": "POSITIVE"}
     mapping |= {label: label for label in LABELS}
     return kind(source=source, label_map=mapping)

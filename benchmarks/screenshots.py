@@ -1,7 +1,7 @@
-"""Pictures of the Space for the README: the app on a run's model, in a real browser.
+"""Screenshots of the Space for the README: the app with a run's model, in a real browser.
 
-What is typed and uploaded are the project's own reviews; the dates of the file are made up. Needs
-Chromium. Out: `space-review.png`, `space-many.png` and `space-phone.png`.
+The reviews are the project's own; the dates of the uploaded file are invented. Needs Chromium.
+Out: `space-review.png`, `space-many.png` and `space-phone.png`.
 
     python -m benchmarks.screenshots [--model runs/quickstart] [--out FOLDER]
 """
@@ -26,7 +26,7 @@ EXAMPLE = "A mixed review"
 
 
 def main() -> None:
-    """Start the app and take the pictures."""
+    """Start the app and take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def write_reviews(path: Path) -> Path:
-    """The sample reviews that models are tested on: stars as labels, and made-up dates."""
+    """The sample reviews of the test split: stars as labels, and invented dates."""
     lines = (REPOSITORY / "train/samples/test.jsonl").read_text(encoding="utf-8").splitlines()
     rows = pandas.DataFrame([json.loads(line) for line in lines])
     rows = rows[rows["stars"] != 3]
@@ -54,7 +54,7 @@ def write_reviews(path: Path) -> Path:
 
 
 def take(url: str, reviews: Path, out: Path) -> None:
-    """Open the page as a visitor would, and photograph what there is to see."""
+    """Open the page, use each tab and take a screenshot."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:

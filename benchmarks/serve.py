@@ -1,8 +1,8 @@
-"""How fast do we score, beside `pipeline()` and plain ONNX Runtime, on the same texts in turn?
+"""Inference speed beside `pipeline()` and plain ONNX Runtime, on the same texts.
 
-Every contestant has a process of its own that stays warm; they take turns, round by round. In: a
-run folder with its ONNX files, and nothing or a file with `text` and `label`. Out: a table, a plot,
-and a JSON file that begins with the ratios.
+Every contestant has its own warm process; they alternate, round by round. In: a run folder with
+its ONNX files, and the invented reviews or a file with `text` and `label`. Out: a table, a plot,
+and `serve.json`, which begins with the ratios.
 
     python -m benchmarks.serve [--model RUN] [--data FILE] [--out FOLDER]
 """
@@ -37,7 +37,7 @@ AT_ONCE = [1, 2, 4, 8, 16, 32, 64]
 
 
 def main() -> None:
-    """Run all contestants, print, draw, write."""
+    """Run all contestants, print, plot and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     parser.add_argument("--reviews", type=int, default=1000)
@@ -97,7 +97,7 @@ def table(results: dict[str, Any]) -> str:
 def _in_turn(
     model: Path, full: Path, texts: list[str], rounds: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Each contestant's answers and seconds, part by part of the texts."""
+    """Each contestant's answers and seconds, for each part of the texts."""
     processes = {
         name: _start(name, full if name != OURS else model, texts, rounds) for name in CONTESTANTS
     }
@@ -170,7 +170,7 @@ def _contestant(name: str, folder: Path) -> Any:
 
 
 def _ratio(rounds: dict[str, list[dict[str, Any]]], peer: str) -> float:
-    """How many times as long the peer takes as we do: the median over rounds."""
+    """The other contestant's time divided by ours, the median over rounds."""
     pairs = zip(rounds[peer], rounds[OURS], strict=True)
     return statistics.median(theirs["seconds"] / ours["seconds"] for theirs, ours in pairs)
 
@@ -195,7 +195,7 @@ def _summary(
 
 
 def _latency(model: Path) -> dict[str, float]:
-    """Milliseconds from text to verdict, of one review of 250 words at a time."""
+    """Milliseconds from text to prediction, one review of 250 words at a time."""
     from benchmarks.peers import callers
 
     score, text = callers.ours(model), " ".join(_words()[:250])
@@ -209,7 +209,7 @@ def _latency(model: Path) -> dict[str, float]:
 
 
 def _cold(model: Path) -> float:
-    """Seconds from the start of a process to its first verdict, the model being in the cache.
+    """Seconds from the start of a process to its first prediction, with the model in the cache.
 
     The Hub is a local one, and is asked whether there is anything new, as always.
     """

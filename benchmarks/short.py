@@ -1,10 +1,10 @@
-"""Single sentences: runs of record on SST-5's test sentences and on patterns never trained on.
+"""Accuracy on single sentences: SST-5's test sentences, and patterns that are not trained on.
 
 In: names of runs in `runs/`, the patterns in `runs/patterns`, and SST-5 as `test.parquet`, which
-this repository does not contain. Out: `sst5-NAME.json`, `patterns-NAME.json` (the first kinds) and
-`patterns-extended-NAME.json` (the further kinds) in `results/`.
+this repository does not contain. Out: `sst5-NAME.json`, `patterns-NAME.json` (kinds of base.yaml)
+and `patterns-extended-NAME.json` (kinds of extended.yaml) in `results/`.
 
-    python -m benchmarks.short imdb-small reviews-any-length --sst5 DIR [--out FOLDER]
+    python -m benchmarks.short teacher movie-sentiment --sst5 DIR [--out FOLDER]
 """
 
 import argparse
@@ -19,13 +19,13 @@ SPLITS = {"validation": "patterns", "extended_validation": "patterns-extended"}
 
 
 def main() -> None:
-    """Seed SST-5, measure every run on both."""
+    """Upload SST-5 to a local Hub and evaluate every run on both."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("runs", nargs="+", metavar="NAME")
     parser.add_argument("--sst5", type=Path, required=True, help="folder of the Parquet files")
     add_out(parser, RESULTS)
     given = parser.parse_args()
-    mixture = recipe.load("reviews-any-length")
+    mixture = recipe.load("movie-sentiment")
     sst5 = next(dataset for dataset in mixture.datasets if dataset.source == "SetFit/sst5")
     settings = sets([f"revision={sst5.revision}", f"label_map={json.dumps(sst5.label_map)}"])
     with hub_with([mixture], sst5=given.sst5) as client:

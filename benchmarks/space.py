@@ -1,8 +1,8 @@
-"""How does the Space behave for its visitors? The app of `space/`, as the Hub would start it.
+"""Speed and load of the Space: the app of `space/`, started as the Hub starts it.
 
-Its model comes from a local Hub: the quick start's, or a run folder's. Measured from outside over
-HTTP: the cold start, a verdict, the sentence line, the memory, and many visitors at once.
-Out: a table and `space.json`.
+Its model comes from a local Hub: the quick start's, or that of a run folder. Measured over HTTP:
+cold start, one prediction, attribution, memory, and many concurrent users. Out: a table and
+`space.json`.
 
     python -m benchmarks.space [--model runs/quickstart] [--users 50] [--seconds 60] [--out FOLDER]
 """
@@ -34,12 +34,12 @@ WORDS = 16  # of the sentence
 
 
 def main() -> None:
-    """Publish, start twice (the second with weights cached), measure, write."""
+    """Publish the model, start the app twice (then with cached weights), measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--pause", type=float, default=1, help="seconds a visitor reads a verdict")
+    parser.add_argument("--pause", type=float, default=1, help="seconds between a user's requests")
     add_out(parser, REPOSITORY / "runs" / "bench")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -62,10 +62,10 @@ def main() -> None:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The figures with their aims, in Markdown."""
+    """The measurements, in Markdown."""
     rows = [
         ("process start to first prediction, weights cached", "cold_start_seconds", "{:.1f} s"),
-        ("prediction for 250 words, median", "verdict_p50_ms", "{:.0f} ms"),
+        ("prediction for 250 words, median", "prediction_p50_ms", "{:.0f} ms"),
         ("prediction and attribution, 300 words", "review_300_words_seconds", "{:.2f} s"),
         ("prediction and attribution, 3,000 words", "review_3000_words_seconds", "{:.1f} s"),
         ("resident memory after the load", "rss_mb", "{:.0f} MB"),
@@ -80,13 +80,13 @@ def table(results: dict[str, Any]) -> str:
 
 
 def review(words: int) -> str:
-    """A review of about so many words, in sentences."""
+    """A review of that many words, in sentences."""
     whole, rest = divmod(words, WORDS)
     return (SENTENCE * whole + " ".join(SENTENCE.split()[:rest])).strip()
 
 
 def publish(endpoint: str, token: str, folder: Path) -> None:
-    """Put a run folder on the local Hub, as the model that the app shows."""
+    """Upload a run folder to the local Hub, as the model of the app."""
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=endpoint, token=token)
@@ -96,7 +96,7 @@ def publish(endpoint: str, token: str, folder: Path) -> None:
 
 @contextmanager
 def running(env: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
-    """The app until the block ends: its address, its process, and when it was started."""
+    """Run the app inside the block; yields its address, its process and its start time."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     started = time.perf_counter()
@@ -109,7 +109,7 @@ def running(env: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes],
     try:
         while not _answers(url):
             if process.poll() is not None:
-                raise SystemExit("the app ended; its message stands above")
+                raise SystemExit("the app ended; see its message above")
             time.sleep(0.02)
         yield url, process, started
     finally:
@@ -125,7 +125,7 @@ def _answers(url: str) -> bool:
 
 
 def _ask(url: str, name: str, text: str) -> float:
-    """Ask once, as curl would; gives the seconds to the answer."""
+    """Send one request, as curl would; returns the seconds until the answer."""
     with httpx.Client(timeout=120) as client:
         started = time.perf_counter()
         event = client.post(f"{url}/gradio_api/call/{name}", json={"data": [text]}).json()
@@ -136,34 +136,33 @@ def _ask(url: str, name: str, text: str) -> float:
 
 
 def _alone(url: str) -> dict[str, float]:
-    """What one visitor waits for, each the median of several."""
+    """Latencies of a single user, each the median of several requests."""
     for _ in range(5):
         _ask(url, "classify", review(250))
-    verdicts = [_ask(url, "classify", review(250)) for _ in range(100)]
+    predictions = [_ask(url, "classify", review(250)) for _ in range(100)]
     short = [_ask(url, "explain", review(300)) for _ in range(5)]
     long = [_ask(url, "explain", review(3000)) for _ in range(3)]
     return {
-        "verdict_p50_ms": 1000 * statistics.median(verdicts),
+        "prediction_p50_ms": 1000 * statistics.median(predictions),
         "review_300_words_seconds": statistics.median(short),
         "review_3000_words_seconds": statistics.median(long),
     }
 
 
 async def _together(url: str, users: int, seconds: float, pause: float) -> dict[str, Any]:
-    """So many visitors, each asking for a verdict on 250 words, reading it, asking again."""
+    """Latencies of concurrent users, who request predictions on 250 words with pauses."""
     waits: list[float] = []
     errors: list[str] = []
-    # Not httpx: looking for a free one among hundreds of connections takes it longer than the app
-    # takes to answer.
+    # Not httpx: its search for a free one of hundreds of connections takes longer than an answer.
     connections = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(connector=connections, timeout=timeout) as client:
         end = time.perf_counter() + seconds
 
         async def visit(number: int) -> None:
-            await asyncio.sleep(pause * number / users)  # they don't all come in one moment
+            await asyncio.sleep(pause * number / users)  # spread the first requests
             while (begun := time.perf_counter()) < end:
-                if problem := await _verdict(client, url, f"Visitor {number}. {review(250)}"):
+                if problem := await _predict(client, url, f"Visitor {number}. {review(250)}"):
                     errors.append(problem)
                 else:
                     waits.append(time.perf_counter() - begun)
@@ -181,8 +180,8 @@ async def _together(url: str, users: int, seconds: float, pause: float) -> dict[
     }
 
 
-async def _verdict(client: aiohttp.ClientSession, url: str, text: str) -> str | None:
-    """Ask for a verdict; gives what went wrong, or None."""
+async def _predict(client: aiohttp.ClientSession, url: str, text: str) -> str | None:
+    """Request a prediction; returns the error, or None."""
     call = f"{url}/gradio_api/call/classify"
     try:
         async with client.post(call, json={"data": [text]}) as asked:

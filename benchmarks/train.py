@@ -1,8 +1,8 @@
-"""How fast do we train, beside `transformers.Trainer` on the same work in the same run?
+"""Training speed beside `transformers.Trainer`, on the same work.
 
-Same model, reviews, epochs, reviews in an update, learning rates and seed; each contestant in a
-process of its own, several rounds in turn. In: nothing, or a file with `text` and `label`. Out: a
-table, a plot, and a JSON file that begins with the ratios.
+Same model, reviews, epochs, reviews per update, learning rates and seed. Each contestant runs in
+its own process; several rounds alternate. In: the invented reviews, or a file with `text` and
+`label`. Out: a table, a plot, and `train.json`, which begins with the ratios.
 
     python -m benchmarks.train [--data FILE] [--out FOLDER]
 """
@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import REPOSITORY, machine, parser_of, plots, reviews, save
 
 OURS, BEST, DEFAULT = "ours", "trainer best", "trainer default"
-# What is ours, switched off one at a time; and what was tried and not taken, switched on.
+# Our optimizations, disabled one at a time, and rejected ones, enabled.
 VARIANTS = {
     "with attention dropout 0.1": {"attention_dropout": 0.1},
     "with torch's attention": {"off": ["use_fast_attention"]},
@@ -43,7 +43,7 @@ LENGTHS = [64, 128, 256, 512, 1024, 2048]
 
 
 def main() -> None:
-    """Run all contestants, print, draw, write."""
+    """Run all contestants, print, plot and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--reviews", type=int, default=192, help="to train on, each once")
     parser.add_argument("--rounds", type=int, default=3, help="of ours and of Trainer's best")
@@ -97,7 +97,7 @@ def summary(measured: list[dict[str, Any]], described: dict[str, Any]) -> dict[s
 
 
 def table(results: dict[str, Any]) -> str:
-    """The contestants and what made the difference, in Markdown."""
+    """The contestants and the effect of each optimization, in Markdown."""
     rows = ["| training | reviews/s | times as long as ours | memory (MB) |", "|---|---|---|---|"]
     ours = results["reviews_per_second"]
     for name in [DEFAULT, BEST, OURS]:
@@ -178,10 +178,10 @@ def measure(job: dict[str, Any], contestant: str, **change: Any) -> dict[str, An
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Inside that process: build, tokenize, train; figures of this run alone."""
+    """Build, tokenize and train in this process; returns the measurements of this run."""
     from benchmarks.peers import trainer
     from train import recipe
-    from train.data.preparation import Split
+    from train.data.splits import Split
     from train.data.tokens import encode
     from train.evaluation import metrics
     from train.modeling import model
@@ -271,7 +271,7 @@ def _switch_off(names: list[str]) -> None:
 
 
 def _as_published(classifier: Any) -> None:
-    """For Trainer the model as transformers makes it: every layer whole, dropout as usual."""
+    """Restore the model for Trainer: every layer whole, attention dropout as published."""
     encoder = classifier.base_model
     layers = (encoder.encoder if hasattr(encoder, "encoder") else encoder.transformer).layer
     layers[-1].__dict__.pop("forward", None)

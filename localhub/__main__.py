@@ -14,12 +14,11 @@ from starlette.types import ASGIApp
 
 from .app import create_app
 from .faults import FREE_ACCOUNT
-from .guard import is_loopback
 from .hub import Hub
 from .names import is_repo_id
-from .protocol import Protocol
 from .runner import Runner
 
+HOST = "127.0.0.1"
 EPILOG = """\
 example:
   python -m localhub --root hub --port 8765
@@ -51,7 +50,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--root", type=Path, required=True, help="the folder; created when absent")
     add("--port", type=int, default=8765, help="0 chooses a free one (default: 8765)")
-    add("--host", default="127.0.0.1", help="address to listen on")
     add("--fault", action="append", default=[], help="inject a fault; repeatable")
     add(
         "--free-account",
@@ -90,13 +88,12 @@ class Server(uvicorn.Server):
         sys.stdout.flush()
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
     """A listening socket. Exits with a message when that fails."""
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
+        listener = socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
-        fail(f"can't listen on {host}:{port}: {error}. Choose another --port; 0 takes a free one.")
+        fail(f"can't listen on {HOST}:{port}: {error}. Choose another --port; 0 takes a free one.")
     # As asyncio does for sockets it opens. Without it, every answer waits 40 ms for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
@@ -105,18 +102,18 @@ def listen(host: str, port: int) -> socket.socket:
 def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     args = parse_args(arguments)
+    if invalid := [name for name in args.run_spaces if not is_repo_id(name)]:
+        fail(f"--run-spaces takes Spaces as user/name, got {invalid[0]!r}.")
     # On these signals uvicorn finishes its requests and then raises them again.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        check_exposure(args)
-        listener = listen(args.host, args.port)
-        host = f"[{args.host}]" if ":" in args.host else args.host
-        url = f"http://{host}:{listener.getsockname()[1]}"
+        listener = listen(args.port)
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
         faults = [*args.fault, *([FREE_ACCOUNT] if args.free_account else [])]
         hub = Hub(args.root)
         runner = Runner(url, hub.temporary, args.run_spaces)
-        app = create_app(hub, runner, args.host, faults)
+        app = create_app(hub, runner, faults)
     except ValueError as error:
         fail(str(error))
     except OSError as error:
@@ -133,24 +130,6 @@ def main(arguments: list[str] | None = None) -> None:
         runner.close()
 
 
-def check_exposure(args: argparse.Namespace) -> None:
-    """Exit with a message when the hub would be open to others unintentionally."""
-    if invalid := [name for name in args.run_spaces if not is_repo_id(name)]:
-        fail(f"--run-spaces takes Spaces as user/name, got {invalid[0]!r}.")
-    if is_loopback(args.host):
-        return
-    if not (args.root / "tokens.json").exists():
-        fail(
-            f"--host {args.host} is open to others. Define who may call it in"
-            f" {args.root / 'tokens.json'}; see localhub/tokens.py."
-        )
-    if args.run_spaces:
-        fail(
-            f"--run-spaces runs any app that a token may push, and --host {args.host} is open to"
-            " others. Use only one of them."
-        )
-
-
 def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.socket) -> None:
     """Serve until a signal, and print the endpoint once connections are accepted."""
     config = uvicorn.Config(
@@ -160,7 +139,7 @@ def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.soc
         timeout_keep_alive=75,
         lifespan="off",
         ws="none",
-        http=Protocol,
+        http="h11",  # faults.py uses its transport
         proxy_headers=False,
     )
     announcement = f"localhub: serving {args.root} at {url}\nexport HF_ENDPOINT={url}\n"
@@ -168,7 +147,7 @@ def serve(app: ASGIApp, args: argparse.Namespace, url: str, listener: socket.soc
         token = shlex.quote(str(args.root / "token"))
         announcement += f"export HF_TOKEN=$(cat {token})  # readable by you alone\n"
     if getproxies().keys() - {"no"}:  # clients would use the proxy, which can't reach loopback
-        announcement += f"export NO_PROXY={args.host} no_proxy={args.host}\n"
+        announcement += f"export NO_PROXY={HOST} no_proxy={HOST}\n"
     Server(config, announcement).run(sockets=[listener])
 
 

@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .errors import HubError, missing_repo
 from .faults import Faults
@@ -33,36 +33,6 @@ class _RawPath:
         await self.app(scope, receive, send)
 
 
-class _DrainBody:
-    """Read the whole body before answering a client that asks to close the connection.
-
-    Closing a socket with unread data resets it, and the client never sees the answer.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        closes = headers.get(b"connection", b"").lower() == b"close" or (
-            scope["http_version"] == "1.0"
-        )
-        has_unread_body = closes and b"expect" not in headers
-
-        async def receive_and_track() -> Message:
-            nonlocal has_unread_body
-            message = await receive()
-            has_unread_body = has_unread_body and message.get("more_body", False)
-            return message
-
-        async def drain_and_send(message: Message) -> None:
-            while has_unread_body:
-                await receive_and_track()
-            await send(message)
-
-        await self.app(scope, receive_and_track, drain_and_send)
-
-
 def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HubError)
     return JSONResponse(error.body, error.status, error.headers)
@@ -86,13 +56,12 @@ def _answer_no_route(request: Request, error: Exception) -> Response:
     return _answer_error(request, HubError(status, f"localhub doesn't imitate {method} {path}"))
 
 
-def create_app(hub: Hub, runner: Runner, host: str, faults: Iterable[str] = ()) -> ASGIApp:
+def create_app(hub: Hub, runner: Runner, faults: Iterable[str] = ()) -> ASGIApp:
     """The hub as an ASGI app, for a server that sets `raw_path` as uvicorn does.
 
     Args:
         hub: The hub to serve.
         runner: Runs its Spaces.
-        host: The address that the server listens on.
         faults: See `localhub.faults`.
     """
     # Without headers of their own: pages can't send a token.
@@ -115,4 +84,4 @@ def create_app(hub: Hub, runner: Runner, host: str, faults: Iterable[str] = ()) 
     )
     app.state.hub = hub
     app.state.runner = runner
-    return Guard(Faults(_DrainBody(_RawPath(app)), hub.root, faults), host)
+    return Guard(Faults(_RawPath(app), hub.root, faults))

@@ -13,24 +13,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .errors import HubError
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` can be reached from this machine only."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class Guard:
     """ASGI middleware: answers 421 to a foreign Host, 403 to changes from another site's page.
 
     Args:
         app: The app that answers all other requests.
-        host: The address that the server listens on.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self.app, self.host = app, host
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -42,7 +33,7 @@ class Guard:
 
     def _refusal(self, method: str, headers: Headers) -> HubError | None:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._is_own_host(hosts[0]):
+        if len(hosts) != 1 or not _is_own_host(hosts[0]):
             return HubError(
                 421,
                 f"This server is called 127.0.0.1, localhost or [::1], got {', '.join(hosts)!r} as"
@@ -55,13 +46,18 @@ class Guard:
             return HubError(403, "A page of another site may not change anything here.")
         return None
 
-    def _is_own_host(self, host: str) -> bool:
-        """Whether a `Host` is a loopback address or the one that the server listens on."""
-        name, colon, port = host.lower().rpartition(":")
-        if not colon or host.endswith("]"):
-            name, port = host.lower(), "0"
-        if name.startswith("[") and name.endswith("]"):
-            name = name[1:-1]
-        elif ":" in name:
-            return False  # an IPv6 address needs brackets
-        return port.isascii() and port.isdigit() and (is_loopback(name) or name == self.host)
+
+def _is_own_host(host: str) -> bool:
+    """Whether a `Host` is a loopback address, with or without a port."""
+    name, colon, port = host.lower().rpartition(":")
+    if not colon or host.endswith("]"):
+        name, port = host.lower(), "0"
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    elif ":" in name:
+        return False  # an IPv6 address needs brackets
+    try:
+        is_loopback = name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+    return is_loopback and port.isascii() and port.isdigit()

@@ -1,4 +1,4 @@
-"""Names sent by clients (repository ids, paths, branches) → the same names, checked."""
+"""Names sent by clients (repository ids, paths, tags) → the same names, checked."""
 
 import re
 from urllib.parse import quote
@@ -72,7 +72,7 @@ def check_path(path: str) -> str:
 
 
 def check_ref(name: str) -> str:
-    """Return `name` if git accepts it as a branch or a tag.
+    """Return `name` if git accepts it as a tag.
 
     A tag may look like a commit's sha: a copy of another Hub's repository can thus be loaded by
     the revision it was copied from.
@@ -89,7 +89,7 @@ def check_ref(name: str) -> str:
         or name == "HEAD"
     ):
         raise HubError(
-            400, f"Invalid reference for a branch or tag: {name!r}. Use a short name such as 'v1'."
+            400, f"Invalid reference for a tag: {name!r}. Use a short name such as 'v1'."
         )
     return name
 

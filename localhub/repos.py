@@ -1,8 +1,8 @@
-"""Commits, branches, tags and settings of one repository, as files in its folder.
+"""Commits, tags and settings of one repository, as files in its folder.
 
     settings.json         visibility, gated, Space settings
-    refs/heads/main       the sha of a commit; the name is percent-encoded, so it is one file
-    refs/tags/            the same for tags
+    refs/heads/main       the sha of a commit
+    refs/tags/            the same for tags; their names are percent-encoded, so each is one file
     commits/SHA.json      parent, author, date, message, and all files of the revision
     lock                  held while a ref moves
 
@@ -78,38 +78,38 @@ class Repo:
         return self.folder / "refs" / folder / quote(name, safe="")
 
     def refs(self, folder: RefFolder) -> dict[str, str]:
-        """Name → commit sha of all branches (`heads`) or tags."""
+        """Name → commit sha of the branch main (`heads`) or of all tags."""
         with self._require_files():
             files = sorted((self.folder / "refs" / folder).glob("[!.]*"))
             shas = {unquote(file.name): _read_ref(file) for file in files}
             (self.folder / "settings.json").stat()
         return {name: sha for name, sha in shas.items() if sha}
 
-    def add_ref(self, folder: RefFolder, name: str, sha: str) -> None:
-        """Create a branch or a tag.
+    def add_tag(self, name: str, sha: str) -> None:
+        """Create a tag.
 
         Raises:
             HubError: 409 when it exists, 400 when the name is invalid.
         """
-        path = self._ref(folder, check_ref(name))
+        path = self._ref("tags", check_ref(name))
         with self.locked():
             if path.exists():
                 raise HubError(409, f"Reference already exists: {name}")
             disk.write(path, sha.encode())
 
-    def remove_ref(self, folder: RefFolder, name: str) -> None:
-        """Remove a branch or a tag. Its commits can still be reached by their sha.
+    def remove_tag(self, name: str) -> None:
+        """Remove a tag. Its commit can still be reached by its sha.
 
         Raises:
             HubError: 404 when it is absent.
         """
         with self.locked():
-            if name not in self.refs(folder):
+            if name not in self.refs("tags"):
                 raise missing_revision(name)
-            self._ref(folder, name).unlink()
+            self._ref("tags", name).unlink()
 
     def resolve(self, revision: str) -> str:
-        """The commit sha of a branch, a tag, a full ref or an abbreviated sha.
+        """The commit sha of main, a tag, a full ref or an abbreviated sha.
 
         Raises:
             HubError: 404 RevisionNotFound when nothing has that name.
@@ -154,26 +154,24 @@ class Repo:
         title: str,
         author: str,
         message: str = "",
-        branch: str = "main",
         parent: str | None = None,
     ) -> Commit:
-        """Make a commit and move a branch to it.
+        """Make a commit and move the branch main to it.
 
         Args:
             edits: The changes, applied in this order.
             title: First line of the message.
             author: Name of the user.
             message: The rest of the message.
-            branch: The branch. It is created when absent.
-            parent: The sha that the branch must still have, possibly abbreviated.
+            parent: The sha that main must still have, possibly abbreviated.
 
         Returns:
             The new commit, or the current one when nothing changes.
 
         Raises:
-            HubError: 412 when the branch has moved, 404 when a file to delete is absent.
+            HubError: 412 when main has moved, 404 when a file to delete is absent.
         """
-        path = self._ref("heads", branch)
+        path = self._ref("heads", "main")
         with self.locked():
             head_sha = _read_ref(path)
             if parent is not None and not (head_sha or "").startswith(parent):

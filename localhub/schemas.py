@@ -68,11 +68,10 @@ class HardwareChange(BaseModel):
     flavor: Hardware
 
 
-class NewRef(BaseModel):
-    """A branch (starting point) or a tag (name)."""
+class NewTag(BaseModel):
+    """The name of a tag."""
 
-    startingPoint: str | None = None
-    tag: str | None = None
+    tag: str = ""
 
 
 class Readme(BaseModel):

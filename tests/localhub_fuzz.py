@@ -86,8 +86,6 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", API + "/auth-check", None),
     ("GET", API + "/auth-check/write", None),
     ("GET", API + "/refs?include_prs=1", None),
-    ("POST", API + "/branch/new", {"startingPoint": "main"}),
-    ("DELETE", API + "/branch/new", None),
     ("POST", API + "/tag/main", {"tag": "v1"}),
     ("DELETE", API + "/tag/v1", None),
     ("GET", API + "/tree/main?recursive=1&limit=5&cursor=a", None),
@@ -240,17 +238,12 @@ def odd_requests(seed: int, count: int, token: str, grants: dict[str, str]) -> I
         yield "\r\n".join(head).encode("latin-1") + data
 
 
-def answer(endpoint: str, request: bytes, half_close: bool = False) -> tuple[int, bytes]:
-    """Send a request. Returns the status and the body of the answer, or status 0 without one.
-
-    With `half_close` the client closes its sending side before it reads the answer.
-    """
+def answer(endpoint: str, request: bytes) -> tuple[int, bytes]:
+    """Send a request. Returns the status and the body of the answer, or status 0 without one."""
     url = urlsplit(endpoint)
     with socket.create_connection((url.hostname, url.port), timeout=TIMEOUT_SECONDS) as client:
         try:
             client.sendall(request)
-            if half_close:
-                client.shutdown(socket.SHUT_WR)
             response = http.client.HTTPResponse(client, method=request.split(b" ")[0].decode())
             response.begin()
             return response.status, response.read()

@@ -89,12 +89,12 @@ def test_tables_and_numbers_are_those_of_the_results_files() -> None:
 def test_a_number_is_replaced_by_the_value_in_its_results_file() -> None:
     from benchmarks import documents
 
-    marked = "at 12.3%<!-- imdb-small metrics.test.accuracy .2% -->, (5<!-- imdb-small {} -->)"
+    marked = "at 12.3%<!-- imdb-adapted metrics.test.accuracy .2% -->, (5<!-- imdb-adapted {} -->)"
     marked = marked.format("metrics.test.n /1000 .0f")
-    assert documents.updated(marked).startswith("at 93.61%<!-- imdb-small")
+    assert documents.updated(marked).startswith("at 92.59%<!-- imdb-adapted")
     assert "(25<!--" in documents.updated(marked)
     with pytest.raises(KeyError):
-        documents.updated("1<!-- imdb-small metrics.nothing d -->")
+        documents.updated("1<!-- imdb-adapted metrics.nothing d -->")
 
 
 def test_the_number_of_invented_reviews_is_right() -> None:
@@ -111,7 +111,7 @@ FLAT = {  # what programs read at the top of a file
     "serve": "ratio_pipeline_batch1 ratio_pipeline_batch32 p50_ms_250_words "
     "cold_first_answer_seconds rss_mb int8_accuracy_drop_points",
     "train": "ratio_trainer_default ratio_trainer_best fraction_of_peak peak_memory_mb",
-    "space": "cold_start_seconds verdict_p50_ms review_300_words_seconds "
+    "space": "cold_start_seconds prediction_p50_ms review_300_words_seconds "
     "review_3000_words_seconds rss_mb load_users load_errors load_p95_seconds",
 }
 
@@ -126,10 +126,10 @@ def test_measurements_begin_with_their_flat_keys(name: str) -> None:
 
 
 def test_results_files_have_the_schema() -> None:
-    found = sorted((REPOSITORY / "benchmarks/results").glob("*.json"))
-    found = [path for path in found if path.stem.startswith(("quickstart", "imdb"))]
-    assert found
-    for path in found:
+    files = sorted((REPOSITORY / "benchmarks/results").glob("*.json"))
+    files = [path for path in files if path.stem.startswith(("quickstart", "imdb"))]
+    assert files
+    for path in files:
         results = json.loads(path.read_text(encoding="utf-8"))
         parts = ["recipe", "environment", "data", "training", "metrics", "slices", "export"]
         assert set(parts) <= set(results), path

@@ -106,8 +106,8 @@ def on_hub(hub: RunningHub, repo_id: str) -> tuple[list[str], set[str], bool]:
 def ran(hub: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("colab")
     notebook, spoken = run_to_the_end(environment(hub, folder))
-    found = {repo_id: on_hub(hub, repo_id) for repo_id in [MODEL, CHECKPOINTS]}
-    return Ran(notebook, folder / "quickstart", spoken, found)
+    repos = {repo_id: on_hub(hub, repo_id) for repo_id in [MODEL, CHECKPOINTS]}
+    return Ran(notebook, folder / "quickstart", spoken, repos)
 
 
 def test_one_commit_holds_weights_and_card(ran: Ran) -> None:

@@ -38,8 +38,8 @@ PAGE = {
 @pytest.fixture
 def endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(quickstart, "HUB", tmp_path / "hub")
-    with quickstart.local_hub() as found:
-        yield found
+    with quickstart.local_hub() as endpoint:
+        yield endpoint
 
 
 def test_the_base_model_and_the_samples_are_found_where_the_recipe_says(endpoint: str) -> None:
@@ -189,9 +189,12 @@ def test_example_answer_of_the_endpoint_is_the_one_shown() -> None:
     answer = f"'unsure': {verdict.unsure}, 'tokens_read': {verdict.tokens_read}, "
     assert answer + f"'tokens': {verdict.tokens}}}" in readme
     page = (REPOSITORY / "space/README.md").read_text(encoding="utf-8")
-    given = json.loads(page.partition("```json\n")[2].partition("```")[0])
-    assert (given["label"], given["unsure"]) == (label, verdict.unsure)
-    assert (given["tokens_read"], given["tokens"]) == (verdict.tokens_read, verdict.tokens)
+    documented = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    assert (documented["label"], documented["unsure"]) == (label, verdict.unsure)
+    assert (documented["tokens_read"], documented["tokens"]) == (
+        verdict.tokens_read,
+        verdict.tokens,
+    )
 
 
 @trained

@@ -69,10 +69,10 @@ def test_lengths_are_of_real_reviews_and_a_few_essays() -> None:
 
 
 def test_aspects_are_of_the_seven() -> None:
-    found = [aspect for row in ALL for aspect in row["aspects"]]
-    assert {aspect["aspect"] for aspect in found} == ASPECTS
-    assert {aspect["polarity"] for aspect in found} == POLARITIES
-    assert {tuple(aspect) for aspect in found} == {("aspect", "polarity")}
+    aspects = [aspect for row in ALL for aspect in row["aspects"]]
+    assert {aspect["aspect"] for aspect in aspects} == ASPECTS
+    assert {aspect["polarity"] for aspect in aspects} == POLARITIES
+    assert {tuple(aspect) for aspect in aspects} == {("aspect", "polarity")}
 
 
 def test_no_aspect_is_named_twice_in_a_review() -> None:
@@ -92,11 +92,11 @@ def test_aspects_agree_with_the_stars_at_the_ends() -> None:
 
 
 def test_no_two_reviews_share_a_sentence() -> None:
-    found = defaultdict(set)
+    rows_of_sentence = defaultdict(set)
     for i, row in enumerate(ALL):
         for sentence in sentences(row["text"]):
-            found[sentence].add(i)
-    shared = {sentence: rows for sentence, rows in found.items() if len(rows) > 1}
+            rows_of_sentence[sentence].add(i)
+    shared = {sentence: rows for sentence, rows in rows_of_sentence.items() if len(rows) > 1}
     assert not shared
 
 

@@ -74,8 +74,8 @@ def in_javascript(
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, list[float]] = json.loads(done.stdout)
-    return found
+    probabilities: dict[str, list[float]] = json.loads(done.stdout)
+    return probabilities
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -89,9 +89,9 @@ def test_fp32_gives_the_scores_of_pipeline(
         next(answer["score"] for answer in answers if answer["label"] == "POSITIVE")
         for answers in classify(TEXTS, top_k=None)
     ]
-    found = in_javascript(library, hub, tmp_path, "fp32")
-    assert found["alone"] == pytest.approx(expected, abs=1e-4)
-    assert found["together"] == pytest.approx(expected, abs=1e-4)
+    probabilities = in_javascript(library, hub, tmp_path, "fp32")
+    assert probabilities["alone"] == pytest.approx(expected, abs=1e-4)
+    assert probabilities["together"] == pytest.approx(expected, abs=1e-4)
     assert min(expected) < 0.4 < 0.6 < max(expected)
 
 
@@ -103,6 +103,6 @@ def test_int8_gives_the_labels_of_the_space_alone_and_in_batches(
 
     classifier = Classifier.from_folder(folder)
     expected = [classifier.predict(text).label for text in TEXTS]
-    found = in_javascript(library, hub, tmp_path, "q8")
-    assert ["POSITIVE" if p > 0.5 else "NEGATIVE" for p in found["alone"]] == expected
-    assert found["together"] == found["alone"]
+    probabilities = in_javascript(library, hub, tmp_path, "q8")
+    assert ["POSITIVE" if p > 0.5 else "NEGATIVE" for p in probabilities["alone"]] == expected
+    assert probabilities["together"] == probabilities["alone"]

@@ -56,33 +56,11 @@ SpaceHardware = Annotated[
         " account, cpu-basic needs a PRO or Team plan; default: the present or the Hub's default"
     ),
 ]
-JsonlOut = Annotated[Path, typer.Option("--out", help="the JSONL file to write")]
-Corpus = Annotated[
-    str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSON or Parquet file, or a Hub id")
-]
 CorpusSplit = Annotated[str, typer.Option("--split", help="its split; `train` for a single file")]
 TextColumn = Annotated[str, typer.Option("--text", help="column of the text")]
-ExportedRun = Annotated[Path, typer.Argument(help="an exported run folder")]
 SpaceWait = Annotated[
     float, typer.Option(min=0, metavar="MINUTES", help="wait this long for the Space, then call it")
 ]
-
-
-@app.command(
-    epilog=_examples(
-        "adapt imdb-small-plain",
-        "adapt imdb --set 'adaptation={corpora: [{source: unlabelled.csv, split: train}]}'",
-    )
-)
-def adapt(
-    recipe: RecipeName, set_: Overrides = None, out: Out = None, resume: Resume = False
-) -> None:
-    """Adapt the base model to unlabelled reviews; `fit` starts from the result."""
-    from train.pipeline import steps
-
-    loaded = recipes.load(recipe, set_)
-    steps.adapt(loaded, out or Path("runs") / loaded.name, resume)
-    steps.leave_processes()
 
 
 @app.command(epilog=_examples("plan movie-sentiment"))
@@ -95,8 +73,8 @@ def plan(recipe: RecipeName, set_: Overrides = None, out: Out = None) -> None:
 
 @app.command(
     epilog=_examples(
-        "fit imdb-small-plain",
-        "fit imdb-small-plain --set adaptation=null --set datasets.source=my.csv --out runs/mine",
+        "fit imdb-small",
+        "fit imdb-small --set datasets.source=my.csv --out runs/mine",
     )
 )
 def fit(
@@ -273,44 +251,6 @@ def score(
     )  # fmt: skip
 
 
-@app.command(epilog=_examples("sentences runs/imdb-small --out runs/sentences/train.jsonl"))
-def sentences(
-    run: ExportedRun,
-    out: JsonlOut,
-    min_confidence: Annotated[
-        float, typer.Option(min=0.5, max=1, help="minimum probability of the review's label")
-    ] = 0.98,
-    max_per_review: Annotated[int, typer.Option(min=1, help="maximum sentences of one review")] = 2,
-    max_sentences: Annotated[int, typer.Option(min=2, help="maximum sentences in all")] = 20_000,
-) -> None:
-    """Cut labelled sentences from a run's training reviews, as short training texts."""
-    _run_data_step(
-        "sentences", run=run, out=out, min_confidence=min_confidence,
-        max_per_review=max_per_review, max_sentences=max_sentences,
-    )  # fmt: skip
-
-
-@app.command(
-    epilog=_examples(
-        "pseudo-label runs/imdb-small-plain stanfordnlp/imdb --out runs/pseudo-labels/train.jsonl",
-        "pseudo-label runs/mine unlabelled.csv --split train --out runs/mine-labels/train.jsonl",
-    )
-)
-def pseudo_label(
-    run: ExportedRun,
-    source: Corpus,
-    out: JsonlOut,
-    split: CorpusSplit = "unsupervised",
-    text: TextColumn = "text",
-    revision: Annotated[
-        str | None, typer.Option(help="of a Hub dataset; default: the revision that the run read")
-    ] = None,
-) -> None:
-    """Label texts with a run's model and an n-gram classifier; the same command resumes."""
-    corpus: dict[str, Any] = {"source": source, "split": split, "text": text, "revision": revision}
-    _run_data_step("pseudo-labels", run=run, out=out, **corpus)
-
-
 @app.command(epilog=_examples("teach movie-sentiment --teacher runs/teacher"))
 def teach(
     recipe: RecipeName,
@@ -328,12 +268,15 @@ def teach(
 
 @app.command(
     epilog=_examples(
-        "cut-sentences stanfordnlp/imdb --max-sentences 100000 --out runs/sentences/train.jsonl"
+        "cut-sentences stanfordnlp/imdb --out runs/cut-sentences/train.jsonl",
+        "cut-sentences unlabelled.csv --split train --out runs/my-sentences/train.jsonl",
     )
 )
 def cut_sentences(
-    source: Corpus,
-    out: JsonlOut,
+    source: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSON or Parquet file, or a Hub id")
+    ],
+    out: Annotated[Path, typer.Option(help="the JSONL file to write")],
     max_sentences: Annotated[
         int, typer.Option(min=1, help="maximum sentences, drawn at random")
     ] = 100_000,
@@ -342,16 +285,18 @@ def cut_sentences(
     revision: Annotated[str | None, typer.Option(help="of a Hub dataset")] = None,
 ) -> None:
     """Cut sentences from unlabelled texts, for a teacher to label."""
-    corpus: dict[str, Any] = {"source": source, "split": split, "text": text, "revision": revision}
-    _run_data_step("cut-sentences", out=out, max_sentences=max_sentences, **corpus)
+    _run_data_step(
+        "cut-sentences", source=source, out=str(out), max_sentences=max_sentences, split=split,
+        text=text, revision=revision,
+    )  # fmt: skip
 
 
 def _run_data_step(kind: str, student: Recipe | None = None, **arguments: Any) -> None:
     """Run one data step with the keys that it has under `requires`."""
     from train.pipeline import plan, steps
 
-    values = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
-    steps.run_data_step(plan.data_task(recipes.parse_step({"step": kind, **values}), student))
+    step = recipes.parse_step({"step": kind, **arguments})
+    steps.run_data_step(plan.data_task(step, student))
 
 
 def _evaluate(folder: Path) -> None:

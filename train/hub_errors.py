@@ -29,7 +29,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # re-exported
 
 from train.errors import HubBusy, HubError, TrainError
-from train.recipe import is_path
+from train.sections import is_path
 
 # huggingface_hub 1 uses httpx and huggingface_hub 2 httpx2, which have the same errors.
 _client = importlib.import_module(HTTPError.__module__.partition(".")[0])

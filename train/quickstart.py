@@ -76,7 +76,7 @@ def run() -> None:
         "  make hub       serves this Hub, for pipeline() and other clients\n"
         "the same on huggingface.co, with an account:\n"
         "  .venv/bin/hf auth login\n"
-        "  .venv/bin/python -m train run imdb-small-plain --to YOU/movie-sentiment"
+        "  .venv/bin/python -m train run imdb-small --to YOU/movie-sentiment"
         " --space YOU/movie-sentiment"
     )
 

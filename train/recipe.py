@@ -16,10 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from train import plain_yaml
 from train.errors import RecipeError, shorten
 from train.sections import (
-    FILES,
     STEPS,
-    Adaptation,
-    Corpus,
     Count,
     Dataset,
     DataStep,
@@ -27,20 +24,10 @@ from train.sections import (
     HubIdOrPath,
     LearningRate,
     Section,
-    Source,
     Step,
     Teach,
-    is_commit,
     is_local,
-    is_path,
-    is_probability,
-    label_key,
-    public_name,
 )
-
-# Re-exported: one import for everything about recipes.
-__all__ = ["FILES", "Adaptation", "Corpus", "Dataset", "Distillation", "Source"]
-__all__ += ["is_commit", "is_local", "is_path", "is_probability", "label_key", "public_name"]
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -86,10 +73,6 @@ class Recipe(Section):
         "head_tail", description="what is kept of a review of more than `max_tokens`"
     )
 
-    adaptation: Adaptation | None = Field(
-        None, description="masked-language modeling on unlabelled texts first"
-    )
-
     distillation: Distillation | None = Field(
         None, description="train on a teacher's probabilities in addition to the labels"
     )
@@ -125,10 +108,8 @@ class Recipe(Section):
         None, description="peak for the classifier head, usually 1 to 10 times learning_rate"
     )
     weight_decay: float = Field(0.01, ge=0, lt=1, description="of AdamW; none on biases and norms")
-    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="after warm-up")
-    warmup_fraction: float = Field(0.1, ge=0, lt=1, description="share of updates with warm-up")
-    rdrop_alpha: float = Field(
-        0.0, ge=0, description="R-Drop: weight of the divergence between two dropout passes"
+    warmup_fraction: float = Field(
+        0.1, ge=0, lt=1, description="share of updates with warm-up; then the rate falls linearly"
     )
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     evaluations_per_epoch: Count = Field(1, description="evenly spaced validations in an epoch")
@@ -301,8 +282,7 @@ def _explain(detail: Any, root: type[Section]) -> str:
     """A pydantic error as one line: rule, value seen and remedy."""
     *sections, leaf = detail["loc"] or ("recipe",)
     kinds: dict[str, type[Section]]
-    kinds = {"datasets": Dataset, "corpora": Corpus, "adaptation": Adaptation}
-    kinds |= {"distillation": Distillation, **STEPS}
+    kinds = {"datasets": Dataset, "distillation": Distillation, **STEPS}
     section = next((kind for name, kind in kinds.items() if name in sections), root)
     where = shorten(".".join(str(part) for part in detail["loc"])) or "recipe"
     if detail["type"] == "extra_forbidden":

@@ -39,7 +39,6 @@ class _Training(TypedDict, total=False):
     history: dict[str, list[dict[str, float]]]
     unsure_below: float
     base_is_local: bool
-    adaptation: Part | None
 
 
 class _Schema(TypedDict, total=False):

@@ -130,45 +130,6 @@ def load_pinned_recipe(folder: Path) -> Recipe:
     return recipe.model_copy(update={"datasets": datasets, "base_revision": base_revision})
 
 
-def adapted_folder(run: Path) -> Path:
-    """The folder of a run's adapted base model, beside the run folder."""
-    return run.with_name(f"{run.name}-adapted")
-
-
-def is_adapted(folder: Path) -> bool:
-    """Whether the adaptation in this folder is finished."""
-    return (folder / "results.json").is_file()
-
-
-def with_adapted_base(recipe: Recipe, run: Path) -> Recipe:
-    """The recipe with `base_model` set to the adapted one, if it has an `adaptation`.
-
-    Raises:
-        RunError: The adaptation is missing, or was made by another recipe.
-    """
-    if recipe.adaptation is None:
-        return recipe
-    folder = adapted_folder(run)
-    if not is_adapted(folder):
-        raise RunError(
-            f"{folder} has no adapted base model — run `python -m train adapt` with the same "
-            "recipe first, or disable it with --set adaptation=null"
-        )
-    if changed := adaptation_changes(folder, recipe):
-        raise RunError(
-            f"{folder} was adapted with another {' and '.join(changed)} — adapt again, or choose "
-            "another folder with --out"
-        )
-    adapted = {"base_model": str(folder), "base_revision": None, "adaptation": None}
-    return recipe.model_copy(update=adapted)
-
-
-def adaptation_changes(folder: Path, recipe: Recipe) -> list[str]:
-    """The keys in which the adaptation in this folder differs from the recipe's."""
-    saved, keys = load_recipe(folder), ["adaptation", "base_model", "base_revision"]
-    return [key for key in keys if getattr(saved, key) != getattr(recipe, key)]
-
-
 def lineage(recipe: Recipe) -> list[Path]:
     """The run folders that the base model was trained in, newest first; empty for a Hub model."""
     folders: list[Path] = []

@@ -1,4 +1,4 @@
-"""The sections of a recipe: datasets, adaptation, distillation, required steps.
+"""The sections of a recipe: datasets, distillation, required steps.
 
 In: a part of the YAML file. Out: a frozen pydantic model. `train.recipe` combines them.
 """
@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FILES = [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".gz"]
-JSONL = "the JSONL file to write"
 
 SplitName = Literal["train", "validation", "test"]
 Count = Annotated[int, Field(ge=1)]
@@ -79,8 +78,8 @@ def label_key(value: Any) -> str:
     return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", str(value).strip())
 
 
-def is_probability(value: Any) -> bool:
-    """Whether a value is a valid probability of a label: a number in (0, 1]."""
+def _is_share(value: Any) -> bool:
+    """Whether a value is a number in (0, 1]."""
     return isinstance(value, int | float) and 0 < value <= 1
 
 
@@ -119,14 +118,6 @@ class Dataset(Source):
         description="splits that its rows may go to; without `test` in any dataset the final "
         "metrics are of `validation`",
     )
-    confidence: str | None = Field(
-        None,
-        description="column of the label's probability, for pseudo-labels: a soft label, the rest "
-        "spread evenly over the other labels",
-    )
-    minimum: dict[str, float] = Field(
-        {}, description="column -> minimum value; rows below it are dropped"
-    )
     weight: float = Field(
         1.0, gt=0, le=100, description="mean number of times that an epoch uses each training row"
     )
@@ -149,20 +140,12 @@ class Dataset(Source):
         for target in value.values() if isinstance(value, dict) else []:
             probabilities = list(target.values()) if isinstance(target, dict) else [1.0]
             is_known_type = target is None or isinstance(target, str | dict)
-            if not is_known_type or len(probabilities) != 1 or not is_probability(probabilities[0]):
+            if not is_known_type or len(probabilities) != 1 or not _is_share(probabilities[0]):
                 raise ValueError(
                     "must map to a label name, to {name: probability} with a probability above 0 "
                     f"and at most 1, or to null, got {target!r}"
                 )
         return value
-
-    @model_validator(mode="after")
-    def _check_confidence(self) -> Self:
-        if self.confidence and any(isinstance(v, dict) for v in (self.label_map or {}).values()):
-            raise ValueError(
-                f"confidence must be null if label_map has probabilities, got {self.confidence!r}"
-            )
-        return self
 
     @model_validator(mode="after")
     def _check_splits(self) -> Self:
@@ -181,39 +164,6 @@ class Dataset(Source):
             soft_label = {value: 1.0} if isinstance(value, str) else value
             targets[key] = next(iter(soft_label.items())) if soft_label else None
         return targets
-
-
-class Corpus(Source):
-    """A source of unlabelled texts."""
-
-    split: str = Field("unsupervised", description="split to read; `train` for a single file")
-    text: str = Field("text", description="column of the text")
-
-
-class Adaptation(Section):
-    """Masked-language modeling on unlabelled texts, before the fine-tuning."""
-
-    corpora: Annotated[list[Corpus], Field(min_length=1)]
-    with_train: bool = Field(True, description="also use the training reviews, without labels")
-    max_texts: Count | None = Field(None, description="maximum number of texts")
-    validation_texts: Count = Field(500, description="texts to measure the perplexity on")
-    mask_fraction: float = Field(0.15, gt=0, lt=1, description="share of tokens to predict")
-    epochs: int = Field(1, ge=1, le=1000, description="passes over the texts")
-    max_tokens: int = Field(256, ge=16, description="longer texts are split")
-    batch_tokens: int = Field(16384, ge=16, description="padded tokens of one update")
-    learning_rate: LearningRate = Field(2e-4, description="peak for the encoder")
-    head_learning_rate: LearningRate | None = Field(
-        None, description="peak for the masked-language head"
-    )
-    warmup_fraction: float = Field(0.05, ge=0, lt=1, description="share of updates with warm-up")
-    checkpoint_every: Count = Field(100, description="updates between checkpoints")
-
-    def training(self) -> dict[str, Any]:
-        """Settings of the training loop, by the recipe's keys."""
-        keys = ["epochs", "max_tokens", "batch_tokens", "learning_rate", "head_learning_rate"]
-        keys += ["warmup_fraction", "checkpoint_every"]
-        fixed = {"evaluations_per_epoch": 2, "early_stopping_patience": None}
-        return {key: getattr(self, key) for key in keys} | fixed
 
 
 class Distillation(Section):
@@ -244,33 +194,16 @@ class Patterns(Section):
     seed: int = Field(0, description="the same seed gives the same rows")
 
 
-class CutSentences(Corpus):
+class CutSentences(Source):
     """Sentences cut from unlabelled texts, for a teacher to label."""
 
     step: Literal["cut-sentences"]
-    out: str = Field("runs/cut-sentences/train.jsonl", min_length=1, description=JSONL)
-    max_sentences: Count = Field(100_000, description="maximum sentences, drawn at random")
-
-
-class Sentences(Section):
-    """Labelled sentences cut from a run's training reviews."""
-
-    step: Literal["sentences"]
-    run: str = Field(min_length=1, description="the run folder")
-    out: str = Field("runs/sentences/train.jsonl", min_length=1, description=JSONL)
-    min_confidence: float = Field(
-        0.98, ge=0.5, le=1, description="minimum probability of the review's label"
+    split: str = Field("unsupervised", description="split to read; `train` for a single file")
+    text: str = Field("text", description="column of the text")
+    out: str = Field(
+        "runs/cut-sentences/train.jsonl", min_length=1, description="the JSONL file to write"
     )
-    max_per_review: Count = Field(2, description="maximum sentences of one review")
-    max_sentences: int = Field(20_000, ge=2, description="maximum sentences in all")
-
-
-class PseudoLabels(Corpus):
-    """Unlabelled texts, labelled by a run's model and an n-gram classifier."""
-
-    step: Literal["pseudo-labels"]
-    run: str = Field(min_length=1, description="the run folder")
-    out: str = Field("runs/pseudo-labels/train.jsonl", min_length=1, description=JSONL)
+    max_sentences: Count = Field(100_000, description="maximum sentences, drawn at random")
 
 
 class Teach(Section):
@@ -281,13 +214,11 @@ class Teach(Section):
 
 
 # Steps that write one output, in the first process; a `RunStep` trains in all processes.
-DataStep = Patterns | CutSentences | Sentences | PseudoLabels | Teach
+DataStep = Patterns | CutSentences | Teach
 Step = RunStep | DataStep
 STEPS: dict[str, type[Section]] = {
     "run": RunStep,
     "patterns": Patterns,
     "cut-sentences": CutSentences,
-    "sentences": Sentences,
-    "pseudo-labels": PseudoLabels,
     "teach": Teach,
 }

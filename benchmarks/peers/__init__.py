@@ -1,1 +1,1 @@
-"""What a user would pick instead, written plainly, each as its own documentation says."""
+"""The alternatives that the benchmarks compare with, each used as its own documentation shows."""

@@ -1,6 +1,6 @@
-"""Scoring as callers do it: `pipeline()`, plain ONNX Runtime, and the Space's own classifier.
+"""Ways to score: `pipeline()`, plain ONNX Runtime, and the Space's own classifier.
 
-Each takes a run folder and gives a function from texts to the probability of the second label.
+Each takes a run folder and returns a function from texts to the probability of the second label.
 """
 
 from collections.abc import Callable

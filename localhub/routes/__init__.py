@@ -1,6 +1,6 @@
 """The Hub's HTTP routes: one module per subject, each with its list `ROUTES`.
 
-In: requests. Out: JSON, files and plain-text pages. repos: create, settings, branches; info:
+In: requests. Out: JSON, files and plain-text pages. repos: create, settings, tags; info:
 metadata and lists; files: downloads; commits and xet: uploads; spaces: runtime and variables.
 """
 
@@ -16,7 +16,6 @@ _PARAMETERS = {
     "space": "spaces",
     "form": "resolve|raw",
     "page": "commit|tree",
-    "ref": "branch|tag",
     "operation": "hardware|pause|restart",
     "variables": "variables|secrets",
     "log": "build|run",

@@ -147,10 +147,9 @@ def commit(request: Request) -> Response:
     """Make a commit with all edits in the body, or with none if one is invalid."""
     repo = require_repo(request, "write")
     hub, url = hub_of(request), repo_url(request, repo)
-    branch = revision_param(request).removeprefix("refs/heads/")
     if is_true(request.query_params.get("create_pr")):
-        raise HubError(501, "localhub doesn't imitate pull requests: commit to a branch.")
-    if branch not in repo.refs("heads"):
+        raise HubError(501, "localhub doesn't imitate pull requests: commit to main.")
+    if (branch := revision_param(request)) != "main":
         raise missing_revision(branch)
     header = CommitValue()
     edits: list[Edit] = []
@@ -166,7 +165,6 @@ def commit(request: Request) -> Response:
         title=header.summary,
         message=header.description or "",
         author=require_user(request).name,
-        branch=branch,
         parent=header.parentCommit or None,
     )
     if repo.kind == "spaces":

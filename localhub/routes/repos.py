@@ -1,4 +1,4 @@
-"""Routes about whole repositories: the user, creation, removal, settings, branches and tags."""
+"""Routes about whole repositories: the user, creation, removal, settings and tags."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -8,12 +8,10 @@ from ..auth import current_user, require_repo, require_user, require_write
 from ..errors import HubError, missing_repo
 from ..repos import RefFolder
 from ..request import base_url, hub_of, json_body, path_param, runner_of
-from ..schemas import NewRef, NewRepo, Readme, RepoName, Settings
+from ..schemas import NewRepo, NewTag, Readme, RepoName, Settings
 from ..tokens import whoami
 from ..validate import validate_card
 from .spaces import initial_settings
-
-REF_FOLDERS: dict[str, RefFolder] = {"branch": "heads", "tag": "tags"}
 
 
 def who_am_i(request: Request) -> Response:
@@ -98,26 +96,16 @@ def refs(request: Request) -> Response:
     return JSONResponse(answer)
 
 
-def add_ref(request: Request) -> Response:
-    """Create a branch (named in the path) or a tag (named in the body)."""
+def add_tag(request: Request) -> Response:
+    """Create a tag (named in the body) for the revision in the path."""
     repo = require_repo(request, "write")
-    fields = json_body(request, NewRef)
-    in_path = path_param(request, "ref")
-    if request.path_params["type"] == "branch":
-        name, start = in_path, fields.startingPoint or "main"
-    else:
-        name, start = fields.tag or "", in_path
-    repo.add_ref(REF_FOLDERS[request.path_params["type"]], name, repo.resolve(start))
+    repo.add_tag(json_body(request, NewTag).tag, repo.resolve(path_param(request, "revision")))
     return JSONResponse({}, 201)
 
 
-def remove_ref(request: Request) -> Response:
-    """Remove a branch or a tag."""
-    repo = require_repo(request, "write")
-    name = path_param(request, "ref")
-    if request.path_params["type"] == "branch" and name == "main":
-        raise HubError(403, "The branch main is protected and can't be deleted.")
-    repo.remove_ref(REF_FOLDERS[request.path_params["type"]], name)
+def remove_tag(request: Request) -> Response:
+    """Remove a tag."""
+    require_repo(request, "write").remove_tag(path_param(request, "revision"))
     return Response(status_code=204)
 
 
@@ -143,6 +131,6 @@ ROUTES = [
     Route(_REPO + "/auth-check", auth_check),
     Route(_REPO + "/auth-check/write", auth_check),
     Route(_REPO + "/refs", refs),
-    Route(_REPO + "/{type:ref}/{ref}", add_ref, methods=["POST"]),
-    Route(_REPO + "/{type:ref}/{ref}", remove_ref, methods=["DELETE"]),
+    Route(_REPO + "/tag/{revision}", add_tag, methods=["POST"]),
+    Route(_REPO + "/tag/{revision}", remove_tag, methods=["DELETE"]),
 ]

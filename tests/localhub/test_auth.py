@@ -81,7 +81,7 @@ def test_writes_require_write_role(hub, repo):
     for method, path in (
         ("POST", "preupload/main"),
         ("POST", "commit/main"),
-        ("POST", "branch/new"),
+        ("POST", "tag/main"),
         ("DELETE", "tag/v1"),
         ("PUT", "settings"),
         ("GET", "xet-write-token/main"),
@@ -107,9 +107,6 @@ def test_custom_tokens(tmp_path):
         assert call(hub, "POST", "/api/repos/create", body, "t1").status == 200
         assert not (tmp_path / "token").exists()
         assert "HF_TOKEN" not in hub.process.stdout.readline()
-    run_spaces = ["--run-spaces", "demo/page", "--host", "0.0.0.0"]
-    ended = localhub("--root", str(tmp_path), *run_spaces)
-    assert "--run-spaces runs any app that a token may push" in ended.stderr
     (tmp_path / "faults.json").write_text('["GET"]')
     assert "A fault must read" in localhub("--root", str(tmp_path)).stderr
 

@@ -138,15 +138,12 @@ def client_api() -> None:
         api.create_commit("demo/history", change, commit_message="n", repo_type="dataset")
     assert len(api.list_repo_commits("demo/history", repo_type="dataset")) == 56
 
-    api.create_branch(repo, branch="other/branch", revision=head)
-    api.create_branch(repo, branch="other/branch", exist_ok=True)
-    api.create_tag(repo, tag="v1", revision="other/branch")
+    api.create_tag(repo, tag="v1", revision=head)
     api.create_tag(repo, tag="v1", exist_ok=True)
     refs = api.list_repo_refs(repo, include_pull_requests=True)
-    assert [ref.name for ref in refs.branches] == ["main", "other/branch"]
-    api.upload_file(path_or_fileobj=b"o", path_in_repo="o", repo_id=repo, revision="other/branch")
-    assert Path(hf_hub_download(repo, "o", revision="other/branch")).read_bytes() == b"o"
-    api.delete_branch(repo, branch="other/branch")
+    assert [ref.name for ref in refs.branches + refs.tags] == ["main", "v1"]
+    api.upload_file(path_or_fileobj=b"o", path_in_repo="o", repo_id=repo)
+    expect(EntryNotFoundError, 404, hf_hub_download, repo, "o", revision="v1")
     api.delete_tag(repo, tag="v1")
     expect(RevisionNotFoundError, 404, api.model_info, repo, revision="v1")
     expect(EntryNotFoundError, 404, hf_hub_download, repo, "none")

@@ -1,4 +1,4 @@
-"""Commits, branches and tags over HTTP."""
+"""Commits and tags over HTTP."""
 
 import hashlib
 import threading
@@ -78,32 +78,30 @@ def test_commit_in_utf8_without_final_newline(hub, repo):
     assert call(hub, "GET", f"/{repo.removeprefix('models/')}/resolve/main/a").body == "é".encode()
 
 
-def test_branches_and_tags(hub, repo):
+def test_tags(hub, repo):
     start = call(hub, "GET", f"/api/{repo}").json["sha"]
-    branch = f"/api/{repo}/branch/feature%2Fx"
-    assert call(hub, "POST", branch, {}).status == 201
-    assert call(hub, "POST", branch, {}).status == 409
-    made = call(hub, "POST", f"/api/{repo}/commit/feature%2Fx", ndjson(text_file("a", "1"))).json
-    assert call(hub, "POST", f"/api/{repo}/tag/feature%2Fx", {"tag": "v1"}).status == 201
+    made = commit(hub, repo, text_file("a", "1")).json
+    tags = f"/api/{repo}/tag"
+    assert call(hub, "POST", f"{tags}/{start}", {"tag": "old/x"}).status == 201
+    assert call(hub, "POST", f"{tags}/{start}", {"tag": "old/x"}).status == 409
+    assert call(hub, "POST", f"{tags}/main", {"tag": "v1"}).status == 201
     refs = call(hub, "GET", f"/api/{repo}/refs?include_prs=1").json
     targets = {row["ref"]: row["targetCommit"] for row in refs["branches"] + refs["tags"]}
     assert targets == {
-        "refs/heads/main": start,
-        "refs/heads/feature/x": made["commitOid"],
+        "refs/heads/main": made["commitOid"],
+        "refs/tags/old/x": start,
         "refs/tags/v1": made["commitOid"],
     }
     assert refs["pullRequests"] == refs["converts"] == []
-    for revision in ("v1", "feature%2Fx", "refs%2Fheads%2Ffeature%2Fx"):
-        assert call(hub, "GET", f"/api/{repo}/revision/{revision}").json["sha"] == made["commitOid"]
-    assert call(hub, "DELETE", branch).status == 204
-    assert call(hub, "DELETE", branch).status == 404
-    assert call(hub, "DELETE", f"/api/{repo}/branch/main").status == 403
-    for bad in ("refs%2Fpr%2F1", "a..b", "%2Fa", "a%00", "HEAD"):
-        assert call(hub, "POST", f"/api/{repo}/branch/{bad}", {}).status == 400
-    assert call(hub, "POST", f"/api/{repo}/tag/main", {}).status == 400
+    for revision in ("old%2Fx", "refs%2Ftags%2Fold%2Fx"):
+        assert call(hub, "GET", f"/api/{repo}/revision/{revision}").json["sha"] == start
+    assert call(hub, "DELETE", f"{tags}/old%2Fx").status == 204
+    assert call(hub, "DELETE", f"{tags}/old%2Fx").status == 404
+    for bad in ("refs/pr/1", "a..b", "/a", "a\0", "HEAD", ""):
+        assert call(hub, "POST", f"{tags}/main", {"tag": bad}).status == 400
     copied_from = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
     assert call(hub, "POST", f"/api/{repo}/tag/main", {"tag": copied_from}).status == 201
-    assert call(hub, "GET", f"/api/{repo}/revision/{copied_from}").json["sha"] == start
+    assert call(hub, "GET", f"/api/{repo}/revision/{copied_from}").json["sha"] == made["commitOid"]
     assert call(hub, "POST", f"/api/{repo}/commit/v1", ndjson(text_file("a", "2"))).status == 404
 
 

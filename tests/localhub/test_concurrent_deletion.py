@@ -53,16 +53,16 @@ def delete(hub: RunningHub, kind: str) -> int:
 
 
 def recreate_repeatedly(hub: RunningHub, kind: str, rounds: int) -> None:
-    """Delete and recreate a repository, with a commit, a branch and other settings."""
+    """Delete and recreate a repository, with a commit, a tag and other settings."""
     for _ in range(rounds):
         assert delete(hub, kind) in (200, 404)
         assert make(hub, kind) in (200, 404, 409)
         app = text_file("app.py", "print('in the log')")
         repo = f"/api/{kind}/demo/x"
         assert commit(hub, f"{kind}/demo/x", app).status in (200, 404)
-        assert call(hub, "POST", f"{repo}/branch/b", {}).status in (201, 404, 409)
+        assert call(hub, "POST", f"{repo}/tag/main", {"tag": "b"}).status in (201, 404, 409)
         assert call(hub, "PUT", f"{repo}/settings", {"private": False}).status in (200, 404)
-        assert call(hub, "DELETE", f"{repo}/branch/b").status in (204, 404)
+        assert call(hub, "DELETE", f"{repo}/tag/b").status in (204, 404)
 
 
 def read_repeatedly(hub: RunningHub, kind: str, rounds: int) -> None:
@@ -117,8 +117,8 @@ def test_deleted_repository_raises_repo_gone(tmp_path):
         lambda: repo.revision("v1"),
         lambda: list(repo.history("main")),
         lambda: repo.edit_settings().__enter__(),
-        lambda: repo.add_ref("heads", "b", old),
-        lambda: repo.remove_ref("heads", "b"),
+        lambda: repo.add_tag("v2", old),
+        lambda: repo.remove_tag("v2"),
         lambda: repo.add_commit([], title="t", author="a"),
         lambda: hub.remove(repo),
     ]:
@@ -147,7 +147,7 @@ def test_write_waiting_for_lock_does_not_recreate_repository(tmp_path, monkeypat
     monkeypatch.setattr(fcntl, "flock", tell)
     with ThreadPoolExecutor(1) as pool:
         with repo.locked():
-            waiting = pool.submit(repo.add_ref, "heads", "b", sha)
+            waiting = pool.submit(repo.add_tag, "v2", sha)
             assert waits.wait(30)
             repo.folder.rename(tmp_path / "moved")
             if again:

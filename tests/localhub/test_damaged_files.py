@@ -76,10 +76,9 @@ def test_command_exits_when_a_folder_replaces_a_file(tmp_path, name):
 @pytest.mark.parametrize("root", ["file/hub", "a" * 300])
 def test_invalid_root_is_reported(tmp_path, root):
     (tmp_path / "file").touch()
-    for more in ([], ["--host", "0.0.0.0"]):
-        ended = localhub("--root", str(tmp_path / root), *more)
-        assert ended.returncode == 1 and "Traceback" not in ended.stderr
-        assert ended.stderr.count("\n") == 1 and root in ended.stderr
+    ended = localhub("--root", str(tmp_path / root))
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert ended.stderr.count("\n") == 1 and root in ended.stderr
 
 
 def test_command_names_damaged_file_and_remedy(tmp_path):

@@ -191,7 +191,7 @@ def test_metrics_come_from_results_json(repository: Path):
     assert facts.plots == {"Confusion matrix on the test set": PNG}
 
 
-@pytest.mark.parametrize("name", ["imdb-small", "reviews-any-length"])
+@pytest.mark.parametrize("name", ["imdb-pseudo-labels", "reviews-any-length"])
 def test_reads_recorded_results(tmp_path: Path, name: str):
     recorded = REPOSITORY / f"benchmarks/results/{name}.json"
     shutil.copy(recorded, tmp_path / "results.json")

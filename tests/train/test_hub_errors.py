@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from train import hub_errors
 from train.errors import DataError, HubError
-from train.recipe import is_path
+from train.sections import is_path
 
 # COMMAND NAME -> the arguments of a command that reads or writes the repository NAME.
 COMMANDS = {
@@ -36,8 +36,7 @@ COMMANDS = {
     "evaluate --dataset": "evaluate {run} --dataset {name} --split train",
     "fit base_model": "fit quickstart {fit} --set base_model={name} --out {out}",
     "fit datasets": "fit quickstart {fit} --set datasets.source={name} --out {out}",
-    "adapt corpora": "adapt quickstart {fit} --out {out} "
-    "--set 'adaptation={{corpora: [{{source: {name}, split: train}}], validation_texts: 5}}'",
+    "cut-sentences": "cut-sentences {name} --split train --out {out}.jsonl",
     "fit --checkpoints-to": "fit quickstart {fit} --checkpoints-to {name} --out {out}",
     "run --checkpoints-to": "run quickstart {fit} --to demo/ok --checkpoints-to {name} --out {out}",
     "publish --to": "publish {run} --to {name}",

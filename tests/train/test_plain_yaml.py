@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from train import plain_yaml, run_folder
 from train import recipe as recipes
 from train.errors import RecipeError, TrainError
+from train.sections import Dataset
 
 MINIMAL = "name: tiny\nbase_model: user/base\ndatasets:\n- source: one.csv\n"
 BOMB = "a0: &a0 [x, x]\n" + "".join(
@@ -163,7 +164,7 @@ def test_alias_is_replaced_by_its_value(recipe_file: Path) -> None:
 
 FRAGMENTS = [
     *(value[:40] for value, _ in REFUSED.values()), *TEXTS, *recipes.Recipe.model_fields, "null",
-    *recipes.Dataset.model_fields, ": ", "- ", "\n", "\n  ", "[", "]", "{", "}", ", ", "'", '"',
+    *Dataset.model_fields, ": ", "- ", "\n", "\n  ", "[", "]", "{", "}", ", ", "'", '"',
     "&a ", "*a", "#", "|", ">", "?", "%YAML 1.1\n", "---\n", "true", "-1", "1e999", ".nan", "-.inf",
     "\t", "\0", "é", "²", "NEGATIVE", "tiny", "one.csv",
 ]  # fmt: skip
@@ -196,8 +197,8 @@ def test_any_bytes_are_a_recipe_or_a_recipe_error(
 
 
 keys = st.sampled_from(
-    [*recipes.Recipe.model_fields, *(f"datasets.{key}" for key in recipes.Dataset.model_fields)]
-    + ["datasets.0", "adaptation.epochs", "adaptation.corpora.0.text"]
+    [*recipes.Recipe.model_fields, *(f"datasets.{key}" for key in Dataset.model_fields)]
+    + ["datasets.0", "distillation.weight", "requires.0.step"]
 )
 
 
@@ -222,7 +223,7 @@ plain = st.recursive(
 @fuzz
 @given(
     st.dictionaries(st.sampled_from(list(recipes.Recipe.model_fields)) | st.text(), plain),
-    st.dictionaries(st.sampled_from(list(recipes.Dataset.model_fields)) | st.text(), plain),
+    st.dictionaries(st.sampled_from(list(Dataset.model_fields)) | st.text(), plain),
 )
 def test_any_values_are_a_recipe_or_a_recipe_error(
     values: dict[str, Any], dataset: dict[str, Any]

@@ -63,12 +63,10 @@ COMMANDS = {
     "fit": "fit imdb-small --out RUN",
     "fit-resume": "fit imdb-small --out RUN --resume",
     "run": "run imdb-small --to user/model --out RUN",
-    "adapt": "adapt imdb-small --out TO-BE",
     "evaluate": "evaluate RUN",
     "export": "export RUN",
     "publish": "publish RUN --to user/model",
-    "sentences": "sentences SOME --out RUN",
-    "pseudo-label": "pseudo-label SOME corpus.csv --out RUN",
+    "cut-sentences": "cut-sentences corpus.csv --out RUN",
 }
 
 
@@ -76,12 +74,10 @@ def test_lock_refuses_second_process_until_first_is_killed(complete: Path) -> No
     """Every command that writes to the folder takes the lock before it reads anything."""
     from train.__main__ import app
 
-    adapted = complete.with_name("to-be-adapted")
     before = contents(complete)
-    with held(complete) as first, held(adapted):
+    with held(complete) as first:
         for words in COMMANDS.values():
-            names = {"RUN": str(complete), "TO-BE": str(complete.with_name("to-be"))}
-            arguments = [names.get(word, word) for word in words.split()]
+            arguments = words.replace("RUN", str(complete)).split()
             with pytest.raises(RunError, match="is in use by another process — wait until it ends"):
                 app(arguments, standalone_mode=False)
         first.kill()  # kill -9

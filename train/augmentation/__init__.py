@@ -1,6 +1,6 @@
-"""Additional training data from models and templates.
+"""Additional training data from texts, templates and teachers.
 
-In: finished runs, unlabelled corpora, or `pattern_data/`. Out: files that recipes name as datasets.
-Open `pseudo_labels` (with `ngrams`) for labelled texts, `sentences` for short input, `patterns` for
-generated sentences, and `distillation` for teachers' probabilities.
+In: unlabelled corpora, `pattern_data/`, or run folders. Out: files that recipes name. Open
+`sentences` for short input, `patterns` for generated sentences, and `distillation` for teachers'
+probabilities.
 """

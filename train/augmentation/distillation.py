@@ -25,7 +25,7 @@ from train.modeling import devices, model
 from train.recipe import Recipe
 
 if TYPE_CHECKING:
-    from train.data.preparation import Split
+    from train.data.splits import Split
 
 PART_TEXTS = 5_000  # the most that an interruption loses
 

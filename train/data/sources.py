@@ -1,24 +1,21 @@
 """Sources of rows: a Hub dataset, a file or a folder of files.
 
-In: a `Dataset` or `Corpus` of a recipe. Out: its splits as `datasets.Dataset`, columns checked.
+In: a `Source` of a recipe. Out: its splits as `datasets.Dataset`, columns checked.
 """
 
 import errno
 import os
-from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.data import tables
+from train.data import hub_datasets, tables
 from train.errors import DataError, shorten
-from train.recipe import FILES, Corpus, Dataset, Source, is_commit
+from train.sections import FILES, Dataset, Source, is_commit
 
 if TYPE_CHECKING:
     import datasets
 
 MAX_FILES = 20_000  # in a folder that is searched for tables
-ANSWER_SECONDS = 10  # for the first request to the Hub
 
 
 def read(source: Dataset) -> "dict[str, datasets.Dataset]":
@@ -37,46 +34,34 @@ def check_columns(rows: "datasets.Dataset", source: Dataset, name: str) -> None:
     where = f"{source.source} split {name!r}"
     if not len(rows):
         raise DataError(f"{where} has no rows — add rows, or name another split or file")
-    keys = ["text", "label", "text_pair", "group", "confidence"]
-    wanted = [(key, getattr(source, key)) for key in keys]
-    wanted += [("minimum", column) for column in source.minimum]
-    for key, column in wanted:
+    for key in ["text", "label", "text_pair", "group"]:
+        column = getattr(source, key)
         if column is not None and column not in rows.column_names:
-            none = {"text": "", "label": "", "minimum": "{}"}.get(key, "null")
-            optional = none and f", or use none with --set datasets.{key}={none}"
+            is_required = key in {"text", "label"}
+            optional = "" if is_required else f", or use none with --set datasets.{key}=null"
             raise DataError(
                 f"{where} has no column {column!r} — it has: {', '.join(rows.column_names)}; "
                 f"name yours with --set datasets.{key}=…{optional}"
             )
     for column in filter(None, [source.text, source.text_pair]):
-        _check_is_text(rows, column, where, "--set datasets.text=… or datasets.text_pair=…")
+        field = rows.features.arrow_schema.field(column)
+        tables.check_is_text(field, where, "--set datasets.text=… or datasets.text_pair=…")
 
 
-def texts(corpus: Corpus) -> list[Any]:
-    """Read the texts of a corpus; None where a cell is empty.
+def texts(source: Source, split: str, column: str) -> list[Any]:
+    """Read a column of texts; None where a cell is empty.
 
     Raises:
         DataError: See `read`.
     """
-    split = _read(corpus, {corpus.split})[corpus.split]
-    if corpus.text not in split.column_names:
+    rows = _read(source, {split})[split]
+    if column not in rows.column_names:
         raise DataError(
-            f"{corpus.source} has no column {corpus.text!r} — it has: "
-            f"{', '.join(split.column_names)}"
+            f"{source.source} has no column {column!r} — it has: {', '.join(rows.column_names)}"
         )
-    _check_is_text(split, corpus.text, corpus.source, "`text` of the corpus")
-    return list(split[corpus.text])
-
-
-def kind(feature: Any) -> str:
-    """The type of a `datasets` feature: its dtype, `list`, `struct`, or the feature's name."""
-    if isinstance(feature, dict):
-        return "struct"
-    return str(getattr(feature, "dtype", None) or type(feature).__name__.lower())
-
-
-def _check_is_text(rows: "datasets.Dataset", column: str, where: str, remedy: str) -> None:
-    tables.check_is_text(rows.features.arrow_schema.field(column), where, remedy)
+    field = rows.features.arrow_schema.field(column)
+    tables.check_is_text(field, source.source, "`text` of the corpus")
+    return list(rows[column])
 
 
 def revision(source: Source) -> str | None:
@@ -87,13 +72,13 @@ def revision(source: Source) -> str | None:
     """
     if source.is_local or is_commit(source.revision):
         return source.revision
-    return _commit(_read_hub(source)) or source.revision
+    return hub_datasets.commit(hub_datasets.read(source)) or source.revision
 
 
 def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
     """Read all splits; `names` must be among them."""
     try:
-        splits = _read_local(source) if source.is_local else _cached(source) or _read_hub(source)
+        splits = _read_local(source) if source.is_local else hub_datasets.read(source)
     except (OSError, RuntimeError) as error:  # a name too long, no such user, a dataset script
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise
@@ -104,117 +89,6 @@ def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
                 f"{source.source} has no split {name!r} — it has: {', '.join(sorted(splits))}"
             )
     return splits
-
-
-def _read_hub(source: Source) -> "dict[str, datasets.Dataset]":
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetGenerationError
-    from huggingface_hub import constants
-
-    from train.hub_errors import explained
-
-    with explained(
-        f"dataset {source.source!r} (revision {source.revision or 'main'}) can't be loaded",
-        DataError,
-        name=source.source,
-        expected=(FileNotFoundError, ValueError, OverflowError, NotImplementedError),
-        after="or name a local file",
-    ):
-        check_hub_answers(source.source)
-        what = {"path": source.source, "name": source.config, "revision": source.revision}
-        try:
-            loaded = load_dataset(**what, **reading_options(**what))
-        except DatasetGenerationError as error:  # its own message has no reason
-            cause = " ".join(str(error.__cause__ or error).split())
-            raise ValueError(shorten(cause, 500)) from error
-    splits = _by_name(loaded)
-    # If the Hub can't be reached, `load_dataset` returns whichever commit is in its cache.
-    known = {None, source.revision}
-    if is_commit(source.revision) and (read := _commit(splits)) not in known | {_tagged(source)}:
-        raise DataError(
-            f"dataset {source.source!r} at {source.revision} can't be loaded from "
-            f"{constants.ENDPOINT}, and the cache holds only {read} — check the network and "
-            "HF_ENDPOINT"
-        )
-    return splits
-
-
-def check_hub_answers(repo_id: str) -> None:
-    """Ask the Hub for a dataset once, unless a copy is cached.
-
-    `load_dataset` retries for half a minute and prints each retry; this call does not retry.
-
-    Raises:
-        HTTPError, OSError: The Hub can't be reached. HTTP error statuses raise nothing here.
-    """
-    from datasets import config
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if constants.is_offline_mode() or any(Path(config.HF_DATASETS_CACHE).glob(_in_cache(repo_id))):
-        return
-    with suppress(HfHubHTTPError):
-        HfApi().dataset_info(repo_id, timeout=ANSWER_SECONDS)
-
-
-def _in_cache(repo_id: str) -> str:
-    """The name of a dataset's folder in the cache of `datasets`."""
-    from datasets.naming import camelcase_to_snakecase
-
-    owner, _, name = repo_id.rpartition("/")
-    return "___".join([*filter(None, [owner]), camelcase_to_snakecase(name)])
-
-
-def _tagged(source: Source) -> str | None:
-    """The commit of a tag that is named like a commit, as in a mirror of the Hub."""
-    from huggingface_hub import HfApi
-
-    from train.hub_errors import explained
-
-    with suppress(DataError), explained("resolving a revision", DataError):
-        return HfApi().dataset_info(source.source, revision=source.revision).sha
-    return None
-
-
-def reading_options(**what: Any) -> dict[str, Any]:
-    """Options for `load_dataset`, so that only empty CSV cells are missing.
-
-    "None", "nan" and "NULL" are texts. Other formats have no such options.
-    """
-    from datasets import load_dataset_builder
-
-    try:
-        is_csv = hasattr(load_dataset_builder(**what).config, "keep_default_na")
-    except ValueError:  # offline: the cache is found by the options that the CSV was read with
-        is_csv = True
-    return {"keep_default_na": False, "na_values": [""]} if is_csv else {}
-
-
-def _cached(source: Source) -> "dict[str, datasets.Dataset] | None":
-    """A Hub dataset at a cached commit, without a request; None if it is not cached."""
-    from datasets import config
-    from datasets.packaged_modules.cache.cache import Cache
-
-    pattern = f"{_in_cache(source.source)}/{source.config or '*'}/*/{source.revision}"
-    folders = list(Path(config.HF_DATASETS_CACHE).glob(pattern))
-    if not is_commit(source.revision) or len(folders) != 1:
-        return None
-    configuration, version, commit = folders[0].parts[-3:]
-    builder = Cache(
-        repo_id=source.source,
-        dataset_name=source.source.rpartition("/")[2],
-        config_name=configuration,
-        version=version,
-        hash=commit,
-    )
-    return _by_name(builder.as_dataset())
-
-
-def _commit(splits: "dict[str, datasets.Dataset]") -> str | None:
-    """The commit of a Hub dataset, which is the name of its folder in the cache."""
-    files = [file["filename"] for split in splits.values() for file in split.cache_files]
-    names = {Path(file).parent.name for file in files}
-    return names.pop() if len(names) == 1 and all(map(is_commit, names)) else None
 
 
 def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
@@ -304,10 +178,6 @@ def _may_be_table(file: Path) -> bool:
         return file.suffix.lower() in FILES
     with file.open("rb") as stream:
         return stream.readline(100).strip() != b"{"
-
-
-def _by_name(loaded: "Mapping[Any, datasets.Dataset]") -> "dict[str, datasets.Dataset]":
-    return {str(name): split for name, split in loaded.items()}
 
 
 def _first_line(error: BaseException) -> str:

@@ -135,12 +135,12 @@ def check_is_text(field: Any, where: str, setting: str) -> None:
     checks = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
     if not any(check(column_type) for check in checks):
         raise DataError(
-            f"{where}: column {field.name!r} must hold text, got the type {_type_name(column_type)}"
+            f"{where}: column {field.name!r} must hold text, got the type {type_name(column_type)}"
             f" — name the column of the texts with {setting}, or convert this one to text"
         )
 
 
-def _type_name(column_type: Any) -> str:
+def type_name(column_type: Any) -> str:
     """The name of an Arrow type as `datasets` spells it, without inner types."""
     names = {"double": "float64", "float": "float32", "halffloat": "float16"}
     name = re.match(r"[^<]+", str(column_type))

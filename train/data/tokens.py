@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from train.data.preparation import IntArray, Split
+from train.data.splits import IntArray, Split
 
 if TYPE_CHECKING:
     import torch

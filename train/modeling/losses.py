@@ -1,53 +1,28 @@
 """Losses of the classifier, one value for each row of a batch.
 
-In: logits and labels. Out: cross-entropy in nats, with R-Drop or distillation where asked for.
+In: logits and labels. Out: cross-entropy in nats, with the labels and, in distillation, a teacher.
 """
-
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch.nn import functional
 
-from train.recipe import Distillation
-
-# (model, batch, labels) -> the loss of each row, (rows,). It is called under autocast.
-LossFunction = Callable[[Any, dict[str, torch.Tensor], torch.Tensor], torch.Tensor]
+from train.sections import Distillation
 
 
-def classification_loss(rdrop_alpha: float, distillation: Distillation | None) -> LossFunction:
-    """Cross-entropy with the labels, plus R-Drop in training.
-
-    R-Drop (Liang et al. 2021, https://arxiv.org/abs/2106.14448) passes each row through the model
-    twice with different dropout and penalizes the divergence of the two outputs.
+def classification_loss(
+    logits: torch.Tensor, labels: torch.Tensor, distillation: Distillation | None
+) -> torch.Tensor:
+    """The loss of each row, (rows,), in nats.
 
     Args:
-        rdrop_alpha: Weight of the divergence; 0 disables R-Drop.
+        logits: Of the model, (rows, labels), fp32.
+        labels: Label numbers, (rows,); probabilities, (rows, labels); or, in distillation, the
+            probabilities of label and teacher, (rows, 2, labels).
         distillation: Weight and temperature of the teacher's loss, if there is a teacher.
-
-    Returns:
-        A function of model, batch and labels. The labels are label numbers, (rows,);
-        probabilities, (rows, labels); or, in distillation, the probabilities of label and
-        teacher, (rows, 2, labels).
     """
-
-    def row_losses(
-        model: Any, batch: dict[str, torch.Tensor], labels: torch.Tensor
-    ) -> torch.Tensor:
-        passes = 2 if model.training and rdrop_alpha else 1
-        logits = [model(**batch).logits.float() for _ in range(passes)]  # (rows, labels) each
-        losses = [
-            functional.cross_entropy(row, labels, reduction="none")
-            if labels.ndim < 3 or distillation is None
-            else distillation_loss(row, labels, distillation.weight, distillation.temperature)
-            for row in logits
-        ]
-        loss = torch.stack(losses).mean(dim=0)
-        if passes == 2:
-            loss = loss + rdrop_alpha * _symmetric_divergence(*logits)
-        return loss
-
-    return row_losses
+    if labels.ndim < 3 or distillation is None:
+        return functional.cross_entropy(logits, labels, reduction="none")
+    return distillation_loss(logits, labels, distillation.weight, distillation.temperature)
 
 
 def distillation_loss(
@@ -70,9 +45,3 @@ def distillation_loss(
     teacher_loss = functional.cross_entropy(logits / temperature, softened, reduction="none")
     # The square keeps the size of the gradient independent of the temperature.
     return (1 - weight) * label_loss + weight * temperature**2 * teacher_loss
-
-
-def _symmetric_divergence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """The mean of both Kullback-Leibler divergences of each row, (rows,), in nats."""
-    p, q = first.log_softmax(dim=1), second.log_softmax(dim=1)
-    return ((p.exp() - q.exp()) * (p - q)).sum(dim=1) / 2

@@ -30,7 +30,8 @@ from train.data.preparation import BREAK
 from train.errors import ModelError, RunError
 from train.hub_errors import explained
 from train.modeling import first_token
-from train.recipe import Recipe, is_commit
+from train.recipe import Recipe
+from train.sections import is_commit
 
 DROPOUTS = {  # key in the configs of BERT and DistilBERT -> key in the recipe
     "hidden_dropout_prob": "dropout",
@@ -53,12 +54,11 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     another model (transformers#8569).
 
     Raises:
-        ModelError: As for `load_pretrained`, or the base model has too few positions.
+        ModelError: The base model is missing, gated, has no safetensors, or too few positions.
     """
     labels = dict(enumerate(recipe.labels))
-    model, tokenizer = load_pretrained(
+    model, tokenizer = _load_pretrained(
         recipe,
-        AutoModelForSequenceClassification,
         num_labels=len(labels),
         id2label=labels,
         label2id={label: i for i, label in labels.items()},
@@ -72,17 +72,8 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return model, tokenizer
 
 
-def load_pretrained(recipe: Recipe, auto_class: Any, **settings: Any) -> tuple[Any, Any]:
-    """Load the recipe's base model in fp32, and its tokenizer.
-
-    Args:
-        recipe: Names the base model, and has the seed and the dropouts.
-        auto_class: One of transformers' auto classes.
-        **settings: Of the model's config.
-
-    Raises:
-        ModelError: The base model is missing, gated or has no safetensors.
-    """
+def _load_pretrained(recipe: Recipe, **settings: Any) -> tuple[Any, Any]:
+    """Load the recipe's base model in fp32, with settings of its config, and its tokenizer."""
     revision = {} if recipe.base_is_local else {"revision": recipe.base_revision or "main"}
     set_seed(recipe.seed)
     logging.set_verbosity_error()  # no warning that the head is new
@@ -93,7 +84,7 @@ def load_pretrained(recipe: Recipe, auto_class: Any, **settings: Any) -> tuple[A
         for name, key in DROPOUTS.items():
             if hasattr(config, name):
                 setattr(config, name, getattr(recipe, key))
-        model = auto_class.from_pretrained(
+        model = AutoModelForSequenceClassification.from_pretrained(
             recipe.base_model,
             config=config,
             dtype=torch.float32,  # fp16 weights can't be trained with loss scaling
@@ -165,7 +156,7 @@ def base_commit(recipe: Recipe) -> str | None:
     """The commit that the recipe's `base_revision` refers to; None for a local folder.
 
     Raises:
-        ModelError: As for `load_pretrained`.
+        ModelError: As for `build`.
     """
     if recipe.base_is_local or is_commit(recipe.base_revision):
         return recipe.base_revision

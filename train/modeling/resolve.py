@@ -17,12 +17,11 @@ from train import run_folder
 from train.data import sources
 from train.errors import RecipeError, RunError, TrainError
 from train.modeling import checkpoints, devices, model
-from train.recipe import Corpus, Recipe, Source
+from train.recipe import Recipe
 
 FILE = Path(checkpoints.FOLDER) / "resolved.json"
 
 Result = TypeVar("Result")
-AnySource = TypeVar("AnySource", bound=Source)
 
 
 def on_main_process(call: Callable[[], Result]) -> Result:
@@ -49,9 +48,7 @@ def resolve(recipe: Recipe, folder: Path, *, resume: bool) -> Recipe:
         RunError: The same, in a resumed run.
         DataError, ModelError: A repository can't be read.
     """
-    return on_main_process(
-        lambda: (_load(recipe, folder) if resume else None) or _resolve(recipe, folder)
-    )
+    return on_main_process(lambda: (_load(recipe, folder) if resume else None) or _resolve(recipe))
 
 
 def start_run(
@@ -75,7 +72,6 @@ def store(resolved: Recipe, folder: Path) -> None:
             "precision": resolved.precision,
             "base_revision": resolved.base_revision,
             "datasets": [dataset.revision for dataset in resolved.datasets],
-            "corpora": [corpus.revision for corpus in _corpora(resolved)],
         },
     )
 
@@ -102,59 +98,23 @@ def _load(recipe: Recipe, folder: Path) -> Recipe | None:
     return resolved
 
 
-def _resolve(recipe: Recipe, folder: Path) -> Recipe:
-    """Choose the precision and ask the Hub for the commits.
-
-    Datasets that the adaptation of the base model has read keep the commits that it read.
-    """
-    precision = devices.choose_precision(recipe.precision)
-    commits: dict[tuple[str, str | None, str | None], str | None] = {}
-    adapted = run_folder.adapted_folder(folder)
-    if recipe.base_model == str(adapted):
-        requested, read = run_folder.load_recipe(adapted), run_folder.load_pinned_recipe(adapted)
-        for before, after in zip(requested.datasets, read.datasets, strict=True):
-            commits[_key(before)] = after.revision
-
-    def commit(source: Source) -> str | None:
-        return commits.get(_key(source)) or sources.revision(source)
-
+def _resolve(recipe: Recipe) -> Recipe:
+    """Choose the precision and ask the Hub for the commits."""
     return _updated(
         recipe,
-        precision=precision,
+        precision=devices.choose_precision(recipe.precision),
         base_revision=model.base_commit(recipe),
-        datasets=[commit(dataset) for dataset in recipe.datasets],
-        corpora=[commit(corpus) for corpus in _corpora(recipe)],
+        datasets=[sources.revision(dataset) for dataset in recipe.datasets],
     )
 
 
 def _updated(
-    recipe: Recipe,
-    precision: str,
-    base_revision: str | None,
-    datasets: list[str | None],
-    corpora: list[str | None],
+    recipe: Recipe, precision: str, base_revision: str | None, datasets: list[str | None]
 ) -> Recipe:
-    changes: dict[str, Any] = {
-        "precision": precision,
-        "base_revision": base_revision,
-        "datasets": _pinned(recipe.datasets, datasets),
-    }
-    if recipe.adaptation:
-        pinned = _pinned(recipe.adaptation.corpora, corpora)
-        changes["adaptation"] = recipe.adaptation.model_copy(update={"corpora": pinned})
-    return recipe.model_copy(update=changes)
-
-
-def _pinned(unpinned: list[AnySource], commits: list[str | None]) -> list[AnySource]:
-    return [
-        source.model_copy(update={"revision": commit})
-        for source, commit in zip(unpinned, commits, strict=True)
+    pinned = [
+        dataset.model_copy(update={"revision": commit})
+        for dataset, commit in zip(recipe.datasets, datasets, strict=True)
     ]
-
-
-def _corpora(recipe: Recipe) -> list[Corpus]:
-    return recipe.adaptation.corpora if recipe.adaptation else []
-
-
-def _key(source: Source) -> tuple[str, str | None, str | None]:
-    return source.source, source.config, source.revision
+    return recipe.model_copy(
+        update={"precision": precision, "base_revision": base_revision, "datasets": pinned}
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from train.data.preparation import IntArray
+from train.data.splits import IntArray
 from train.data.tokens import batches
 
 
@@ -53,22 +53,19 @@ def validation_steps(epoch_ends: list[int], per_epoch: int) -> set[int]:
     return {int(step) for steps in spread for step in steps.round()}
 
 
-def learning_rate_factor(step: int, total: int, warmup_fraction: float, schedule: str) -> float:
+def learning_rate_factor(step: int, total: int, warmup_fraction: float) -> float:
     """The share of the peak learning rate at an update, in (0, 1].
 
     Args:
         step: Number of the update, from 0.
         total: Updates of the run.
-        warmup_fraction: Share of the updates in which the rate rises linearly.
-        schedule: `linear`, `cosine` or `constant`, after the warm-up.
+        warmup_fraction: Share of the updates in which the rate rises linearly; then it falls
+            linearly.
     """
     warmup = math.ceil(warmup_fraction * total)
     if step < warmup:
         return (step + 1) / warmup
-    remaining = 1 - (step - warmup) / max(1, total - warmup)
-    if schedule == "cosine":
-        return 0.5 * (1 - math.cos(math.pi * remaining))
-    return remaining if schedule == "linear" else 1.0
+    return 1 - (step - warmup) / max(1, total - warmup)
 
 
 def parameter_groups(

@@ -19,12 +19,12 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
-from train.data.preparation import IntArray
+from train.data.splits import IntArray
 from train.data.tokens import Tokens, batches, tensors
 from train.errors import Diverged, Interrupted
 from train.modeling import checkpoints, cpu
 from train.modeling.checkpoints import Progress
-from train.modeling.losses import LossFunction, classification_loss
+from train.modeling.losses import classification_loss
 from train.modeling.schedule import (
     learning_rate_factor,
     parameter_groups,
@@ -47,7 +47,6 @@ def fit(
     pad_id: int,
     folder: Path,
     *,
-    loss_function: LossFunction | None = None,
     weights: Any = None,
     resume: bool = False,
     after_checkpoint: Callable[[Path], None] | None = None,
@@ -62,7 +61,6 @@ def fit(
         validation: Rows to select the weights on.
         pad_id: Token id of the padding.
         folder: The run folder; the checkpoints go to `checkpoints/` in it.
-        loss_function: The loss to minimize; None: the `classification_loss` of the recipe.
         weights: How often an epoch reads each row of `train`, on average, (rows,); None: once.
         resume: Start from the newest checkpoint in the folder, if there is one.
         after_checkpoint: Called with the folder of each new checkpoint, to copy it elsewhere.
@@ -82,7 +80,6 @@ def fit(
         progress = checkpoints.load(newest, model, optimizer, accelerator.scaler)
     _Training(
         recipe, accelerator, model, prepared, optimizer, train, validation, pad_id, folder,
-        loss_function or classification_loss(recipe.rdrop_alpha, recipe.distillation),
         updates, epoch_ends, progress, after_checkpoint,
     ).run()  # fmt: skip
     checkpoints.load_weights(checkpoints.best(folder), model)
@@ -128,7 +125,6 @@ class _Training:
     validation: Tokens
     pad_id: int
     folder: Path
-    loss_function: LossFunction
     updates: list[IntArray]  # the rows of each update, over all epochs
     epoch_ends: list[int]  # updates done at the end of each epoch
     progress: Progress
@@ -196,9 +192,7 @@ class _Training:
         accelerator, recipe = self.accelerator, self.recipe
         # Dropout depends on the update alone, so that resuming needs no generator state.
         torch.manual_seed(hash((recipe.seed, step, accelerator.process_index)) % 2**63)
-        factor = learning_rate_factor(
-            step, len(self.updates), recipe.warmup_fraction, recipe.schedule
-        )
+        factor = learning_rate_factor(step, len(self.updates), recipe.warmup_fraction)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         parts = np.array_split(self.updates[step], accelerator.num_processes * self._passes(step))
@@ -233,7 +227,8 @@ class _Training:
         batch = tensors(tokens, rows, self.pad_id, device)
         labels = torch.from_numpy(tokens.labels[rows]).to(device, non_blocking=True)
         with self.accelerator.autocast():
-            return self.loss_function(model, batch, labels)
+            logits = model(**batch).logits.float()  # (rows, labels)
+            return classification_loss(logits, labels, self.recipe.distillation)
 
     def _validate(self, bar: "tqdm[Any]") -> None:
         """Record the mean validation loss, save the best weights, decide on early stopping."""

@@ -54,10 +54,9 @@ def describe_costs(task: Task) -> Iterator[str]:
 
 def _measured_cost(results: dict[str, Any]) -> str:
     training, environment = results["training"], results["environment"]
-    adaptation_seconds = (training.get("adaptation") or {}).get("seconds", 0)
     disk_mb = DISK_BYTES_PER_PARAMETER * training["parameters"] / 1e6
     return (
-        f"time {_duration(training['seconds'] + adaptation_seconds)}, memory "
+        f"time {_duration(training['seconds'])}, memory "
         f"{training['peak_memory_mb']:,.0f} MB, disk {disk_mb:,.0f} MB, as measured on "
         f"{environment['device']}, {environment['cores']} cores"
     )

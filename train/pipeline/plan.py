@@ -16,8 +16,8 @@ from typing import Any
 from train import recipe as recipes
 from train import run_folder
 from train.errors import RecipeError
-from train.recipe import FILES, Recipe, is_path
-from train.sections import DataStep, RunStep, Step, Teach
+from train.recipe import Recipe
+from train.sections import FILES, CutSentences, DataStep, RunStep, Step, Teach, is_path
 
 RUNS = Path("runs")
 # An override of these keys also applies to a required recipe that had the same values.
@@ -70,7 +70,7 @@ class Task:
         if self.is_done:
             return False
         if self.is_run:
-            return self.out.exists() or run_folder.adapted_folder(self.out).exists()
+            return self.out.exists()
         return any(self.out.parent.glob(f"{self.out.name}.*part*"))
 
     def changes(self) -> str:
@@ -101,7 +101,7 @@ def plan(name: str, overrides: list[str] | None = None, out: Path | None = None)
 
     Args:
         name: A YAML file, or the name of a shipped recipe.
-        overrides: `key=value` pairs as in `recipe.load`. A change to a dataset or corpus, except
+        overrides: `key=value` pairs as in `recipe.load`. A change to a source of rows, except
             its `weight`, applies to all required steps that read the same one. A change to a key
             in `SHARED` applies to required recipes that had the same value. Other changes apply to
             this recipe only.
@@ -121,8 +121,6 @@ def plan(name: str, overrides: list[str] | None = None, out: Path | None = None)
 def data_task(step: DataStep, recipe: Recipe | None = None, inputs: Sequence[Task] = ()) -> Task:
     """The task of a data step; `teach` needs the student's recipe."""
     arguments = json.loads(step.model_dump_json(exclude={"out"}))
-    if "run" in arguments:
-        arguments["run"] = str(Path(arguments["run"]))
     if not isinstance(step, Teach):
         return Task(step, Path(step.out), arguments, None, tuple(inputs))
     assert recipe is not None and recipe.distillation is not None
@@ -187,7 +185,7 @@ def _share_sources(values: Any, original: Recipe, requested: Recipe) -> None:
         identity = _identity(source)
         for old, new in pairs:
             if _identity(old) == identity:
-                # A dataset has its split as `train`, a corpus as `split`.
+                # A dataset has its split as `train`, a step as `split`.
                 split = new.get("split", new.get("train"))
                 after = {**new, "split": split, "train": split}
                 before = {**old, "split": identity[-1], "train": identity[-1]}
@@ -226,16 +224,13 @@ def _paths_of_step(step: DataStep, recipe: Recipe) -> Iterator[str]:
     if isinstance(step, Teach):
         yield from step.teachers
         yield from _local(dataset.source for dataset in recipe.datasets)
-    elif run := getattr(step, "run", None):
-        yield run
-    yield from _local([getattr(step, "source", "")])
+    elif isinstance(step, CutSentences):
+        yield from _local([step.source])
 
 
 def _paths_of_recipe(recipe: Recipe) -> Iterator[str]:
     """The local paths that the run of a recipe reads."""
     yield from _local([recipe.base_model, *(dataset.source for dataset in recipe.datasets)])
-    if recipe.adaptation:
-        yield from _local(corpus.source for corpus in recipe.adaptation.corpora)
     if recipe.distillation:
         yield recipe.distillation.probabilities
 
@@ -261,8 +256,7 @@ def _producers(paths: Iterable[str], tasks: Iterable[Task]) -> list[Task]:
 
 def _outputs(task: Task) -> set[Path]:
     """The paths under which a recipe can read the output: a JSONL file also by its folder."""
-    folder = {task.out.parent} if task.out.suffix == ".jsonl" else set()
-    return {task.out} | folder | ({run_folder.adapted_folder(task.out)} if task.is_run else set())
+    return {task.out} | ({task.out.parent} if task.out.suffix == ".jsonl" else set())
 
 
 def _record_file(out: Path) -> Path:

@@ -15,7 +15,7 @@ from train import console, environment, run_folder
 from train.errors import RunError, TrainError
 from train.pipeline.plan import Task
 from train.recipe import Recipe
-from train.sections import CutSentences, Patterns, PseudoLabels, Sentences, Teach
+from train.sections import CutSentences, Patterns, Teach
 
 PUSH_EVERY_SECONDS = 300
 POLL_SECONDS = 0.5
@@ -35,18 +35,16 @@ def run_all(tasks: Sequence[Task], resume: bool = False, checkpoints_to: str | N
     *required, own = tasks
     for task in required:
         check_unchanged(task)
-    run_folders = [task.out for task in required if task.is_run]
     for task in required:
         if task.is_run:
-            _fit(task, run_folders)
+            _fit(task)
         elif not console.is_first_process():
             while not task.is_done or task.changes():
                 time.sleep(POLL_SECONDS)
         elif not task.is_done:
-            if isinstance(task.step, PseudoLabels | Sentences):
-                _export_if_missing(Path(task.step.run))
             run_data_step(task)
-    _fit(own, run_folders, resume, checkpoints_to)
+    is_only_run = not any(task.is_run for task in required)
+    _fit(own, is_only_run, resume, checkpoints_to)
 
 
 def check_unchanged(task: Task) -> None:
@@ -66,21 +64,6 @@ def run_data_step(task: Task) -> None:
     console.print_line(f"wrote {task.out}: {summary}")
 
 
-def adapt(recipe: Recipe, folder: Path, resume: bool) -> None:
-    """Adapt the base model for the run in `folder`; see `train.modeling.mlm`."""
-    from train.modeling import mlm
-
-    adapted = run_folder.adapted_folder(folder)
-    environment.reset_peak_memory()
-    with run_folder.locked(adapted):
-        results = mlm.adapt(recipe, adapted, resume=resume)
-    if console.is_first_process():
-        before, after = (results["perplexity"][key] for key in ["before", "after"])
-        console.print_line(
-            f"perplexity {before:,.1f} before, {after:,.1f} after; the adapted base is in {adapted}"
-        )
-
-
 def leave_processes() -> None:
     """Leave the process group of `accelerate launch`, after all training."""
     from accelerate import PartialState
@@ -90,50 +73,34 @@ def leave_processes() -> None:
 
 def _write_output(task: Task) -> str:
     """Write the output of a data step atomically; returns a summary for the terminal."""
-    from train.augmentation import distillation, patterns, pseudo_labels, sentences
+    from train.augmentation import distillation, patterns, sentences
 
     out, step, draft = task.out, task.step, task.out.with_name(f".{task.out.name}.draft")
     if isinstance(step, Teach):
         assert task.recipe is not None
         count = distillation.teach([Path(teacher) for teacher in step.teachers], task.recipe, out)
         return f"probabilities for {count:,} texts"
-    if isinstance(step, PseudoLabels):
-        summary = pseudo_labels.write(Path(step.run), step, out)
-        lines = [
-            f"\nvalidation, {name}: accuracy {metrics['accuracy']:.4f}, loss {metrics['nll']:.4f}"
-            for name, metrics in summary["validation"].items()
-        ]
-        return f"{summary['texts']:,} texts{''.join(lines)}"
     if isinstance(step, Patterns):
         shutil.rmtree(draft, ignore_errors=True)
         count = patterns.write(draft, step.seed, step.max_rows)
-    elif isinstance(step, CutSentences):
-        count = sentences.sample(step, draft, max_sentences=step.max_sentences)
     else:
-        assert isinstance(step, Sentences)
-        count = sentences.write(
-            Path(step.run),
-            draft,
-            min_confidence=step.min_confidence,
-            max_per_review=step.max_per_review,
-            max_sentences=step.max_sentences,
-        )
+        assert isinstance(step, CutSentences)
+        count = sentences.cut(step, draft)
     draft.replace(out)
     return f"{count:,} sentences"
 
 
-def _export_if_missing(folder: Path) -> None:
-    from train.publishing import export
-
-    if not run_folder.load_results(folder)["export"]:
-        with run_folder.locked(folder):
-            export.export(folder)
-
-
 def _fit(
-    task: Task, required: Sequence[Path], resume: bool = False, checkpoints_to: str | None = None
+    task: Task, is_only_run: bool = False, resume: bool = False, checkpoints_to: str | None = None
 ) -> None:
-    """Train a recipe unless its run is finished; an interrupted run is resumed."""
+    """Train a recipe unless its run is finished; an interrupted run is resumed.
+
+    Args:
+        task: The run.
+        is_only_run: Whether the plan has no other run.
+        resume: Fail if the run can't be resumed; with other runs, only if it has started.
+        checkpoints_to: A Hub repository that also stores the checkpoints.
+    """
     from train.modeling.resolve import on_main_process
     from train.pipeline import training_run
 
@@ -148,10 +115,7 @@ def _fit(
             repo_id = checkpoints_to
             resume = on_main_process(lambda: _pull_checkpoint(repo_id, folder, resume))
             push_checkpoint = _checkpoint_pusher(repo_id)
-        _adapt_if_missing(recipe, folder, required)
-        # With earlier steps, `--resume` is valid before this run has started.
-        has_no_inputs = not required and recipe.adaptation is None
-        must_resume = resume and (has_no_inputs or folder.exists())
+        must_resume = resume and (is_only_run or folder.exists())
         resume = on_main_process(lambda: _is_started(recipe, folder) or must_resume)
         environment.reset_peak_memory()
         training_run.fit(recipe, folder, resume=resume, after_checkpoint=push_checkpoint)
@@ -159,34 +123,9 @@ def _fit(
 
 
 def _is_started(recipe: Recipe, folder: Path) -> bool:
-    """Whether the folder has an interrupted run, or adaptation, of this recipe."""
+    """Whether the folder has an interrupted run of this recipe."""
     is_partial = (folder / "recipe.yaml").is_file() and not (folder / "results.json").is_file()
     return is_partial and not run_folder.describe_changes(run_folder.load_recipe(folder), recipe)
-
-
-def _adapt_if_missing(recipe: Recipe, folder: Path, required: Sequence[Path]) -> None:
-    """Adapt the base model, or copy the result from a required run with the same adaptation."""
-    from train.modeling.resolve import on_main_process
-
-    if recipe.adaptation is None:
-        return
-    adapted = run_folder.adapted_folder(folder)
-    with run_folder.locked(adapted):
-        if not on_main_process(lambda: _find_or_copy_adapted(recipe, adapted, required)):
-            adapt(recipe, folder, on_main_process(lambda: _is_started(recipe, adapted)))
-
-
-def _find_or_copy_adapted(recipe: Recipe, adapted: Path, required: Sequence[Path]) -> bool:
-    """Whether the folder has the adapted base, after copying it from a required run if possible."""
-    for other in map(run_folder.adapted_folder, required):
-        is_done = run_folder.is_adapted(other)
-        if is_done and not adapted.exists() and not run_folder.adaptation_changes(other, recipe):
-            draft = adapted.with_name(f".{adapted.name}.draft")
-            shutil.rmtree(draft, ignore_errors=True)
-            shutil.copytree(other, draft, ignore=shutil.ignore_patterns("checkpoints"))
-            draft.rename(adapted)
-            console.print_line(f"copied {other} to {adapted}")
-    return run_folder.is_adapted(adapted)
 
 
 def _pull_checkpoint(repo_id: str, folder: Path, resume: bool) -> bool:

@@ -7,22 +7,21 @@ model with its validation metrics, `evaluate` adds test metrics, error analysis 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from train import environment, run_folder
 from train.augmentation import distillation as teacher_probabilities
 from train.data import preparation, sources
+from train.data.splits import Split
 from train.data.tokens import Tokens, encode
 from train.evaluation import behaviour_suite, error_analysis, metrics, plots, row_results
 from train.modeling import devices, model, training
 from train.modeling.resolve import resolve, start_run
 from train.publishing import examples
-from train.recipe import Dataset, Distillation, Recipe, public_name
-
-if TYPE_CHECKING:
-    from train.data.preparation import Split
+from train.recipe import Recipe
+from train.sections import Dataset, Distillation, public_name
 
 
 def fit(
@@ -44,10 +43,9 @@ def fit(
         TrainError: Most errors are raised before the training, the cheapest checks first.
     """
     behaviour_suite.load()  # `evaluate` needs it
-    base = run_folder.with_adapted_base(recipe, folder)
     if resume:
         run_folder.check_resumable(folder, recipe)
-    resolved = resolve(base, folder, resume=resume)
+    resolved = resolve(recipe, folder, resume=resume)
     accelerator = devices.accelerator_for(resolved.precision)
     with accelerator.main_process_first():
         splits = preparation.load(resolved)
@@ -70,8 +68,7 @@ def fit(
         )
         model.save(classifier, tokenizer, folder)
         statistics = training.statistics(progress, accelerator) | calibration
-        statistics |= {"parameters": classifier.num_parameters()}
-        statistics |= _describe_base(recipe, resolved.base_revision, folder)
+        statistics |= {"parameters": classifier.num_parameters(), **_describe_base(resolved)}
         data = _describe_data(resolved.datasets, splits)
         device = devices.device_name(accelerator)
         _save_first_results(recipe, folder, data, statistics, validation_metrics, device)
@@ -149,7 +146,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
         results["datasets"] = _metrics_by_dataset(logits, labels, test.datasets or [])
 
     def predict(texts: Sequence[str], pairs: Sequence[str] | None = None) -> metrics.FloatArray:
-        split = preparation.Split(list(texts), [0] * len(texts), list(pairs) if pairs else None)
+        split = Split(list(texts), [0] * len(texts), list(pairs) if pairs else None)
         return _logits(
             classifier, encode(tokenizer, split, "texts"), tokenizer.pad_token_id, "texts"
         )
@@ -176,7 +173,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
 
 
 def _row_results(
-    name: str, split: "Split", datasets: list[str], labels: list[str], is_right: Any
+    name: str, split: Split, datasets: list[str], labels: list[str], is_right: Any
 ) -> list[row_results.RowResult]:
     """The result of each row of a split; `datasets` has the public names of the datasets."""
     kinds = [datasets[number] for number in split.datasets or [0] * len(split)]
@@ -225,7 +222,7 @@ def evaluate_elsewhere(
     }
 
 
-def score(classifier: Any, tokenizer: Any, split: "Split", name: str = "test") -> dict[str, Any]:
+def score(classifier: Any, tokenizer: Any, split: Split, name: str = "test") -> dict[str, Any]:
     """Score a split.
 
     Returns:
@@ -260,7 +257,7 @@ def _metrics_by_dataset(
     }
 
 
-def _describe_data(datasets: list[Dataset], splits: "dict[str, Split]") -> dict[str, Any]:
+def _describe_data(datasets: list[Dataset], splits: dict[str, Split]) -> dict[str, Any]:
     """The `data` section of results.json."""
     return {
         "repo": [dataset.source for dataset in datasets],
@@ -270,13 +267,13 @@ def _describe_data(datasets: list[Dataset], splits: "dict[str, Split]") -> dict[
     }
 
 
-def _row_weights(dataset_weights: list[float], train: "Split") -> Any:
+def _row_weights(dataset_weights: list[float], train: Split) -> Any:
     """The weight of each training row, (rows,); None if all are 1."""
     weights = np.array([dataset_weights[number] for number in train.datasets or []])
     return None if (weights == 1).all() else weights
 
 
-def _targets(train: "Split", labels: list[str], distillation: Distillation | None) -> Any:
+def _targets(train: Split, labels: list[str], distillation: Distillation | None) -> Any:
     """The labels that `losses.classification_loss` takes, of every row."""
     numbers, count = np.array(train.labels), len(labels)
     if train.confidences is None and distillation is None:
@@ -291,7 +288,7 @@ def _targets(train: "Split", labels: list[str], distillation: Distillation | Non
     return teacher_probabilities.targets(train, probabilities, file, labels)
 
 
-def _test_mixture_weights(splits: "dict[str, Split]") -> Any:
+def _test_mixture_weights(splits: dict[str, Split]) -> Any:
     """Weights of the validation reviews, (rows,), that give each dataset its share of the test."""
     validation, test = splits["validation"].datasets, splits["test"].datasets
     if validation is None or test is None:
@@ -302,25 +299,16 @@ def _test_mixture_weights(splits: "dict[str, Split]") -> Any:
     return weights if weights.any() else None
 
 
-def _describe_split(split: "Split") -> dict[str, Any]:
+def _describe_split(split: Split) -> dict[str, Any]:
     return {"rows": len(split), "sha256": split.sha256(), "dropped": split.dropped}
 
 
-def _describe_base(recipe: Recipe, base_revision: str | None, folder: Path) -> dict[str, Any]:
+def _describe_base(recipe: Recipe) -> dict[str, Any]:
     """What the model was trained from, for the `training` section of results.json."""
-    adaptation = None
-    if recipe.adaptation:
-        adapted = run_folder.adapted_folder(folder)
-        results = run_folder.load_results(adapted)
-        base_revision = run_folder.load_pinned_recipe(adapted).base_revision
-        adaptation = {key: results[key] for key in ["data", "perplexity"]}
-        adaptation["seconds"] = results["training"]["seconds"]
-        adaptation["local"] = [corpus.is_local for corpus in recipe.adaptation.corpora]
     return {
-        "base_revision": base_revision,
+        "base_revision": recipe.base_revision,
         "base_is_local": recipe.base_is_local,
         "origin": _describe_origin(recipe),
-        "adaptation": adaptation,
     }
 
 

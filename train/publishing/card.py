@@ -12,8 +12,9 @@ from typing import Any
 from train import recipe as recipes
 from train.environment import REPOSITORY
 from train.errors import RunError
-from train.recipe import Dataset, Recipe, public_name
+from train.recipe import Recipe
 from train.results import REMEDY
+from train.sections import Dataset, public_name
 
 TEMPLATE = REPOSITORY / "model_card.md"
 
@@ -31,8 +32,8 @@ METRIC_NAMES = {
 }
 IN_SAMPLE = {"nll", "ece"}  # on validation, where the temperature is fitted
 HYPERPARAMETERS = (
-    "epochs batch_tokens max_tokens truncation learning_rate head_learning_rate schedule "
-    "warmup_fraction weight_decay max_grad_norm dropout attention_dropout rdrop_alpha "
+    "epochs batch_tokens max_tokens truncation learning_rate head_learning_rate "
+    "warmup_fraction weight_decay max_grad_norm dropout attention_dropout "
     "early_stopping_patience seed"
 ).split()
 IMDB_CITATION = """@inproceedings{maas-etal-2011-learning,
@@ -127,18 +128,15 @@ def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dic
 def _data(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Template values about the datasets."""
     names, revisions = _names(results), results["data"]["revision"]
-    pseudo_labels = [bool(dataset.confidence) for dataset in recipe.datasets]
     on_imdb = [dataset.source == "stanfordnlp/imdb" for dataset in recipe.datasets]
-    labelled = [d for d, pseudo in zip(on_imdb, pseudo_labels, strict=True) if not pseudo]
     return {
-        "subject": "IMDb reviews" if any(on_imdb) and all(labelled) else "reviews",
+        "subject": "IMDb reviews" if all(on_imdb) else "reviews",
         "citations": [IMDB_CITATION] if any(on_imdb) else [],
         "grouped": any(dataset.group for dataset in recipe.datasets),
         "named_tests": _named_tests(names, recipe),
         "tested": [(names[number], values) for number, values in _tested(results, recipe)],
         "splits": results["data"]["splits"],
-        "sources": list(zip(names, revisions, pseudo_labels, strict=True)),
-        "pseudo_labelled": any(pseudo_labels),
+        "sources": list(zip(names, revisions, strict=True)),
     }
 
 

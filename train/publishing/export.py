@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from train import console, run_folder
 from train.data import preparation
-from train.data.preparation import IntArray
+from train.data.splits import IntArray
 from train.data.tokens import Tokens, encode
 from train.errors import RunError
 from train.evaluation.metrics import FloatArray

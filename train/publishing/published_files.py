@@ -15,7 +15,8 @@ from train import recipe as recipes
 from train import results as results_file
 from train.errors import RunError
 from train.evaluation import row_results
-from train.recipe import Recipe, public_name
+from train.recipe import Recipe
+from train.sections import public_name
 
 PUBLIC = [
     *run_folder.MODEL_FILES,
@@ -92,13 +93,6 @@ def _without_paths(recipe: Recipe, results: dict[str, Any]) -> Recipe:
     ]
     base_model = public_name(recipe.base_model, results["training"]["base_is_local"])
     # Required steps name local paths, which nobody else has.
-    changed: dict[str, Any] = {"datasets": datasets, "base_model": base_model, "requires": []}
-    if recipe.adaptation:
-        corpora = [
-            corpus.model_copy(update={"source": public_name(corpus.source, local)})
-            for corpus, local in zip(
-                recipe.adaptation.corpora, results["training"]["adaptation"]["local"], strict=True
-            )
-        ]
-        changed["adaptation"] = recipe.adaptation.model_copy(update={"corpora": corpora})
-    return recipe.model_copy(update=changed)
+    return recipe.model_copy(
+        update={"datasets": datasets, "base_model": base_model, "requires": []}
+    )

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -22,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from train import console
-from train.data import sources, tables
+from train.data import hub_datasets, tables
 from train.errors import DataError, Interrupted, ModelError, RunError
-from train.recipe import FILES, is_local
 from train.scoring import parts
+from train.sections import FILES, is_local
 from train.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -78,11 +79,9 @@ def score(
         ModelError: The model can't be loaded.
         Interrupted: Ctrl-C or SIGTERM; the same command resumes.
     """
-    try:
+    with _disk_errors(out):
         out = _target(out)
         _check_out(out, [source, model], prefix, overwrite)
-    except OSError as error:
-        raise _disk_error(out, error) from error
     if parts.is_joined(out) and not (parts.folder_of(out) / "job.json").exists():
         parts.remove(out)  # a killed command had joined them, but not removed all
         return
@@ -92,10 +91,8 @@ def score(
     classifier = _classifier(model, revision)
     job: dict[str, Any] = {"input": data.identity, "model": _model_identity(model, classifier)}
     job |= {"text": text, "prefix": prefix, "version": VERSION}
-    try:
+    with _disk_errors(out):
         _score(data, job, out, classifier, text, names, overwrite)
-    except OSError as error:
-        raise _disk_error(out, error) from error
 
 
 def _score(
@@ -201,13 +198,19 @@ def _contains(folder: Path, path: Path) -> bool:
     return folder.resolve() in [path.resolve(), *path.resolve().parents]
 
 
-def _disk_error(out: Path, error: OSError) -> RunError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(
-            f"the disk is full — finished rows are in {parts.folder_of(out)}; free some space and "
-            "run the same command to resume"
-        )
-    return RunError(f"{out} can't be written: {error}")
+@contextmanager
+def _disk_errors(out: Path) -> Iterator[None]:
+    """Turn an `OSError` into a `RunError` with its remedy."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{out} can't be written: {error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = (
+                f"the disk is full — finished rows are in {parts.folder_of(out)}; free some space "
+                "and run the same command to resume"
+            )
+        raise RunError(message) from error
 
 
 def _check_columns(data: Input, source: str, text: str, names: list[str]) -> None:
@@ -242,6 +245,7 @@ def _open(source: str, split: str, config: str | None) -> Input:
 
 
 def _hub(source: str, split: str, config: str | None) -> Input:
+    import pyarrow
     from datasets import load_dataset_builder
 
     from train.hub_errors import explained
@@ -260,25 +264,22 @@ def _hub(source: str, split: str, config: str | None) -> Input:
             yield from data.with_format("arrow").iter(PART_ROWS)
 
     with reading():
-        sources.check_hub_answers(source)
+        hub_datasets.check_hub_answers(source)
         what = {"path": source, "name": config}
-        builder = load_dataset_builder(**what, **sources.reading_options(**what))
+        builder = load_dataset_builder(**what, **hub_datasets.reading_options(**what))
         data = builder.as_streaming_dataset(split=split)
         arrow = tables.regrouped(read(data), PART_ROWS)
         # Without features, the first rows determine the columns.
         first = [] if data.features else list(islice(arrow, 1))
-    schema = data.features.arrow_schema if data.features else _schema_of(first)
+    if data.features:
+        schema = data.features.arrow_schema
+    else:
+        schema = first[0].schema if first else pyarrow.schema([])
     known = data.info.splits or {}
     total = known[split].num_examples if split in known else None
     identity = {"dataset": source, "config": config, "split": split, "revision": builder.hash}
-    folder = _with_schema(chain(first, arrow), schema, source)
-    return Input(schema.names, identity, total, folder, schema)
-
-
-def _schema_of(first: list[Any]) -> Any:
-    import pyarrow
-
-    return first[0].schema if first else pyarrow.schema([])
+    complete = _with_schema(chain(first, arrow), schema, source)
+    return Input(schema.names, identity, total, complete, schema)
 
 
 def _with_schema(arrow: Iterable[Any], schema: Any, source: str) -> Iterator[Any]:

@@ -3,8 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,13 +13,12 @@ from scipy.special import log_softmax, softmax
 
 from train import recipe as recipes
 from train import run_folder
-from train.augmentation import distillation, sentences
+from train.augmentation import distillation
 from train.data import preparation
 from train.data.labels import NO_LABEL
 from train.errors import DataError, RecipeError
 from train.modeling import losses
 from train.pipeline import training_run
-from train.recipe import Corpus
 
 
 @pytest.fixture(scope="module")
@@ -162,21 +159,8 @@ def test_distillation_loss_equals_hintons_formula(tiny_base: Path, tmp_path: Pat
     logits, teacher_logits = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
     label, teacher = np.eye(2)[[0, 1, 1, 0, 1]], softmax(teacher_logits, axis=1)
     targets = torch.tensor(np.stack([label, teacher], axis=1))
-    output = SimpleNamespace(logits=torch.tensor(logits, dtype=torch.float32))
-    model = Mock(return_value=output, training=False)
-    loss = losses.classification_loss(0.0, recipe.distillation)(model, {}, targets.float())
+    student_logits = torch.tensor(logits, dtype=torch.float32)
+    loss = losses.classification_loss(student_logits, targets.float(), recipe.distillation)
     own = -(label * log_softmax(logits, axis=1)).sum(axis=1)
     soft = -(softmax(teacher_logits / 3, axis=1) * log_softmax(logits / 3, axis=1)).sum(axis=1)
     assert np.allclose(loss, 0.3 * own + 0.7 * 9 * soft, atol=1e-6)
-
-
-def test_sample_draws_distinct_sentences_of_a_corpus(tmp_path: Path) -> None:
-    text = "The plot is thin. The songs are lovely!<br />The plot is thin. Go."
-    source = tmp_path / "reviews.jsonl"
-    rows = [{"text": text}, {"text": "I slept well. The plot is thin."}]
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    corpus, out = Corpus(source=str(source), split="train"), tmp_path / "deep" / "out.jsonl"
-    assert sentences.sample(corpus, out, max_sentences=10) == 3
-    written = [json.loads(line)["text"] for line in out.read_text(encoding="utf-8").splitlines()]
-    assert written == ["The plot is thin.", "The songs are lovely!", "I slept well."]
-    assert sentences.sample(corpus, out, max_sentences=2) == 2

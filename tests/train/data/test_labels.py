@@ -11,14 +11,13 @@ import pytest
 from conftest import toy_reviews
 from datasets import ClassLabel, Features, List, Value
 from hubserver import ADMIN, run_python, running_hub
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from train import plain_yaml
 from train import recipe as recipes
 from train.data import labels, preparation, sources
 from train.errors import DataError, RecipeError
-from train.recipe import Dataset, Recipe
+from train.recipe import Recipe
+from train.sections import Dataset
 
 BINARY = ["NEGATIVE", "POSITIVE"]
 Write = Callable[..., Path]
@@ -83,9 +82,9 @@ def test_classes_of_three_are_read_by_their_names(write: Write) -> None:
         with pytest.raises(DataError) as caught:
             numbers_of(path, label_map)
         assert "got ['neu'] in row 2, its classes are ['neg', 'neu', 'pos']" in str(caught.value)
-        given = pasted(caught.value)["label_map"]
-        assert given.items() >= {"neg": "NEGATIVE", "neu": None, "pos": "POSITIVE"}.items()
-        assert numbers_of(path, given) == [0, 1]
+        label_map = pasted(caught.value)["label_map"]
+        assert label_map.items() >= {"neg": "NEGATIVE", "neu": None, "pos": "POSITIVE"}.items()
+        assert numbers_of(path, label_map) == [0, 1]
 
 
 def test_class_numbers_that_contradict_the_names_are_refused(write: Write) -> None:
@@ -164,17 +163,17 @@ def test_proposed_map_can_be_pasted_and_calls_nothing_by_a_wrong_name(
     )
     with pytest.raises(DataError) as caught:
         numbers_of(path)
-    found = pasted(caught.value)["label_map"]
-    assert found == proposed
-    assert numbers_of(path, found) == [BINARY.index(n) for n in proposed.values() if n]
+    label_map = pasted(caught.value)["label_map"]
+    assert label_map == proposed
+    assert numbers_of(path, label_map) == [BINARY.index(n) for n in proposed.values() if n]
 
 
 def test_proposed_map_keeps_what_was_mapped(write: Write) -> None:
     path = write({"label": ["bad", "so", "good"]})
     with pytest.raises(DataError) as caught:
         numbers_of(path, {"bad": {"NEGATIVE": 0.9}, "good": "POSITIVE"})
-    found = pasted(caught.value)["label_map"]
-    assert found == {"bad": {"NEGATIVE": 0.9}, "good": "POSITIVE", "so": None}
+    label_map = pasted(caught.value)["label_map"]
+    assert label_map == {"bad": {"NEGATIVE": 0.9}, "good": "POSITIVE", "so": None}
 
 
 EITHER = "NEGATIVE or POSITIVE"
@@ -202,51 +201,17 @@ def test_user_must_choose_labels_of_unknown_values(
     with pytest.raises(DataError) as caught:
         numbers_of(path)
     assert f"what {unknown} mean is not known: give each one label, or null" in str(caught.value)
-    found = pasted(caught.value, labels=[*BINARY, EITHER])["label_map"]
-    assert found == proposed
+    label_map = pasted(caught.value, labels=[*BINARY, EITHER])["label_map"]
+    assert label_map == proposed
     with pytest.raises(DataError, match="label_map must lead to one of .* got .'NEGATIVE or POS"):
         labels.read(
-            sources.read(Dataset(source=str(path)))["train"], Dataset(source="x", label_map=found),
-            BINARY, values, "x", "datasets", "",
+            sources.read(Dataset(source=str(path)))["train"],
+            Dataset(source="x", label_map=label_map), BINARY, values, "x", "datasets", "",
         )  # fmt: skip
-    chosen = {key: value.partition(" or ")[0] if value else None for key, value in found.items()}
+    chosen = {
+        key: value.partition(" or ")[0] if value else None for key, value in label_map.items()
+    }
     assert len(numbers_of(path, chosen)) == len([value for value in values if value])
-
-
-@settings(max_examples=80, deadline=None, derandomize=True)
-@given(
-    st.lists(
-        st.sampled_from(["-1", "0", "1", "2", "", "yes", "neg", "POS", "meh", "0.5"]),
-        min_size=1,
-        unique=True,
-    ),
-    st.sampled_from([BINARY, ["POSITIVE", "NEGATIVE"], ["1 star", "2 stars", "3 stars"]]),
-)
-def test_proposed_map_keeps_some_rows(values: list[str], names: list[str]) -> None:
-    proposed = labels._proposal(values, {}, names)
-    assert list(proposed) == values
-    assert any(proposed.values()) or values == [""]
-    choice = " or ".join(names)
-    assert (
-        choice in proposed.values()
-        or set(names) <= set(proposed.values())
-        or all(target or value in labels.UNLABELLED for value, target in proposed.items())
-    )
-
-
-@settings(max_examples=80, deadline=None, derandomize=True)
-@given(
-    st.lists(st.text(max_size=6).map(recipes.label_key), min_size=1, max_size=5, unique=True),
-    st.sampled_from([["NEGATIVE", "POSITIVE"], ["a b", "c: d", "né"]]),
-)
-def test_proposed_map_survives_shell_and_yaml(values: list[str], names: list[str]) -> None:
-    proposed = labels._proposal(values, {}, names)
-    recipe = recipes.parse({"name": "t", "base_model": "b", "datasets": [{"source": "a"}]})
-    raw = recipe.model_dump() | {"labels": [*names, " or ".join(names)]}
-    flag, assignment = shlex.split(labels._setting(proposed, "datasets"))
-    assert flag == "--set"
-    plain_yaml.override(raw, assignment)
-    assert recipes.parse(raw).datasets[0].label_map == proposed
 
 
 def test_remedy_of_a_mixture_names_its_dataset(write: Write) -> None:
@@ -301,12 +266,10 @@ def test_json_whose_texts_are_sometimes_something_else_is_refused(
 def test_a_missing_column_is_named_with_its_own_key(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\na,pos\n", encoding="utf-8")
-    for key, value, none in [("group", "film", "null"), ("minimum", {"film": 1}, "{}")]:
-        with pytest.raises(DataError, match="no column 'film'") as caught:
-            numbers_of(path, **{key: value})
-        assert f"--set datasets.{key}=…, or use none with --set datasets.{key}={none}" in str(
-            caught.value
-        )
+    with pytest.raises(DataError, match="no column 'film'") as caught:
+        numbers_of(path, group="film")
+    message = "--set datasets.group=…, or use none with --set datasets.group=null"
+    assert message in str(caught.value)
 
 
 def test_numbers_are_no_texts(write: Write) -> None:
@@ -403,21 +366,6 @@ def test_how_labels_were_read_is_printed_with_three_rows(
     assert examples[1].endswith(": so")
 
 
-@pytest.mark.parametrize("value", ["much", "nan", True, [1]])
-def test_minimum_needs_a_column_of_numbers(write: Write, value: Any) -> None:
-    kind = List(Value("int8")) if isinstance(value, list) else Value("string")
-    path = write({"label": ["pos"], "score": [value]}, score=kind)
-    with pytest.raises(DataError, match="'score' has a minimum and must hold numbers, got"):
-        numbers_of(path, minimum={"score": 1})
-
-
-def test_numbers_as_text_are_numbers_for_minimum_and_confidence(write: Write) -> None:
-    columns = {"label": ["pos", "pos", "neg"], "score": ["0.6", "0.4", None]}
-    assert numbers_of(write(columns), minimum={"score": 0.5}) == [1]
-    columns["score"] = ["0.9", "0.8", "1"]
-    assert numbers_of(write(columns), confidence="score") == [1, 1, 0]
-
-
 READ = """
 import sys
 from train import recipe; from train.data import preparation as reviews
@@ -464,11 +412,11 @@ def test_labels_of_hub_datasets(write: Write, tmp_path: Path) -> None:
             f"datasets.source=demo/words;{plain}{{None: NEGATIVE, nan: POSITIVE}}",
             f"datasets.source=demo/broken;{plain}null",
         )
-    said = [line for line in called.stdout.splitlines() if line.startswith(("read", "error"))]
-    assert "column 'label' has no labels (each is -1 or empty) — test on the" in said[0]
-    assert said[1].endswith("'test': [('dreadful', 0), ('great', 1)]}")
-    assert "('NULL', 0)" in said[2]
-    assert said[3].startswith(
+    lines = [line for line in called.stdout.splitlines() if line.startswith(("read", "error"))]
+    assert "column 'label' has no labels (each is -1 or empty) — test on the" in lines[0]
+    assert lines[1].endswith("'test': [('dreadful', 0), ('great', 1)]}")
+    assert "('NULL', 0)" in lines[2]
+    assert lines[3].startswith(
         "error dataset 'demo/broken' (revision main) can't be loaded: Parquet"
     )
     assert "neg → NEGATIVE in 30 rows" in called.stdout

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from train import recipe as recipes
 from train.data import preparation
-from train.data.preparation import Split
+from train.data.splits import Split
 from train.errors import DataError
-from train.recipe import Dataset, Recipe
+from train.recipe import Recipe
+from train.sections import Dataset
 
 Write = Callable[..., Path]
 
@@ -344,8 +345,8 @@ def test_split_seed_repeats_and_differs(write: Write) -> None:
 
 def test_training_seed_leaves_the_splits_alone(write: Write) -> None:
     path = write(toy_reviews(80))
-    found = {preparation.load(recipe_for(path, seed=seed))["test"].sha256() for seed in range(3)}
-    assert len(found) == 1
+    digests = {preparation.load(recipe_for(path, seed=seed))["test"].sha256() for seed in range(3)}
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -417,19 +418,6 @@ def test_dataset_is_used_only_in_its_splits(write: Write) -> None:
     assert set(splits["validation"].datasets or []) == {0, 1}
 
 
-def test_rows_below_a_minimum_are_left_out(write: Write) -> None:
-    rows = [{**row, "score": i / 80} for i, row in enumerate(toy_reviews())]
-    rows[79]["score"] = None
-    path = write(rows)
-    split = preparation.read_split(
-        recipe_for({"source": str(path), "minimum": {"score": 0.5}}).datasets[0],
-        "train",
-        ["NEGATIVE", "POSITIVE"],
-    )
-    assert split.texts == [row["text"] for row in rows[40:79]]
-    assert split.dropped == {"below the minimum": 41}
-
-
 def test_slice_columns_are_kept_where_they_exist(write: Write) -> None:
     first = [{**row, "stars": i % 5} for i, row in enumerate(toy_reviews())]
     second = [{**row, "text": f"b {row['text']}"} for row in toy_reviews()]
@@ -449,40 +437,6 @@ def test_text_of_one_datasets_test_is_not_in_anothers_train(write: Write) -> Non
     splits = preparation.load(recipe_for(one, other))
     held_out = set(splits["test"].keys()) | set(splits["validation"].keys())
     assert not held_out & set(splits["train"].keys())
-
-
-@pytest.mark.parametrize(
-    ("changed", "same"),
-    [
-        (Split(["a", "b"], [0, 1]), True),
-        (Split(["a", "c"], [0, 1]), False),
-        (Split(["a", "b"], [1, 0]), False),
-        (Split(["b", "a"], [0, 1]), False),
-        (Split(["ab", ""], [0, 1]), False),
-        (Split(["a", "b"], [0, 1], pairs=["x", "y"]), False),
-    ],
-    ids=["equal", "text", "label", "order", "boundary", "pairs"],
-)
-def test_sha256_changes_with_the_content(changed: Split, same: bool) -> None:
-    assert (Split(["a", "b"], [0, 1]).sha256() == changed.sha256()) is same
-
-
-def test_confidences_are_read_and_those_without_are_certain(write: Write) -> None:
-    rows = [
-        {"text": f"{label} {i}", "label": label, "score": 0.5 + i / 100}
-        for i in range(20)
-        for label in ["neg", "pos"]
-    ]
-    scored = write(rows, "scored.jsonl")
-    plain = write([{**row, "text": f"plain {row['text']}"} for row in rows], "plain.jsonl")
-    soft = {"source": str(scored), "confidence": "score", "splits": ["train"]}
-    train = preparation.load(recipe_for(plain, soft))["train"]
-    assert train.confidences is not None
-    for text, number, confidence in zip(
-        train.texts, train.datasets or [], train.confidences, strict=True
-    ):
-        assert confidence == (0.5 + int(text.split()[-1]) / 100 if number else 1.0)
-    assert preparation.load(recipe_for(plain))["train"].confidences is None
 
 
 STARS = {
@@ -510,13 +464,3 @@ def test_label_map_sets_confidences(write: Write) -> None:
         Dataset(source=str(stars), label_map=STARS), "train", ["NEGATIVE", "POSITIVE"]
     )
     assert (len(whole), whole.dropped) == (80, {"undecided": 20})
-
-
-@pytest.mark.parametrize("score", [0, -0.1, 1.5, None, "high"])
-def test_a_confidence_that_is_no_probability_is_named(write: Write, score: object) -> None:
-    rows = [{"text": "fine", "label": "pos", "score": score}]
-    path = write(
-        [{"text": "poor", "label": "neg", "score": 0.9}, *rows] if score != "high" else rows
-    )
-    with pytest.raises(DataError, match=r"'score' must hold probabilities .* row (1|2)"):
-        numbers_of(path, confidence="score", label_map={"neg": "NEGATIVE", "pos": "POSITIVE"})

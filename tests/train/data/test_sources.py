@@ -10,14 +10,12 @@ import datasets
 import pyarrow
 import pytest
 from conftest import toy_reviews
-from hubserver import ADMIN, run_python, running_hub
-from huggingface_hub import HfApi
 from pyarrow import parquet
 
 from train import recipe
 from train.data import preparation, sources
 from train.errors import DataError
-from train.recipe import Dataset
+from train.sections import Dataset, Source
 
 ROWS = toy_reviews(12)
 
@@ -56,17 +54,17 @@ each_format = pytest.mark.parametrize("suffix", WRITERS)
 @each_format
 def test_file_is_one_split_called_train(tmp_path: Path, suffix: str) -> None:
     path = WRITERS[suffix](tmp_path / f"reviews.{suffix}", ROWS)
-    found = sources.read(Dataset(source=str(path)))
-    assert list(found) == ["train"]
-    assert found["train"].to_list() == ROWS
+    splits = sources.read(Dataset(source=str(path)))
+    assert list(splits) == ["train"]
+    assert splits["train"].to_list() == ROWS
 
 
 @each_format
 def test_folder_has_a_split_for_each_file(tmp_path: Path, suffix: str) -> None:
     WRITERS[suffix](tmp_path / f"train.{suffix}", ROWS[:8])
     WRITERS[suffix](tmp_path / f"test.{suffix}", ROWS[8:])
-    found = sources.read(Dataset(source=str(tmp_path)))
-    assert {name: split.to_list() for name, split in found.items()} == {
+    splits = sources.read(Dataset(source=str(tmp_path)))
+    assert {name: split.to_list() for name, split in splits.items()} == {
         "train": ROWS[:8],
         "test": ROWS[8:],
     }
@@ -101,8 +99,8 @@ def test_content_determines_the_format(tmp_path: Path, name: str) -> None:
     content = b"text;label\ngood, truly;1\n"
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    found = sources.read(Dataset(source=str(path)))["train"].to_list()
-    assert found == [{"text": "good, truly", "label": "1"}]
+    rows = sources.read(Dataset(source=str(path)))["train"].to_list()
+    assert rows == [{"text": "good, truly", "label": "1"}]
 
 
 @pytest.mark.parametrize("suffix", ["json", "ndjson", "JSONL"])
@@ -135,8 +133,8 @@ def test_json_columns_of_mixed_types_keep_their_values(tmp_path: Path) -> None:
         {"text": "half \ud83d", "whole": 0.5, "mixed": None, "deep": [{"a": "b"}], "flag": 1},
     ]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
-    found = sources.read(Dataset(source=str(path), label="n"))["train"]
-    first, second, last = found[0], found[1], found[1501]
+    split = sources.read(Dataset(source=str(path), label="n"))["train"]
+    first, second, last = split[0], split[1], split[1501]
     assert first["n"] == 1 and second["n"] == 2.5
     assert (first["mixed"], second["mixed"], last["mixed"]) == ("1", "x", None)
     assert (first["big"], second["big"]) == ("1", str(2**70))
@@ -155,8 +153,8 @@ def test_class_names_and_types_of_parquet_stay(tmp_path: Path) -> None:
     assert sources.read(Dataset(source=str(tmp_path / "a.parquet")))["train"].features == features
     category = pyarrow.table({"text": ["a"], "label": pyarrow.array(["x"]).dictionary_encode()})
     parquet.write_table(category, tmp_path / "b.parquet")
-    found = sources.read(Dataset(source=str(tmp_path / "b.parquet")))["train"]
-    assert found.to_list() == [{"text": "a", "label": "x"}]
+    categories = sources.read(Dataset(source=str(tmp_path / "b.parquet")))["train"]
+    assert categories.to_list() == [{"text": "a", "label": "x"}]
 
 
 def test_readme_of_a_folder_declares_files_and_classes(tmp_path: Path) -> None:
@@ -170,9 +168,9 @@ def test_readme_of_a_folder_declares_files_and_classes(tmp_path: Path) -> None:
         "          '1': neg\n---\n",
         encoding="utf-8",
     )
-    found = sources.read(Dataset(source=str(tmp_path)))["train"]
-    assert found.to_list() == [{"text": "t1", "label": 0}, {"text": "t2", "label": 1}]
-    assert found.features["label"].names == ["pos", "neg"]
+    rows = sources.read(Dataset(source=str(tmp_path)))["train"]
+    assert rows.to_list() == [{"text": "t1", "label": 0}, {"text": "t2", "label": 1}]
+    assert rows.features["label"].names == ["pos", "neg"]
 
 
 @pytest.mark.parametrize("key", ["text", "label", "text_pair", "group"])
@@ -190,7 +188,7 @@ def test_missing_split_lists_those_there_are(toy_csv: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         (
             "a.csv",
@@ -211,9 +209,9 @@ def test_missing_split_lists_those_there_are(toy_csv: Path, key: str) -> None:
     ],
     ids=["too-many", "too-few", "after-a-line-break", "tsv"],
 )
-def test_ragged_row_is_named(tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_ragged_row_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         sources.read(Dataset(source=str(tmp_path / name)))
 
 
@@ -244,10 +242,10 @@ def test_other_encodings_are_read_and_reported(
     path = tmp_path / "a.csv"
     review = "It’s a cliché, but the café scenes – all of them – are “naïve” in the best sense."
     path.write_bytes(f"text;label\r\n{review};pos\r\n".encode(encoding))
-    found = sources.read(Dataset(source=str(path)))["train"].to_list()
-    assert found == [{"text": review, "label": "pos"}]
-    said = capsys.readouterr().out
-    assert ("is read as Windows-1252" in said) == (encoding == "windows-1252")
+    rows = sources.read(Dataset(source=str(path)))["train"].to_list()
+    assert rows == [{"text": review, "label": "pos"}]
+    output = capsys.readouterr().out
+    assert ("is read as Windows-1252" in output) == (encoding == "windows-1252")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +293,7 @@ def test_a_short_text_in_another_encoding_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.jsonl", "{not json\n", "a.jsonl, line 1 is broken JSON"),
         ("a.parquet", "PAR? n\0", "a.parquet is a broken Parquet file: it doesn't begin with"),
@@ -307,10 +305,10 @@ def test_a_short_text_in_another_encoding_is_refused(
         ("a.jsonl", '{"text": 1, "text": 2}\n', "more than one key of the name 'text'"),
     ],
 )
-def test_damaged_file_is_named(tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_damaged_file_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         sources.read(Dataset(source=str(path)))
 
 
@@ -403,81 +401,22 @@ def test_folder_without_tables_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         sources.read(Dataset(source=str(tmp_path)))
 
 
-def test_unreachable_hub_is_named_without_retries(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("huggingface_hub retries"))
-    with pytest.raises(DataError) as caught:
-        sources.read(Dataset(source="stanfordnlp/imdb", revision="abc"))
-    said = str(caught.value)
-    assert "dataset 'stanfordnlp/imdb' (revision abc) can't be loaded" in said
-    assert "http://127.0.0.1:9" in said
-    assert "or name a local file" in said
-    assert "Retrying" not in "".join(capfd.readouterr())
-
-
-@pytest.mark.parametrize(
-    ("source", "revision"),
-    [("reviews.csv", None), ("user/reviews", "0123456789" * 4)],
-    ids=["local", "commit"],
-)
-def test_revision_of_local_and_pinned_sources_needs_no_hub(
-    source: str, revision: str | None
-) -> None:
-    assert sources.revision(Dataset(source=source, revision=revision)) == revision
-
-
-READ = """
-import json, sys
-from train.data import sources
-from train.errors import DataError
-from train.recipe import Dataset
-
-def at(revision):
-    return Dataset(source="demo/NewReviews", revision=revision)
-
-def read(revision):
-    try:
-        return sources.read(at(revision))["train"]["text"][0]
-    except DataError as error:
-        return str(error)
-
-online, *commits = sys.argv[1:]
-names = [sources.revision(at(name)) for name in ["v1", None]] if online == "online" else []
-print(json.dumps([*names, *map(read, commits)]))
-"""
-
-
-def test_cached_commit_is_read_without_the_hub(tmp_path: Path) -> None:
-    """`load_dataset` alone would take the newest commit in its cache, whichever is asked for."""
-    with running_hub() as hub:
-        api = HfApi(endpoint=hub.endpoint, token=ADMIN)
-        api.create_repo("demo/NewReviews", repo_type="dataset")
-        commits = []
-        for text in ["first", "second", "third"]:
-            done = api.upload_file(
-                repo_id="demo/NewReviews",
-                repo_type="dataset",
-                path_in_repo="train.jsonl",
-                path_or_fileobj=json.dumps({"text": text, "label": 1}).encode(),
-            )
-            commits.append(str(done.oid))
-            if text == "first":
-                api.create_tag("demo/NewReviews", tag="v1", repo_type="dataset")
-        # A copy of a Hub can't have the same commits, but tags that are named as they were.
-        api.create_tag("demo/NewReviews", tag="0" * 40, revision=commits[0], repo_type="dataset")
-        env = hub.env(tmp_path)
-        done = run_python(READ, env, "online", commits[2], commits[0], "0" * 40)
-        assert json.loads(done.stdout) == [commits[0], commits[2], "third", "first", "first"]
-    # The Hub is gone. The commit that was never read is an error.
-    done = run_python(READ, {**env, "HF_HUB_OFFLINE": "1"}, "offline", *commits)
-    first, second, third = json.loads(done.stdout)
-    assert (first, third) == ("first", "third")
-    assert f"at {commits[1]} can't be loaded" in second
-
-
 def test_unicode_line_separators_do_not_end_rows(tmp_path: Path) -> None:
     """Scraped reviews hold U+2028 and U+0085; only line feeds end a row of a CSV."""
     path = tmp_path / "reviews.csv"
     path.write_text("text,label\none\u2028line\x85more,pos\ntwo,neg\n", encoding="utf-8")
     assert len(sources.read(Dataset(source=str(path)))["train"]) == 2
+
+
+def test_texts_of_another_type_are_an_error(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "corpus.jsonl", [{"text": ["a", "b"]}])
+    with pytest.raises(DataError, match="'text' must hold text, got the type list"):
+        sources.texts(Source(source=str(path)), "train", "text")
+
+
+def test_missing_split_and_column_of_texts_are_named(tmp_path: Path) -> None:
+    corpus = Source(source=str(write_jsonl(tmp_path / "corpus.jsonl", [{"text": "a"}])))
+    with pytest.raises(DataError, match=r"no split 'unsupervised' — it has: train"):
+        sources.texts(corpus, "unsupervised", "text")
+    with pytest.raises(DataError, match=r"no column 'body' — it has: text"):
+        sources.texts(corpus, "train", "body")

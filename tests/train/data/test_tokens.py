@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from train.data.preparation import Split
+from train.data.splits import Split
 from train.data.tokens import Tokens, batches, encode, pad
 
 lengths = st.lists(st.integers(1, 300), min_size=1, max_size=80).map(np.array)
@@ -49,8 +49,8 @@ def test_padded_batches_fit_the_budget(
 
 @given(lengths, st.integers(16, 1024))
 def test_batches_fill_the_budget(lengths: np.ndarray, batch_tokens: int) -> None:
-    found = batches(lengths, batch_tokens, seed=None)
-    for rows, following in zip(found, found[1:], strict=False):
+    chunks = batches(lengths, batch_tokens, seed=None)
+    for rows, following in zip(chunks, chunks[1:], strict=False):
         widest = -(-lengths[following[0]] // 8) * 8
         assert widest * (len(rows) + 1) > batch_tokens
 

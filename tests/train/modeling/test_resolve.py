@@ -14,7 +14,7 @@ from huggingface_hub import HfApi
 from train import recipe as recipes
 from train import run_folder
 from train.errors import RunError
-from train.modeling import cpu, mlm, resolve
+from train.modeling import cpu, resolve
 from train.pipeline import training_run
 from train.recipe import Recipe
 
@@ -38,11 +38,7 @@ def bf16_is_faster(monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
 
 def auto_recipe(folder: Path, base: Path) -> Recipe:
     source = write_toy_csv(folder / "reviews.csv")
-    part = (
-        f"adaptation={{corpora: [{{source: {source}, split: train}}], validation_texts: 8, "
-        "batch_tokens: 128, checkpoint_every: 2}"
-    )
-    settings = ["precision=auto", "epochs=1", "checkpoint_every=2", part]
+    settings = ["precision=auto", "epochs=1", "checkpoint_every=2"]
     return recipes.load("quickstart", [*toy_settings(source, base), *settings])
 
 
@@ -57,19 +53,18 @@ def test_resumed_run_keeps_its_precision(
     first: bool, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, run = auto_recipe(tmp_path, tiny_base), tmp_path / "run"
-    for stage, folder in [(mlm.adapt, run_folder.adapted_folder(run)), (training_run.fit, run)]:
-        bf16_is_faster(monkeypatch, first)
-        with pytest.raises(ConnectionAbortedError):
-            stage(recipe, folder, after_checkpoint=interrupt)
-        bf16_is_faster(monkeypatch, not first)
-        stage(recipe, folder, resume=True)
-        expected = "bf16" if first else "fp32"
-        assert run_folder.load_results(folder)["training"]["precision"] == expected
+    bf16_is_faster(monkeypatch, first)
+    with pytest.raises(ConnectionAbortedError):
+        training_run.fit(recipe, run, after_checkpoint=interrupt)
+    bf16_is_faster(monkeypatch, not first)
+    training_run.fit(recipe, run, resume=True)
+    expected = "bf16" if first else "fp32"
+    assert run_folder.load_results(run)["training"]["precision"] == expected
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_resuming_in_an_unsupported_precision_is_an_error(tiny_base: Path, tmp_path: Path) -> None:
-    recipe = auto_recipe(tmp_path, tiny_base).model_copy(update={"adaptation": None})
+    recipe = auto_recipe(tmp_path, tiny_base)
     run = tmp_path / "run"
     run_folder.prepare(run, recipe)
     resolve.store(recipe.model_copy(update={"precision": "fp16"}), run)
@@ -78,7 +73,7 @@ def test_resuming_in_an_unsupported_precision_is_an_error(tiny_base: Path, tmp_p
 
 
 def test_resuming_with_another_precision_is_an_error(tiny_base: Path, tmp_path: Path) -> None:
-    recipe = auto_recipe(tmp_path, tiny_base).model_copy(update={"adaptation": None})
+    recipe = auto_recipe(tmp_path, tiny_base)
     run_folder.prepare(tmp_path / "run", recipe)
     other = recipe.model_copy(update={"precision": "fp32"})
     with pytest.raises(RunError, match="precision was 'auto', now 'fp32'"):
@@ -97,15 +92,11 @@ def test_damaged_resolved_file_is_an_error(tiny_base: Path, tmp_path: Path, cont
 
 def test_resumed_run_gets_the_stored_resolution(tiny_base: Path, tmp_path: Path) -> None:
     recipe = auto_recipe(tmp_path, tiny_base)
-    assert recipe.adaptation is not None
     run = tmp_path / "run"
     run_folder.prepare(run, recipe)
-    [corpus] = recipe.adaptation.corpora
-    read = recipe.adaptation.model_copy(
-        update={"corpora": [corpus.model_copy(update={"revision": COMMIT[::-1]})]}
-    )
+    datasets = [d.model_copy(update={"revision": COMMIT[::-1]}) for d in recipe.datasets]
     resolved = recipe.model_copy(
-        update={"precision": "fp32", "base_revision": COMMIT, "adaptation": read}
+        update={"precision": "fp32", "base_revision": COMMIT, "datasets": datasets}
     )
     resolve.store(resolved, run)
     assert resolve.resolve(recipe, run, resume=True) == resolved

@@ -32,7 +32,7 @@ from train.pipeline import training_run
 from train.recipe import Recipe
 
 CLS, SEP, BAD, GOOD, UNSEEN = 2, 3, 50, 60, 1500  # token ids
-LAUNCHED_SECONDS = 60
+LAUNCHED_SECONDS = 180  # a deadlock, also on a loaded machine
 
 
 @pytest.fixture(autouse=True)
@@ -172,11 +172,8 @@ def test_micro_batches_do_not_change_the_weights(
         torch.testing.assert_close(split[name], weights, rtol=0, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("options", [{}, {"rdrop_alpha": 1.0}], ids=str)
-def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    base: str, tmp_path: Path, options: dict[str, Any]
-) -> None:
-    recipe = recipe_for(base, checkpoint_every=5, evaluations_per_epoch=2, **options)
+def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(base: str, tmp_path: Path) -> None:
+    recipe = recipe_for(base, checkpoint_every=5, evaluations_per_epoch=2)
     whole, whole_progress = fit(recipe, tmp_path / "whole")
 
     def power_cut(checkpoint: Path) -> None:
@@ -248,19 +245,9 @@ def test_plan_has_every_row_once_per_epoch() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("linear", [0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]),
-        ("cosine", [0.5, 1, *(0.5 * (1 + math.cos(math.pi * i / 8)) for i in range(8))]),
-        ("constant", [0.5, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
-    ],
-)
-def test_learning_rate_warms_up_then_follows_its_schedule(
-    schedule: str, expected: list[float]
-) -> None:
-    factors = [learning_rate_factor(step, 10, 0.2, schedule) for step in range(10)]
-    assert factors == pytest.approx(expected)
+def test_learning_rate_warms_up_then_falls_linearly() -> None:
+    factors = [learning_rate_factor(step, 10, 0.2) for step in range(10)]
+    assert factors == [0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]
 
 
 def test_rows_are_repeated_by_their_weights() -> None:
@@ -277,49 +264,21 @@ def test_rows_are_repeated_by_their_weights() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(plan, again, strict=True))
 
 
-def losses_of(rdrop_alpha: float, train_mode: bool) -> list[float]:
-    """The loss of two rows whose logits grow with every forward pass."""
-
-    class Growing(nn.Module):
-        passes = 0
-
-        def forward(self, input_ids: torch.Tensor) -> Any:
-            self.passes += 1
-            return type(
-                "Output", (), {"logits": torch.tensor([[0.0, 1.0], [2.0, 0.0]]) * self.passes}
-            )
-
-    batch = {"input_ids": torch.zeros(2, 1, dtype=torch.long)}
-    loss = classification_loss(rdrop_alpha, None)
-    return loss(Growing().train(train_mode), batch, torch.tensor([1, 1])).tolist()
-
-
-def test_rdrop_loss_equals_its_formula() -> None:
-    def entropy(margin: float) -> float:  # of the label, whose logit is higher by the margin
-        return float(np.log1p(np.exp(-margin)))
-
-    def divergence(first: float, second: float) -> float:
-        p, q = 1 / (1 + np.exp(-first)), 1 / (1 + np.exp(-second))
-        return float((p - q) * (first - second) / 2)
-
-    assert losses_of(0, True) == pytest.approx([entropy(1), entropy(-2)])
-    assert losses_of(0.5, True) == pytest.approx(
-        [
-            (entropy(1) + entropy(2)) / 2 + 0.5 * divergence(1, 2),
-            (entropy(-2) + entropy(-4)) / 2 + 0.5 * divergence(-2, -4),
-        ]
+def test_classification_loss_is_cross_entropy_of_each_row() -> None:
+    logits = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
+    expected = np.log1p(np.exp([-1, 2]))
+    losses = classification_loss(logits, torch.tensor([1, 1]), None)
+    assert losses.tolist() == pytest.approx(expected)
+    soft = classification_loss(logits, torch.tensor([[0.0, 1.0], [0.25, 0.75]]), None)
+    assert soft.tolist() == pytest.approx(
+        [expected[0], 0.25 * np.log1p(np.exp(-2)) + 0.75 * expected[1]]
     )
-    # The validation loss is comparable, as it has no divergence.
-    assert losses_of(0.5, False) == pytest.approx([entropy(1), entropy(-2)])
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
 @pytest.mark.parametrize("total", [1, 2, 7, 1000])
 @pytest.mark.parametrize("warmup_fraction", [0, 0.1, 0.99])
-def test_learning_rate_is_positive_and_at_most_its_peak(
-    schedule: str, total: int, warmup_fraction: float
-) -> None:
-    factors = [learning_rate_factor(n, total, warmup_fraction, schedule) for n in range(total)]
+def test_learning_rate_is_positive_and_at_most_its_peak(total: int, warmup_fraction: float) -> None:
+    factors = [learning_rate_factor(n, total, warmup_fraction) for n in range(total)]
     assert 0 < min(factors) <= max(factors) <= 1
 
 

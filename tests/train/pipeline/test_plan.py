@@ -299,71 +299,45 @@ def test_overrides_of_shared_data_apply_to_required_recipes() -> None:
     assert (cut["source"], cut["split"], cut["max_sentences"]) == ("more.csv", "train", 5)
 
 
-@pytest.mark.usefixtures("own_files")
-def test_overrides_apply_to_indirectly_required_recipes() -> None:
-    settings = ["datasets.0.group=movie", "datasets.0.weight=2"]
-    tasks = plan.plan("reviews-any-length", settings)
-    for name in ["imdb-small-plain", "imdb-small"]:
+@pytest.mark.usefixtures("toy_folder")
+def test_overrides_apply_to_indirectly_required_recipes(tiny_base: Path) -> None:
+    chain = [{"step": "run", "recipe": "student.yaml"}]
+    labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
+    write_recipe("next", tiny_base, datasets=[labelled], requires=chain)
+    Path("other").touch()
+    settings = ["datasets.0.group=movie", "datasets.0.weight=2", "base_model=./other"]
+    tasks = plan.plan("next.yaml", settings)
+    for name in ["teacher", "student"]:
         assert required(tasks, name).datasets[0].group == "movie"
         assert required(tasks, name).datasets[0].weight == 1
-    tasks = plan.plan("imdb-small", ["base_model=./other", "base_revision=null"])
-    assert required(tasks, "imdb-small-plain").base_model == "./other"
+        assert required(tasks, name).base_model == "./other"
 
 
-def test_plan_prints_only_measured_costs(capsys: pytest.CaptureFixture[str]) -> None:
-    costs.print_plan(plan.plan("imdb-small"))
-    output = capsys.readouterr().out
-    results = json.loads((costs.RESULTS / "imdb-small-plain.json").read_text(encoding="utf-8"))
-    memory = f"memory {results['training']['peak_memory_mb']:,.0f} MB"
-    plain, labels, _ = re.findall(r"\d\. .*\n +(.*)", output)
-    assert memory in plain
-    assert plain.startswith("time 1.3 h")
-    assert labels == "time, memory and disk not measured"
-
-
-def test_pseudo_labels_of_required_run_with_shared_adaptation(
-    tiny_base: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
+def test_plan_prints_only_measured_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The required run is adapted and exported before its labels are used."""
-    shared = {
-        "adaptation": {
-            "corpora": [{"source": "./more", "split": "train"}],
-            "validation_texts": 8,
-            "batch_tokens": 256,
-        },
-        "epochs": 6,
-        "max_position_embeddings": 64,
-    }
-    labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
-    write_recipe("teacher", tiny_base, datasets=[labelled], **shared)
-    write_recipe(
-        "student",
-        tiny_base,
-        datasets=[
-            labelled,
-            {"source": "./runs/pseudo-labels", "splits": ["train"], "confidence": "score"},
-            {"source": "./runs/sentences", "splits": ["train"]},
-        ],
-        requires=[
-            {"step": "run", "recipe": "teacher.yaml"},
-            {"step": "pseudo-labels", "run": "runs/teacher", "source": "./more", "split": "train"},
-            {
-                "step": "sentences",
-                "run": "./runs/teacher",
-                "min_confidence": 0.5,
-                "max_sentences": 10,
-            },
-            {"step": "cut-sentences", "source": "./more", "split": "train", "max_sentences": 7},
-        ],
-        **shared,
-    )
+    measured = json.loads((costs.RESULTS / "quickstart.json").read_text(encoding="utf-8"))
+    measured["training"] |= {"seconds": 4700, "peak_memory_mb": 1234.5}
+    (tmp_path / "teacher.json").write_text(json.dumps(measured), encoding="utf-8")
+    monkeypatch.setattr(costs, "RESULTS", tmp_path)
+    costs.print_plan(plan.plan("movie-sentiment"))
+    patterns, teacher, *others = re.findall(r"\d\. .*\n +(.*)", capsys.readouterr().out)
+    assert teacher.startswith("time 1.3 h, memory 1,234 MB, disk ")
+    assert {patterns, *others} == {"time, memory and disk not measured"}
+
+
+@pytest.mark.usefixtures("toy_folder")
+def test_sentences_are_cut_before_the_teacher_labels_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    student = yaml.safe_load(Path("student.yaml").read_text(encoding="utf-8"))
+    cut = {"step": "cut-sentences", "source": "./more", "split": "train", "max_sentences": 7}
+    student["requires"].insert(2, cut)
+    student["datasets"][1]["source"] = "./runs/cut-sentences"
+    Path("student.yaml").write_text(yaml.safe_dump(student), encoding="utf-8")
     fit()
-    output = capsys.readouterr().out
-    assert output.count("perplexity") == 1
-    assert "copied runs/teacher-adapted to runs/student-adapted" in output
-    lines = Path("runs/pseudo-labels/train.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == UNLABELLED
     assert len(Path("runs/cut-sentences/train.jsonl").read_text("utf-8").splitlines()) == 7
+    capsys.readouterr()
     costs.print_plan(plan.plan("student.yaml"))
     assert capsys.readouterr().out.count(": finished, ") == 5
 

@@ -22,13 +22,14 @@ from conftest import (
 from train import recipe as recipes
 from train import run_folder
 from train.data import preparation
+from train.data.splits import Split
 from train.data.tokens import encode
 from train.errors import DataError, ModelError, RunError
 from train.evaluation import behaviour_suite, metrics, row_results
 from train.modeling import model
 from train.pipeline import training_run
 from train.publishing import card, published_files
-from train.recipe import Dataset
+from train.sections import Dataset
 
 LABEL_MAP = {"neg": "NEGATIVE", "pos": "POSITIVE"}
 
@@ -417,14 +418,44 @@ def test_validation_metrics_of_bf16_training_match_fp32_inference(
 
 def test_temperature_is_weighted_by_the_test_mixture() -> None:
     splits = {
-        "validation": preparation.Split([""] * 4, [0] * 4, datasets=[0, 0, 1, 2]),
-        "test": preparation.Split([""] * 5, [0] * 5, datasets=[0, 0, 0, 0, 1]),
+        "validation": Split([""] * 4, [0] * 4, datasets=[0, 0, 1, 2]),
+        "test": Split([""] * 5, [0] * 5, datasets=[0, 0, 0, 0, 1]),
     }
     assert training_run._test_mixture_weights(splits).tolist() == [2, 2, 1, 0]
-    splits["test"] = preparation.Split([""], [0], datasets=[3])
+    splits["test"] = Split([""], [0], datasets=[3])
     assert training_run._test_mixture_weights(splits) is None
     logits = np.array([[0, 2], [0, 2], [0, 1], [1, 0]], dtype=np.float32)
     labels = np.array([1, 0, 1, 1])
     twice = metrics.fit_temperature(logits[[0, 0, 1, 2, 3]], labels[[0, 0, 1, 2, 3]])
     weights = np.array([2, 1, 1, 1], dtype=np.float32)
     assert metrics.fit_temperature(logits, labels, weights) == pytest.approx(twice, rel=1e-3)
+
+
+def test_targets_are_label_probabilities() -> None:
+    labels = ["A", "B", "C"]
+    hard = Split(["a", "b"], [1, 0])
+    assert training_run._targets(hard, labels, None).tolist() == [1, 0]
+    soft = Split(["a", "b"], [1, 0], confidences=[0.75, 1.0])
+    targets = training_run._targets(soft, labels, None)
+    assert targets.tolist() == [[0.125, 0.75, 0.125], [1, 0, 0]]
+    assert targets.dtype == np.float32
+
+
+def test_recipe_trains_on_label_probabilities(
+    source: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    """Wrong labels with a probability of 51% do little harm."""
+    plain = recipes.load("quickstart", toy_settings(source, tiny_base))
+    train = preparation.load(plain)["train"]
+    wrong = [
+        {"text": f"{text} Again.", "label": plain.labels[1 - number]}
+        for text, number in zip(train.texts, train.labels, strict=True)
+    ]
+    file = tmp_path / "wrong.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in wrong), encoding="utf-8")
+    values = plain.model_dump()
+    label_map = {label: {label: 0.51} for label in plain.labels}
+    values["datasets"].append({"source": str(file), "splits": ["train"], "label_map": label_map})
+    training_run.fit(recipes.parse(values), tmp_path / "soft")
+    accuracy = run_folder.load_results(tmp_path / "soft")["metrics"]["validation"]["accuracy"]
+    assert accuracy > 0.9  # with certain labels it would be near 0.5

@@ -76,7 +76,6 @@ def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> 
             "base_revision": "12040accade4e8a0f71eabdb258fecc2e7e948be",
             "temperature": 1.234,
             "unsure_below": 0.71,
-            "adaptation": None,
         },
         "metrics": {"validation": metrics_of(2500), "test": metrics_of()},
         "slices": {
@@ -284,11 +283,9 @@ def test_mixture_has_metrics_per_dataset() -> None:
 
 def test_validation_figures_are_not_called_test_figures() -> None:
     dataset = {"source": "user/sst2", "revision": REVISION, "splits": ["train", "validation"]}
-    adapted = {"data": {"texts": 9}, "seconds": 9, "perplexity": {"before": 9.0, "after": 3.0}}
     results = results_of({"datasets": [dataset]}, metrics={"validation": metrics_of(872)})
     del results["data"]["splits"]["test"]
     results["data"]["splits"]["train"]["dropped"] = {}
-    results["training"]["adaptation"] = adapted
     text = render(results, REPO)
     assert "On 872 validation reviews it reaches **91.25% accuracy**" in text
     assert "There is no test split: the model was selected and calibrated on these reviews" in text
@@ -488,33 +485,6 @@ def test_card_names_previous_runs_and_their_base_model() -> None:
     metadata = ModelCard(text).data
     assert metadata.base_model == "user/encoder"
     assert metadata.datasets == ["stanfordnlp/imdb", "user/reviews"]
-
-
-def test_card_states_pseudo_labels() -> None:
-    results = results_of()
-    assert "pseudo" not in render(results, REPO)
-    results["recipe"]["datasets"][0]["confidence"] = "score"
-    text = render(results, REPO)
-    assert (
-        "IMDb reviews (labelled and pseudo-labelled) to classify them as NEGATIVE, POSITIVE."
-        in text
-    )
-    assert ": pseudo-labels with the probabilities that a model gave them\n" in text
-
-
-def test_card_states_the_adaptation() -> None:
-    results = results_of()
-    assert "without labels" not in render(results, REPO)
-    results["training"]["adaptation"] = {
-        "data": {"texts": 73_885},
-        "perplexity": {"before": 46_652.1, "after": 9.87},
-        "seconds": 3600.0,
-        "local": [False],
-    }
-    drop = "kept out of that training, fell from 46,652.1 to 9.9"
-    assert f"perplexity on parts of these texts, {drop}" in render(results, REPO)
-    results["training"]["adaptation"]["data"]["held_out_texts"] = 1500
-    assert f"perplexity on 1,500 of these texts, {drop}" in render(results, REPO)
 
 
 def test_only_one_threshold_is_called_unsure() -> None:

@@ -248,7 +248,7 @@ def test_private_publish_to_a_public_repository_is_refused(hub: RunningHub, run:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "token", "said"),
+    ("arguments", "token", "message"),
     [
         pytest.param(["--to", "demo/x"], None, "hf auth login", id="no token"),
         pytest.param(["--to", "demo/x"], "hf_wrong", "401", id="401 unknown token"),
@@ -262,18 +262,18 @@ def test_private_publish_to_a_public_repository_is_refused(hub: RunningHub, run:
     ],
 )
 def test_invalid_target_or_token_is_refused_without_changes(
-    hub: RunningHub, run: Path, arguments: list[str], token: str | None, said: str
+    hub: RunningHub, run: Path, arguments: list[str], token: str | None, message: str
 ) -> None:
     before = fingerprint(run)
     done = publish(hub, run, *arguments, token=token)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert fingerprint(run) == before
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         pytest.param("POST /api/models/.*/commit/=409", "another form", id="409"),
         pytest.param("POST /api/models/.*/commit/=412", "someone else pushed in between", id="412"),
@@ -282,7 +282,7 @@ def test_invalid_target_or_token_is_refused_without_changes(
     ],
 )
 def test_hub_fault_keeps_the_run_folder_and_publish_can_be_repeated(
-    run: Path, fault: str, said: str
+    run: Path, fault: str, message: str
 ) -> None:
     before = fingerprint(run)
     with running_hub() as hub:
@@ -291,7 +291,7 @@ def test_hub_fault_keeps_the_run_folder_and_publish_can_be_repeated(
         faults.write_text(json.dumps([fault]))
         done = publish(hub, run, "--to", "demo/faulty")
         assert done.returncode == 1
-        assert said in done.stderr, done.stderr
+        assert message in done.stderr, done.stderr
         assert "can be run again" in done.stderr
         assert fingerprint(run).keys() == before.keys()
         if fault.endswith("drop"):  # later it goes through

@@ -65,20 +65,21 @@ def many(path: Path, count: int) -> Path:
 
 
 @pytest.mark.parametrize("suffix", parts.OUTPUTS)
-@pytest.mark.parametrize("given", [".csv", ".tsv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("source_suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 def test_every_format_keeps_every_value(
-    tiny_classifier: Path, tmp_path: Path, given: str, suffix: str
+    tiny_classifier: Path, tmp_path: Path, source_suffix: str, suffix: str
 ) -> None:
     out = tmp_path / f"out{suffix}"
-    scoring.score(str(write(tmp_path / f"in{given}", ROWS)), str(tiny_classifier), out)
-    found = read(out)
-    empty = None if given in (".csv", ".tsv") and suffix != ".csv" else ""  # it is missing there
+    scoring.score(str(write(tmp_path / f"in{source_suffix}", ROWS)), str(tiny_classifier), out)
+    rows = read(out)
+    is_missing = source_suffix in (".csv", ".tsv") and suffix != ".csv"
+    empty = None if is_missing else ""
     expected = [{key: cell or empty for key, cell in row.items()} for row in ROWS]
-    assert [{k: row[k] for k in ("id", "text", "note")} for row in found] == expected
-    assert list(found[0]) == ["id", "text", "note", *ADDED_COLUMNS]
-    assert [row["label"] in {"NEGATIVE", "POSITIVE"} for row in found] == [1, 0, 1, 1, 1]
-    assert [str(row["truncated"]) for row in found if row["label"]] == ["False"] * 3 + ["True"]
-    assert [row["reason"] or None for row in found] == [
+    assert [{k: row[k] for k in ("id", "text", "note")} for row in rows] == expected
+    assert list(rows[0]) == ["id", "text", "note", *ADDED_COLUMNS]
+    assert [row["label"] in {"NEGATIVE", "POSITIVE"} for row in rows] == [1, 0, 1, 1, 1]
+    assert [str(row["truncated"]) for row in rows if row["label"]] == ["False"] * 3 + ["True"]
+    assert [row["reason"] or None for row in rows] == [
         None, "Write or paste a review first.", None, None, None,
     ]  # fmt: skip
     assert [path.name for path in tmp_path.iterdir() if "parts" in path.name] == []
@@ -109,8 +110,8 @@ def test_keeps_types_and_nested_columns_of_parquet(tiny_classifier: Path, tmp_pa
     )
     parquet.write_table(table, tmp_path / "in.parquet")
     scoring.score(str(tmp_path / "in.parquet"), str(tiny_classifier), tmp_path / "out.parquet")
-    found = parquet.read_table(tmp_path / "out.parquet")
-    assert found.select(table.column_names).equals(table)
+    scored = parquet.read_table(tmp_path / "out.parquet")
+    assert scored.select(table.column_names).equals(table)
 
 
 @pytest.mark.parametrize("suffix", parts.OUTPUTS)
@@ -222,9 +223,9 @@ def test_invalid_arguments_are_refused_before_the_model_is_loaded(tmp_path: Path
             "there is no local file or folder demo/nothing, and the connection to",
         ),
     ]
-    for given, target, options, kind, message in cases:
+    for path, target, options, kind, message in cases:
         with pytest.raises(kind, match=message):
-            scoring.score(given, "demo/nothing", target, **options)
+            scoring.score(path, "demo/nothing", target, **options)
     assert not out.exists()
 
 

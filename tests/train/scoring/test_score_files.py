@@ -24,8 +24,8 @@ from space.inference import classifier
 from space.inference.classifier import Prediction
 from train.data import sources
 from train.errors import DataError, ModelError, RunError
-from train.recipe import Dataset
 from train.scoring import parts, score
+from train.sections import Dataset
 
 PREDICTION = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
 ANSWER = ["POSITIVE", 0.75, False, None]
@@ -207,14 +207,14 @@ def test_keeps_json_values(
     folder = tmp_path_factory.mktemp("scored")
     lines = [json.dumps(row) for row in rows]
     content = (f"[{','.join(lines)}]" if listed else "\n".join(lines)).encode()
-    found = read(scored(content, "in.json", "out.jsonl", folder))
-    assert [{k: v for k, v in row.items() if k not in score.ADDED_COLUMNS} for row in found] == [
-        known(row) for row in rows
-    ]
+    scored_rows = read(scored(content, "in.json", "out.jsonl", folder))
+    assert [
+        {k: v for k, v in row.items() if k not in score.ADDED_COLUMNS} for row in scored_rows
+    ] == [known(row) for row in rows]
     for suffix in (".csv", ".parquet"):
-        found = read(scored(content, "in.json", f"out{suffix}", folder))
-        assert len(found) == len(rows)
-        for row, old in zip(found, rows, strict=True):
+        scored_rows = read(scored(content, "in.json", f"out{suffix}", folder))
+        assert len(scored_rows) == len(rows)
+        for row, old in zip(scored_rows, rows, strict=True):
             for key, value in old.items():
                 if isinstance(value, str) and (suffix == ".csv" or isinstance(row[key], str)):
                     assert row[key] == known(value)
@@ -249,12 +249,12 @@ def test_keeps_parquet_values_of_every_type(tmp_path: Path) -> None:
     sink = io.BytesIO()
     parquet.write_table(table, sink)
     out = scored(sink.getvalue(), "in.parquet", "out.parquet", tmp_path)
-    found = parquet.ParquetFile(out).read().select(table.column_names)
-    assert found.schema == table.schema
+    scored_table = parquet.ParquetFile(out).read().select(table.column_names)
+    assert scored_table.schema == table.schema
     for name in set(table.column_names) - {"real", "deep"}:  # NaN equals nothing
-        assert found[name].combine_chunks().equals(table[name].combine_chunks())
+        assert scored_table[name].combine_chunks().equals(table[name].combine_chunks())
     for name in ("real", "deep"):
-        assert str(found[name].to_pylist()) == str(table[name].to_pylist())
+        assert str(scored_table[name].to_pylist()) == str(table[name].to_pylist())
     first, second, third = read(scored(sink.getvalue(), "in.parquet", "out.jsonl", tmp_path))
     assert [first[key] for key in table.column_names] == [
         "fine", "2024-05-01T10:00:00+00:00", "2024-05-01", "10:30:00", "1:00:00", "1.50", "6f6b",
@@ -303,7 +303,7 @@ def new(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b'id,text\n1,"He said wow\n2,fine\n3,weak\n', "line 2: a quote opens in this row and is"),
         (b"id,text\n" + b"1,fine\n" * 9 + b"2\n", "line 11: the row has 1 cells.* row 10 of"),
@@ -318,10 +318,10 @@ def new(folder: Path) -> Path:
     ],
 )
 def test_damaged_files_are_refused_before_the_model_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
 ) -> None:
     monkeypatch.setattr(score, "_classifier", lambda model, revision: pytest.fail("loaded"))
-    with pytest.raises(AssertionError, match=said):
+    with pytest.raises(AssertionError, match=message):
         raise AssertionError(refusal(content, "in.csv", tmp_path))
 
 
@@ -377,7 +377,7 @@ def test_refuses_links_to_other_formats_and_folders(tmp_path: Path) -> None:
     source.write_text("text\nfine\n")
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
-    for name, target, said in [
+    for name, target, message in [
         ("to-folder.csv", "folder.csv", "folder.csv is a folder — name a file"),
         ("itself.csv", "itself.csv", "itself.csv is a link to itself"),
         ("other.csv", "x.parquet", "both must end in the same suffix"),
@@ -386,7 +386,7 @@ def test_refuses_links_to_other_formats_and_folders(tmp_path: Path) -> None:
         ("nowhere.csv", "in.csv/x/y.csv", "can't be written"),
     ]:
         (tmp_path / name).symlink_to(target)
-        with pytest.raises(RunError, match=said):
+        with pytest.raises(RunError, match=message):
             score.score(str(source), "m", tmp_path / name, overwrite=True)
         assert (tmp_path / name).readlink() == Path(target)
     assert source.read_text() == "text\nfine\n"
@@ -481,13 +481,13 @@ def test_resumes_after_a_kill_while_removing_parts(
 
 def mutants(whole: bytes, count: int, begin: int = 0) -> list[bytes]:
     chance = random.Random(0)
-    found = [whole[: chance.randrange(begin, len(whole))] for _ in range(count)]
+    broken_files = [whole[: chance.randrange(begin, len(whole))] for _ in range(count)]
     for _ in range(count):
         broken = bytearray(whole)
         for _ in range(3):
             broken[chance.randrange(begin, len(whole))] = chance.randrange(256)
-        found.append(bytes(broken))
-    return found
+        broken_files.append(bytes(broken))
+    return broken_files
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "gz", "parquet"])

@@ -1,0 +1,79 @@
+"""Cleaning: the rows of one split → a `Split`, without empty and unlabelled rows."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from train import console
+from train.data import labels as label_columns
+from train.data import sources
+from train.data.labels import row_numbers
+from train.data.splits import Split
+from train.errors import DataError
+from train.sections import Dataset, label_key
+
+# Remedies for a split without labels, by the role of the split.
+UNLABELLED = {
+    "train": "name a split that has labels with --set {0}.train=…",
+    "validation": "name a split that has labels with --set {0}.validation=…, or the training split "
+    "to split it off from that",
+    "test": "test on the validation split with --set {0}.test=validation (train then gives another "
+    "for model selection), split off a test split with --set {0}.test={1}, or train without test "
+    "figures with --set '{0}.splits=[train, validation]'",
+    "evaluation": "name a split that has labels with --split",
+}
+
+
+def clean(
+    rows: Any, dataset: Dataset, labels: list[str], name: str, role: str, setting: str
+) -> Split:
+    """Convert columns to a `Split`: reject or skip empty reviews, map labels to numbers."""
+    sources.check_columns(rows, dataset, name)
+    where = f"{dataset.source} split {name!r}"
+    texts = [cell_text(value) for value in rows[dataset.text]]
+    pairs = [cell_text(v) for v in rows[dataset.text_pair]] if dataset.text_pair else None
+    groups = _groups(rows[dataset.group], dataset.group, where) if dataset.group else None
+    empty = {i for i, text in enumerate(texts) if not text.strip()}
+    if empty and dataset.on_empty == "error":
+        raise DataError(
+            f"{where}: {len(empty)} empty reviews, {row_numbers(sorted(empty))} — fill or remove "
+            f"them, or leave them out with --set {setting}.on_empty=skip"
+        )
+    unlabelled_remedy = UNLABELLED[role].format(setting, dataset.train)
+    targets = label_columns.read(rows, dataset, labels, texts, where, setting, unlabelled_remedy)
+    keep = [i for i, target in enumerate(targets) if target and i not in empty]
+    slice_columns = {
+        c: [cell_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names
+    }
+    known = [target[0] if target else -1 for target in targets]
+    sure = [target[1] if target else 1.0 for target in targets]
+    confidences = None if all(probability == 1 for probability in sure) else sure
+    split = Split(texts, known, pairs, groups, confidences=confidences, slice_columns=slice_columns)
+    unlabelled = len(targets) - len(keep) - len(empty)
+    return split.take(np.array(keep, dtype=np.int64), empty=len(empty), unlabelled=unlabelled)
+
+
+def _groups(cells: Iterable[Any], column: str, where: str) -> list[str | None]:
+    """The group of each row; None where the cell is empty."""
+    groups = [str(cell) if label_key(cell) else None for cell in cells]
+    if missing := groups.count(None):
+        console.print_line(
+            f"{where}: column {column!r} is empty in {missing:,} rows, each of which is a group of "
+            "its own"
+        )
+    return groups
+
+
+def drop_undecided(split: Split, labels: list[str]) -> Split:
+    """Drop rows whose label is not more likely than chance; they are used for training only."""
+    sure = split.confidences or [1.0] * len(split)
+    keep = [i for i, probability in enumerate(sure) if probability > 1 / len(labels)]
+    decided = split.take(np.array(keep, dtype=np.int64), undecided=len(split) - len(keep))
+    return replace(decided, confidences=None)
+
+
+def cell_text(value: Any) -> str:
+    """A cell as text; empty if there is none."""
+    return "" if value is None else str(value)
