@@ -117,6 +117,7 @@ def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dic
         "training": results["training"],
         "export": results["export"],
         "environment": results["environment"],
+        "release": results.get("release"),
         "repository": results["environment"].get("repository"),
         "f1_meaning": f"F1, precision and recall are those of `{recipe.labels[1]}`."
         if len(recipe.labels) == 2
@@ -126,11 +127,13 @@ def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dic
 
 def _data(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Template values about the datasets."""
-    names, revisions = _names(results), results["data"]["revision"]
+    data = results["data"]
+    names, revisions = _names(results), data["revision"]
     pseudo_labels = [bool(dataset.confidence) for dataset in recipe.datasets]
     on_imdb = [dataset.source == "stanfordnlp/imdb" for dataset in recipe.datasets]
     labelled = [d for d, pseudo in zip(on_imdb, pseudo_labels, strict=True) if not pseudo]
     return {
+        "source_links": list(dict.fromkeys(map(_link, names, data["local"]))),
         "subject": "IMDb reviews" if any(on_imdb) and all(labelled) else "reviews",
         "citations": [IMDB_CITATION] if any(on_imdb) else [],
         "grouped": any(dataset.group for dataset in recipe.datasets),
@@ -140,6 +143,10 @@ def _data(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
         "sources": list(zip(names, revisions, pseudo_labels, strict=True)),
         "pseudo_labelled": any(pseudo_labels),
     }
+
+
+def _link(name: str, is_local: bool) -> str:
+    return f"`{name}`" if is_local else f"[{name}](https://huggingface.co/datasets/{name})"
 
 
 def _example(example: dict[str, Any]) -> dict[str, str]:
