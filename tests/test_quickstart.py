@@ -223,7 +223,8 @@ def test_quick_start_puts_the_released_model_beside_its_own(
     assert [command[0] for command in commands] == ["run", "publish"][: 1 + is_shipped]
     assert calls == [quickstart.MODEL, quickstart.RELEASED][: 1 + is_shipped]
     shown = [line for line in done.output.splitlines() if "make space" in line]
-    assert calls[-1] in shown[0]
+    assert f"opens the page with {calls[-1]} in your browser" in shown[0]
+    assert (f"Compare also takes {quickstart.MODEL}" in shown[0]) is is_shipped
     line = "no released model in models/movie-sentiment: only the quick start's is used"
     assert (line in done.output.splitlines()) is not is_shipped
 
