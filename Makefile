@@ -79,7 +79,7 @@ quickstart: setup  ## the whole way in minutes: train, evaluate, publish to a lo
 examples: setup-tests  ## check the examples in the documents and on the page against the quick start's model
 	$(BIN)/python -m pytest tests/test_quickstart.py -k example
 
-space: setup  ## open the page in your browser, on the quick start's model (MODEL_ID=user/repo for another)
+space: setup  ## open the page in your browser, on the model in models/ or the quick start's (MODEL_ID=user/repo for another)
 	$(BIN)/python -m train.quickstart space
 
 hub: setup  ## serve the quick start's local Hub

@@ -39,13 +39,11 @@ def parser_of(doc: str | None) -> argparse.ArgumentParser:
 
 
 def save(file: Path, results: dict[str, Any]) -> None:
-    """Write a results file, with the commit of the code that it was measured on."""
+    """Write a results file, with the CPU and the state of the code that it was measured on."""
     from train import environment, run_folder
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    described = environment.describe("cpu")
-    state = {key: described[key] for key in ("git_sha", "dirty")}
-    run_folder.save_results(file, {**results, **state})
+    run_folder.save_results(file, {**results, **environment.cpu(), **environment.code()})
     print(f"wrote {file}")
 
 
@@ -58,13 +56,14 @@ def record_run(run: Path, out: Path, results: dict[str, Any] | None = None) -> N
         results: Results to write instead of the run's own.
     """
     from train import run_folder
+    from train.errors import RunError
 
     results = results or run_folder.load_results(run)
-    if out.resolve().is_relative_to(RESULTS) and results["environment"]["dirty"]:
-        raise SystemExit(
-            f"a record must be of code that is committed, but {run} was trained while tracked "
-            "files had changed — train it again, or write elsewhere with --out"
-        )
+    if out.resolve().is_relative_to(RESULTS):
+        try:
+            run_folder.check_committed(run)
+        except RunError as error:
+            raise SystemExit(f"{error}, or write elsewhere with --out") from error
     out.mkdir(parents=True, exist_ok=True)
     run_folder.save_results(out / f"{run.name}.json", results)
     print(f"wrote {out / run.name}.json")

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import REPOSITORY, children, record
+from benchmarks import REPOSITORY, children, output_folder, record
 from train import quickstart, recipe
 
 STUDENT, TEACHER = "movie-sentiment", "teacher"
@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sst5", type=folder, required=True, help="folder of the Parquet files")
     parser.add_argument("--base", type=folder, required=True, help="folder of MiniLM-L6")
     parser.add_argument("--teacher-base", type=folder, required=True, help="folder of MPNet-base")
-    parser.add_argument("--out", type=folder, required=True)
+    parser.add_argument("--out", type=lambda text: output_folder(folder(text)), required=True)
     parser.add_argument("--work", type=folder, default=REPOSITORY / "runs" / "on-gpu")
     parser.add_argument("--teachers", type=int, default=2, help="seeds")
     parser.add_argument("--students", type=int, default=2, help="seeds")

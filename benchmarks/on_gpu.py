@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from benchmarks import children, machine, precision, reviews, save, train
+from benchmarks import children, machine, output_folder, precision, reviews, save, train
 from train import recipe, run_folder
 from train.pipeline import training_run
 
@@ -57,7 +57,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--imdb", type=Path, required=True, help="folder of the Parquet files")
     parser.add_argument("--base", type=Path, required=True, help="folder of MiniLM-L6")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results files")
+    parser.add_argument(
+        "--out", type=output_folder, required=True, help="folder of the results files"
+    )
     parser.add_argument("--reviews", type=int, default=25_000, help="of an epoch in each precision")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tiny", action="store_true", help="the same way with toy sizes: a test")

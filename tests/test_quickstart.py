@@ -1,23 +1,30 @@
 """The quick start's own steps; `make quickstart`, which CI runs as well, is the whole of it."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
 import pytest
+import safetensors.torch
 import typer
-from conftest import REPOSITORY, assert_card_tells_the_truth, toy_settings
+from conftest import REPOSITORY, assert_card_tells_the_truth, fit_toy_run, toy_settings
 from huggingface_hub import HfApi
+from test_hub import finish
 from typer.testing import CliRunner
 
 from localhub.tokens import TOKEN_FILES
-from train import quickstart, recipe
+from train import environment, quickstart, recipe, run_folder
 from train.modeling import model
+from train.pipeline import release
 
 RUN = REPOSITORY / "runs" / "quickstart"
 trained = pytest.mark.skipif(
@@ -111,10 +118,115 @@ def test_another_base_model_in_the_package_is_refused(monkeypatch: pytest.Monkey
 
 def test_the_page_needs_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quickstart, "HUB", tmp_path / "hub")
+    monkeypatch.setattr(quickstart, "RELEASE", tmp_path / "movie-sentiment")
     monkeypatch.delenv("HF_ENDPOINT")  # with it, the page of a model there is opened
     done = CliRunner().invoke(quickstart.app, ["space"])
     assert done.exit_code == 2
     assert "make quickstart" in done.output
+
+
+@pytest.fixture(scope="module")
+def toy_release(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of a toy run, of a name that is nobody's."""
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "changed_files", list)
+        release.write(finish(fit_toy_run(folder, tiny_base)), folder / "release-of-a-test")
+    return folder / "release-of-a-test"
+
+
+@pytest.fixture
+def shipped(toy_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of it, as the released model of the repository."""
+    folder = Path(shutil.copytree(toy_release, tmp_path / toy_release.name))
+    monkeypatch.setattr(quickstart, "RELEASE", folder)
+    yield folder
+    for path in (REPOSITORY / release.COPIES).glob(f"*{folder.name}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def test_the_page_opens_on_the_released_model(
+    shipped: Path,
+    endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    published = f"$ python -m train publish {os.path.relpath(shipped, REPOSITORY)} --to "
+    models = []
+
+    def page(client: dict[str, str]) -> None:
+        monkeypatch.setenv("HF_TOKEN", client["HF_TOKEN"])
+        files = HfApi(endpoint=client["HF_ENDPOINT"]).list_repo_files(client["MODEL_ID"])
+        models.append((client["MODEL_ID"], "onnx/model_quantized.onnx" in files))
+
+    monkeypatch.setattr(quickstart, "_open_space", page)
+    monkeypatch.delenv("HF_ENDPOINT")
+    for times in (1, 0):  # the second time it is there
+        assert CliRunner().invoke(quickstart.app, ["space"]).exit_code == 0
+        assert capfd.readouterr().out.count("pipeline() works") == times
+    change = safetensors.torch.load_file(shipped / "model.safetensors")
+    change["classifier.bias"] += 0.5
+    safetensors.torch.save_file(change, shipped / "model.safetensors", metadata={"format": "pt"})
+    results = run_folder.load_results(shipped)
+    weights = (shipped / "model.safetensors").read_bytes()
+    results["release"]["sha256"] = hashlib.sha256(weights).hexdigest()
+    run_folder.save_results(shipped / "results.json", results)
+    done = CliRunner().invoke(quickstart.app, ["space"])
+    assert done.stdout.startswith(published + quickstart.RELEASED)
+    assert "pipeline() works" in capfd.readouterr().out  # of other weights
+    assert models == [(quickstart.RELEASED, True)] * 3
+
+    quickstart.call(quickstart.client_environment(endpoint), quickstart.RELEASED)
+    assert len(capfd.readouterr().out.splitlines()) == len(quickstart.REVIEWS)
+
+
+@pytest.mark.parametrize("command", ["space", "run"])
+def test_missing_file_of_the_released_model_is_an_error(
+    command: str, shipped: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HF_ENDPOINT")
+    monkeypatch.setattr(quickstart, "HUB", tmp_path / "hub")
+    monkeypatch.setattr(quickstart, "REPOSITORY", tmp_path)
+    (shipped / "model.safetensors").unlink()
+    done = CliRunner().invoke(quickstart.app, [command])
+    assert done.exit_code == 2
+    assert "is incomplete: model.safetensors missing" in " ".join(done.output.split())
+    assert not (tmp_path / "hub").exists()
+
+
+@pytest.mark.parametrize("is_shipped", [True, False])
+def test_quick_start_puts_the_released_model_beside_its_own(
+    is_shipped: bool, toy_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `run` does; training and calls are replaced."""
+    results, calls, commands = tmp_path / "runs/quickstart/results.json", [], []
+
+    def train(command: list[str], client: dict[str, str]) -> None:
+        commands.append(command)
+        results.parent.mkdir(parents=True, exist_ok=True)
+        results.write_text('{"metrics": {"test": {"accuracy": 0.9, "n": 10}}}')
+
+    folder = tmp_path / "models/movie-sentiment"
+    if is_shipped:
+        shutil.copytree(toy_release, folder)
+    with quickstart.local_hub(tmp_path / "hub") as found:
+        monkeypatch.setattr(quickstart, "HUB", tmp_path / "hub")
+        monkeypatch.setattr(quickstart, "local_hub", lambda run_spaces: nullcontext(found))
+        monkeypatch.setattr(quickstart, "REPOSITORY", tmp_path)
+        monkeypatch.setattr(quickstart, "RELEASE", folder)
+        monkeypatch.setattr(quickstart, "seed", lambda *_: None)
+        monkeypatch.setattr(quickstart, "_train", train)
+        monkeypatch.setattr(quickstart, "call", lambda client, model: calls.append(model))
+        done = CliRunner().invoke(quickstart.app, ["run"])
+    assert done.exit_code == 0, done.output
+    assert [command[0] for command in commands] == ["run", "publish"][: 1 + is_shipped]
+    assert calls == [quickstart.MODEL, quickstart.RELEASED][: 1 + is_shipped]
+    shown = [line for line in done.output.splitlines() if "make space" in line]
+    assert f"opens the page with {calls[-1]} in your browser" in shown[0]
+    assert (f"Compare also takes {quickstart.MODEL}" in shown[0]) is is_shipped
+    line = "no released model in models/movie-sentiment: only the quick start's is used"
+    assert (line in done.output.splitlines()) is not is_shipped
 
 
 SERVE = """
@@ -170,7 +282,7 @@ def test_examples_of_documents_and_page_get_the_answers_that_are_shown(
     expected = dict([*shown("README.md"), *shown("space/README.md"), (REVIEW, "POSITIVE")])
     expected |= {EXAMPLES[name]: label for name, label in PAGE.items()}
     # The last is the one that docs/results.md says it misclassifies.
-    last = "as the last line of `make quickstart` shows"
+    last = "as the third review of `make quickstart` shows"
     assert last in (REPOSITORY / "docs/results.md").read_text(encoding="utf-8")
     expected |= dict(zip(quickstart.REVIEWS, ["POSITIVE", "NEGATIVE", "NEGATIVE"], strict=True))
     answers = pipeline("sentiment-analysis", model=str(RUN))(list(expected))

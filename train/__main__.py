@@ -148,9 +148,13 @@ def evaluate(
 def export(run: Annotated[Path, typer.Argument(help="a finished run folder")]) -> None:
     """Write the ONNX files, fp32 and int8, for the Space and transformers.js."""
     from train import run_folder
+    from train.pipeline import release
     from train.publishing import export
 
     run_folder.load_results(run)
+    if release.is_release(run):
+        release.unpack(run)
+        return
     with run_folder.locked(run):
         export.export(run)
 
@@ -160,10 +164,11 @@ def export(run: Annotated[Path, typer.Argument(help="a finished run folder")]) -
         "publish runs/imdb-small --to user/movie-sentiment",
         "publish runs/imdb-small --to user/movie-sentiment --space user/movie-sentiment",
         "publish runs/imdb-small --to user/m --space user/m --space-hardware zero-a10g",
+        "publish models/movie-sentiment --to user/movie-sentiment",
     )
 )
 def publish(
-    run: Annotated[Path, typer.Argument(help="an evaluated and exported run folder")],
+    run: Annotated[Path, typer.Argument(help="an evaluated and exported run folder, or a release")],
     to: To,
     private: Private = False,
     space: Space = None,
@@ -173,12 +178,31 @@ def publish(
 ) -> None:
     """Publish a run folder to the Hub in one commit and check it there; also a Space."""
     from train import run_folder
-    from train.pipeline import publication
+    from train.pipeline import publication, release
 
-    run_folder.check_complete(run)
+    if not release.is_release(run):
+        run_folder.check_complete(run)
+    publication.check_targets(to, private, space, space_hardware)
+    run = release.working_copy(run)
     with run_folder.locked(run):
-        publication.check_targets(to, private, space, space_hardware)
         publication.publish(run, to, private, allow_regression, space, space_hardware, space_wait)
+
+
+@app.command(epilog=_examples("release runs/movie-sentiment models/movie-sentiment"))
+def release(
+    run: Annotated[Path, typer.Argument(help="an evaluated and exported run folder")],
+    out: Annotated[Path, typer.Argument(help="the folder to write")],
+) -> None:
+    """Write a run with fp16 weights and without ONNX files, to be committed.
+
+    The evaluated split is scored again with the weights in fp32, fp16 and bf16. A release can be
+    evaluated, exported, published and scored with like a run.
+    """
+    from train import run_folder
+    from train.pipeline import release
+
+    with run_folder.locked(run):
+        release.write(run, out)
 
 
 @app.command(epilog=_examples("run imdb --to user/movie-sentiment --space user/movie-sentiment"))
@@ -243,8 +267,11 @@ def score(
     ] = False,
 ) -> None:
     """Predict the label of every row of a file or dataset; the same command resumes."""
+    from train.pipeline import release
     from train.scoring.score import score
 
+    if Path(model).is_dir():
+        model = str(release.working_copy(Path(model)))
     score(
         source, model, out, revision=revision, text=text, split=split, config=config,
         prefix=prefix, overwrite=overwrite,
@@ -301,9 +328,10 @@ def _run_data_step(kind: str, student: Recipe | None = None, **arguments: Any) -
 
 def _evaluate(folder: Path) -> None:
     from train import run_folder
-    from train.pipeline import training_run
+    from train.pipeline import release, training_run
     from train.publishing import card
 
+    folder = release.working_copy(folder)
     with run_folder.locked(folder):
         results = training_run.evaluate(folder)
         text = card.render(results, f"user/{results['recipe']['name']}")

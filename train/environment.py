@@ -31,8 +31,8 @@ def describe(device: str) -> dict[str, Any]:
         device: The name of the device, as `device_name` gives it.
 
     Returns:
-        `versions` (package → version), `device`, `cores`, `cpu`, `cpu_flags`, `git_sha`, and
-        `dirty`: whether tracked files outside `benchmarks/results` differ from that commit.
+        `versions` (package → version), `device`, `cores`, `repository`, and what `cpu` and `code`
+        return.
     """
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -40,7 +40,6 @@ def describe(device: str) -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:  # for example accelerate, which evaluation doesn't need
             continue
-    sha = _git("rev-parse", "HEAD")
     return {
         "versions": versions,
         "device": device,
@@ -49,9 +48,17 @@ def describe(device: str) -> dict[str, Any]:
         else os.cpu_count(),
         **cpu(),
         "repository": repository_url(),
-        "git_sha": sha,
-        "dirty": bool(changed_files()) if sha else None,
+        **code(),
     }
+
+
+def code() -> dict[str, Any]:
+    """`git_sha` and `dirty`: whether tracked files outside `benchmarks/results` differ from it.
+
+    Both are None outside a git checkout.
+    """
+    sha = _git("rev-parse", "HEAD")
+    return {"git_sha": sha, "dirty": bool(changed_files()) if sha else None}
 
 
 def changed_files() -> list[str]:

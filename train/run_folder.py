@@ -183,6 +183,17 @@ def check_complete(folder: Path) -> None:
     check_exported(folder)
 
 
+def check_committed(folder: Path) -> None:
+    """Raise `RunError` if the run was trained or evaluated by code that is not in a commit."""
+    results = load_results(folder)
+    for section, verb in [("environment", "trained"), ("evaluation", "evaluated")]:
+        if results.get(section, {}).get("dirty"):
+            raise RunError(
+                f"results on record must come from committed code, but {folder} was {verb} while "
+                f"tracked files had changed — commit them, and the run must be {verb} again"
+            )
+
+
 def _check_exists(folder: Path) -> None:
     if not folder.is_dir():
         raise RunError(f"no run folder at {folder} — `python -m train fit RECIPE` writes one")

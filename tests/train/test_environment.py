@@ -155,8 +155,10 @@ def test_peak_memory_excludes_the_parent_process() -> None:
 COMMANDS = {
     "ablations": ["--imdb", "none"],
     "bulk": [],
+    "distil": [f"--{name}=none" for name in ["imdb", "sst5", "base", "teacher-base"]],
     "export": [],
     "imdb_small": ["--imdb", "none"],
+    "on_gpu": ["--imdb", "none", "--base", "none"],
     "precision": [],
     "record": ["imdb-small", "--imdb", "none"],
     "serve": [],
@@ -204,16 +206,44 @@ def test_other_folder_is_allowed_with_changed_code(repository: Path, tmp_path: P
     assert json.loads((elsewhere / "x.json").read_text())["dirty"] is True
 
 
-@pytest.mark.parametrize("dirty", [True, False])
-def test_run_of_changed_code_is_not_recorded(repository: Path, tmp_path: Path, dirty: bool) -> None:
+def test_untracked_files_do_not_hinder_a_record(repository: Path) -> None:
+    (repository / "notes.txt").write_text("untracked")
+    out = benchmarks.output_folder(str(benchmarks.RESULTS))
+    benchmarks.save(out / "x.json", {"a": 1})
+    assert json.loads((out / "x.json").read_text())["dirty"] is False
+
+
+def test_results_name_the_cpu_with_its_bf16_and_amx_flags(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_text = Path.read_text
+    monkeypatch.setattr(
+        Path,
+        "read_text",
+        lambda path, **options: X86 if "cpuinfo" in str(path) else read_text(path, **options),
+    )
+    benchmarks.save(tmp_path / "x.json", {"a": 1})
+    written = json.loads((tmp_path / "x.json").read_text())
+    for described in (written, environment.describe("cpu")):
+        assert described["cpu"] == "Some CPU @ 2 GHz"
+        assert described["cpu_flags"] == ["amx_bf16", "amx_tile", "avx512_bf16"]
+
+
+@pytest.mark.parametrize(
+    ("dirty", "verb"), [("environment", "trained"), ("evaluation", "evaluated"), (None, None)]
+)
+def test_run_of_changed_code_is_not_recorded(
+    repository: Path, tmp_path: Path, dirty: str | None, verb: str | None
+) -> None:
     run = tmp_path / "runs" / "tiny"
     run.mkdir(parents=True)
-    (run / "results.json").write_text(json.dumps({"environment": {"dirty": dirty}}))
+    results = {name: {"dirty": name == dirty} for name in ["environment", "evaluation"]}
+    (run / "results.json").write_text(json.dumps(results))
     benchmarks.record_run(run, tmp_path / "elsewhere")
     if dirty:
-        with pytest.raises(SystemExit, match="was trained while tracked files had changed"):
+        with pytest.raises(SystemExit, match=f"was {verb} while tracked files had changed"):
             benchmarks.record_run(run, benchmarks.RESULTS)
     else:
         benchmarks.record_run(run, benchmarks.RESULTS)
-    assert (benchmarks.RESULTS / "tiny.json").exists() is not dirty
+    assert (benchmarks.RESULTS / "tiny.json").exists() is not bool(dirty)
     assert (tmp_path / "elsewhere/tiny.json").exists()

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from train.data.splits import IntArray
 from train.data.tokens import Tokens, batches, tensors
-from train.errors import Diverged, Interrupted
+from train.errors import Diverged, Interrupted, RunError
 from train.modeling import checkpoints, cpu
 from train.modeling.checkpoints import Progress
 from train.modeling.losses import classification_loss
@@ -68,6 +68,7 @@ def fit(
     Raises:
         Diverged: The loss became NaN; the last good checkpoint is kept.
         Interrupted: Ctrl-C or SIGTERM, after writing a checkpoint.
+        RunError: The checkpoint can't be read, or processes have different ones.
     """
     if accelerator.device.type == "cpu":
         cpu.prepare(model, accelerator.mixed_precision)
@@ -78,6 +79,7 @@ def fit(
     progress = Progress()
     if resume and (newest := checkpoints.newest(folder)):
         progress = checkpoints.load(newest, model, optimizer, accelerator.scaler)
+    _check_same_update(accelerator, progress, folder)
     _Training(
         recipe, accelerator, model, prepared, optimizer, train, validation, pad_id, folder,
         updates, epoch_ends, progress, after_checkpoint,
@@ -85,6 +87,17 @@ def fit(
     checkpoints.load_weights(checkpoints.best(folder), model)
     accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)  # ends autocast, in place
     return progress
+
+
+def _check_same_update(accelerator: Accelerator, progress: Progress, folder: Path) -> None:
+    """Raise `RunError` unless all processes start from the same update."""
+    step = torch.tensor([progress.step], device=accelerator.device)
+    steps = accelerator.gather(step).tolist()
+    if len(set(steps)) > 1:
+        raise RunError(
+            f"all processes must start from the same update, got {', '.join(map(str, steps))} — "
+            f"put {folder} on a disk that all machines share"
+        )
 
 
 def _optimizer(model: Any, recipe: Recipe) -> torch.optim.AdamW:

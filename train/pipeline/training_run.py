@@ -140,6 +140,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     classifier, tokenizer = model.load(str(folder))
     scored = score(classifier, tokenizer, test, name)
     logits, labels = scored["logits"], scored["labels"]
+    results["evaluation"] = environment.code()
     results["metrics"][name] = scored["metrics"]
     results["slices"] = scored["slices"]
     if len(recipe.datasets) > 1:

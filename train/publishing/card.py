@@ -118,6 +118,7 @@ def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dic
         "training": results["training"],
         "export": results["export"],
         "environment": results["environment"],
+        "release": results.get("release"),
         "repository": results["environment"].get("repository"),
         "f1_meaning": f"F1, precision and recall are those of `{recipe.labels[1]}`."
         if len(recipe.labels) == 2
@@ -127,9 +128,11 @@ def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dic
 
 def _data(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Template values about the datasets."""
-    names, revisions = _names(results), results["data"]["revision"]
+    data = results["data"]
+    names, revisions = _names(results), data["revision"]
     on_imdb = [dataset.source == "stanfordnlp/imdb" for dataset in recipe.datasets]
     return {
+        "source_links": list(dict.fromkeys(map(_link, names, data["local"]))),
         "subject": "IMDb reviews" if all(on_imdb) else "reviews",
         "citations": [IMDB_CITATION] if any(on_imdb) else [],
         "grouped": any(dataset.group for dataset in recipe.datasets),
@@ -138,6 +141,10 @@ def _data(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
         "splits": results["data"]["splits"],
         "sources": list(zip(names, revisions, strict=True)),
     }
+
+
+def _link(name: str, is_local: bool) -> str:
+    return f"`{name}`" if is_local else f"[{name}](https://huggingface.co/datasets/{name})"
 
 
 def _example(example: dict[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ In: a run folder that `fit` has finished. Out: `onnx/model.onnx` (fp32), `onnx/m
 Space load these files.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ MAX_DIFFERENCE = 1e-4  # of fp32 logits
 MAX_DROP_POINTS, MIN_AGREEMENT = 0.3, 0.99  # of int8, on validation
 MAX_SHIFT = 0.01  # of a probability, between a text alone and the same text in a batch
 DIFFERENCE_TEXTS, DIFFERENCE_TOKENS = 200, 3000  # texts for the fp32 check, and the longest
+RESTORED_AGREEMENT = 0.95  # of int8, on few texts
 BATCHES = [2, 8, 32]
 BATCHED_TEXTS, BATCHED_TOKENS, MAX_PADDED = 32, 512, 4096
 # int8 weights with one scale per column and dynamic activations; the smallest file first. Other
@@ -69,6 +71,53 @@ def export(folder: Path) -> dict[str, Any]:
     run_folder.save_results(folder / "results.json", results)
     exported: dict[str, Any] = results["export"]
     return exported
+
+
+def restore(folder: Path, texts: Sequence[str]) -> None:
+    """Write the ONNX files of a run that `export` has measured, without its validation split.
+
+    The quantization is the recorded one. A short check on other texts shows that the files work
+    with this machine's versions; the results keep what was measured on validation.
+
+    Args:
+        folder: The run folder.
+        texts: Some reviews.
+
+    Raises:
+        RunError: An exported model differs from the original.
+    """
+    recipe, results = run_folder.load_recipe(folder), run_folder.load_results(folder)
+    classifier, tokenizer = model.load(str(folder))
+    split = preparation.Split(list(texts), [0] * len(texts))
+    tokens = encode(tokenizer, split, "texts").truncate(BATCHED_TOKENS, "head_tail")
+    if not recipe.has_pairs:
+        tokens = replace(tokens, type_ids=None)
+    onnx, recorded = folder / "onnx", results["export"]
+    onnx.mkdir(exist_ok=True)
+    full, file = onnx / "model.onnx", onnx / "model_quantized.onnx"
+    write(classifier, recipe.has_pairs, full)
+    recorded["fp32"]["bytes"] = full.stat().st_size
+    difference = _max_difference(classifier, full, tokens, len(texts), BATCHED_TOKENS)
+    _check_restored(difference <= MAX_DIFFERENCE, f"fp32 logits differ by {difference:.2g}")
+    if recorded["int8"]["published"]:
+        _quantize(full, file, recorded["int8"]["scheme"])
+        recorded["int8"]["bytes"] = file.stat().st_size
+        logits = predict(file, tokens, "int8"), predict(full, tokens, "fp32")
+        _, agreement = compare(*logits, tokens)
+        _check_restored(agreement >= RESTORED_AGREEMENT, f"{agreement:.1%} of int8 labels agree")
+        sensitivity = batch_sensitivity(file, tokens, classifier)
+        _check_restored(sensitivity["max_shift"] <= MAX_SHIFT, f"int8 {_sentence(sensitivity)}")
+    run_folder.save_results(folder / "results.json", results)
+
+
+def _check_restored(passed: bool, measured: str) -> None:
+    if not passed:
+        raise RunError(
+            f"restored ONNX models must differ from the original by at most {MAX_DIFFERENCE:g} in "
+            f"logits, agree on {RESTORED_AGREEMENT:.0%} of the int8 labels and shift by at most "
+            f"{MAX_SHIFT} in batches, got: {measured} — report this with the versions of torch "
+            "and onnxruntime"
+        )
 
 
 def predict(
@@ -114,7 +163,7 @@ def _check_fp32(classifier: Any, full: Path, tokens: Tokens) -> dict[str, Any]:
     Raises:
         RunError: One of them exceeds its limit; the file is removed.
     """
-    difference = _max_difference(classifier, full, tokens)
+    difference = _max_difference(classifier, full, tokens, DIFFERENCE_TEXTS, DIFFERENCE_TOKENS)
     sensitivity = batch_sensitivity(full, tokens, classifier)
     fault = None
     if not difference <= MAX_DIFFERENCE:
@@ -136,12 +185,12 @@ def _check_fp32(classifier: Any, full: Path, tokens: Tokens) -> dict[str, Any]:
     return {"max_difference": difference, "in_batches": sensitivity}
 
 
-def _max_difference(classifier: Any, file: Path, tokens: Tokens) -> float:
-    """Largest difference in logits, on texts of 1 to `DIFFERENCE_TOKENS` tokens made of reviews."""
+def _max_difference(classifier: Any, file: Path, tokens: Tokens, count: int, longest: int) -> float:
+    """Largest difference in logits, on `count` texts of 1 to `longest` tokens made of reviews."""
     body = np.concatenate([ids[1:-1] for ids in tokens.ids])
-    longest = min(DIFFERENCE_TOKENS, model.max_tokens(classifier))
-    lengths = np.geomspace(3, longest, DIFFERENCE_TEXTS).astype(np.int64)  # with [CLS] and [SEP]
-    starts = np.random.default_rng(0).integers(len(body), size=DIFFERENCE_TEXTS)
+    longest = min(longest, model.max_tokens(classifier))
+    lengths = np.geomspace(3, longest, count).astype(np.int64)  # with [CLS] and [SEP]
+    starts = np.random.default_rng(0).integers(len(body), size=count)
     first, last = tokens.ids[0][:1], tokens.ids[0][-1:]
     texts = [
         np.concatenate([first, np.resize(np.roll(body, -start), length - 2), last])
@@ -209,8 +258,8 @@ def _quantized(full: Path, file: Path, tokens: Tokens, classifier: Any) -> dict[
     """
     expected = predict(full, tokens, "fp32")
     tried: list[dict[str, Any]] = []
-    for scheme, (operators, share) in SCHEMES.items():
-        quantize(full, file, operators, nodes_to_exclude=first_matmuls(full, share))
+    for scheme in SCHEMES:
+        _quantize(full, file, scheme)
         drop, agreement = compare(predict(file, tokens, "int8"), expected, tokens)
         sensitivity = batch_sensitivity(file, tokens, classifier)
         accurate = drop <= MAX_DROP_POINTS and agreement >= MIN_AGREEMENT
@@ -238,6 +287,11 @@ def _quantized(full: Path, file: Path, tokens: Tokens, classifier: Any) -> dict[
             f"{MIN_AGREEMENT:.0%} and a shift of {MAX_SHIFT}"
         )
     return {**tried[-1], "tried_before": tried[:-1]}
+
+
+def _quantize(full: Path, file: Path, scheme: str) -> None:
+    operators, share = SCHEMES[scheme]
+    quantize(full, file, operators, nodes_to_exclude=first_matmuls(full, share))
 
 
 def first_matmuls(file: Path, share: float) -> list[str]:

@@ -412,6 +412,33 @@ def test_text_pair_models_are_called_with_pairs() -> None:
     assert "text_pair" not in render(VARIANTS["imdb"], REPO)
 
 
+def test_license_and_sources_are_named_once() -> None:
+    datasets = [
+        {"source": "stanfordnlp/imdb", "revision": REVISION},
+        {"source": "stanfordnlp/imdb", "revision": REVISION, "train": "unsupervised"},
+        {"source": "./runs/patterns", "splits": ["train"]},
+    ]
+    section = render(results_of({"license": "mit", "datasets": datasets}), REPO)
+    section = section.partition("## License")[2].partition("## ")[0]
+    assert "under `mit`" in section
+    assert (
+        section.count("[stanfordnlp/imdb](https://huggingface.co/datasets/stanfordnlp/imdb)") == 1
+    )
+    assert "`patterns`" in section
+    base = "distilbert/distilbert-base-uncased"
+    assert f"[{base}](https://huggingface.co/{base})" in section
+
+
+def test_storage_and_teacher_are_named_if_there_are_any() -> None:
+    plain = render(results_of(), REPO)
+    assert "stored as" not in plain and "teacher" not in plain
+    release = {"storage": "fp32", "rows": 1000, "changed": {"fp16": 0.0001}, "sha256": "ab" * 32}
+    distilled = {"distillation": {"probabilities": "runs/p.parquet", "weight": 0.9}}
+    text = render(results_of(distilled, release=release), REPO)
+    assert "stored as fp16; this changed 0.01% of the test predictions" in text
+    assert "90.00% of the training loss compares the probabilities with those of a teacher" in text
+
+
 def test_citation_only_if_trained_on_imdb() -> None:
     assert "## Citation" in render(VARIANTS["imdb"], REPO)
     assert "## Citation" not in render(VARIANTS["text-pairs"], REPO)

@@ -1,0 +1,200 @@
+"""Releases: a finished run as a small folder for this repository, and back.
+
+In: a finished run folder. Out: `models/NAME`, the same files with fp16 weights and without ONNX.
+A release is never written to: commands that write, or need ONNX, use its `working_copy`.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train import console, run_folder
+from train.environment import REPOSITORY
+from train.errors import RunError
+from train.publishing.published_files import is_public
+
+MAX_BYTES = 60_000_000  # of all files
+MAX_CHANGED = 1e-4  # share of the evaluated rows
+STORAGE = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # name -> dtype of torch
+WEIGHTS = "model.safetensors"
+SAMPLE_TEXTS = 40  # for the check of the ONNX files
+COPIES = Path("runs") / "released"
+
+
+def write(run: Path, out: Path) -> None:
+    """Write a finished run as a release; an earlier release in `out` is replaced.
+
+    Its results get a section `release`: `storage` (of the weights), `sha256` of the weights file,
+    `rows` (evaluated rows) and `changed`: for each storage of the weights, the share of these rows
+    that change between right and wrong, which with two labels means that the label changes.
+
+    Args:
+        run: A trained, evaluated and exported run folder, on the machine that has its data.
+        out: The folder of the release.
+
+    Raises:
+        RunError: The run is not finished or its code was not committed, `out` is something else,
+            fp16 changes too many predictions, or the release would be too large.
+    """
+    from train.publishing import card
+
+    run_folder.check_complete(run)
+    run_folder.check_committed(run)
+    if out.exists() and not is_release(out):
+        raise RunError(f"{out} exists and is not a release — choose another folder")
+    results = run_folder.load_results(run)
+    results["release"] = {"storage": "fp16", **_compare_storage(run)}
+    draft = out.with_name(f".{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    for file in sorted(run.rglob("*")):
+        name = file.relative_to(run).as_posix()
+        if file.is_file() and is_public(name) and not name.startswith("onnx/"):
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, draft / name)
+    _convert(run / WEIGHTS, draft / WEIGHTS, "fp16")
+    results["release"]["sha256"] = _sha256(draft / WEIGHTS)
+    run_folder.save_results(draft / "results.json", results)
+    text = card.render(results, f"user/{results['recipe']['name']}")
+    (draft / "README.md").write_text(text, encoding="utf-8")
+    size = sum(file.stat().st_size for file in draft.rglob("*") if file.is_file())
+    if size > MAX_BYTES:
+        shutil.rmtree(draft)
+        raise RunError(
+            f"a release must have at most {MAX_BYTES / 1e6:.0f} MB, {run} makes one of "
+            f"{size / 1e6:.0f} MB — publish the run to the Hub instead, or train a smaller model"
+        )
+    shutil.rmtree(out, ignore_errors=True)
+    draft.replace(out)
+    console.print_line(f"wrote {out}, {size / 1e6:.1f} MB")
+
+
+def is_release(folder: Path) -> bool:
+    """Whether a folder is a release, and not an ordinary run folder."""
+    if not (folder / "results.json").is_file():
+        return False
+    release = run_folder.load_results(folder).get("release", {})
+    return bool(release.get("storage") == "fp16")
+
+
+def check_files(release: Path) -> None:
+    """Raise `RunError` if a file of a release is missing."""
+    required = [*run_folder.MODEL_FILES, "recipe.yaml", "results.json", "README.md"]
+    if missing := [name for name in required if not (release / name).is_file()]:
+        raise RunError(
+            f"{release} is incomplete: {', '.join(missing)} missing — restore it with "
+            f"`git checkout -- {release}`"
+        )
+
+
+def working_copy(folder: Path) -> Path:
+    """The folder itself or, of a release, an ordinary run folder made from it.
+
+    The copy of an earlier call is used again if it is of the same weights.
+    """
+    if not is_release(folder):
+        return folder
+    check_files(folder)
+    copy = _copy_of(folder)
+    release = run_folder.load_results(folder)["release"]
+    if (copy / "results.json").is_file():
+        copied = run_folder.load_results(copy).get("release", {})
+        if copied.get("sha256") == release["sha256"]:
+            return copy
+    return unpack(folder)
+
+
+def unpack(release: Path) -> Path:
+    """Make a run folder with fp32 weights and ONNX files from a release; returns its path.
+
+    Raises:
+        RunError: The release is incomplete or damaged, or an exported model differs from it.
+    """
+    from train.publishing import export
+
+    copy = _copy_of(release)
+    check_files(release)
+    if _sha256(release / WEIGHTS) != run_folder.load_results(release)["release"]["sha256"]:
+        raise RunError(
+            f"{release / WEIGHTS} is not the file that results.json names — restore it with "
+            f"`git checkout -- {release}`"
+        )
+    with run_folder.locked(copy):
+        console.print_line(f"making {copy} from {release}: fp32 weights and ONNX files")
+        draft = copy.with_name(f".{copy.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(release, draft, copy_function=shutil.copyfile)
+        _convert(release / WEIGHTS, draft / WEIGHTS, "fp32")
+        results = run_folder.load_results(draft)
+        results["release"]["storage"] = "fp32"
+        run_folder.save_results(draft / "results.json", results)
+        export.restore(draft, _sample_texts())
+        shutil.rmtree(copy, ignore_errors=True)
+        draft.replace(copy)
+    return copy
+
+
+def _copy_of(release: Path) -> Path:
+    return COPIES / release.resolve().name
+
+
+def _compare_storage(run: Path) -> dict[str, Any]:
+    """`rows` and `changed` of the release; see `write`."""
+    from train.data import preparation
+    from train.evaluation import row_results
+    from train.modeling import model
+    from train.pipeline import training_run
+
+    recipe = run_folder.load_pinned_recipe(run)
+    name = recipe.evaluation_split
+    split = preparation.load(recipe)[name]
+    run_folder.check_split(run, name, split.sha256())
+    rows = row_results.load(run / row_results.FILE)
+    recorded = np.array(rows.loc[rows["part"] == name, "correct"], dtype=bool)
+    classifier, tokenizer = model.load(str(run))
+    weights = {key: value.clone() for key, value in classifier.state_dict().items()}
+    changed = {}
+    for storage in STORAGE:
+        rounded = {key: _stored(value, storage).to(value) for key, value in weights.items()}
+        classifier.load_state_dict(rounded)
+        scored = training_run.score(classifier, tokenizer, split, f"{name}, {storage}")
+        is_right = scored["logits"].argmax(axis=1) == scored["labels"]
+        changed[storage] = float((is_right != recorded).mean())
+        console.print_line(
+            f"weights in {storage}: {changed[storage]:.4%} of {len(recorded):,} predictions change"
+        )
+    if (worst := max(changed["fp32"], changed["fp16"])) > MAX_CHANGED:
+        raise RunError(
+            f"storing the weights as fp16 must change at most {MAX_CHANGED:.2%} of the recorded "
+            f"{name} predictions, got {worst:.4%} — evaluate the run again, or train it again"
+        )
+    return {"rows": len(recorded), "changed": changed}
+
+
+def _convert(source: Path, target: Path, storage: str) -> None:
+    """Copy a weights file in another storage; config.json still says fp32, so loaders convert."""
+    from safetensors.torch import load_file, save_file
+
+    weights = {key: _stored(value, storage) for key, value in load_file(source).items()}
+    if not all(bool(value.isfinite().all()) for value in weights.values()):
+        raise RunError(f"{source} has weights that {storage} can't store")
+    save_file(weights, target, metadata={"format": "pt"})
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _stored(tensor: Any, storage: str) -> Any:
+    import torch
+
+    return tensor.to(getattr(torch, STORAGE[storage])) if tensor.is_floating_point() else tensor
+
+
+def _sample_texts() -> list[str]:
+    lines = (REPOSITORY / "train/samples/test.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["text"] for line in lines[:SAMPLE_TEXTS]]
