@@ -36,11 +36,12 @@ from space.tabs import about, batch, compare
 from space.tabs.events import HIDDEN
 from space.tabs.review import Review
 from space.theme import HEAD, SCRIPT, STYLE, THEME
+from space.web import link_preview, mcp
 from space.web.load_shedding import LoadShedder
 from space.web.middleware import Page, RequestMiddleware
 
-INTRODUCTION = """# Movie sentiment
-Is this review positive or negative, and which sentences decide it?"""
+TITLE = "Movie sentiment"
+QUESTION = "Is this review positive or negative, and which sentences decide it?"
 LOADING = "Loading the model…"
 STATUS_SECONDS = 3  # between two updates of the model's status
 RETRY_SECONDS = 10  # between two attempts to load the model
@@ -62,8 +63,8 @@ def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Bl
         feedback: Where user feedback is stored; disabled by default.
     """
     service = Service(classifier)
-    with Page(title="Movie sentiment") as page:
-        gradio.Markdown(INTRODUCTION, elem_classes="masthead")
+    with Page(title=TITLE) as page:
+        gradio.Markdown(f"# {TITLE}\n{QUESTION}", elem_classes="masthead")
         status = gradio.Markdown(LOADING, elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
             with gradio.Tab("Review", id="review"):
@@ -123,9 +124,14 @@ if __name__ == "__main__":
     Thread(target=keep_loading, args=[classifier], daemon=True).start()
     page = build(classifier, Feedback.from_environment()).queue(max_size=256)
     LoadShedder(page)
+    link_preview.describe(TITLE, QUESTION)
+    mcp.answer_in_json()
     page.launch(
         **APPEARANCE,
-        app_kwargs={"middleware": [Middleware(RequestMiddleware)]},
+        app_kwargs={
+            "middleware": [Middleware(RequestMiddleware)],
+            "routes": [link_preview.picture_route()],
+        },
         max_threads=500,  # more than the queue admits, so that the queue reports "busy"
         max_file_size=tables.MAX_BYTES,
         state_session_capacity=200,  # users whose scored files are kept

@@ -48,15 +48,21 @@
     return [answer, update({ visible: answer.accepts_feedback }), null, ""];
   }
 
-  // The label of the button and, if the newest analysis failed, a message in place of the result.
+  // The label of the button.
   function end() {
     running -= 1;
     if (running > 0) return undefined;
     query("#result").removeAttribute("aria-busy");
-    if (shown?.request === requests) return ["Analyze", undefined];
+    return "Analyze";
+  }
+
+  // The label of the button, and a message in place of the result if no newer one is on its way.
+  function fail() {
+    const label = end();
+    if (!label || shown?.request === requests) return [label, undefined];
     shown = { request: requests, text: box().value, html: FAILED };
     markStale();
-    return ["Analyze", shown];
+    return [label, shown];
   }
   const FAILED = '<p class="problem" role="status">The analysis failed. Try again.</p>';
 
@@ -80,7 +86,7 @@
     submit(row.text);
   }
 
-  // The review in the address; null without one. Throws URIError if the address is damaged.
+  // The review in the address: null without one, "" if it is damaged.
   function linkedReview() {
     const match = location.hash.match(/[#&]review=([^&]*)/);
     if (!match) return null;
@@ -130,8 +136,10 @@
   function followAddress() {
     goTo(currentTab());
     const text = linkedReview();
+    const problem = query("#link-problem");
+    problem.hidden = text !== "";
+    problem.textContent = "This link has no review, or was cut off. Ask for the text instead.";
     if (text) submit(text);
-    else if (text === "") query("#link-status").textContent = "";
   }
 
   document.addEventListener("input", (event) => {
@@ -148,7 +156,7 @@
   });
   window.addEventListener("hashchange", followAddress);
   window.moviePage = {
-    start, show, end, showFeedback, openExample, selectRow, openRow, copyLink, selectTab, markStale,
+    start, show, end, fail, showFeedback, openExample, selectRow, openRow, copyLink, selectTab, markStale,
   };
   followAddress();
 })();

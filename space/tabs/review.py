@@ -26,6 +26,7 @@ EMPTY = (
     '<p class="empty">The prediction, its probability and the effect of each sentence appear here. '
     "Paste a review or choose an example.</p>"
 )
+LINK_PROBLEM = '<p id="link-problem" class="problem" role="status" hidden></p>'
 EXPLAINING = views.sentence("Analyzing sentences…", "small")
 MAX_SUBJECT = 80  # characters of a review that name it above its prediction
 EXAMPLES_TEMPLATE = """{{#if value.length}}<span>Try an example:</span>{{/if}}{{#each value}}
@@ -41,6 +42,7 @@ class Review:
         self.service, self.feedback = service, feedback
         self.examples = Examples(service)
         self._lay_out_hidden()
+        gradio.HTML(LINK_PROBLEM, elem_classes="optional")
         self.example_buttons = gradio.HTML(
             [], html_template=EXAMPLES_TEMPLATE, elem_classes="examples"
         )
@@ -59,7 +61,6 @@ class Review:
         )
 
     def _lay_out_input(self) -> None:
-        gradio.HTML('<p id="link-problem" class="problem" role="status" hidden></p>')
         self.text = gradio.Textbox(
             label="Review",
             lines=8,
@@ -78,9 +79,9 @@ class Review:
                 label="Is this prediction right?",
                 info=self.feedback.notice,
             )
-        self.feedback_status = gradio.HTML()
-        self.share = gradio.Button("Copy link to this review", size="sm")
-        self.share_status = gradio.HTML()
+        self.feedback_status = gradio.HTML(elem_classes="optional")
+        self.share = gradio.Button("Copy link to this review", size="sm", elem_id="share")
+        self.share_status = gradio.HTML(elem_classes="optional")
 
     def _connect_events(self) -> None:
         triggers = [self.button.click, self.text.submit]
@@ -89,8 +90,10 @@ class Review:
             triggers, self.analyze, [self.text, self.answer, self.newest], self.answer,
             js="() => [...moviePage.start(), null]", **CONCURRENT,
         )  # fmt: skip
-        for event in (analysis.success, analysis.failure):
-            event(None, None, [self.button, self.result], js="() => moviePage.end()", **CONCURRENT)
+        analysis.success(None, None, self.button, js="() => moviePage.end()", **CONCURRENT)
+        analysis.failure(
+            None, None, [self.button, self.result], js="() => moviePage.fail()", **CONCURRENT
+        )
         shown = [self.result, self.feedback_area, self.opinion, self.feedback_status]
         self.answer.change(None, self.answer, shown, js="moviePage.show", **CONCURRENT)
         self.text.change(None, None, None, js="() => moviePage.markStale()", **CONCURRENT)
