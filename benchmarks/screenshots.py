@@ -1,7 +1,8 @@
 """Screenshots of the Space for the README: the app with a run's model, in a real browser.
 
 The reviews are the project's own; the dates of the uploaded file are invented. Needs Chromium.
-Out: `space-review.png`, `space-many.png` and `space-phone.png`.
+Out: `space-review.png`, `space-many.png` and `space-phone.png`, and `space/preview.png`, which
+chats show beside a link to the page.
 
     python -m benchmarks.screenshots [--model runs/quickstart] [--out FOLDER]
 """
@@ -19,10 +20,11 @@ import pandas
 
 from benchmarks import REPOSITORY, RESULTS
 from benchmarks.space import MODEL, publish, running
+from space.web.link_preview import PICTURE
 from train import quickstart
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-EXAMPLE = "A mixed review"
+EXAMPLE = "Mixed"
 
 
 def main() -> None:
@@ -61,11 +63,14 @@ def take(url: str, reviews: Path, out: Path) -> None:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for name, width, scheme in (("review", 1200, "light"), ("phone", 390, "dark")):
             page = _visit(browser, url, width, scheme)
-            page.get_by_text(EXAMPLE).click()
-            page.get_by_text("Show the numbers").wait_for()
+            page.get_by_role("button", name=EXAMPLE).click()
+            page.locator("#result:not([aria-busy]) details").wait_for()
             page.screenshot(path=out / f"space-{name}.png")
         page = _visit(browser, url, 1200, "light")
-        page.get_by_role("tab", name="Batch").click()
+        page.set_viewport_size({"width": 1200, "height": 630})
+        page.locator("#result:not([aria-busy]) details").wait_for()
+        page.screenshot(path=PICTURE)
+        page.get_by_role("tab", name="File").click()
         page.locator("input[type=file]").first.set_input_files(reviews)
         page.get_by_role("button", name="Score").click()
         page.locator(".vega-embed summary").nth(1).wait_for()

@@ -23,6 +23,7 @@ os.environ |= {
 }
 
 import gradio
+from huggingface_hub import constants
 from starlette.middleware import Middleware
 
 from space import endpoints
@@ -34,16 +35,22 @@ from space.inference.serving import Service
 from space.tabs import about, batch, compare
 from space.tabs.events import HIDDEN
 from space.tabs.review import Review
-from space.theme import HEAD, STYLE, THEME
+from space.theme import HEAD, SCRIPT, STYLE, THEME
+from space.web import link_preview, mcp
 from space.web.load_shedding import LoadShedder
 from space.web.middleware import Page, RequestMiddleware
 
-INTRODUCTION = """# Movie sentiment
-Is this review positive or negative, and which sentences decide it?"""
-LOADING = "Loading the model …"
+TITLE = "Movie sentiment"
+QUESTION = "Is this review positive or negative, and which sentences decide it?"
+LOADING = "Loading the model…"
 STATUS_SECONDS = 3  # between two updates of the model's status
 RETRY_SECONDS = 10  # between two attempts to load the model
-APPEARANCE: dict[str, Any] = {"theme": THEME, "css_paths": STYLE, "head_paths": HEAD}
+APPEARANCE: dict[str, Any] = {
+    "theme": THEME,
+    "css_paths": STYLE,
+    "head_paths": HEAD,
+    "js": SCRIPT.read_text(encoding="utf-8"),
+}
 
 log = logging.getLogger("space")
 
@@ -56,33 +63,38 @@ def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Bl
         feedback: Where user feedback is stored; disabled by default.
     """
     service = Service(classifier)
-    with Page(title="Movie sentiment") as page:
-        gradio.Markdown(INTRODUCTION, elem_classes="masthead")
+    with Page(title=TITLE) as page:
+        gradio.Markdown(f"# {TITLE}\n{QUESTION}", elem_classes="masthead")
         status = gradio.Markdown(LOADING, elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
             with gradio.Tab("Review", id="review"):
-                review = Review(page, service, feedback or Feedback())
-            with gradio.Tab("Batch", id="batch"):
-                batch.build(service, tabs, review)
+                review = Review(service, feedback or Feedback())
+            with gradio.Tab("File", id="file"):
+                batch.build(service, review)
             with gradio.Tab("Compare", id="compare"):
                 compare.build(classifier)
-            with gradio.Tab("About", id="about") as tab:
-                about.build(classifier, tab)
+            with gradio.Tab("About", id="about") as about_tab:
+                about.build(classifier, about_tab)
         endpoints.build(service)
+        for tab in tabs.children:
+            selected = f"() => moviePage.selectTab('{tab.id}')"
+            tab.select(None, None, None, js=selected, **HIDDEN)
 
-        def refresh() -> tuple[str, Any]:
-            return model_status(classifier), gradio.Timer(active=classifier.commit is None)
+        def refresh() -> tuple[str, Any, Any]:
+            timer = gradio.Timer(active=classifier.commit is None)
+            return model_status(classifier), timer, review.list_examples()
 
         timer = gradio.Timer(STATUS_SECONDS)  # until the model is loaded
         for event in (page.load, timer.tick):
-            event(refresh, None, [status, timer], **HIDDEN)
+            event(refresh, None, [status, timer, review.example_buttons], **HIDDEN)
     return page
 
 
 def model_status(classifier: Classifier) -> str:
     """Markdown for the top of the page: the loaded model, or why there is none."""
     if classifier.commit:
-        return f"Model: `{classifier.repo_id}` at `{classifier.commit[:12]}`"
+        files = f"{constants.ENDPOINT}/{classifier.repo_id}/tree/{classifier.commit}"
+        return f"Model: [{classifier.repo_id} ({classifier.commit[:7]})]({files})"
     if classifier.load_error:
         retry = " The app retries automatically." if classifier.repo_id else ""
         return f"**No model.** {classifier.load_error}{retry}"
@@ -112,9 +124,14 @@ if __name__ == "__main__":
     Thread(target=keep_loading, args=[classifier], daemon=True).start()
     page = build(classifier, Feedback.from_environment()).queue(max_size=256)
     LoadShedder(page)
+    link_preview.describe(TITLE, QUESTION)
+    mcp.answer_in_json()
     page.launch(
         **APPEARANCE,
-        app_kwargs={"middleware": [Middleware(RequestMiddleware)]},
+        app_kwargs={
+            "middleware": [Middleware(RequestMiddleware)],
+            "routes": [link_preview.picture_route()],
+        },
         max_threads=500,  # more than the queue admits, so that the queue reports "busy"
         max_file_size=tables.MAX_BYTES,
         state_session_capacity=200,  # users whose scored files are kept

@@ -3,7 +3,8 @@
 In: JSON. Out: JSON as described in the Space's README, or an error with its reason.
 """
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +22,12 @@ def build(service: Service) -> None:
     """Register the endpoints; call it inside the page's Blocks."""
     endpoints = Endpoints(service)
     for function in (endpoints.classify, endpoints.classify_batch, endpoints.explain):
-        gradio.api(function, api_name=function.__name__, concurrency_limit=None)
+        gradio.api(
+            function,
+            api_name=function.__name__,
+            api_description=description(function),
+            concurrency_limit=None,
+        )
 
 
 class Endpoints:
@@ -84,6 +90,16 @@ class Endpoints:
             "sentences": [_part_to_json(text, part) for part in explanation.sentences],
             "words": [_part_to_json(text, part) for part in explanation.words],
         }
+
+
+def description(function: Callable[..., Any]) -> str:
+    """What a function does and returns, from its docstring, as one paragraph for agents.
+
+    Gradio's own description puts a comma after each line of "Returns".
+    """
+    summary, _, rest = (inspect.getdoc(function) or "").partition("Args:")
+    returns = rest.partition("Returns:")[2]
+    return " ".join(f"{summary} Returns: {returns}".split())
 
 
 def to_json(prediction: Prediction) -> dict[str, Any]:

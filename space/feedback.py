@@ -12,6 +12,7 @@ import uuid
 from concurrent.futures import TimeoutError as CommitTimeout
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Self
@@ -27,7 +28,9 @@ from space.inference.classifier import MAX_CHARACTERS, Prediction
 MAX_BYTES = 50 * 2**20  # of all feedback in the folder
 COMMIT_MINUTES = 5
 COMMIT_TIMEOUT_SECONDS = 20  # of a commit that the user waits for
+MAX_CHANGEABLE = 10_000  # newest answers that their users can change
 FILES = "feedback-*.jsonl"
+ANSWER_END = b"}\n"  # of a line, after the answer
 PERSISTENT_STORAGE = Path("/data")  # of a Space that has any
 STORED = "Thank you, your feedback is stored."
 PENDING = (
@@ -58,6 +61,7 @@ class Feedback:
         self.folder, self.dataset = folder, dataset or None
         self._file_name = FILES.replace("*", uuid.uuid4().hex)
         self._writing, self._connecting = Lock(), Lock()
+        self._answer_positions: dict[bytes, int] = {}  # in this process's file, of answers
         self._commits: _Commits | None = None
         if self.dataset:
             Thread(target=self._keep_connecting, daemon=True).start()
@@ -93,8 +97,11 @@ class Feedback:
         correct: bool,
         model: str | None,
         commit: str | None,
+        session: str = "",
     ) -> str:
         """Store the feedback on one prediction.
+
+        A session has one line for each prediction: a later answer changes it.
 
         Args:
             text: The review, at most `MAX_CHARACTERS` characters.
@@ -102,6 +109,7 @@ class Feedback:
             correct: Whether the user agrees with the prediction.
             model: Repo id of the model.
             commit: Revision of the model.
+            session: Of the user; it is not stored. Without it, each answer has its own line.
 
         Returns:
             A message for the user, also if the feedback is not stored.
@@ -114,17 +122,28 @@ class Feedback:
                 f"has {len(text):,}."
             )
         line = _to_json_line(text, prediction, correct, model, commit)
+        path = self.folder / self._file_name
+        key = sha256(repr((session, text, model, commit)).encode("utf-8", "replace")).digest()
         try:
             with self._writing, self._commit_lock():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                stored_bytes = sum(file.stat().st_size for file in self.folder.glob(FILES))
-                if stored_bytes + len(line) > MAX_BYTES:
-                    return f"Not stored: the {MAX_BYTES // 2**20} MB for feedback are full."
-                _append(self.folder / self._file_name, line)
+                if session and key in self._answer_positions and path.is_file():
+                    _write(path, self._answer_positions[key], _answer(correct))
+                else:
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    stored_bytes = sum(file.stat().st_size for file in self.folder.glob(FILES))
+                    if stored_bytes + len(line) > MAX_BYTES:
+                        return f"Not stored: the {MAX_BYTES // 2**20} MB for feedback are full."
+                    end = _append(path, line)
+                    self._remember(key, end - len(ANSWER_END) - len(_answer(correct)))
         except OSError as error:
             log.warning("Feedback can't be stored in %s: %s", self.folder, error)
             return "Not stored: this server can't write to its disk. See its log."
         return STORED if self._survives_restart or self.commit_now() else PENDING
+
+    def _remember(self, key: bytes, position: int) -> None:
+        self._answer_positions[key] = position
+        if len(self._answer_positions) > MAX_CHANGEABLE:
+            del self._answer_positions[next(iter(self._answer_positions))]
 
     def commit_now(self) -> bool:
         """Commit stored feedback without waiting for the schedule; failures are logged.
@@ -209,16 +228,21 @@ def _to_json_line(
         "text": text,
         "label": prediction.label,
         "probability": prediction.probabilities[prediction.label],
-        "correct": correct,
         "model": model,
         "revision": commit,
     }
     # JSON requests can contain lone surrogates, which UTF-8 can't encode.
-    return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+    start = json.dumps(row, ensure_ascii=False)[:-1].encode("utf-8", "replace")
+    return start + b', "correct": ' + _answer(correct) + ANSWER_END
 
 
-def _append(path: Path, line: bytes) -> None:
-    """Append a complete line, or leave the file unchanged."""
+def _answer(correct: bool) -> bytes:
+    """JSON of the same length for either answer, so that one can replace the other."""
+    return b"true " if correct else b"false"
+
+
+def _append(path: Path, line: bytes) -> int:
+    """Append a complete line, or leave the file unchanged; returns the file's size."""
     with path.open("ab", buffering=0) as file:
         size = file.tell()
         try:
@@ -227,6 +251,18 @@ def _append(path: Path, line: bytes) -> None:
         except OSError:
             file.truncate(size)
             raise
-    # Commits detect changed files by mtime, and the file system's clock can be too coarse.
+    _touch(path)
+    return size + len(line)
+
+
+def _write(path: Path, position: int, content: bytes) -> None:
+    with path.open("r+b", buffering=0) as file:
+        file.seek(position)
+        file.write(content)
+    _touch(path)
+
+
+def _touch(path: Path) -> None:
+    """Commits detect changed files by mtime, and the file system's clock can be too coarse."""
     now = time.time_ns()
     os.utime(path, ns=(now, now))

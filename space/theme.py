@@ -1,14 +1,17 @@
-"""The theme of the page, and the paths of its style sheet and its HTML head.
+"""The theme of the page, and the paths of its style sheet, its HTML head and its script.
 
 style.css holds the colours of positive and negative; head.html adds keyboard and screen reader
-support. Fonts come from the user's machine.
+support; page.js shows answers in order and gives tabs and reviews their addresses. Fonts come from
+the user's machine.
 """
 
 from pathlib import Path
 
 import gradio
 
-STYLE, HEAD = (Path(__file__).with_name(name) for name in ("style.css", "head.html"))
+STYLE, HEAD, SCRIPT = (
+    Path(__file__).with_name(name) for name in ("style.css", "head.html", "page.js")
+)
 SANS = ["ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "sans-serif"]
 
 THEME = gradio.themes.Base(

@@ -35,11 +35,6 @@ SHOWN = re.compile(
     r"""\("([^"]+)"(?:, api_name="/classify")?\)+'?\n"""
     r"""(?:```\n\n```json\n|# )\[?\{\s*["']label["']: ["'](\w+)"""
 )
-PAGE = {
-    "A clear review": "POSITIVE",
-    "A mixed review": "NEGATIVE",
-    "A sarcastic review": "NEGATIVE",
-}
 
 
 @pytest.fixture
@@ -275,12 +270,11 @@ def test_examples_of_documents_and_page_get_the_answers_that_are_shown(
     """By `pipeline()`, and by the Space, which reads the ONNX file."""
     from transformers import pipeline
 
+    from space.examples import CANDIDATES, select
     from space.inference.classifier import Classifier
-    from space.tabs.review import EXAMPLES
     from space.usage import REVIEW
 
     expected = dict([*shown("README.md"), *shown("space/README.md"), (REVIEW, "POSITIVE")])
-    expected |= {EXAMPLES[name]: label for name, label in PAGE.items()}
     # The last is the one that docs/results.md says it misclassifies.
     last = "as the third review of `make quickstart` shows"
     assert last in (REPOSITORY / "docs/results.md").read_text(encoding="utf-8")
@@ -289,6 +283,7 @@ def test_examples_of_documents_and_page_get_the_answers_that_are_shown(
     assert {t: a["label"] for t, a in zip(expected, answers, strict=True)} == expected
     on_page = Classifier.from_folder(RUN)
     assert {text: on_page.predict(text).label for text in expected} == expected
+    assert list(select(on_page)) == list(CANDIDATES)  # an example of each kind
 
 
 @trained

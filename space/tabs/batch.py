@@ -98,7 +98,7 @@ class Results:
         }
 
 
-def build(service: Service, tabs: Any, review: Review) -> None:
+def build(service: Service, review: Review) -> None:
     """Lay out the tab and connect its events."""
     upload = gradio.State(time_to_live=3600)
     report = gradio.State(time_to_live=3600)
@@ -135,7 +135,7 @@ def build(service: Service, tabs: Any, review: Review) -> None:
         [report, results.period], results.time_chart, **QUIET,
     )  # fmt: skip
     for rows in (results.listing, results.disagreements, results.not_scored):
-        review.analyze_after(rows.select(open_row, report, [tabs, review.text], **HIDDEN))
+        review.open_rows(rows, read_row, report)
 
 
 def receive(path: str | None) -> list[Any]:
@@ -179,8 +179,8 @@ def _scoring_task(service: Service) -> Any:
     return score
 
 
-def open_row(report: Report | None, event: gradio.EventData) -> list[Any]:
-    """Open the review of the selected row in the Review tab.
+def read_row(report: Report | None, event: gradio.EventData) -> str:
+    """The review of the selected row.
 
     The row is identified by its number in the file, because the table can be sorted and filtered.
     """
@@ -191,7 +191,7 @@ def open_row(report: Report | None, event: gradio.EventData) -> list[Any]:
     if report is None or not ROW_NUMBER.fullmatch(number) or not 0 < int(number) <= rows:
         raise gradio.Error(f"Select one of the {rows:,} rows.", print_exception=False)
     text = report.frame[report.columns.text].iloc[int(number) - 1]
-    return [gradio.Tabs(selected="review"), text if isinstance(text, str) else ""]
+    return text if isinstance(text, str) else ""
 
 
 def _write_downloads(report: Report, drawn: dict[str, Any], name: str) -> list[Path]:

@@ -1,150 +1,192 @@
 """The Review tab: the prediction for one review, the effect of each sentence, and a share link.
 
 In: the model service, and where feedback is stored. Out: components.
+
+page.js numbers the analyses. Their answers go to a hidden component, and page.js shows those to the
+newest analysis. So the newest result is shown, in whatever order events end.
 """
 
-from functools import partial
+import textwrap
+from collections.abc import Callable, Iterator
+from html import escape
 from typing import Any
 
 import gradio
 
 from space import views
+from space.examples import Examples
 from space.feedback import Feedback
 from space.inference.attribution import explain
-from space.inference.serving import EXPLANATION, REFUSALS, SINGLE, Service
-from space.tabs.events import HIDDEN, QUIET
+from space.inference.classifier import Prediction
+from space.inference.client import cancel_check, current_client
+from space.inference.serving import EXPLANATION, REFUSALS, SINGLE, Limits, Request, Service
+from space.tabs.events import HIDDEN
 
-# Written for this page; tests/test_quickstart.py checks the quick start model's predictions.
-EXAMPLES = {
-    "A clear review": "I laughed, I cried, and I rang my sister from the car park to tell her to "
-    "go tonight. The lead is wonderful, and the last shot is the kindest ending I have seen in "
-    "years.",
-    "A mixed review": "The lead is superb and the score is lovely, which makes it all the sadder "
-    "that the script is dull, the second half is a mess, and the ending is a waste of her talent. "
-    "I would watch her read a menu. I would not watch this again.",
-    "A sarcastic review": "Oh, wonderful, another two and a half hours of men explaining "
-    "submarines to each other. The script is a mess, and the only good bit was when the projector "
-    "broke.",
-}
 EMPTY = (
     '<p class="empty">The prediction, its probability and the effect of each sentence appear here. '
     "Paste a review or choose an example.</p>"
 )
-# The review follows the "#", which browsers never send to a server.
-READ_LINK = """() => decodeURIComponent(
-  (window.location.hash.match(/[#&]review=([^&]*)/) || ["", ""])[1])"""
-WRITE_LINK = """(text) => {
-  const link = window.location.href.split("#")[0] + "#review=" + encodeURIComponent(text);
-  navigator.clipboard?.writeText(link).catch(() => {});
-  return link;
-}"""
+LINK_PROBLEM = '<p id="link-problem" class="problem" role="status" hidden></p>'
+EXPLAINING = views.sentence("Analyzing sentences…", "small")
+MAX_SUBJECT = 80  # characters of a review that name it above its prediction
+EXAMPLES_TEMPLATE = """{{#if value.length}}<span>Try an example:</span>{{/if}}{{#each value}}
+<button type="button" data-example="{{this.text}}">{{this.name}}</button>{{/each}}"""
+# Any number of them may run at the same time.
+CONCURRENT: dict[str, Any] = {**HIDDEN, "trigger_mode": "multiple"}
 
 
 class Review:
-    """The tab; other tabs set `text` and call `analyze_after`."""
+    """The tab; `open_rows` lets other tabs open a review in it."""
 
-    def __init__(self, page: Any, service: Service, feedback: Feedback) -> None:
+    def __init__(self, service: Service, feedback: Feedback) -> None:
         self.service, self.feedback = service, feedback
+        self.examples = Examples(service)
+        self._lay_out_hidden()
+        gradio.HTML(LINK_PROBLEM, elem_classes="optional")
+        self.example_buttons = gradio.HTML(
+            [], html_template=EXAMPLES_TEMPLATE, elem_classes="examples"
+        )
         with gradio.Row(equal_height=False):
             with gradio.Column(scale=5):
                 self._lay_out_input()
             with gradio.Column(scale=6):
                 self._lay_out_result()
-        self.examples = gradio.Dataset(
-            label="Examples",
-            components=[self.text],
-            samples=[[example] for example in EXAMPLES.values()],
-            sample_labels=list(EXAMPLES),
-            type="values",
+        self._connect_events()
+
+    def _lay_out_hidden(self) -> None:
+        """Components that carry answers of the server to page.js."""
+        self.newest = gradio.State([0])  # number of the session's newest analysis
+        self.answer, self.opened, self.stored = (
+            gradio.HTML(html_template="", visible="hidden") for _ in range(3)
         )
-        self._connect_events(page)
 
     def _lay_out_input(self) -> None:
         self.text = gradio.Textbox(
             label="Review",
-            lines=9,
+            lines=8,
             max_lines=24,
             info="Press Ctrl+Enter to analyze.",
             placeholder="Paste or write a movie review.",
             elem_id="review",
         )
-        with gradio.Row():
-            self.button = gradio.Button("Analyze", variant="primary", elem_id="analyze")
-            self.share = gradio.Button("Copy link to this review")
-        self.link = gradio.Textbox(
-            label="Link", visible=False, interactive=False, buttons=["copy"], max_lines=1,
-            elem_id="link",
-        )  # fmt: skip
+        self.button = gradio.Button("Analyze", variant="primary", elem_id="analyze")
 
     def _lay_out_result(self) -> None:
-        self.card = gradio.HTML(EMPTY)
-        self.sentences = gradio.HTML()
-        self.analyzed = gradio.State()  # the text that the card shows
+        self.result = gradio.HTML({"html": EMPTY}, html_template="${value.html}", elem_id="result")
         with gradio.Column(visible=False) as self.feedback_area:
-            gradio.Markdown(self.feedback.notice)
-            with gradio.Row():
-                self.correct = gradio.Button("The prediction is correct", size="sm")
-                self.incorrect = gradio.Button("It is incorrect", size="sm")
-        self.feedback_status = gradio.HTML()
+            self.opinion = gradio.Radio(
+                [("Yes", True), ("No", False)],
+                label="Is this prediction right?",
+                info=self.feedback.notice,
+            )
+        self.feedback_status = gradio.HTML(elem_classes="optional")
+        self.share = gradio.Button("Copy link to this review", size="sm", elem_id="share")
+        self.share_status = gradio.HTML(elem_classes="optional")
 
-    def _connect_events(self, page: Any) -> None:
+    def _connect_events(self) -> None:
         triggers = [self.button.click, self.text.submit]
-        self._explain_after(gradio.on(triggers, self.analyze, self.text, self._result(), **QUIET))
-        self.analyze_after(self.examples.click(_first, self.examples, self.text, **HIDDEN))
-        opened = page.load(None, None, self.text, js=READ_LINK, **HIDDEN)
-        self._explain_after(opened.then(self.analyze_link, self.text, self._result(), **HIDDEN))
-        self.share.click(_show_link, self.text, self.link, js=WRITE_LINK, **HIDDEN)
-        for button, correct in ((self.correct, True), (self.incorrect, False)):
-            store = partial(self._store_feedback, correct=correct)
-            button.click(store, self.analyzed, self.feedback_status, **HIDDEN)
+        gradio.on(triggers, None, None, self.button, js="() => 'Analyzing…'", **CONCURRENT)
+        analysis = gradio.on(
+            triggers, self.analyze, [self.text, self.answer, self.newest], self.answer,
+            js="() => [...moviePage.start(), null]", **CONCURRENT,
+        )  # fmt: skip
+        analysis.success(None, None, self.button, js="() => moviePage.end()", **CONCURRENT)
+        analysis.failure(
+            None, None, [self.button, self.result], js="() => moviePage.fail()", **CONCURRENT
+        )
+        shown = [self.result, self.feedback_area, self.opinion, self.feedback_status]
+        self.answer.change(None, self.answer, shown, js="moviePage.show", **CONCURRENT)
+        self.text.change(None, None, None, js="() => moviePage.markStale()", **CONCURRENT)
+        self.opened.change(None, self.opened, None, js="moviePage.openRow", **CONCURRENT)
+        self.example_buttons.change(
+            None, self.example_buttons, None, js="moviePage.openExample", **CONCURRENT
+        )
+        self.share.click(None, None, self.share_status, js="moviePage.copyLink", **CONCURRENT)
+        # Gradio sends the last of several choices once the one before it is stored.
+        self.opinion.input(
+            self.store_feedback, [self.opinion, self.result], self.stored,
+            js="(opinion, { request, text }) => [opinion, { request, text }]",
+            **{**HIDDEN, "trigger_mode": "always_last"},
+        )  # fmt: skip
+        self.stored.change(
+            None, self.stored, self.feedback_status, js="moviePage.showFeedback", **CONCURRENT
+        )
 
-    def analyze_after(self, event: Any) -> None:
-        """Analyze the review once an event has set it."""
-        self._explain_after(event.then(self.analyze, self.text, self._result(), **HIDDEN))
+    def open_rows(
+        self, table: Any, read_row: Callable[[Any, gradio.EventData], str], rows: Any
+    ) -> None:
+        """Open the review of a selected row, and analyze it.
 
-    def _explain_after(self, event: Any) -> None:
-        event.then(self.show_explanation, self.analyzed, self.sentences, **HIDDEN)
+        Args:
+            table: A `gradio.Dataframe`.
+            read_row: Returns the review of the selected row, from the value of `rows`.
+            rows: A `gradio.State`.
+        """
 
-    def _result(self) -> list[Any]:
-        return [self.card, self.sentences, self.feedback_status, self.analyzed, self.feedback_area]
+        def open_row(value: Any, intent: Any, event: gradio.EventData) -> dict[str, Any]:
+            return {"intent": intent, "text": read_row(value, event)}
 
-    def analyze(self, text: str) -> tuple[str, str, str, str | None, Any]:
-        """Values of `_result`: the card of a review, or a message in its place."""
+        table.select(
+            open_row, [rows, self.opened], self.opened,
+            js="() => [null, moviePage.selectRow()]", **CONCURRENT,
+        )  # fmt: skip
+
+    def list_examples(self) -> list[dict[str, str]]:
+        """The value of `example_buttons`; empty until the model is loaded."""
+        return [{"name": name, "text": text} for name, text in self.examples.get().items()]
+
+    def analyze(self, text: Any, number: Any, newest: list[int]) -> Iterator[dict[str, Any]]:
+        """Answers to one analysis: with the prediction, then with the effect of each sentence.
+
+        Args:
+            text: The review.
+            number: Of the analysis, from 1, increasing within the session.
+            newest: The number of the session's newest analysis; an older one ends early.
+
+        Yields:
+            `request` (the number), `text`, `html` (of the result) and `accepts_feedback`.
+        """
+        newest[0] = max(newest[0], number)
+        disconnected = cancel_check()
+
+        def request(limits: Limits) -> Request:
+            return Request(self.service, limits, lambda: newest[0] > number or disconnected())
+
+        answer = {"request": number, "text": text, "accepts_feedback": self.feedback.enabled}
+        card = ""
+        try:
+            explanation = self.examples.explanation(text)
+            if explanation is None:
+                card = self._card(text, request(SINGLE).predict(text))
+                yield {**answer, "html": card + EXPLAINING}
+                explanation = explain(request(EXPLANATION), text)
+            card = self._card(text, explanation.prediction)
+            yield {**answer, "html": card + views.attribution(explanation)}
+        except REFUSALS as reason:
+            answer["accepts_feedback"] &= bool(card)
+            yield {**answer, "html": card + views.sentence(reason)}
+
+    def _card(self, text: str, prediction: Prediction) -> str:
+        """The prediction under the beginning of its review."""
+        beginning = textwrap.shorten(text, MAX_SUBJECT, placeholder="…")
+        card = views.prediction_card(prediction, self.service.classifier.load().unsure_below)
+        return f'<p class="subject">{escape(beginning)}</p>{card}'
+
+    def store_feedback(self, correct: Any, shown: Any) -> dict[str, Any]:
+        """Store whether the shown prediction is right; returns `request` and `html`, a message.
+
+        Args:
+            correct: The visitor's choice.
+            shown: `request` and `text` of the shown answer.
+        """
+        text = shown["text"]
         try:
             prediction = self.service.request(SINGLE).predict(text)
         except REFUSALS as reason:
-            return views.sentence(reason), "", "", None, gradio.update(visible=False)
-        card = views.prediction_card(prediction, self.service.classifier.load().unsure_below)
-        return card, "", "", text, gradio.update(visible=self.feedback.enabled)
-
-    def analyze_link(self, text: str) -> tuple[str, str, str, str | None, Any]:
-        """As `analyze`; the empty page if the link has no review."""
-        if text:
-            return self.analyze(text)
-        return EMPTY, "", "", None, gradio.update(visible=False)
-
-    def show_explanation(self, text: str | None) -> str:
-        """The analyzed review with the effect of each sentence."""
-        if text is None:
-            return ""  # the card shows why
-        try:
-            return views.attribution(explain(self.service.request(EXPLANATION), text))
-        except REFUSALS as reason:
-            return views.sentence(reason)
-
-    def _store_feedback(self, text: str | None, correct: bool) -> str:
-        try:
-            prediction = self.service.request(SINGLE).predict(text or "")
-        except REFUSALS as reason:
-            return views.sentence(reason)
-        model, commit = self.service.classifier.repo_id, self.service.classifier.commit
-        message = self.feedback.record(text or "", prediction, correct, model, commit)
-        return views.sentence(message, "remark")
-
-
-def _first(row: list[str]) -> str:
-    return row[0]
-
-
-def _show_link(link: str) -> Any:
-    return gradio.update(value=link, visible=True)
+            html = views.sentence(reason)
+        else:
+            model, commit = self.service.classifier.repo_id, self.service.classifier.commit
+            _, session = current_client()
+            message = self.feedback.record(text, prediction, correct, model, commit, session)
+            html = views.sentence(message, "remark")
+        return {"request": shown["request"], "html": html}

@@ -1,4 +1,4 @@
-"""Invalid requests: the caller gets a sentence, the log gets one line and no stack trace.
+"""Invalid requests get a sentence, and the log one line and no stack trace; security headers.
 
 In: whatever a program sends to an endpoint or an event of the page. Out: the app's answer, or an
 error in a sentence.
@@ -29,6 +29,12 @@ FAILED = "This request failed; the app's log says where. Check its inputs, or lo
 UNREADABLE = "This request can't be read: check its address and its body."
 MAX_UPLOAD_BYTES = tables.MAX_BYTES + 2**20  # the file, and the form around it
 MAX_LOG_CHARACTERS = 300  # of an error
+# A Space is shown in a frame of huggingface.co. No other site may frame it, or learn its addresses.
+SECURITY_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"same-origin",
+    b"content-security-policy": b"frame-ancestors 'self' https://huggingface.co",
+}
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -63,7 +69,7 @@ class Page(gradio.Blocks):  # type: ignore[misc,unused-ignore]
 
 
 class RequestMiddleware:
-    """ASGI middleware: checks bodies, watches for disconnects, answers exceptions."""
+    """ASGI middleware: checks bodies, watches for disconnects, answers exceptions, adds headers."""
 
     def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
         self.app = app
@@ -179,6 +185,9 @@ class _Response:
                 name.lower() == b"content-type" and value.startswith(b"text/event-stream")
                 for name, value in message["headers"]
             )
+            names = {name.lower() for name, _ in message["headers"]}
+            missing = [header for header in SECURITY_HEADERS.items() if header[0] not in names]
+            message = {**message, "headers": [*message["headers"], *missing]}
         await self._send(message)
         if message["type"] == "http.response.body":
             self._ended = not message.get("more_body")
@@ -186,7 +195,7 @@ class _Response:
     async def fail(self, status: int, reason: str) -> None:
         """Send an error; or end an event stream that was started, which has Gradio's own error."""
         if not self._started:
-            await JSONResponse({"error": reason}, status)(self._scope, self._receive, self._send)
+            await JSONResponse({"error": reason}, status)(self._scope, self._receive, self.send)
         elif self._is_stream and not self._ended:
             await self._send({"type": "http.response.body", "body": b""})
 

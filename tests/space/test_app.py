@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -86,8 +87,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_space(env: dict[str, str], folder: Path, python: str = sys.executable) -> Iterator[str]:
-    """Run `space/app.py` until the block ends; yields its URL. Its output is `folder/app.log`."""
+def running_space(
+    env: dict[str, str],
+    folder: Path,
+    python: str = sys.executable,
+    script: Path = SPACE / "app.py",
+) -> Iterator[str]:
+    """Run the app until the block ends; yields its URL. Its output is `folder/app.log`."""
     port = free_port()
     (folder / "sitecustomize.py").write_text(CONNECTION_LOG)
     env = {**env, "GRADIO_SERVER_PORT": str(port), "PYTHONPATH": str(folder)}
@@ -95,7 +101,7 @@ def running_space(env: dict[str, str], folder: Path, python: str = sys.executabl
     env.pop("GRADIO_ANALYTICS_ENABLED", None)  # the app must disable it itself
     with (folder / "app.log").open("a") as output:
         process = subprocess.Popen(
-            [python, *WARNINGS, str(SPACE / "app.py")],
+            [python, *WARNINGS, str(script)],
             cwd=REPOSITORY,
             env=env,
             stdout=output,
@@ -347,3 +353,28 @@ def test_requirements_pin_the_tested_versions():
         assert importlib.metadata.version(name).partition("+")[0] == version, name
     front_matter = (SPACE / "README.md").read_text().split("---")[1]
     assert f"sdk_version: {pins['gradio']}\n" in front_matter
+
+
+def test_page_has_its_own_link_preview_and_security_headers(space: str):
+    with urllib.request.urlopen(space, timeout=60) as answer:
+        page, headers = answer.read().decode(), answer.headers
+    tags = dict(re.findall('<meta (?:property|name)="([^"]+)" content="([^"]*)"', page))
+    assert tags["og:title"] == "Movie sentiment"
+    assert tags["og:description"] == tags["description"]
+    assert tags["og:url"] == space
+    assert page.count('"og:title"') == page.count('"og:image"') == 1
+    with urllib.request.urlopen(tags["og:image"], timeout=60) as answer:
+        picture = answer.read()
+    assert picture.startswith(b"\x89PNG")
+    assert struct.unpack(">II", picture[16:24]) == (1200, 630)
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert "frame-ancestors 'self' https://huggingface.co" in headers["Content-Security-Policy"]
+
+
+def test_refused_requests_have_the_security_headers(space: str):
+    request = urllib.request.Request(f"{space}/gradio_api/run/classify", b"[", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=60)
+    with caught.value as error:
+        assert error.headers["X-Content-Type-Options"] == "nosniff"

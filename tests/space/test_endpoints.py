@@ -118,7 +118,7 @@ def test_endpoints_are_mcp_tools(space: str, client: Any):
     from mcp import ClientSession
     from mcp.client.streamable_http import streamable_http_client
 
-    async def call() -> tuple[set[str], Any]:
+    async def call() -> tuple[dict[str, str], Any]:
         async with (
             streamable_http_client(f"{space}/gradio_api/mcp/") as (read, write, _),
             ClientSession(read, write) as session,
@@ -127,13 +127,19 @@ def test_endpoints_are_mcp_tools(space: str, client: Any):
             tools = (await session.list_tools()).tools
             name = next(tool.name for tool in tools if tool.name.endswith("classify"))
             answer = await session.call_tool(name, {"text": TEXTS[1]})
-            return {tool.name for tool in tools}, answer
+            return {tool.name: tool.description for tool in tools}, answer
 
-    names, answer = asyncio.run(call())
-    assert len(names) == 3
+    descriptions, answer = asyncio.run(call())
+    assert len(descriptions) == 3
     assert not answer.isError
-    label = client.predict(TEXTS[1], api_name="/classify")["label"]
-    assert label in answer.content[0].text
+    expected = client.predict(TEXTS[1], api_name="/classify")
+    assert json.loads(answer.content[0].text) == expected
+    classify = next(text for name, text in descriptions.items() if name.endswith("classify"))
+    assert classify == (
+        "Classify the sentiment of a movie review. Returns: The label, its probability, the "
+        "probability of each label, whether the model is unsure, and how many of the review's "
+        "tokens were read."
+    )
 
 
 def post(url: str, body: Any, kind: str = "application/json") -> tuple[int, Any]:
@@ -356,11 +362,11 @@ def test_scores_files_of_any_name_and_opens_their_rows(space: str, folder: Path,
         assert_handled(*run("show_results", None, None, "week"))
         row = ["2", "Positive"]
         status, answer = run(
-            "open_row", None, event_data={"index": [1, 0], "value": "2", "row_value": row}
+            "open_row", None, 1, event_data={"index": [1, 0], "value": "2", "row_value": row}
         )
-        assert status == 200 and answer["data"][1] == "A bore."
+        assert status == 200 and answer["data"][0]["text"] == "A bore."
     for event_data in [None, [], 7, "x", {}, *({"row_value": value} for value in ROWS)]:
-        assert_handled(*run("open_row", None, event_data=event_data))
+        assert_handled(*run("open_row", None, 1, event_data=event_data))
     assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8")
 
 

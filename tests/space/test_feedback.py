@@ -16,7 +16,7 @@ import pytest
 from conftest import REPOSITORY
 from hubserver import WRITE, RunningHub, run_python, running_hub
 
-from space.feedback import MAX_BYTES, PENDING, Feedback
+from space.feedback import MAX_BYTES, PENDING, STORED, Feedback
 from space.inference.classifier import Prediction
 
 DATASET = "demo/feedback"
@@ -109,6 +109,24 @@ def test_stores_exactly_what_the_notice_says(tmp_path: Path, monkeypatch: pytest
         "model": "demo/tiny",
         "revision": "c0ffee",
     }
+
+
+def test_session_has_one_line_for_each_prediction_and_can_change_it(tmp_path: Path):
+    feedback = Feedback(tmp_path)
+
+    def answer(text: str, correct: bool, session: str) -> None:
+        assert feedback.record(text, PREDICTION, correct, "demo/tiny", "c0ffee", session) == STORED
+
+    for correct in (True, True, False, True, False):
+        answer('a "true" joy, {"correct": true}', correct, "first")
+    answer("Another \u2028 text.", True, "first")
+    answer('a "true" joy, {"correct": true}', True, "second")
+    answer("Another \u2028 text.", False, "first")
+    assert [(row["text"][0], row["correct"]) for row in lines(tmp_path)] == [
+        ("a", False),
+        ("A", False),
+        ("a", True),
+    ]
 
 
 def test_each_process_writes_its_own_file(tmp_path: Path):

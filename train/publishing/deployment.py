@@ -23,7 +23,7 @@ Hardware = Literal["cpu-basic", "zero-a10g"]
 
 SPACE = REPOSITORY / "space"
 HUB_FILES = ["README.md", "requirements.txt"]  # at the root of the Space's repository
-APP_FILES = {*HUB_FILES, "style.css", "head.html"}
+APP_FILES = {*HUB_FILES, "style.css", "head.html", "page.js", "preview.png"}
 DOWN = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "SLEEPING", "STOPPED"}
 # ZeroGPU needs functions decorated by this package, which runs without torch.
 ZERO_PINS = "spaces==0.51.3\n"

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from train import console, run_folder
 from train.data import preparation
-from train.data.splits import IntArray
+from train.data.splits import IntArray, Split
 from train.data.tokens import Tokens, encode
 from train.errors import RunError
 from train.evaluation.metrics import FloatArray
@@ -88,7 +88,7 @@ def restore(folder: Path, texts: Sequence[str]) -> None:
     """
     recipe, results = run_folder.load_recipe(folder), run_folder.load_results(folder)
     classifier, tokenizer = model.load(str(folder))
-    split = preparation.Split(list(texts), [0] * len(texts))
+    split = Split(list(texts), [0] * len(texts))
     tokens = encode(tokenizer, split, "texts").truncate(BATCHED_TOKENS, "head_tail")
     if not recipe.has_pairs:
         tokens = replace(tokens, type_ids=None)
