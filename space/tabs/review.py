@@ -113,7 +113,7 @@ class Review:
         try:
             prediction = self.service.request(SINGLE).predict(text)
         except REFUSALS as reason:
-            return views.sentence(reason), "", "", None, gradio.update(visible=False)
+            return views.message(reason), "", "", None, gradio.update(visible=False)
         card = views.prediction_card(prediction, self.service.classifier.load().unsure_below)
         return card, "", "", text, gradio.update(visible=self.feedback.enabled)
 
@@ -130,16 +130,16 @@ class Review:
         try:
             return views.attribution(explain(self.service.request(EXPLANATION), text))
         except REFUSALS as reason:
-            return views.sentence(reason)
+            return views.message(reason)
 
     def _store_feedback(self, text: str | None, correct: bool) -> str:
         try:
             prediction = self.service.request(SINGLE).predict(text or "")
         except REFUSALS as reason:
-            return views.sentence(reason)
+            return views.message(reason)
         model, commit = self.service.classifier.repo_id, self.service.classifier.commit
         message = self.feedback.record(text or "", prediction, correct, model, commit)
-        return views.sentence(message, "remark")
+        return views.message(message, "remark")
 
 
 def _first(row: list[str]) -> str:
