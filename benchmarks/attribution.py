@@ -20,6 +20,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ POSITIVE = "POSITIVE"
 Mask = NDArray[np.bool_]  # (words,): which words are kept
 Effects = NDArray[np.float64]  # (words,)
 Value = Callable[[Sequence[Mask]], Effects]  # log-odds of POSITIVE, (masks,)
+Explain = Callable[[int, Value], Effects]  # of a number of words
 
 
 @dataclass
@@ -73,8 +75,11 @@ def main() -> None:
     methods = {name: measure(given.model, sentences, method) for name, method in METHODS.items()}
     print(table(methods))
     digest = hashlib.sha256(Classifier.from_folder(given.model).load().file.read_bytes())
-    results = {"model": {"name": given.model.resolve().name, "sha256": digest.hexdigest()}}
-    save(given.out / "attribution.json", {**results, "sentences": len(sentences)} | methods)
+    results: dict[str, Any] = {
+        "model": {"name": given.model.resolve().name, "sha256": digest.hexdigest()}
+    }
+    results |= {"sentences": len(sentences), "methods": methods}
+    save(given.out / "attribution.json", results)
 
 
 def load_sentences(path: Path = SENTENCES) -> list[Sentence]:
@@ -180,7 +185,7 @@ def lime(words: int, value: Value) -> Effects:
     return solution[:words]
 
 
-def by_deletion(method: Callable[[int, Value], Effects]) -> Method:
+def by_deletion(method: Explain) -> Method:
     """A method that deletes words, applied to a sentence."""
 
     def apply(classifier: CountingClassifier, sentence: Sentence) -> Effects:

@@ -10,7 +10,7 @@ from space.views.html import name, percent_beside, threshold_percent
 
 
 def prediction_card(prediction: Prediction, unsure_below: float) -> str:
-    """The predicted label, its probability, and what the model did not read.
+    """The predicted label, its probability, and what of the review the model read.
 
     Args:
         prediction: Of one review.
@@ -23,8 +23,8 @@ def prediction_card(prediction: Prediction, unsure_below: float) -> str:
         f'<p class="label {colour}">{escape(_heading(prediction, unsure_below))}</p>'
         f'<p class="probability">{escape(_probability(prediction, unsure_below))}</p>'
         f"{_scale(prediction, unsure_below)}"
-        f"{_threshold(prediction, unsure_below)}{_unreadable(prediction)}"
-        f'<p class="small">{tokens_read(prediction)}</p></section>'
+        f"{_threshold(prediction, unsure_below)}"
+        f'<p class="small">{tokens_read(prediction)}</p>{_unknown(prediction)}</section>'
     )
 
 
@@ -55,7 +55,7 @@ def _probability(prediction: Prediction, unsure_below: float) -> str:
     shown = percent_beside(prediction.probabilities[prediction.label], unsure_below)
     sentence = f"{shown} probability of {name(prediction.label).lower()}"
     if prediction.neutral:
-        return f"{sentence}, hardly more than for a text without words"
+        return f"{sentence}, not clearly more than for a text without words"
     return sentence
 
 
@@ -100,11 +100,11 @@ def _threshold(prediction: Prediction, unsure_below: float) -> str:
     )
 
 
-def _unreadable(prediction: Prediction) -> str:
+def _unknown(prediction: Prediction) -> str:
     if not prediction.unreadable:
         return ""
     pieces = "”, “".join(prediction.unreadable)
     return (
-        f'<p class="small unreadable">The model can\'t read {prediction.unknown_tokens:,} of the '
+        f'<p class="small">The model doesn\'t know {prediction.unknown_tokens:,} of the '
         f"{prediction.tokens:,} tokens: “{escape(pieces)}”.</p>"
     )

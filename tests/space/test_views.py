@@ -96,7 +96,7 @@ def test_card_of_a_neutral_text_names_no_leaning():
     card = views.prediction_card(prediction(0.215, unsure=True, neutral=True), 0.9355)
     assert "Uncertain, no leaning" in card
     assert "leaning negative" not in card
-    assert "hardly more than for a text without words" in card
+    assert "not clearly more than for a text without words" in card
 
 
 def test_scale_has_the_uncertain_zone_and_the_probability():
@@ -109,10 +109,10 @@ def test_scale_has_the_uncertain_zone_and_the_probability():
     assert views.prediction_card(stars, 0.4).count("<dt>") == 3
 
 
-def test_card_says_what_the_model_can_not_read():
+def test_card_says_what_the_model_does_not_know():
     card = views.prediction_card(prediction(0.8, unknown_tokens=2, unreadable=["😍", "<b>"]), 0.7)
-    assert "can't read 2 of the 9 tokens: “😍”, “&lt;b&gt;”." in card
-    assert "can't read" not in views.prediction_card(prediction(0.8), 0.7)
+    assert "doesn't know 2 of the 9 tokens: “😍”, “&lt;b&gt;”." in card
+    assert "doesn't know" not in views.prediction_card(prediction(0.8), 0.7)
 
 
 @settings(derandomize=True, max_examples=1_000)
