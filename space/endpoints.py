@@ -43,8 +43,10 @@ class Endpoints:
             text: The review, at most 100,000 characters.
 
         Returns:
-            The label, its probability, the probability of each label, whether the model is
-            unsure, and how many of the review's tokens were read.
+            The label, its probability, the probability of each label, the label that the review
+            leans to (null if to none), whether the model is unsure, and how many of the review's
+            tokens were read, and are unknown to the model. A review without any word that the model
+            knows, such as emoji, is an error.
         """
         with _gradio_errors():
             return to_json(self._service.request(SINGLE).predict(text))
@@ -77,8 +79,8 @@ class Endpoints:
 
         Returns:
             The same as `classify`, and `sentences` and `words` (of the strongest sentences). Each
-            has its text, its position, its `attribution` (log-odds of the label with the part
-            minus without it) and the label's `probability_without` it. `dropped` counts parts
+            has its text, its position, its `attribution` (how much it adds to the log-odds of the
+            label) and, for sentences, the label's `probability_without` it. `dropped` counts parts
             that were not measured because the call reached its limit of tokens or seconds; their
             `attribution` is null.
         """
@@ -108,6 +110,8 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
         "label": prediction.label,
         "probability": prediction.probabilities[prediction.label],
         "probabilities": prediction.probabilities,
+        "leaning": prediction.leaning,
+        "unknown_tokens": prediction.unknown_tokens,
         "unsure": prediction.unsure,
         "tokens_read": prediction.tokens_read,
         "tokens": prediction.tokens,

@@ -68,7 +68,7 @@ class Report:
         """The share of the last label with its interval, and counts, as HTML."""
         scored = int(self.positive.notna().sum())
         if not scored:
-            return views.sentence("None of the rows could be scored.")
+            return views.message("None of the rows could be scored.")
         share = statistics.proportion(int(self.positive.sum()), scored)
         unsure = int(self.predictions["unsure"].sum())
         truncated = int((self.predictions["tokens_read"] < self.predictions["tokens"]).sum())
@@ -92,7 +92,7 @@ class Report:
             return ""
         if agreement is None:
             known = ", ".join(self.labels)
-            return views.sentence(
+            return views.message(
                 f"No label in the column {column} is one of the model's ({known})."
             )
         accuracy = agreement.accuracy

@@ -1,19 +1,23 @@
 """Why this prediction: the effect of each sentence of a review, and of the words in the strongest.
 
-In: a request and a review. Out: an `Explanation`. The effect is measured by occlusion, which
-removes one part at a time (Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901; for words Li
-et al. 2016, https://arxiv.org/abs/1612.08220).
+In: a request and a review. Out: an `Explanation`. The effect of a sentence is measured by
+occlusion, which removes one at a time (Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901).
+Removing one word tells little, because the rest of its sentence often decides. So the effect of a
+word is the mean of what it adds to spans of words that it begins or ends: marginal contributions,
+as in Shapley values (Lundberg and Lee 2017, https://arxiv.org/abs/1705.07874), to text that stays
+readable. `benchmarks.attribution` compares it with alternatives.
 """
 
 import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple
 
 from sentencex import segment
 
-from space.inference.classifier import InvalidText, Prediction, check_text
+from space.inference.classifier import InvalidText, Prediction, check_text, log_odds
 from space.inference.serving import LimitReached, Request
 
 FULL_CONTEXT_CHARACTERS = 50_000  # in all passes over a review, each without one of its sentences
@@ -24,13 +28,14 @@ SEGMENT_CHARACTERS = 2_000  # that are split into sentences at once
 WORD_TOKENS = 12_000  # of the request's limit, reserved for the words
 STRONGEST = 2  # sentences whose words are attributed
 MAX_WORDS = 40  # of such a sentence
+SPAN_WORDS = 4  # the length of the spans whose begin or end a word is, beside the whole sentence's
 Span = tuple[int, int]  # start and end in characters; the end is exclusive
 _BREAK = re.compile(r"<br\s*/?>|[\r\n]+", re.IGNORECASE)
 _SPACE = re.compile(r"\s")
 _PIECE = re.compile(
     rf"\S(?:.{{0,{MAX_PART_CHARACTERS - 2}}}\S)?(?!\S)|\S{{1,{MAX_PART_CHARACTERS}}}", re.DOTALL
 )
-_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
+WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,12 @@ class Part:
     Attributes:
         start: The first character in the review.
         end: The end in characters, exclusive.
-        attribution: The log-odds of the predicted label with the part, minus those without it;
-            positive if the part supports the prediction. 0 if it could not be measured.
-        probability_without: The predicted label's probability without the part; None if it could
-            not be measured, because nothing remains without the part or a limit was reached.
+        attribution: For a sentence, the log-odds of the predicted label with it minus those without
+            it; for a word, see `attribute_words`. Positive if the part supports the prediction. 0
+            if it could not be measured.
+        probability_without: The predicted label's probability without the sentence; None if it
+            could not be measured, because nothing remains without the sentence or a limit was
+            reached; None for words.
         skipped: Whether a limit of the request left the part out.
     """
 
@@ -112,11 +119,84 @@ def explain(request: Request, text: str) -> Explanation:
         raise prediction
     sentences = _attribute(prediction.label, windows, results) if variants else []
     strongest = sorted(sentences, key=lambda part: -abs(part.attribution))[:STRONGEST]
-    word_spans = sorted((part.start, part.end) for part in strongest) or spans
-    word_windows = [_word_window(text, *span) for span in word_spans]
-    results = request.predict_batch(_variants(text, word_windows))
-    words = _attribute(prediction.label, word_windows, results)
+    spans = sorted((part.start, part.end) for part in strongest) or spans
+    words = attribute_words(request, text, spans, prediction.label)
     return Explanation(text, prediction, sentences, words, full_context)
+
+
+def attribute_words(
+    request: Request, text: str, sentences: Sequence[Span], label: str
+) -> list[Part]:
+    """The effect of each word of some sentences, each sentence read alone.
+
+    The effect of a word is the mean over all spans that begin or end with it of the log-odds of the
+    label with the word minus those without it. Half of the weight have spans of at most
+    `SPAN_WORDS` words, half those that reach to the other end of the sentence.
+
+    Args:
+        request: Its limits may leave out words.
+        text: The review.
+        sentences: Of each, the first `MAX_WORDS` words are attributed.
+        label: Of the model.
+
+    Returns:
+        The words in the order of the sentences.
+
+    Raises:
+        ModelUnavailable, Cancelled: See `serving.Request.predict_batch`.
+    """
+    words = [_words(text, *sentence) for sentence in sentences]
+    spans = [_word_spans(len(found)) for found in words]
+    results = iter(
+        request.predict_batch(
+            [
+                text[found[first][0] : found[end - 1][1]]
+                for found, of_sentence in zip(words, spans, strict=True)
+                for first, end in of_sentence
+            ]
+        )
+    )
+    wordless = request.service.classifier.wordless[label]
+    parts: list[Part] = []
+    for found, of_sentence in zip(words, spans, strict=True):
+        values = {span: _value(next(results), label, wordless) for span in of_sentence}
+        values |= {(i, i): log_odds(wordless) for i in range(len(found) + 1)}
+        parts += [_word_part(i, found, values) for i in range(len(found))]
+    return parts
+
+
+def _words(text: str, start: int, end: int) -> list[Span]:
+    return [match.span() for match in WORD.finditer(text, start, end)][:MAX_WORDS]
+
+
+def _word_spans(words: int) -> list[Span]:
+    """The spans of words that are read: the short ones, and those from or to an end."""
+    return [
+        (first, end)
+        for first in range(words)
+        for end in range(first + 1, words + 1)
+        if end - first <= SPAN_WORDS or first == 0 or end == words
+    ]
+
+
+def _value(result: Prediction | InvalidText, label: str, wordless: float) -> float:
+    """The log-odds of the label; NaN if a limit was reached."""
+    if isinstance(result, LimitReached):
+        return math.nan
+    return log_odds(result.probabilities[label] if isinstance(result, Prediction) else wordless)
+
+
+def _word_part(i: int, words: list[Span], values: dict[Span, float]) -> Part:
+    count = len(words)
+    ends = range(i + 1, min(count, i + SPAN_WORDS) + 1)
+    starts = range(max(0, i + 1 - SPAN_WORDS), i + 1)
+    begun = [values[i, end] - values[i + 1, end] for end in ends]
+    ended = [values[first, i + 1] - values[first, i] for first in starts]
+    whole = [values[i, count] - values[i + 1, count], values[0, i + 1] - values[0, i]]
+    effect = (fmean(begun) + fmean(ended) + sum(whole)) / 4
+    if math.isnan(effect):
+        return Part(*words[i], 0.0, None, skipped=True)
+    return Part(*words[i], effect, None)
 
 
 def split_sentences(text: str) -> list[Span]:
@@ -152,13 +232,6 @@ def _segments(text: str) -> Iterator[str]:
             sentences = sentences[:-1] or [chunk[: chunk.rfind(" ") + 1] or chunk]
         yield from sentences
         start += sum(map(len, sentences))
-
-
-def _word_window(text: str, start: int, end: int) -> Window:
-    """A sentence and its words; a long sentence is truncated."""
-    end = min(end, start + WINDOW_CHARACTERS)
-    words = [match.span() for match in _WORD.finditer(text, start, end)]
-    return Window(start, end, words[:MAX_WORDS])
 
 
 def _windows(spans: list[Span]) -> list[Window]:
@@ -198,10 +271,5 @@ def _attribute(
                 parts.append(Part(start, end, 0.0, None, skipped))
                 continue
             before, after = with_part.probabilities[label], without.probabilities[label]
-            parts.append(Part(start, end, _log_odds(before) - _log_odds(after), after))
+            parts.append(Part(start, end, log_odds(before) - log_odds(after), after))
     return sorted(parts, key=lambda part: part.start)
-
-
-def _log_odds(probability: float) -> float:
-    bounded = min(max(probability, 1e-6), 1 - 1e-6)
-    return math.log(bounded / (1 - bounded))

@@ -5,9 +5,10 @@ In: a repo id and a revision, or a folder; texts. Out: a `Prediction` for each t
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -19,11 +20,14 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     HFValidationError,
     HTTPError,
 )
+from numpy.typing import NDArray
 
 from space.inference import download
 from space.inference.onnx_model import OnnxModel, Tokens
 
 MAX_CHARACTERS = 100_000  # of a text
+WORDLESS = "."  # a text without words
+MIN_EVIDENCE = 0.5  # log-odds by which a text must differ from it to lean towards a label
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +49,29 @@ class Prediction:
         tokens_read: The number of tokens that the model read, without [CLS] and [SEP].
         tokens: The number of tokens in the text, without [CLS] and [SEP].
         unsure: Whether the highest probability is below the model's threshold `unsure_below`.
+        neutral: Whether the model is unsure, and the text hardly makes the label more probable than
+            a text without words does.
+        unknown_tokens: The number of `tokens` that the model doesn't know, such as emoji.
+        unreadable: What these stand for: the first different pieces of the text, shortened.
     """
 
     probabilities: dict[str, float]
     tokens_read: int
     tokens: int
     unsure: bool = False
+    neutral: bool = False
+    unknown_tokens: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
     @property
     def label(self) -> str:
         """The most probable label."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def leaning(self) -> str | None:
+        """The label that the text points to; None if it points to none."""
+        return None if self.neutral else self.label
 
 
 class Classifier:
@@ -194,17 +210,34 @@ class Classifier:
             ModelUnavailable: See `load`.
         """
         model = self.load()
-        words = tokens.count - model.special_tokens
-        if not words:
-            return InvalidText("There is no word in this review.")
+        if not tokens.has_words:
+            return InvalidText(_no_words_message(model, tokens.unreadable))
         logits = model.logits(tokens, all_cores)  # (labels,)
         if not np.isfinite(logits).all():
             return InvalidText("The model gives no score for this text: it is not a number.")
-        odds = np.exp(logits - logits.max())
-        probabilities = dict(zip(model.labels, (odds / odds.sum()).tolist(), strict=True))
+        probabilities = _softmax(model.labels, logits)
         unsure = max(probabilities.values()) < model.unsure_below
-        read = len(tokens.ids) - model.special_tokens
-        return Prediction(probabilities, read, words, unsure)
+        return Prediction(
+            probabilities,
+            tokens_read=len(tokens.ids) - model.special_tokens,
+            tokens=tokens.count - model.special_tokens,
+            unsure=unsure,
+            neutral=unsure and self._is_neutral(probabilities),
+            unknown_tokens=tokens.unknown,
+            unreadable=tokens.unreadable,
+        )
+
+    def _is_neutral(self, probabilities: dict[str, float]) -> bool:
+        label = max(probabilities, key=probabilities.__getitem__)
+        evidence = log_odds(probabilities[label]) - log_odds(self.wordless[label])
+        return evidence < MIN_EVIDENCE
+
+    @cached_property
+    def wordless(self) -> dict[str, float]:
+        """The probabilities, by label, of a text without words. Raises ModelUnavailable."""
+        model = self.load()
+        (tokens,) = model.encode([WORDLESS])
+        return _softmax(model.labels, model.logits(tokens, all_cores=False))
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -222,3 +255,21 @@ def check_text(text: object) -> InvalidText | None:
             f"A review may have at most {MAX_CHARACTERS:,} characters; this one has {len(text):,}."
         )
     return None
+
+
+def log_odds(probability: float) -> float:
+    """`log(p / (1 - p))`, finite for 0 and 1."""
+    bounded = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(bounded / (1 - bounded))
+
+
+def _softmax(labels: Sequence[str], logits: NDArray[np.float64]) -> dict[str, float]:
+    odds = np.exp(logits - logits.max())
+    return dict(zip(labels, (odds / odds.sum()).tolist(), strict=True))
+
+
+def _no_words_message(model: OnnxModel, unreadable: Sequence[str]) -> str:
+    if not unreadable:
+        return "There is no word in this review."
+    kinds, pieces = model.vocabulary.describe(unreadable), "”, “".join(unreadable)
+    return f"The model can't read this review: it doesn't know {kinds} (“{pieces}”)."

@@ -6,7 +6,7 @@ In: a folder with the files that `download` names; texts. Out: their tokens, and
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from space.inference.cpu import available_cores
 from space.inference.download import CONFIG, ONNX_FILES, TOKENIZER, TOKENIZER_CONFIG
+from space.inference.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,16 @@ class Tokens:
     Attributes:
         ids: The ids of the tokens that the model reads, of shape (tokens,).
         count: The number of tokens in the whole text; more than `len(ids)` if it was truncated.
+        has_words: Whether the model can read any word of the text.
+        unknown: The number of tokens in the whole text that the model doesn't know.
+        unreadable: What these stand for, see `Vocabulary.unreadable`.
     """
 
     ids: NDArray[np.int64]
     count: int
+    has_words: bool = True
+    unknown: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
 
 class OnnxModel:
@@ -44,6 +51,7 @@ class OnnxModel:
         max_tokens: The most tokens that the model reads of a text, with [CLS] and [SEP].
         special_tokens: The number of special tokens, such as [CLS], that each text gets.
         unsure_below: The probability below which the model abstains; 0 for never.
+        vocabulary: What of a text the model can read.
     """
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
@@ -61,6 +69,7 @@ class OnnxModel:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self.special_tokens = self._tokenizer.num_special_tokens_to_add(False)
+        self.vocabulary = Vocabulary(self._tokenizer, _unknown_token(tokenizer_config))
         self._input_names = {value.name for value in self._all_cores_session.get_inputs()}
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
@@ -71,14 +80,18 @@ class OnnxModel:
         """
         # JSON can contain half of a surrogate pair, which UTF-8 can't encode.
         valid = [text.encode("utf-8", "replace").decode() for text in texts]
-        return [self._truncate(row.ids) for row in self._tokenizer.encode_batch_fast(valid)]
+        rows = self._tokenizer.encode_batch_fast(valid)
+        return [self._tokens(text, row.ids) for text, row in zip(valid, rows, strict=True)]
 
-    def _truncate(self, ids: list[int]) -> Tokens:
+    def _tokens(self, text: str, ids: list[int]) -> Tokens:
         count = len(ids)
+        unknown = self.vocabulary.count_unknown(ids)
+        unreadable = self.vocabulary.unreadable(text) if unknown else []
+        has_words = self.vocabulary.has_words(ids)
         if count > self.max_tokens:
             head = self.max_tokens // 4
             ids = ids[:head] + ids[head - self.max_tokens :]
-        return Tokens(np.array(ids, dtype=np.int64), count)
+        return Tokens(np.array(ids, dtype=np.int64), count, has_words, unknown, unreadable)
 
     def logits(self, tokens: Tokens, all_cores: bool) -> NDArray[np.float64]:
         """The logits of one text, of shape (labels,).
@@ -126,3 +139,9 @@ class OnnxModel:
             providers=["CPUExecutionProvider"],
             disabled_optimizers=["SkipLayerNormFusion"],
         )
+
+
+def _unknown_token(tokenizer_config: dict[str, Any]) -> str | None:
+    """The name of the token; older files hold its properties."""
+    token = tokenizer_config.get("unk_token")
+    return token.get("content") if isinstance(token, dict) else token

@@ -65,7 +65,7 @@ def build(classifier: Classifier, tab: Any) -> None:
         try:
             facts = loader.load()
         except ModelUnavailable as reason:
-            return [None, views.sentence(reason)]
+            return [None, views.message(reason)]
         address = page_address(os.environ, dict(request.headers), request.request.url.scheme)
         return [facts.commit, render(facts, address)]
 

@@ -155,7 +155,7 @@ def _scoring_task(service: Service) -> Any:
     def score(table: tables.Table | None, *columns: str) -> Iterator[list[Any]]:
         """Progress of the scoring, then the report."""
         if table is None or not set(columns) <= {NO_COLUMN, *table.frame.columns}:
-            yield [None, views.sentence(NO_FILE)]
+            yield [None, views.message(NO_FILE)]
             return
         text, *others = columns
         roles = Columns(text, *(None if column == NO_COLUMN else column for column in others))
@@ -172,7 +172,7 @@ def _scoring_task(service: Service) -> Any:
                     yield [None, views.progress(message, len(answers), len(texts), seconds)]
                 labels = service.classifier.load().labels
         except (ModelUnavailable, Busy, Cancelled) as reason:
-            yield [None, views.sentence(reason)]
+            yield [None, views.message(reason)]
             return
         yield [Report(table.frame, answers, labels, roles), ""]
 

@@ -80,7 +80,7 @@ def receive(path: str | None) -> list[Any]:
     if table is None:
         return [None, message, *hidden]
     if len(table.frame) > MAX_ROWS:
-        message += views.sentence(f"Only the first {MAX_ROWS:,} rows are compared.", "remark")
+        message += views.message(f"Only the first {MAX_ROWS:,} rows are compared.", "remark")
     menus = [column_menu(table, kind) for kind in ("text", "label")]
     return [table, message, gradio.update(visible=True), *menus]
 
@@ -99,7 +99,7 @@ def _comparison_task(cache: ModelCache) -> Any:
         models = [(first, first_revision), (second, second_revision)]
         texts, labels = _texts_and_labels(text, table, text_column, label_column)
         if not texts:
-            yield [views.sentence(NO_TEXT), hidden]
+            yield [views.message(NO_TEXT), hidden]
             return
         yield [events.WAITING, hidden]
         try:
@@ -114,7 +114,7 @@ def _comparison_task(cache: ModelCache) -> Any:
                     else:
                         yield [progress(step, time.monotonic() - started), hidden]
         except (ModelUnavailable, Busy, Cancelled) as reason:
-            yield [views.sentence(reason), hidden]
+            yield [views.message(reason), hidden]
 
     return run
 

@@ -10,7 +10,7 @@ import gradio
 
 from space import views
 
-WAITING = views.sentence("Waiting in the queue …", "remark")
+WAITING = views.message("Waiting in the queue …", "remark")
 # Events of the page are not API endpoints. `AdmissionQueue` limits concurrency, not Gradio.
 QUIET: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
 HIDDEN = {**QUIET, "show_progress": "hidden"}
@@ -36,6 +36,6 @@ def run_cancellable(
     event.then(lambda: idle, None, [start, cancel], **HIDDEN)
     # Reported after the cancellation, or the task's last output would overwrite the message.
     cancel.click(lambda: None, cancels=[event], **HIDDEN).then(
-        lambda: (*idle, views.sentence("Cancelled. No results were kept.", "remark")),
+        lambda: (*idle, views.message("Cancelled. No results were kept.", "remark")),
         None, [start, cancel, status], **HIDDEN,
     )  # fmt: skip

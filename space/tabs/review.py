@@ -27,7 +27,7 @@ EMPTY = (
     "Paste a review or choose an example.</p>"
 )
 LINK_PROBLEM = '<p id="link-problem" class="problem" role="status" hidden></p>'
-EXPLAINING = views.sentence("Analyzing sentences…", "small")
+EXPLAINING = views.message("Analyzing sentences…", "small")
 MAX_SUBJECT = 80  # characters of a review that name it above its prediction
 EXAMPLES_TEMPLATE = """{{#if value.length}}<span>Try an example:</span>{{/if}}{{#each value}}
 <button type="button" data-example="{{this.text}}">{{this.name}}</button>{{/each}}"""
@@ -164,7 +164,7 @@ class Review:
             yield {**answer, "html": card + views.attribution(explanation)}
         except REFUSALS as reason:
             answer["accepts_feedback"] &= bool(card)
-            yield {**answer, "html": card + views.sentence(reason)}
+            yield {**answer, "html": card + views.message(reason)}
 
     def _card(self, text: str, prediction: Prediction) -> str:
         """The prediction under the beginning of its review."""
@@ -183,10 +183,10 @@ class Review:
         try:
             prediction = self.service.request(SINGLE).predict(text)
         except REFUSALS as reason:
-            html = views.sentence(reason)
+            html = views.message(reason)
         else:
             model, commit = self.service.classifier.repo_id, self.service.classifier.commit
             _, session = current_client()
             message = self.feedback.record(text, prediction, correct, model, commit, session)
-            html = views.sentence(message, "remark")
+            html = views.message(message, "remark")
         return {"request": shown["request"], "html": html}

@@ -26,9 +26,9 @@ def read_upload(path: str | None) -> tuple[Table | None, str]:
     try:
         table = tables.read(Path(path))
     except InvalidFile as reason:
-        return None, views.sentence(reason)
+        return None, views.message(reason)
     rows, columns = table.frame.shape
-    return table, views.sentence(f"{table.name}: {rows:,} rows, {columns} columns.", "remark")
+    return table, views.message(f"{table.name}: {rows:,} rows, {columns} columns.", "remark")
 
 
 def column_menu(table: Table, kind: str) -> Any:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import zipfile
@@ -224,6 +225,8 @@ def test_review_markup_is_shown_as_text(page: Any, space: str):
         ("   ", "Write or paste a review first."),
         ("x" * 100_001, "A review may have at most 100,000 characters; this one has 100,001."),
         ("\u200b\u200b", "There is no word in this review."),
+        ("\U0001f37f\U0001f37f", "it doesn't know emoji or symbols (“\U0001f37f\U0001f37f”)."),
+        ("一部好電影", "it doesn't know Chinese characters (“一部好電影”)."),
     ],
 )
 def test_invalid_review_gets_a_message(page: Any, space: str, text: str, sentence: str):
@@ -235,11 +238,57 @@ def test_invalid_review_gets_a_message(page: Any, space: str, text: str, sentenc
     assert page.get_by_text("tokens read").count() == 0
 
 
-@pytest.mark.parametrize("text", ["\U0001f37f\U0001f37f", "一部好電影", "good\x07 film"])
-def test_any_other_text_gets_a_prediction(page: Any, space: str, text: str):
+def test_any_other_text_gets_a_prediction(page: Any, space: str):
     visit(page, space)
-    analyze(page, text)
+    analyze(page, "good\x07 film \U0001f37f")
     page.get_by_text("tokens read").wait_for()
+    page.get_by_text("The model doesn't know 1 of the 3 tokens: “\U0001f37f”.").wait_for()
+
+
+def test_scale_shows_the_probability_and_the_uncertain_zone(phone: Any, space: str):
+    visit(phone, space)
+    analyze(phone, "a wonderful film")
+    card = phone.get_by_label("Prediction")
+    shown = card.locator(".probability").inner_text()
+    track, marker = (card.locator(f".scale {part}").bounding_box() for part in (".track", "b"))
+    position = (marker["x"] + marker["width"] / 2 - track["x"]) / track["width"]
+    percent = {"over 99%": 99.5}.get(shown.partition(" probability")[0])
+    percent = percent or int(shown.partition("%")[0])
+    positive = percent / 100 if "of positive" in shown else 1 - percent / 100
+    assert position == pytest.approx(positive, abs=0.02)
+    zone = card.locator(".scale .zone")
+    if zone.count():
+        box = zone.bounding_box()
+        middle = (box["x"] + box["width"] / 2 - track["x"]) / track["width"]
+        assert middle == pytest.approx(0.5, abs=0.01)
+
+
+def test_strongest_sentences_lead_to_their_place_and_a_tap_shows_the_effect(phone: Any, space: str):
+    visit(phone, space)
+    filler = "We sat in row nine and ate what was left of the popcorn. " * 12
+    analyze(phone, f"{filler} A wonderful film. {filler} A dreadful end!")
+    listed = phone.locator(".strongest button")
+    listed.first.wait_for()
+    titles = phone.locator(".strongest p").all_inner_texts()
+    assert sorted(titles) == ["Strongest for negative", "Strongest for positive"]
+    name = listed.last.inner_text()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    listed.last.click()
+    shown = phone.locator(".review > .shown")
+    assert shown.count() == 1
+    assert shown.inner_text().startswith(name)
+    assert re.fullmatch(
+        r"\+\d+\.\d\d for (positive|negative) · .*", shown.get_attribute("data-effect")
+    )
+    bubble = "element => getComputedStyle(element, '::after').content"
+    assert shown.get_attribute("data-effect") in shown.evaluate(bubble)
+    box = shown.bounding_box()
+    assert 0 <= box["y"] < 900
+    shown.dispatch_event("click")
+    assert phone.locator(".review .shown").count() == 0
+    word = phone.locator(".review b").first
+    word.click()
+    assert word.evaluate("element => element.matches('.shown')")
 
 
 def test_scores_a_file_draws_charts_and_opens_rows(page: Any, space: str, tmp_path: Path):

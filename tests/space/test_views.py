@@ -1,17 +1,36 @@
 """HTML of predictions, explanations and messages."""
 
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from space import views
 from space.inference.attribution import Explanation, Part, split_sentences
 from space.inference.classifier import Prediction
 
 
-def explanation_of(text: str, label: str = "POSITIVE") -> Explanation:
+def explanation_of(
+    text: str, label: str = "POSITIVE", effects: list[float] | None = None
+) -> Explanation:
     probabilities = {"NEGATIVE": 0.2, "POSITIVE": 0.8}
     if label == "NEGATIVE":
         probabilities = {"NEGATIVE": 0.8, "POSITIVE": 0.2}
     spans = split_sentences(text)
-    parts = [Part(*span, 1.5 - 2 * i, 0.5) for i, span in enumerate(spans)]
+    effects = effects or [1.5 - 2 * i for i in range(len(spans))]
+    parts = [Part(*span, effect, 0.5) for span, effect in zip(spans, effects, strict=True)]
     return Explanation(text, Prediction(probabilities, 9, 9), parts, [], True)
+
+
+def prediction(positive: float, **fields: Any) -> Prediction:
+    return Prediction({"NEGATIVE": 1 - positive, "POSITIVE": positive}, 9, 9, **fields)
+
+
+def opacities(html: str) -> list[float]:
+    review = html.partition('<p class="review">')[2]
+    return [float(value) for value in re.findall(r"--w:([\d.]+)", review)]
 
 
 def test_attribution_is_escaped_and_coloured():
@@ -20,24 +39,99 @@ def test_attribution_is_escaped_and_coloured():
     assert "&lt;b&gt;Good&lt;/b&gt; &amp; fine." in shown
     assert 'class="for top"' in shown
     assert 'class="against"' in shown
-    assert "+1.50 for Positive, Positive 50.0% without it" in shown
+    assert 'data-effect="+1.50 for positive · without it: 50.0% positive"' in shown
+    assert 'data-effect="+0.50 for negative · without it: 50.0% positive"' in shown
 
 
 def test_each_label_keeps_its_colour_for_every_prediction():
     shown = views.attribution(explanation_of("Dull. Good.", "NEGATIVE"))
     assert 'class="against top"' in shown  # +1.5 for NEGATIVE
     assert 'class="for"' in shown
+    for label in ("NEGATIVE", "POSITIVE"):
+        legend = views.attribution(explanation_of("Dull. Good.", label)).partition("</p>")[0]
+        assert legend.index("negative") < legend.index("against") < legend.index('"for"')
+
+
+def test_medium_effects_stay_visible_beside_a_strong_one():
+    text = " ".join(f"Scene {i} was so." for i in range(39))
+    effects = [8.0, *(0.4 for _ in range(28)), *(0.01 for _ in range(10))]
+    shown = opacities(views.attribution(explanation_of(text, effects=effects)))
+    assert len(shown) == 29
+    assert min(shown) > 0.2
+
+
+def test_strongest_sentences_of_both_sides_are_listed_and_lead_to_their_place():
+    text = "A good film. A dull film. So. A superb film. An awful film."
+    html = views.attribution(explanation_of(text, effects=[0.5, -0.6, 0.0, 2.0, -3.0]))
+    listing = html.partition('<div class="strongest">')[2].partition('<p class="review">')[0]
+    names = re.findall(r"data-jump=\"([\w-]+)\">([^<]+)<", listing)
+    assert [name for _, name in names] == [
+        "A superb film.", "A good film.", "An awful film.", "A dull film."
+    ]  # fmt: skip
+    for jump, name in names:
+        assert f'id="{jump}"' in html
+        assert text[int(jump.removeprefix("part-")) :].startswith(name)
+    assert "Strongest for positive" in listing and "Strongest for negative" in listing
+    assert "strongest" not in views.attribution(explanation_of("Dull. Good."))
+
+
+def test_remark_if_all_sentences_point_against_the_prediction():
+    remark = "Each sentence by itself points away from positive."
+    against = explanation_of("Dull. Bad. Good.", effects=[-0.1, -0.5, -0.2])
+    assert remark in views.attribution(against)
+    assert remark not in views.attribution(explanation_of("Dull. Bad.", effects=[-0.1, 0.1]))
 
 
 def test_card_shows_the_probability_and_never_rounds_to_certainty():
-    certain = Prediction({"NEGATIVE": 0.0000001, "POSITIVE": 0.9999999}, 5, 5)
-    assert "over 99.9% probability" in views.prediction_card(certain, 0.7)
+    certain = views.prediction_card(prediction(0.9999999), 0.7)
+    assert "over 99% probability of positive" in certain
+    assert ">Positive</p>" in certain
     unsure = Prediction({"NEGATIVE": 0.4, "POSITIVE": 0.6}, 4094, 5000, unsure=True)
     card = views.prediction_card(unsure, 0.7)
-    assert "Mixed or unsure" in card
-    assert "leans positive, 60.0% probability" in card
+    assert "Uncertain, leaning positive (60%)" in card
     assert "4,094 of 5,000 tokens read: the beginning and the end" in card
 
 
+def test_card_of_a_neutral_text_names_no_leaning():
+    card = views.prediction_card(prediction(0.215, unsure=True, neutral=True), 0.9355)
+    assert "Uncertain, no leaning" in card
+    assert "leaning negative" not in card
+    assert "not clearly more than for a text without words" in card
+
+
+def test_scale_has_the_uncertain_zone_and_the_probability():
+    card = views.prediction_card(prediction(0.215, unsure=True), 0.9355)
+    assert 'class="zone" style="left:6.45%;width:87.10%"' in card
+    assert '<b class="unsure" style="left:21.50%">' in card
+    assert "Below 94% the model is uncertain" in card
+    assert 'class="zone"' not in views.prediction_card(prediction(0.3), 0.0)
+    stars = Prediction({"1": 0.2, "2": 0.3, "3": 0.5}, 9, 9)
+    assert views.prediction_card(stars, 0.4).count("<dt>") == 3
+
+
+def test_card_says_what_the_model_does_not_know():
+    card = views.prediction_card(prediction(0.8, unknown_tokens=2, unreadable=["😍", "<b>"]), 0.7)
+    assert "doesn't know 2 of the 9 tokens: “😍”, “&lt;b&gt;”." in card
+    assert "doesn't know" not in views.prediction_card(prediction(0.8), 0.7)
+
+
+@settings(derandomize=True, max_examples=1_000)
+@given(st.floats(0, 1), st.floats(0.51, 0.989))
+def test_rounded_percentages_never_contradict_the_threshold(probability: float, threshold: float):
+    shown = views.percent_beside(probability, threshold)
+    limit = int(re.findall(r"Below (\d+)%", views.prediction_card(prediction(1.0), threshold))[0])
+    value = {"over 99%": 99.5, "under 1%": 0.5}.get(shown) or float(shown.removesuffix("%"))
+    if limit < 100:
+        assert (value < limit) == (probability < threshold)
+    assert abs(value - 100 * probability) <= 1
+    assert value in (0, 100) or 0 < probability < 1
+
+
+@pytest.mark.parametrize("probability", [0.9354, 0.9355, 0.936])
+def test_probability_near_the_threshold_is_on_its_side(probability: float):
+    expected = "94%" if probability >= 0.9355 else "93%"
+    assert views.percent_beside(probability, 0.9355) == expected
+
+
 def test_message_is_escaped():
-    assert "&lt;img" in views.sentence("<img src=x>")
+    assert "&lt;img" in views.message("<img src=x>")

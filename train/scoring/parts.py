@@ -77,7 +77,8 @@ def write(
     Args:
         file: The draft; the first part of a CSV file begins with the column names.
         part: The rows.
-        predictions: The added cells of each row: label, score, truncated and reason, or None.
+        predictions: The added cells of each row: label, score, unsure, truncated and reason, or
+            None.
         names: The names of the added columns.
         schema: `pyarrow.Schema` of a table that can hold all rows of the input.
 
@@ -118,7 +119,7 @@ def _write_parquet(
     from pyarrow import parquet
 
     table = tables.to_arrow(part, schema) if len(part) else schema.empty_table()
-    types = [pyarrow.string(), pyarrow.float64(), pyarrow.bool_(), pyarrow.string()]
+    types = [pyarrow.string(), pyarrow.float64(), *[pyarrow.bool_()] * 2, pyarrow.string()]
     columns = zip(*predictions, strict=True) if predictions else [()] * len(types)
     for name, column_type, cells in zip(names, types, columns, strict=True):
         table = table.append_column(name, pyarrow.array(cells, column_type))

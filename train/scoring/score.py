@@ -1,7 +1,7 @@
 """Bulk scoring: add predictions to the rows of a file or dataset of any length.
 
 In: a local file, which is checked to its end first, or a Hub dataset, which is streamed. Out: one
-file with all columns of the input and four more. Finished parts are stored beside the output, so
+file with all columns of the input and five more. Finished parts are stored beside the output, so
 that the same command resumes after any interruption and writes each row exactly once. An existing
 output is replaced only when the new one is complete.
 """
@@ -32,9 +32,9 @@ from train.signals import StopRequest
 if TYPE_CHECKING:
     from space.inference.classifier import Classifier
 
-ADDED_COLUMNS = ["label", "score", "truncated", "reason"]
+ADDED_COLUMNS = ["label", "score", "unsure", "truncated", "reason"]
 PART_ROWS = 500  # a kill loses at most one part
-VERSION = 2  # of the format of the parts; parts of another version are not resumed
+VERSION = 3  # of the format of the parts; parts of another version are not resumed
 
 
 @dataclass
@@ -60,7 +60,9 @@ def score(
     prefix: str = "",
     overwrite: bool = False,
 ) -> None:
-    """Write every row with its `label`, `score` and `truncated`, or the `reason` for none.
+    """Write every row with its prediction, or the `reason` for having none.
+
+    The added columns are `label`, `score` (its probability), `unsure`, `truncated` and `reason`.
 
     Args:
         source: A file, or the id of a dataset on the Hub.
@@ -147,9 +149,10 @@ def _predict(classifier: "Classifier", part: tables.Part, text: str) -> list[lis
     for answer in classifier.predict_batch([row.get(text) for row in rows]):
         if isinstance(answer, Prediction):
             truncated = answer.tokens_read < answer.tokens
-            predictions.append([answer.label, answer.probabilities[answer.label], truncated, None])
+            probability = answer.probabilities[answer.label]
+            predictions.append([answer.label, probability, answer.unsure, truncated, None])
         else:
-            predictions.append([None, None, None, str(answer)])
+            predictions.append([None, None, None, None, str(answer)])
     return predictions
 
 

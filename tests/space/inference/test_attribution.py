@@ -1,8 +1,9 @@
 """The attribution of a prediction to sentences and words."""
 
+import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import sentencex
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from space import endpoints, views
 from space.inference import attribution
 from space.inference.attribution import Explanation, split_sentences
-from space.inference.classifier import Classifier, InvalidText, Prediction
+from space.inference.classifier import Classifier, InvalidText, Prediction, log_odds
 from space.inference.onnx_model import Tokens
 from space.inference.serving import EXPLANATION, Limits, Request, Service
 
@@ -105,8 +106,8 @@ def test_attribution_is_the_log_odds_with_a_sentence_minus_those_without(classif
     first = explanation.sentences[0]
     without = classifier.predict(MIXED[: first.start] + MIXED[first.end :]).probabilities[label]
     assert first.probability_without == pytest.approx(without)
-    before = attribution._log_odds(explanation.prediction.probabilities[label])
-    assert first.attribution == pytest.approx(before - attribution._log_odds(without))
+    before = log_odds(explanation.prediction.probabilities[label])
+    assert first.attribution == pytest.approx(before - log_odds(without))
     assert explanation.strongest == max(
         explanation.sentences, key=lambda part: abs(part.attribution)
     )
@@ -126,7 +127,55 @@ def test_single_sentence_has_only_words(classifier: Classifier):
     explanation = explain(classifier, "a wonderful film")
     assert (explanation.sentences, len(explanation.words), explanation.strongest) == ([], 3, None)
     alone = explain(classifier, "Wonderful")
-    assert [(word.attribution, word.probability_without) for word in alone.words] == [(0.0, None)]
+    added = log_odds(alone.prediction.probabilities[alone.prediction.label])
+    added -= log_odds(classifier.wordless[alone.prediction.label])
+    assert [word.attribution for word in alone.words] == [pytest.approx(added)]
+
+
+class AddingClassifier:
+    """Adds up the log-odds of known words; "but" makes it forget what is before it."""
+
+    WEIGHTS: ClassVar[dict[str, float]] = {"brilliant": 2.0, "awful": -3.0, "was": 0.0}
+    max_tokens, labels = 4096, ["NEGATIVE", "POSITIVE"]
+    wordless: ClassVar[dict[str, float]] = {"NEGATIVE": 0.5, "POSITIVE": 0.5}
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def load(self) -> "AddingClassifier":
+        return self
+
+    def encode(self, texts: list[str]) -> list[Tokens]:
+        self.texts += texts
+        return [Tokens([len(self.texts) - len(texts) + i] * 2, 2) for i in range(len(texts))]
+
+    def predict_tokens(self, tokens: Tokens, all_cores: bool) -> Prediction:
+        words = self.texts[tokens.ids[0]].rpartition("but")[2].split()
+        positive = 1 / (1 + math.exp(-sum(self.WEIGHTS.get(word, 0.0) for word in words)))
+        return Prediction({"NEGATIVE": 1 - positive, "POSITIVE": positive}, 1, 1)
+
+
+def test_words_of_an_additive_model_get_their_weights():
+    adding: Any = AddingClassifier()
+    words = explain(adding, "acting was brilliant and awful").words
+    assert [word.attribution for word in words] == pytest.approx([0, 0, -2, 0, 3], abs=1e-6)
+
+
+def test_word_counts_although_the_sentence_decides_without_it():
+    text = "the acting was brilliant but the story was awful"
+    adding: Any = AddingClassifier()
+    words = {text[word.start : word.end]: word.attribution for word in explain(adding, text).words}
+    assert words["awful"] > 2 and words["brilliant"] < -1  # of NEGATIVE
+    assert abs(words["acting"]) < 0.01
+
+
+@pytest.mark.parametrize("text", ["wonderful", "wonderful film", "so " * 40 + "good", "a 😍 film"])
+def test_every_word_of_a_sentence_is_attributed_in_order(classifier: Classifier, text: str):
+    words = explain(classifier, text).words
+    expected = attribution._words(text, 0, len(text))
+    assert [(word.start, word.end) for word in words] == expected
+    assert 0 < len(words) <= attribution.MAX_WORDS
+    assert all(math.isfinite(word.attribution) and not word.skipped for word in words)
 
 
 def test_sentences_of_a_long_review_are_removed_from_windows(classifier: Classifier):
@@ -144,6 +193,7 @@ class CountingClassifier:
     """Predicts the same for every text; records the tokens that it gets, one per character."""
 
     max_tokens, labels = 4096, ["NEGATIVE", "POSITIVE"]
+    wordless: ClassVar[dict[str, float]] = {"NEGATIVE": 0.5, "POSITIVE": 0.5}
 
     def __init__(self) -> None:
         self.tokens: list[int] = []

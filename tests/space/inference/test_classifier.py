@@ -1,5 +1,6 @@
 """The classifier: ONNX Runtime gives what PyTorch gives, for one text and for many."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,15 @@ import torch
 from conftest import sample_rows
 
 from space.inference import cpu
-from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
+from space.inference.classifier import (
+    MIN_EVIDENCE,
+    Classifier,
+    InvalidText,
+    ModelUnavailable,
+    Prediction,
+    log_odds,
+)
+from space.inference.vocabulary import Vocabulary
 
 TEXTS = [row["text"] for row in sample_rows("test")[:20]]
 
@@ -117,3 +126,98 @@ def test_cores_follow_the_quota_of_cgroups_v1(cgroups: Path, quota: str, expecte
 
 def test_cores_follow_the_affinity_without_cgroups(cgroups: Path) -> None:
     assert cpu.available_cores() == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("😍😍😍", "emoji or symbols"),
+        ("🤮 👍!", "emoji or symbols"),
+        ("Отличный фильм, 👍", "Cyrillic letters and emoji or symbols"),
+        ("一部好電影。", "Chinese characters"),
+        ("映画", "Chinese characters"),
+        ("فيلم رائع", "Arabic letters"),
+        ("한국 영화", "Hangul letters"),
+        ("w" * 200, "these words"),
+    ],
+)
+def test_text_without_a_known_word_gets_no_prediction(
+    loaded: Classifier, text: str, kinds: str
+) -> None:
+    (reason,) = loaded.predict_batch([text])
+    assert isinstance(reason, InvalidText)
+    assert str(reason).startswith(f"The model can't read this review: it doesn't know {kinds} (“")
+
+
+@pytest.mark.parametrize("text", ["!!!", "...", "¿?", "<br />", "—"])
+def test_punctuation_is_no_word(loaded: Classifier, text: str) -> None:
+    assert str(loaded.predict_batch([text])[0]) == "There is no word in this review."
+
+
+def test_unknown_tokens_are_counted_and_shown(loaded: Classifier) -> None:
+    prediction = loaded.predict("A film 😍😍 for my père, фильм, and 😍😍 again 10/10")
+    assert prediction.unreadable == ["😍😍", "фильм"]
+    assert 3 <= prediction.unknown_tokens < prediction.tokens
+    assert loaded.predict("A film for my père: 10/10.").unknown_tokens == 0
+    many = loaded.predict("film " + " ".join(chr(0x1F600 + i) * 50 for i in range(9)))
+    assert [len(piece) for piece in many.unreadable] == [20, 20, 20]
+
+
+def test_unknown_tokens_are_counted_beyond_what_is_read(loaded: Classifier) -> None:
+    prediction = loaded.predict("film " * 100 + "😍 " + "film " * 200)
+    assert prediction.unknown_tokens == 1 and prediction.tokens_read < prediction.tokens
+
+
+def test_other_tokenizers_know_their_words() -> None:
+    """SentencePiece and byte-level ones, whose tokens are not spelled as in the text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    texts = [row["text"] for row in sample_rows("train")[:200]] + ["Отличный фильм"]
+    byte_level = Tokenizer(models.BPE())
+    byte_level.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    byte_level.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    byte_level.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=1_000, initial_alphabet=alphabet, show_progress=False)
+    )
+    vocabulary = Vocabulary(byte_level, None)
+    for text in ("a good film", "😍", "фильм"):  # it reads any byte
+        assert vocabulary.has_words(byte_level.encode(text).ids)
+        assert vocabulary.count_unknown(byte_level.encode(text).ids) == 0
+    pieces = Tokenizer(models.Unigram())
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace()
+    pieces.decoder = decoders.Metaspace()
+    special = {"unk_token": "<unk>", "special_tokens": ["<unk>"]}
+    pieces.train_from_iterator(
+        texts, trainers.UnigramTrainer(vocab_size=1_000, show_progress=False, **special)
+    )
+    vocabulary = Vocabulary(pieces, "<unk>")
+    assert vocabulary.count_unknown(pieces.encode("a good film").ids) == 0
+    assert vocabulary.unreadable("a good 電影 film") == ["電影"]
+
+
+@pytest.fixture
+def biased(tiny_classifier: Path, tmp_path: Path) -> Classifier:
+    """A classifier that is unsure of everything."""
+    import shutil
+
+    copy = Path(shutil.copytree(tiny_classifier, tmp_path / "copy"))
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps({**config, "unsure_below": 1.1}))
+    return Classifier.from_folder(copy)
+
+
+def test_unsure_text_leans_only_if_it_differs_from_one_without_words(biased: Classifier) -> None:
+    leaning = 0
+    for text in TEXTS:
+        prediction = biased.predict(text)
+        label = prediction.label
+        evidence = log_odds(prediction.probabilities[label]) - log_odds(biased.wordless[label])
+        assert prediction.unsure
+        assert prediction.leaning == (label if evidence >= MIN_EVIDENCE else None)
+        leaning += prediction.leaning is not None
+    assert 0 < leaning < len(TEXTS)
+
+
+def test_sure_text_leans_to_its_label(loaded: Classifier) -> None:
+    assert all(loaded.predict(text).leaning == loaded.predict(text).label for text in TEXTS[:3])

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,18 @@ def test_scores_equal_those_of_the_space(tiny_classifier: Path, tmp_path: Path) 
         prediction.label,
         max(prediction.probabilities.values()),
     )
+
+
+def test_unsure_and_unreadable_rows_are_marked(tiny_classifier: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(tiny_classifier, tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    (model / "config.json").write_text(json.dumps({**config, "unsure_below": 1.1}))
+    rows = [{"id": 1, "text": "A good film."}, {"id": 2, "text": "😍😍"}, {"id": 3, "text": "?"}]
+    scoring.score(str(write(tmp_path / "in.jsonl", rows)), str(model), tmp_path / "out.parquet")
+    found = read(tmp_path / "out.parquet")
+    assert [row["unsure"] for row in found] == [True, None, None]
+    assert [row["label"] is None for row in found] == [False, True, True]
+    assert found[1]["reason"].startswith("The model can't read this review")
 
 
 def test_keeps_types_and_nested_columns_of_parquet(tiny_classifier: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from train.scoring import parts, score
 from train.sections import Dataset
 
 PREDICTION = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
-ANSWER = ["POSITIVE", 0.75, False, None]
+ANSWER = ["POSITIVE", 0.75, False, False, None]
 
 
 class Fake:

@@ -1,0 +1,29 @@
+"""HTML of what the page shows.
+
+In: predictions, explanations, texts and numbers. Out: HTML strings in which all user content is
+escaped.
+"""
+
+from space.views.explanation import attribution
+from space.views.html import (
+    figures,
+    message,
+    name,
+    percent,
+    percent_beside,
+    progress,
+    table,
+)
+from space.views.prediction import prediction_card
+
+__all__ = [
+    "attribution",
+    "figures",
+    "message",
+    "name",
+    "percent",
+    "percent_beside",
+    "prediction_card",
+    "progress",
+    "table",
+]
