@@ -56,14 +56,14 @@ def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Bl
         feedback: Where user feedback is stored; disabled by default.
     """
     service = Service(classifier)
-    with Page(title="Movie sentiment") as page:
+    with Page(title="Movie sentiment", delete_cache=(600, 3600)) as page:
         gradio.Markdown(INTRODUCTION, elem_classes="masthead")
         status = gradio.Markdown(LOADING, elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
             with gradio.Tab("Review", id="review"):
                 review = Review(page, service, feedback or Feedback())
-            with gradio.Tab("Batch", id="batch"):
-                batch.build(service, tabs, review)
+            with gradio.Tab("File", id="file"):
+                batch.build(page, service, tabs, review)
             with gradio.Tab("Compare", id="compare"):
                 compare.build(classifier)
             with gradio.Tab("About", id="about") as tab:

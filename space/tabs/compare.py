@@ -20,7 +20,7 @@ from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache
 from space.tabs import events
 from space.tabs.events import QUIET
-from space.tabs.upload import column_menu, read_upload
+from space.tabs.upload import column_menu, read_upload, upload_area
 
 EMPTY = (
     '<p class="empty">Enter two models on the Hub as user/name, and one review or a file of up to '
@@ -51,7 +51,7 @@ def build(classifier: Classifier) -> None:
             ]
         with gradio.Column():
             text = gradio.Textbox(label="One review for both models", lines=4, max_lines=12)
-            file = gradio.File(label="Or a file of reviews", height=120)
+            file = upload_area("Or a file of reviews", height=120)
             status = gradio.HTML()
             with gradio.Row(visible=False) as menus:
                 columns = [
@@ -76,13 +76,11 @@ def build(classifier: Classifier) -> None:
 def receive(path: str | None) -> list[Any]:
     """Read an uploaded file and preselect its columns."""
     hidden = [gradio.update(visible=False), gradio.update(), gradio.update()]
-    table, message = read_upload(path)
-    if table is None:
+    read, message = read_upload(path, MAX_ROWS)
+    if not read:
         return [None, message, *hidden]
-    if len(table.frame) > MAX_ROWS:
-        message += views.sentence(f"Only the first {MAX_ROWS:,} rows are compared.", "remark")
-    menus = [column_menu(table, kind) for kind in ("text", "label")]
-    return [table, message, gradio.update(visible=True), *menus]
+    menus = [column_menu(read[0], kind) for kind in ("text", "label")]
+    return [read[0], message, gradio.update(visible=True), *menus]
 
 
 def _comparison_task(cache: ModelCache) -> Any:
