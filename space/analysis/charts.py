@@ -138,7 +138,6 @@ def verdicts(
     rows = rows.assign(verdict=rows["verdict"].map(names)).sort_values("order", kind="stable")
     ends = rows.groupby("group")["share"].cumsum()
     rows = rows.assign(group=rows["group"].astype(str), start=ends - rows["share"], end=ends)
-    rows = rows.assign(label=rows["count"].where(rows["share"] >= MIN_LABELLED, None))
     base = altair.Chart(_inline_data(rows)).encode(
         y=altair.Y(
             "group:N", title=None, sort=list(map(str, groups)),
@@ -164,12 +163,14 @@ def verdicts(
         scale=altair.Scale(domain=[0, 1]),
         axis=altair.Axis(format=".0%", tickCount=5, labelOverlap=True),
     )
-    bars = base.mark_bar(stroke="white", strokeWidth=1).encode(x=x, x2="end:Q", color=color)
+    bars = base.mark_bar().encode(x=x, x2="end:Q", color=color)
     middle = altair.X("middle:Q", title=None)
-    labels = base.transform_calculate(middle="(datum.start + datum.end) / 2").mark_text(
-        fontSize=11, color="white", fontWeight="bold"
+    labels = (
+        base.transform_filter(altair.datum.share >= MIN_LABELLED)
+        .transform_calculate(middle="(datum.start + datum.end) / 2")
+        .mark_text(fontSize=11, color="white", fontWeight="bold")
     )
-    chart = altair.layer(bars, labels.encode(x=middle, text=altair.Text("label:Q", format=",")))
+    chart = altair.layer(bars, labels.encode(x=middle, text=altair.Text("count:Q", format=",")))
     return _style(chart, f"Verdicts by {heading}", height={"step": 26})
 
 

@@ -21,7 +21,7 @@ from space.tabs.session_files import ResultFolders
 MAX_TITLES = 5  # lines beside the one of all reviews
 FINDING_WORDS = views.sentence("Finding characteristic words …", "remark")
 WRITING = views.sentence("Preparing the file …", "remark")
-COLUMN_WIDTHS = {"review": "420px", "verdict": "150px", "probability": "110px", "row": "70px"}
+COLUMN_WIDTHS = {"review": "260px", "verdict": "120px", "probability": "100px", "row": "70px"}
 CLICK_LINK = "() => document.querySelector('#prepared-file')?.click()"
 FILES = {"csv": "Download as CSV", "workbook": "Download for Excel", "charts": "Download charts"}
 
@@ -38,6 +38,10 @@ class Results:
         self._report, self._folders = report, folders
         with gradio.Column(visible=False, elem_id="results") as self.area:
             self.summary = gradio.HTML()
+            with gradio.Row():
+                buttons = {kind: gradio.Button(label, size="sm") for kind, label in FILES.items()}
+            self.charts_button = buttons["charts"]
+            self.writing = gradio.HTML()
             self._lay_out_charts()
             with gradio.Column():
                 gradio.HTML("<h2>Characteristic words</h2>")
@@ -51,20 +55,18 @@ class Results:
                 "Reviews (select one to open it)", visible=True, search="filter"
             )
             self.not_scored = _rows_table("Not scored", max_height=320)
-            with gradio.Row():
-                buttons = {kind: gradio.Button(label) for kind, label in FILES.items()}
-            self.charts_button = buttons["charts"]
-            self.writing = gradio.HTML()
             link = gradio.DownloadButton("Prepared file", visible="hidden", elem_id="prepared-file")
         self._connect_events(buttons, link)
 
     def _lay_out_charts(self) -> None:
         with gradio.Row():
             self.titles = gradio.Dropdown(
-                [], multiselect=True, max_choices=MAX_TITLES, visible=False,
+                [], multiselect=True, max_choices=MAX_TITLES, visible=False, min_width=300,
                 label="Titles (a line each; the words are those of their reviews)",
             )  # fmt: skip
-            self.period = gradio.Radio(list(PERIODS), label="Group by", visible=False)
+            self.period = gradio.Radio(
+                list(PERIODS), label="Group by", visible=False, min_width=300
+            )
         self.over_time = gradio.Plot(label="Reviews over time", visible=False)
         self.stars_over_time = gradio.Plot(label="Mean stars over time", visible=False)
         self.by_stars = gradio.Plot(label="Verdicts by rating", visible=False)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from conftest import toy_reviews
 from test_browser import (  # noqa: F401  # fixtures
     analyze,
     browser,
+    files_of,
     go_to,
     page,
     phone,
+    playwright,
     pytestmark,
     review,
     run,
@@ -112,10 +115,33 @@ def test_counts_of_verdicts_agree(page: Any, space: str, tmp_path: Path):  # noq
         "All 80", *(f"{name} {count}" for name, count in counts.items()), "Not scored 1"
     ]  # fmt: skip
     page.locator(".chips label").filter(has_text="Negative").click()
-    page.locator(".rows .verdict").first.wait_for()
     table = page.locator(".rows").filter(has_text="select one to open it")
-    table.get_by_text("Positive").first.wait_for(state="detached")
+    playwright.expect(table.locator(".verdict.for")).to_have_count(0)
     assert table.locator(".verdict.against").count() > 0
+
+
+def test_no_file_of_a_visitor_is_left(
+    page: Any,  # noqa: F811
+    space: str,  # noqa: F811
+    stored: Path,  # noqa: F811
+    tmp_path: Path,
+):
+    upload(page, space, write_reviews(tmp_path / "private.csv"))
+    page.get_by_text("is deleted from the server's disk as soon as it is read").first.wait_for()
+    page.get_by_text("private.csv: 80 rows").wait_for()
+    files = files_of(stored)
+    assert [path for path in files.rglob("*") if "private" in path.name] == []
+    page.locator(ANALYZE).click()
+    page.locator("#results").wait_for()
+    download(page, "Download as CSV")
+    download(page, "Download for Excel")
+    assert [path.name for path in files.rglob("private*")] == ["private-scored.xlsx"]
+    page.close()
+    for _ in range(300):
+        if not any(path.is_file() or path.name.startswith("results-") for path in files.rglob("*")):
+            return
+        time.sleep(0.1)
+    raise AssertionError(list(files.rglob("*")))
 
 
 def test_scored_file_keeps_columns_and_escapes_formulas(

@@ -141,6 +141,14 @@ def test_verdicts_keep_the_order_and_limit_groups() -> None:
     assert {"Positive", "Negative", "2", "1"} <= set(words(svg)) and "<script" not in svg
 
 
+def test_narrow_parts_of_a_bar_have_no_number() -> None:
+    frame = statistics.verdict_counts(
+        pandas.Series(["Salt"] * 99), pandas.Series(["P"] * 97 + ["N"] * 2)
+    )
+    text = words(drawn(charts.verdicts(frame, NAMES, "title"), VERSIONS[1]))
+    assert "97" in text and not {"2", "null"} & set(text)
+
+
 def test_long_titles_are_not_cut_on_a_wide_page() -> None:
     title = "A film whose title has more than forty letters"
     frame = statistics.verdict_counts(pandas.Series([title]), pandas.Series(["P"]))
