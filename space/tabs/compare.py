@@ -61,7 +61,7 @@ AS_THEY_ARE = "Not chosen"
 SPEED = f"Reviews per second (measured on this server, in batches of {BATCH_TEXTS})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Compared:
     """A comparison and what it compared, from which it can be repeated with other label names."""
 
