@@ -45,7 +45,7 @@ EMPTY = (
     f"{MAX_ONNX_BYTES / 1e6:,.0f} MB.</p>"
 )
 STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
-COLUMN_WIDTHS = {"review": 300, "A": 130, "B": 130, "label": 90, "row": 60}  # pixels
+COLUMN_WIDTHS = {"review": 240, "A": 130, "B": 130, "label": 90, "row": 60}  # pixels
 # An address of a model, as people copy it: with a revision or a file of it.
 ADDRESS = re.compile(
     r"(?:https?://)?[\w.-]+(?::\d+)?/(?:models/)?(?P<repo>[\w.-]+/[\w.-]+?)/?"
@@ -105,7 +105,7 @@ def build(classifier: Classifier) -> None:
     compared = gradio.State(time_to_live=3600)
     differences = gradio.Dataframe(
         label="Different predictions", interactive=False, visible=False, wrap=True,
-        datatype="str", max_height=420, max_chars=300,
+        datatype="str", max_height=420, max_chars=300, elem_classes="rows",
     )  # fmt: skip
 
     file.change(receive, file, [upload, status, menus, *columns], **QUIET)
