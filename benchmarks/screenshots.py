@@ -72,7 +72,7 @@ def take(url: str, reviews: Path, out: Path) -> None:
         page.screenshot(path=PICTURE)
         page.get_by_role("tab", name="File").click()
         page.locator("input[type=file]").first.set_input_files(reviews)
-        page.get_by_role("button", name="Score").click()
+        page.locator("#analyze-file").click()
         page.locator(".vega-embed summary").nth(1).wait_for()
         page.get_by_label("month").check()
         page.get_by_text("Reviews per month").wait_for()

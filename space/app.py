@@ -63,14 +63,14 @@ def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Bl
         feedback: Where user feedback is stored; disabled by default.
     """
     service = Service(classifier)
-    with Page(title=TITLE) as page:
+    with Page(title=TITLE, delete_cache=(600, 3600)) as page:
         gradio.Markdown(f"# {TITLE}\n{QUESTION}", elem_classes="masthead")
         status = gradio.Markdown(LOADING, elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
             with gradio.Tab("Review", id="review"):
                 review = Review(service, feedback or Feedback())
             with gradio.Tab("File", id="file"):
-                batch.build(service, review)
+                batch.build(page, service, review)
             with gradio.Tab("Compare", id="compare"):
                 compare.build(classifier)
             with gradio.Tab("About", id="about") as about_tab:

@@ -21,7 +21,13 @@ BLUE, ORANGE = "#2f7fc8", "#c8661c"  # positive and negative, as on the rest of 
 PALETTE = [BLUE, ORANGE, "#00825f", "#a8507f", "#8a7500", "#4d6a80"]
 GREY = "#767676"  # contrast of 4.5:1 on white and on nearly black
 INK = "#111111"  # on coloured tiles, at least 4.5:1
-DATE_FORMATS = {"day": "%d %b %Y", "week": "week from %d %b %Y", "month": "%B %Y"}
+DATE_FORMATS = {
+    "day": "%d %b %Y", "week": "week from %d %b %Y", "month": "%B %Y",
+    "quarter": "quarter from %b %Y", "year": "%Y",
+}  # fmt: skip
+MIN_POINT = 5  # reviews; smaller points have no line through them
+ALL = "All reviews"
+VERDICT_COLOURS = (BLUE, "#66727f", ORANGE)  # positive, uncertain, negative
 COUNT_SCALE = 5  # the tallest bar of the counts takes a fifth of the height
 MAX_TICKS = 8  # with more periods, some have no tick on the axis
 MAX_LARGE_POINTS = 60  # with more periods, points would hide the line
@@ -32,6 +38,11 @@ EMBED_OPTIONS = {
     "actions": {"export": True, "source": False, "compiled": False, "editor": False},
 }
 FILE_WIDTH = 760  # pixels
+# Pixels of a label: a third of the page. A file has no window: its page is FILE_WIDTH wide.
+PAGE_WIDTH = f"(isNumber(windowSize()[0]) ? windowSize()[0] : {FILE_WIDTH})"
+LABEL_WIDTH = altair.ExprRef(f"clamp({PAGE_WIDTH} / 3, 110, 300)")
+LEGEND_COLUMNS = altair.ExprRef(f"{PAGE_WIDTH} < 600 ? 1 : 3")
+MIN_LABELLED = 0.06  # share of a bar that has room for its number
 TITLE_TOOLTIP = altair.Tooltip("title:N", title="Title")
 COUNT_TOOLTIP = altair.Tooltip("n:Q", title="Reviews", format=",")
 SHARE_TOOLTIPS = [
@@ -39,19 +50,50 @@ SHARE_TOOLTIPS = [
     altair.Tooltip("low:Q", title="at least (95%)", format=".1%"),
     altair.Tooltip("high:Q", title="at most (95%)", format=".1%"),
 ]
+STARS_TOOLTIPS = [
+    altair.Tooltip("share:Q", title="Mean stars", format=".2f"),
+    altair.Tooltip("low:Q", title="at least (95%)", format=".2f"),
+    altair.Tooltip("high:Q", title="at most (95%)", format=".2f"),
+]
 
 
 def over_time(rows: pandas.DataFrame, period: Period, label: str = "Positive") -> altair.LayerChart:
     """Draw the share of a label over time with its 95% band, above bars of the review counts.
+
+    A line for all reviews comes first, then one for each title. Points of fewer than `MIN_POINT`
+    reviews are faint and have no line.
 
     Args:
         rows: From `statistics.over_time`.
         period: Of the rows.
         label: The label whose share it is.
     """
+    axis = altair.Axis(format=".0%", tickCount=5, grid=True)
+    return _time_chart(rows, period, f"{label} reviews", SHARE_TOOLTIPS, [0, 1], axis)
+
+
+def stars_over_time(rows: pandas.DataFrame, period: Period) -> altair.LayerChart:
+    """Draw the mean stars over time with their 95% band.
+
+    Args:
+        rows: From `statistics.mean_over_time`.
+        period: Of the rows.
+    """
+    axis = altair.Axis(values=[0, 1, 2, 3, 4, 5], format="d", grid=True)
+    return _time_chart(rows, period, "Mean stars", STARS_TOOLTIPS, [0, 5], axis)
+
+
+def _time_chart(
+    rows: pandas.DataFrame,
+    period: Period,
+    title: str,
+    tooltips: list[altair.Tooltip],
+    domain: list[float],
+    axis: altair.Axis,
+) -> altair.LayerChart:
     spans = _add_period_ends(rows, period)
-    title = f"{label} reviews"
-    counts = spans.groupby(["start", "middle", "end"], as_index=False)["n"].sum()
+    spans["title"] = spans["title"].replace("", ALL)
+    counts = spans[spans["title"] == ALL]
     most = int(counts["n"].max()) if len(counts) else 1
     bars = (
         altair.Chart(_inline_data(counts))
@@ -71,48 +113,88 @@ def over_time(rows: pandas.DataFrame, period: Period, label: str = "Positive") -
             tooltip=[_period_tooltip(period), COUNT_TOOLTIP],
         )
     )
-    lines = _share_lines(spans, _time_axis(counts, period), title, period)
+    y = {
+        "title": f"{title}, with 95% band", "scale": altair.Scale(domain=domain), "axis": axis
+    }  # fmt: skip
+    lines = _lines(spans, _time_axis(counts, period), y, tooltips, period)
     chart = altair.layer(bars, lines).resolve_scale(y="independent")
     return _style(chart, f"{title} by {period}, with their number", height=320)
 
 
-def by_title(
-    rows: pandas.DataFrame, label: str = "Positive", max_titles: int = 20
+def verdicts(
+    rows: pandas.DataFrame, names: Mapping[str, str], heading: str, max_groups: int = 20
 ) -> altair.LayerChart:
-    """Draw the share of a label per title with its 95% interval, in the order of the rows.
+    """Draw the verdicts of each group as one stacked bar, with the counts in it.
 
     Args:
-        rows: From `statistics.by_title`.
-        label: The label whose share it is.
-        max_titles: How many titles to draw.
+        rows: From `statistics.verdict_counts`; the order of the groups is kept.
+        names: By verdict, in the order of the bar, how it is called.
+        heading: What the groups are, such as "title".
+        max_groups: How many groups to draw.
     """
-    rows = rows.head(max_titles)
-    title = f"{label} reviews"
+    groups = list(dict.fromkeys(rows["group"]))[:max_groups]
+    order = {verdict: rank for rank, verdict in enumerate(names)}
+    rows = rows[rows["group"].isin(groups)].assign(order=rows["verdict"].map(order))
+    rows = rows.assign(verdict=rows["verdict"].map(names)).sort_values("order", kind="stable")
+    ends = rows.groupby("group")["share"].cumsum()
+    rows = rows.assign(group=rows["group"].astype(str), start=ends - rows["share"], end=ends)
     base = altair.Chart(_inline_data(rows)).encode(
         y=altair.Y(
-            "title:N", title=None, sort=rows["title"].tolist(), axis=altair.Axis(labelLimit=130)
+            "group:N", title=None, sort=list(map(str, groups)),
+            axis=altair.Axis(labelLimit=LABEL_WIDTH),
         ),
-        tooltip=[TITLE_TOOLTIP, *SHARE_TOOLTIPS, COUNT_TOOLTIP],
+        tooltip=[
+            altair.Tooltip("group:N", title=heading.capitalize()),
+            altair.Tooltip("verdict:N", title="Verdict"),
+            altair.Tooltip("count:Q", title="Reviews", format=","),
+            altair.Tooltip("share:Q", title="Share", format=".1%"),
+            altair.Tooltip("n:Q", title=f"Reviews of this {heading}", format=","),
+        ],
+    )  # fmt: skip
+    colours = _verdict_colours(len(names))
+    color = altair.Color(
+        "verdict:N",
+        scale=altair.Scale(domain=list(names.values()), range=colours),
+        legend=altair.Legend(title=None, orient="bottom"),
     )
     x = altair.X(
-        "low:Q",
-        title=f"{title}, with 95% interval",
+        "start:Q",
+        title="Share of the reviews, with their number",
         scale=altair.Scale(domain=[0, 1]),
-        axis=altair.Axis(format=".0%", tickCount=5),
+        axis=altair.Axis(format=".0%", tickCount=5, labelOverlap=True),
     )
-    intervals = base.mark_rule(strokeWidth=6, opacity=0.35, color=BLUE).encode(x=x, x2="high:Q")
-    points = base.mark_point(filled=True, size=70, color=BLUE, opacity=1).encode(x="share:Q")
-    return _style(altair.layer(intervals, points), f"{title} by title", height={"step": 24})
+    bars = base.mark_bar().encode(x=x, x2="end:Q", color=color)
+    middle = altair.X("middle:Q", title=None)
+    labels = (
+        base.transform_filter(altair.datum.share >= MIN_LABELLED)
+        .transform_calculate(middle="(datum.start + datum.end) / 2")
+        .mark_text(fontSize=11, color="white", fontWeight="bold")
+    )
+    chart = altair.layer(bars, labels.encode(x=middle, text=altair.Text("count:Q", format=",")))
+    return _style(chart, f"Verdicts by {heading}", height={"step": 26})
 
 
-def confusion(matrix: npt.ArrayLike, labels: Sequence[str]) -> altair.LayerChart:
+def _verdict_colours(count: int) -> list[str]:
+    positive, uncertain, negative = VERDICT_COLOURS
+    if count == 2:
+        return [positive, negative]
+    if count == 3:
+        return [positive, uncertain, negative]
+    return [*PALETTE, uncertain][-count:] if count <= len(PALETTE) else PALETTE
+
+
+def confusion(
+    matrix: npt.ArrayLike, labels: Sequence[str], verdicts: Sequence[str] | None = None
+) -> altair.LayerChart:
     """Draw a confusion matrix.
 
     Args:
-        matrix: Counts, (labels, labels): label of the file by prediction.
+        matrix: Counts, (labels, verdicts): label of the file by verdict.
         labels: Of the model, in its order.
+        verdicts: By default the labels.
     """
-    counts = pandas.DataFrame(matrix, index=list(labels), columns=list(labels))
+    columns = list(verdicts or labels)
+    counts = pandas.DataFrame(matrix, index=list(labels), columns=columns)
     shares = counts.div(counts.sum(axis="columns").clip(lower=1), axis="index")
     cells = [
         {
@@ -120,18 +202,18 @@ def confusion(matrix: npt.ArrayLike, labels: Sequence[str]) -> altair.LayerChart
             "prediction": prediction,
             "n": int(counts.loc[label, prediction]),
             "share": (share := float(shares.loc[label, prediction])),
-            "fill": _mix_with_white(BLUE if label == prediction else ORANGE, 0.1 + 0.6 * share),
+            "fill": _mix_with_white(_tile_colour(label, prediction, labels), 0.1 + 0.6 * share),
         }
         for label in labels
-        for prediction in labels
+        for prediction in columns
     ]
     axis = altair.Axis(labelAngle=0, orient="top")
     base = altair.Chart(_inline_data(pandas.DataFrame(cells))).encode(
-        x=altair.X("prediction:N", title="Prediction", sort=list(labels), axis=axis),
+        x=altair.X("prediction:N", title="Verdict", sort=columns, axis=axis),
         y=altair.Y("label:N", title="Label in the file", sort=list(labels)),
         tooltip=[
             altair.Tooltip("label:N", title="Label in the file"),
-            altair.Tooltip("prediction:N", title="Prediction"),
+            altair.Tooltip("prediction:N", title="Verdict"),
             COUNT_TOOLTIP,
             altair.Tooltip("share:Q", title="of this label", format=".1%"),
         ],
@@ -139,7 +221,7 @@ def confusion(matrix: npt.ArrayLike, labels: Sequence[str]) -> altair.LayerChart
     tiles = base.mark_rect().encode(color=altair.Color("fill:N", scale=None))
     numbers = base.mark_text(fontSize=16, color=INK).encode(text=altair.Text("n:Q", format=","))
     return _style(
-        altair.layer(tiles, numbers), "Labels in the file by prediction", height={"step": 56}
+        altair.layer(tiles, numbers), "Labels in the file by verdict", height={"step": 56}
     )
 
 
@@ -159,34 +241,41 @@ def save(charts: Mapping[str, altair.LayerChart], path: Path) -> None:
             archive.writestr(f"{name}.svg", vl_convert.vegalite_to_svg(spec))
 
 
-def _share_lines(
-    spans: pandas.DataFrame, x: altair.X, y_title: str, period: Period
+def _lines(
+    spans: pandas.DataFrame,
+    x: altair.X,
+    y: dict[str, Any],
+    tooltips: list[altair.Tooltip],
+    period: Period,
 ) -> altair.LayerChart:
-    """A line with points and a band for each title."""
+    """A line with points for each title, and a band for the first."""
     titles = list(dict.fromkeys(spans["title"]))
-    periods, has_titles = spans["start"].nunique(), len(titles) > 1
+    has_titles, is_large = len(titles) > 1, spans["n"] >= MIN_POINT
+    # A missing value interrupts the line.
+    spans = spans.assign(
+        line=spans["share"].where(is_large), opacity=is_large.map({True: 1.0, False: 0.35})
+    )
     scale = altair.Scale(domain=titles, range=PALETTE)
-    legend = altair.Legend(title=None, orient="bottom", columns=2, labelLimit=110, symbolOpacity=1)
+    legend = altair.Legend(
+        title=None, orient="bottom", columns=LEGEND_COLUMNS, labelLimit=LABEL_WIDTH, symbolOpacity=1
+    )
     title_tooltips = [TITLE_TOOLTIP] if has_titles else []
     base = altair.Chart(_inline_data(spans)).encode(
         x=x,
         color=altair.Color("title:N", scale=scale, legend=legend if has_titles else None),
-        tooltip=[*title_tooltips, _period_tooltip(period), *SHARE_TOOLTIPS, COUNT_TOOLTIP],
+        tooltip=[*title_tooltips, _period_tooltip(period), *tooltips, COUNT_TOOLTIP],
     )
-    y = altair.Y(
-        "share:Q",
-        title=f"{y_title}, with 95% band",
-        scale=altair.Scale(domain=[0, 1]),
-        axis=altair.Axis(format=".0%", tickCount=5, grid=True),
-    )
+    first = base.transform_filter(altair.datum.title == titles[0]) if titles else base
     # An area needs more than one period.
-    area = base.mark_area() if periods > 1 else base.mark_rule(strokeWidth=12)
-    band = area.encode(
-        y=altair.Y("low:Q"), y2="high:Q", opacity=altair.value(0.09 if has_titles else 0.2)
+    area = first.mark_area() if spans["start"].nunique() > 1 else first.mark_rule(strokeWidth=12)
+    band = area.encode(y=altair.Y("low:Q"), y2="high:Q", opacity=altair.value(0.15))
+    line = base.mark_line(strokeWidth=2, invalid="break-paths-show-domains").encode(
+        y=altair.Y("line:Q", **y)
     )
-    line = base.mark_line(strokeWidth=2).encode(y=y)
-    size = 45 if periods <= MAX_LARGE_POINTS else 6
-    points = base.mark_point(filled=True, size=size, opacity=1).encode(y=y)
+    size = 45 if spans["start"].nunique() <= MAX_LARGE_POINTS else 6
+    points = base.mark_point(filled=True, size=size).encode(
+        y=altair.Y("share:Q", **y), opacity=altair.Opacity("opacity:Q", scale=None, legend=None)
+    )
     if has_titles:  # distinguishable without colours
         points = points.encode(
             shape=altair.Shape("title:N", scale=altair.Scale(domain=titles), legend=legend)
@@ -205,15 +294,21 @@ def _time_axis(counts: pandas.DataFrame, period: Period) -> altair.X:
                 for time in middles
             ]
         }
-    date_format = "%b %Y" if period == "month" else "%d %b %Y"
-    axis = altair.Axis(grid=False, format=date_format, **ticks)
+    date_format = {"year": "%Y", "month": "%b %Y", "quarter": "%b %Y"}.get(period, "%d %b %Y")
+    axis = altair.Axis(
+        grid=False, format=date_format, labelOverlap="greedy", labelSeparation=10,
+        labelFlush=True, **ticks,
+    )  # fmt: skip
     return altair.X("middle:T", title=None, axis=axis)
 
 
 def _add_period_ends(rows: pandas.DataFrame, period: Period) -> pandas.DataFrame:
     """Replace `period_start` by `start`, `middle` and `end`, in ISO format for JavaScript."""
     start = rows["period_start"]
-    length = {"day": {"days": 1}, "week": {"days": 7}, "month": {"months": 1}}[period]
+    length = {
+        "day": {"days": 1}, "week": {"days": 7}, "month": {"months": 1}, "quarter": {"months": 3},
+        "year": {"years": 1},
+    }[period]  # fmt: skip
     end = start + pandas.DateOffset(**length)
     times = {"start": start, "middle": start + (end - start) / 2, "end": end}
     texts = {name: time.dt.strftime("%Y-%m-%dT%H:%M:%S") for name, time in times.items()}
@@ -228,6 +323,12 @@ def _inline_data(rows: pandas.DataFrame) -> altair.InlineData:
     return altair.InlineData(
         values=rows.to_json(orient="records"), format=altair.JsonDataFormat(type="json")
     )
+
+
+def _tile_colour(label: str, verdict: str, labels: Sequence[str]) -> str:
+    if verdict not in labels:
+        return GREY
+    return BLUE if label == verdict else ORANGE
 
 
 def _mix_with_white(colour: str, strength: float) -> str:

@@ -6,6 +6,7 @@ steps between which it can be stopped, and its conclusions as sentences.
 
 import logging
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,8 @@ BATCH_TEXTS = 32  # between two checks whether to stop
 MAX_SECONDS = 1_800  # of a comparison
 SIGNIFICANCE = 0.05  # p-value below which one model is called better
 MAX_CHARACTERS = 300  # of a text in a table
+UNNAMED = re.compile(r"label[_ -]?\d+", re.IGNORECASE)  # of models whose config names no labels
+USUAL_LABELS = ["NEGATIVE", "POSITIVE"]
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class ModelAnswers:
     model: str
     labels: list[str]
     answers: list[Answer]
-    per_second: float  # texts
+    per_second: float  # texts, in batches of BATCH_TEXTS; NaN with fewer texts than one batch
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,39 @@ class TimedModel:
     def first_answers(self, count: int) -> ModelAnswers:
         """The answers to the first `count` texts."""
         name = f"{self.model.repo_id} at {(self.model.commit or '')[:12]}"
-        speed = len(self.answers) / self._seconds if self._seconds else math.nan
+        is_timed = self._seconds and len(self.answers) >= BATCH_TEXTS
+        speed = len(self.answers) / self._seconds if is_timed else math.nan
         return ModelAnswers(name, self.model.labels, self.answers[:count], speed)
+
+
+def possible_meanings(model: ModelAnswers, other: ModelAnswers) -> list[list[str]]:
+    """What labels such as LABEL_0 and LABEL_1 may mean: those of the other model, either way round.
+
+    Returns:
+        For each possibility the meaning of each label; nothing if the labels have names.
+    """
+    if not all(map(UNNAMED.fullmatch, model.labels)):
+        return []
+    names = USUAL_LABELS if all(map(UNNAMED.fullmatch, other.labels)) else list(other.labels)
+    return [names, names[::-1]] if len(names) == len(model.labels) else []
+
+
+def rename_labels(model: ModelAnswers, names: Sequence[str]) -> ModelAnswers:
+    """The answers with other names for the labels.
+
+    Args:
+        model: The answers.
+        names: For each label of the model, in its order.
+    """
+    answers: list[Answer] = [
+        answer
+        if isinstance(answer, InvalidText)
+        else replace(
+            answer, probabilities=dict(zip(names, answer.probabilities.values(), strict=True))
+        )
+        for answer in model.answers
+    ]
+    return replace(model, labels=list(names), answers=answers)
 
 
 def _predict_in_turn(
@@ -199,11 +233,11 @@ def compare_answers(
     pairs = list(zip(first.answers, second.answers, strict=True))
     errors = [[a for a in pair if isinstance(a, InvalidText)] for pair in pairs]
     rows = pandas.DataFrame(pairs, columns=["A", "B"], dtype=object)
-    rows.insert(0, "row", np.arange(len(pairs)) + 1)
     if file_labels is not None:
         labels = file_labels.astype(object).where(file_labels.notna(), "").to_numpy()
         rows["label"] = [str(label)[:MAX_CHARACTERS] for label in labels]
-    rows["review"] = [str(text)[:MAX_CHARACTERS] for text in texts]
+    rows.insert(0, "review", [str(text)[:MAX_CHARACTERS] for text in texts])
+    rows["row"] = np.arange(len(pairs)) + 1
     rows = rows[np.array([not pair_errors for pair_errors in errors], bool)]
     first_labels, second_labels = (
         rows[column].map(lambda answer: answer.label.casefold()) for column in ("A", "B")

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas
 
-Period = Literal["day", "week", "month"]
+Period = Literal["day", "week", "month", "quarter", "year"]
+PERIODS: tuple[Period, ...] = ("day", "week", "month", "quarter", "year")
+MIN_MEDIAN = 10  # reviews of the median period, below which a longer period is chosen
 
 Z = NormalDist().inv_cdf(0.975)  # for two-sided intervals at 95%
 MONDAY = np.datetime64("1970-01-05")
@@ -67,37 +69,77 @@ def is_label(predictions: pandas.Series, label: str) -> pandas.Series:
     return matches.where(predictions.notna() & (predictions != ""))
 
 
+def choose_period(dates: pandas.Series) -> Period:
+    """The shortest period of which the median has at least `MIN_MEDIAN` reviews, else a year."""
+    known = dates.dropna()
+    for period in PERIODS:
+        counts = pandas.Series(_period_starts(known, period)).value_counts()
+        if len(counts) and counts.median() >= MIN_MEDIAN:
+            return period
+    return PERIODS[-1]
+
+
 def over_time(
     dates: pandas.Series,
     positive: pandas.Series,
     period: Period,
     titles: pandas.Series | None = None,
-    max_titles: int = 6,
+    selected: Sequence[str] = (),
 ) -> pandas.DataFrame:
     """The share of positive reviews per period; weeks begin on Monday.
 
     Args:
         dates: `datetime64`; rows without a date are dropped.
         positive: Booleans, or floats where NaN drops the row; see `is_label`.
-        period: "day", "week" or "month".
-        titles: The title of each review, to compute each title on its own.
-        max_titles: How many titles to keep, those with the most reviews.
+        period: One of `PERIODS`.
+        titles: The title of each review.
+        selected: Titles that get rows of their own, after those of all reviews.
 
     Returns:
-        `period_start` (datetime64), `title` ("" without titles), `share`, `low`, `high` (in
-        [0, 1]; see `proportion`), `n`. Periods without reviews are left out. Sorted by the number
-        of reviews of the title, then by time.
+        `period_start` (datetime64), `title` ("" for all reviews), `share`, `low`, `high` (in
+        [0, 1]; see `proportion`), `n`. Periods without reviews are left out.
     """
-    rows = _title_rows(titles, positive).assign(period_start=_period_starts(dates, period)).dropna()
-    kept = rows["title"].value_counts().index[:max_titles]
-    shares = _group_shares(rows[rows["title"].isin(kept)], ["title", "period_start"])
-    ranks = {title: rank for rank, title in enumerate(kept)}
-    shares = shares.sort_values(
-        ["title", "period_start"],
-        key=lambda column: column.map(ranks) if column.name == "title" else column,
-    )
+    rows = _title_rows(titles, positive).assign(period_start=_period_starts(dates, period))
+    rows = rows.dropna(subset=["positive", "period_start"])
+    parts = [rows.assign(title=""), *(rows[rows["title"] == title] for title in selected)]
+    shares = [_group_shares(part, ["title", "period_start"]) for part in parts]
     columns = ["period_start", "title", "share", "low", "high", "n"]
-    return shares[columns].reset_index(drop=True)
+    return pandas.concat(shares, ignore_index=True)[columns]
+
+
+def mean_over_time(dates: pandas.Series, values: pandas.Series, period: Period) -> pandas.DataFrame:
+    """The mean of a column per period.
+
+    Returns:
+        `period_start`, `title` (""), `share` (the mean), `low`, `high` (its 95% interval by the
+        normal approximation; NaN for a single value), `n`.
+    """
+    rows = pandas.DataFrame(
+        {"period_start": _period_starts(dates, period), "value": values.to_numpy("float64")}
+    ).dropna()
+    groups = rows.groupby("period_start", as_index=False)["value"].agg(["mean", "sem", "count"])
+    margin = Z * groups["sem"]
+    return groups.rename(columns={"mean": "share", "count": "n"}).assign(
+        title="", low=groups["mean"] - margin, high=groups["mean"] + margin
+    )[["period_start", "title", "share", "low", "high", "n"]]
+
+
+def verdict_counts(groups: pandas.Series, verdicts: pandas.Series) -> pandas.DataFrame:
+    """How many reviews of each group have each verdict.
+
+    Args:
+        groups: Such as titles or stars; rows without one are dropped.
+        verdicts: "" drops the row.
+
+    Returns:
+        `group`, `verdict`, `count`, `n` (of the group), `share`; groups as they first appear.
+    """
+    rows = pandas.DataFrame({"group": groups.to_numpy(), "verdict": verdicts.to_numpy()})
+    rows = rows[rows["verdict"] != ""].dropna()
+    counts = rows.groupby(["group", "verdict"], sort=False, as_index=False).size()
+    counts = counts.rename(columns={"size": "count"})
+    n = counts.groupby("group", sort=False)["count"].transform("sum")
+    return counts.assign(n=n, share=counts["count"] / n)
 
 
 def by_title(titles: pandas.Series, positive: pandas.Series) -> pandas.DataFrame:
@@ -207,12 +249,16 @@ def _title_rows(titles: pandas.Series | None, positive: pandas.Series) -> pandas
 
 def _period_starts(dates: pandas.Series, period: Period) -> npt.NDArray[np.datetime64]:
     days: npt.NDArray[np.datetime64] = dates.to_numpy().astype("datetime64[D]")
-    if period == "month":
+    if period in ("month", "quarter"):
         days = days.astype("datetime64[M]")
+        if period == "quarter":
+            days = days - days.astype("int64") % 3 * np.timedelta64(1, "M")
+    elif period == "year":
+        days = days.astype("datetime64[Y]")
     elif period == "week":
         days = days - (days - MONDAY) % np.timedelta64(7, "D")
     elif period != "day":
-        raise ValueError(f"period must be day, week or month, got {period!r}")
+        raise ValueError(f"period must be one of {', '.join(PERIODS)}, got {period!r}")
     return days.astype("datetime64[s]")
 
 

@@ -1,4 +1,4 @@
-"""What the columns of an upload contain: texts, dates, titles and labels.
+"""What the columns of an upload contain: texts, dates, titles, labels and ratings.
 
 In: the first rows. Out: the name of a column for each, or None.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas
 
 from space.files.dates import parse_dates
+from space.files.ratings import parse_ratings
 
 # Column names in lower case without spaces and punctuation, the most specific first.
 TEXT_NAMES = (
@@ -23,8 +24,9 @@ TITLE_NAMES = (
     "movie movietitle moviename film filmtitle filmname product producttitle productname title name"
 )
 LABEL_NAMES = "label labels sentiment polarity class target gold goldlabel"
-RATING_NAMES = "rating ratings stars score"
-MAX_LABELS, MAX_RATINGS = 10, 2  # different values; with more ratings than two they are no labels
+RATING_NAMES = "rating ratings stars starrating star userrating reviewrating overall score grade"
+MAX_LABELS = 10  # different values
+MIN_RATINGS = 0.8  # share of the cells that must be ratings
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,16 @@ class Columns:
     date: str | None = None
     title: str | None = None
     label: str | None = None
+    rating: str | None = None
 
 
 def guess_columns(frame: pandas.DataFrame) -> Columns:
     """Guess what each column contains from its name and its cells."""
     text = _text_column(frame)
     rest = frame.drop(columns=[text] if text else [])
-    return Columns(text, _date_column(rest), _title_column(rest), _label_column(rest))
+    rating = _rating_column(rest)
+    labels = rest.drop(columns=[rating] if rating else [])
+    return Columns(text, _date_column(rest), _title_column(rest), _label_column(labels), rating)
 
 
 def _columns_named(frame: pandas.DataFrame, names: str) -> list[str]:
@@ -89,9 +94,18 @@ def _title_column(frame: pandas.DataFrame) -> str | None:
     return None
 
 
+def _rating_column(frame: pandas.DataFrame) -> str | None:
+    """The column of ratings; 0 and 1 are labels."""
+    for column in _columns_named(frame, RATING_NAMES):
+        known = frame[column].dropna()
+        ratings = parse_ratings(known)
+        if not known.empty and ratings.notna().mean() >= MIN_RATINGS and ratings.nunique() > 1:
+            return column
+    return None
+
+
 def _label_column(frame: pandas.DataFrame) -> str | None:
-    for names, most in ((LABEL_NAMES, MAX_LABELS), (RATING_NAMES, MAX_RATINGS)):
-        for column in _columns_named(frame, names):
-            if 2 <= frame[column].nunique() <= most:
-                return column
+    for column in _columns_named(frame, f"{LABEL_NAMES} {RATING_NAMES}"):
+        if 2 <= frame[column].nunique() <= MAX_LABELS:
+            return column
     return None

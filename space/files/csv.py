@@ -23,6 +23,8 @@ from space.files.encodings import HEAD_SIZE
 NO_SEPARATOR = "\x1f"  # for files of one column
 EXCEL_SEPARATOR = re.compile(r'"?sep=([^\w"\r\n])"?(\r\n|\r|\n)', re.IGNORECASE)  # the first line
 ESCAPED_QUOTE = re.compile(r'(\\+)"')
+USUAL_NAMES = {"text", "review", "comment", "label", "sentiment", "rating", "stars"}
+CHECKED_ROWS = 50  # from which the separator is detected
 MAX_CELL = 2**26  # characters; an unclosed quote would otherwise read all of a large file
 
 
@@ -63,6 +65,25 @@ def detect_dialect(text: TextIO, suffix: str, has_escaped_quote: bool, name: str
             return escaped
         except InvalidFile:
             raise reason from None
+
+
+def is_table(head: str) -> bool:
+    """Whether a plain text is a table: Excel's "Unicode text" has tabs, others name a usual column.
+
+    Otherwise each line is a review, in which commas mean nothing.
+    """
+    for separator in "\t,;|":
+        reader = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
+        rows = [row for row in islice(reader, CHECKED_ROWS) if row]
+        if len(head) == HEAD_SIZE and len(rows) > 2:
+            rows.pop()  # may be truncated
+        if len(rows) < 2 or len(rows[0]) == 1:
+            continue
+        names = {name.strip().casefold() for name in rows[0]}
+        is_regular = sum(len(row) == len(rows[0]) for row in rows) >= 0.9 * len(rows)
+        if is_regular and (separator == "\t" or names & USUAL_NAMES):
+            return True
+    return False
 
 
 def read_records(text: TextIO, dialect: Dialect, name: str) -> Iterator[list[str]]:
@@ -113,7 +134,7 @@ def _separator(head: str, suffix: str) -> str:
     scores: dict[str, tuple[float, int]] = {}
     for separator in "\t,;|" if suffix in (".tsv", ".tab") else ",;\t|":
         reader = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
-        widths = [len(row) for row in islice(reader, 50) if row]
+        widths = [len(row) for row in islice(reader, CHECKED_ROWS) if row]
         if len(head) == HEAD_SIZE and len(widths) > 2:
             widths.pop()  # may be truncated
         if widths and widths[0] > 1:
@@ -128,10 +149,12 @@ def _double_quote(match: re.Match[str]) -> str:
 
 
 def _wrong_length(cells: int, columns: int, separator: str) -> str:
-    named = {"\t": "a tab", NO_SEPARATOR: "a control character"}.get(separator, f'"{separator}"')
+    named = {"\t": "tabs", NO_SEPARATOR: "control characters"}.get(separator, f'"{separator}"')
+    counted, named_columns = f"{cells:,} cell", f"{columns:,} column"
     return (
-        f"the row has {cells:,} cells, but the first line names {columns:,} columns. The separator "
-        f"is {named}: put quotes around texts that contain it."
+        f"the row has {counted}{'s' * (cells != 1)}, but the first line names "
+        f"{named_columns}{'s' * (columns != 1)}. "
+        f"Columns are separated by {named}: put quotes around texts that contain that character."
     )
 
 

@@ -1,4 +1,4 @@
-"""Bytes of uploaded files: gzip is unpacked and the encoding of text detected.
+"""Bytes of uploaded files: gzip and ZIP are unpacked and the encoding of text detected.
 
 In: a path. Out: a stream of bytes, and the name of an encoding that decodes all of them; or
 `InvalidFile`.
@@ -11,10 +11,11 @@ import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from space.files import InvalidFile
+from space.files import InvalidFile, archives
 
 HEAD_SIZE = 2**16  # bytes or characters from which the kind of a file is detected
 SIGNATURES = {
@@ -23,8 +24,7 @@ SIGNATURES = {
     b"GIF8": "a GIF image",
     b"RIFF": "an image, a sound or a film",
     b"%PDF": "a PDF",
-    b"PK\x03\x04": "an Excel workbook or a ZIP archive",
-    b"\xd0\xcf\x11\xe0": "an old Excel or Word document",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook or Word document of the old format",
     b"BZh": "a bzip2 archive",
     b"\xfd7zXZ": "an xz archive",
     b"7z\xbc\xaf": "a 7-Zip archive",
@@ -49,19 +49,35 @@ PUNCTUATION = "‘’“”‚„–—…•«»§©®°£€¥¢¡¿´·±²³
 # Such punctuation inside a word is a sign of the wrong encoding.
 GARBLED_WORD = re.compile(rf"[^\W\d_][^\w\s’–—·{PUNCTUATION[-1]}!-~]+[^\W\d_]|[^\W\d_][‚„]")
 ICELANDIC = "ðþÐÞ"  # the same bytes are ğ, ş and š in Turkish and Baltic encodings
+# Frequent words of the languages of Windows-1252 that the languages of other encodings lack.
+WESTERN_WORDS = frozenset(
+    "the and of was this that with les des est dans avec une pas che della sono molto los las muy "
+    "pero und der das ist nicht mit não uma het een och att som og ikke".split()
+)
+MIN_WESTERN_SHARE = 0.08  # of the words
 
 
 class _Undecodable(InvalidFile):
     """Some bytes of the file are invalid in the encoding."""
 
 
+@dataclass(frozen=True)
+class Unpacked:
+    """An open file, or the table inside a ZIP archive."""
+
+    stream: BinaryIO  # of a workbook, which is an archive itself, the whole file
+    path: Path  # its suffix is that of the table
+    name: str  # for messages
+    inside: str = ""  # the name of the table inside an archive
+
+
 @contextmanager
-def open_unpacked(path: Path, name: str) -> Iterator[BinaryIO]:
-    """Open a file for reading; gzip is unpacked.
+def open_unpacked(path: Path, name: str) -> Iterator[Unpacked]:
+    """Open a file for reading; gzip and ZIP are unpacked, but not workbooks.
 
     Raises:
-        InvalidFile: The file is no regular file, can't be opened, or is damaged gzip (also raised
-            while it is read).
+        InvalidFile: The file is no regular file, can't be opened, is damaged (also raised while it
+            is read), or is a ZIP archive without one table; see `archives.find_table`.
     """
     if path.exists() and not path.is_file():  # reading a pipe could wait forever
         raise InvalidFile(
@@ -72,10 +88,18 @@ def open_unpacked(path: Path, name: str) -> Iterator[BinaryIO]:
     except OSError as error:
         raise InvalidFile(f"{name} can't be opened: {error.strerror}.") from error
     with raw:
+        if archives.is_zip(raw):
+            with archives.open_zip(raw, name) as archive:
+                table = archives.find_table(archive, name)
+                if table is not None:
+                    with archives.open_file(archive, table) as stream:
+                        inside = Path(table.filename)
+                        yield Unpacked(stream, inside, f"{name}, {inside.name}", inside.name)
+                    return
         is_gzip = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         try:
-            yield cast(BinaryIO, gzip.open(raw)) if is_gzip else raw
+            yield Unpacked(cast(BinaryIO, gzip.open(raw)) if is_gzip else raw, path, name)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InvalidFile(f"{name} is a broken gzip file: {error}.") from error
 
@@ -163,14 +187,27 @@ def _is_windows_1252(stream: BinaryIO) -> bool:
         text = sample.decode("cp1252")
         readings = [_decode_plausibly(sample, encoding) for encoding in OTHER_ENCODINGS]
         own_reading = _decode_plausibly(sample, "cp1252")
-        if {own_reading, *readings} <= {None, text}:
+        if own_reading is None or {own_reading, *readings} <= {None, text}:
             return own_reading is not None
+        if _has_only_punctuation(text) or _is_western(text):
+            return True
         if any(c in ICELANDIC for c in text) and sum(not c.isascii() for c in text) < 10:
             return False
         guess = chardet.detect(sample)["encoding"]
         return guess is not None and sample.decode(guess) == text
     except UnicodeDecodeError:
         return False
+
+
+def _has_only_punctuation(text: str) -> bool:
+    """Whether only signs such as ’ or £ are outside ASCII, where other encodings have letters."""
+    return all(c.isascii() or c in PUNCTUATION for c in text)
+
+
+def _is_western(text: str) -> bool:
+    """Whether frequent words show that the language is one of Windows-1252."""
+    words = re.findall(r"[^\W\d_]+", text.casefold())
+    return sum(word in WESTERN_WORDS for word in words) >= max(1, MIN_WESTERN_SHARE * len(words))
 
 
 def _decode_plausibly(sample: bytes, encoding: str) -> str | None:

@@ -1,14 +1,16 @@
 """The reader of tabular files, for the Space and for `train`.
 
-In: CSV, TSV, JSON, JSON lines, Parquet or plain text, gzipped or not, of any length; the content
-counts, not the suffix. Out: a `TableReader` that streams the rows. Files that can't be read with
-certainty are refused with the line and the reason; only blank lines are skipped.
+In: CSV, TSV, JSON, JSON lines, Parquet, plain text or an Excel workbook, gzipped, in a ZIP archive
+or neither, of any length; the content counts, not the suffix. Out: a `TableReader` that streams
+the rows. Files that can't be read with certainty are refused with the line and the reason; only
+blank lines are skipped.
 """
 
 import io
 import json
 import math
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO
 
-from space.files import InvalidFile
+from space.files import InvalidFile, archives, workbook
 from space.files.cells import Row, plain_rows
-from space.files.csv import detect_dialect, read_records
-from space.files.encodings import HEAD_SIZE, detect_encoding, open_unpacked
+from space.files.csv import detect_dialect, is_table, read_records
+from space.files.encodings import HEAD_SIZE, Unpacked, detect_encoding, open_unpacked
 
 BATCH_ROWS = 100  # of Parquet, where a small file can repeat a long text many times
 WEB_PAGE = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
@@ -38,13 +40,16 @@ TOO_LONG = object()  # stands for such an integer until its row is known
 class TableReader:
     """The columns of an open file, and its rows, which can be iterated once."""
 
-    kind: Literal["csv", "json", "text", "parquet"]
+    kind: Literal["csv", "json", "text", "parquet", "workbook"]
     columns: list[str]  # empty for JSON, where each row has its own keys
-    rows: Iterator[Row]  # values as in `cells.plain`; a CSV cell is a text, or None if empty
+    rows: Iterator[
+        Row
+    ]  # as in `cells.plain`; a cell of CSV or a workbook is text, or None if empty
     encoding: str = "utf-8"
     total: int | None = None  # number of rows; Parquet only
     schema: Any = None  # pyarrow.Schema; Parquet only
     batches: Iterator[Any] | None = None  # pyarrow.RecordBatch, instead of rows; Parquet only
+    inside: str = ""  # the sheet of a workbook, or the table in a ZIP archive
 
 
 @contextmanager
@@ -58,22 +63,45 @@ def open_table(path: Path, name: str) -> Iterator[TableReader]:
     Raises:
         InvalidFile: It is damaged, empty or not a table; also raised while rows are read.
     """
-    with open_unpacked(path, name) as stream:
-        if stream.read(4) == b"PAR1":
-            stream.seek(0)
-            yield _open_parquet(stream, name)
+    with open_unpacked(path, name) as unpacked:
+        if archives.is_zip(unpacked.stream):
+            with archives.open_zip(unpacked.stream, name) as archive:
+                yield _open_workbook(archive, name)
             return
-        try:
-            encoding, has_escaped_quote = detect_encoding(stream, name)
-        except InvalidFile as reason:
-            if path.suffix.lower() != ".parquet":
-                raise
-            raise InvalidFile(
-                f"{name} is a broken Parquet file: it doesn't begin with PAR1."
-            ) from reason
+        with _open_table(unpacked) as table:
+            table.inside = unpacked.inside
+            yield table
+
+
+@contextmanager
+def _open_table(unpacked: Unpacked) -> Iterator[TableReader]:
+    stream, name = unpacked.stream, unpacked.name
+    if stream.read(4) == b"PAR1":
         stream.seek(0)
-        with io.TextIOWrapper(stream, encoding, newline="") as text:
-            yield _open_text(text, has_escaped_quote, path, name)
+        yield _open_parquet(stream, name)
+        return
+    try:
+        encoding, has_escaped_quote = detect_encoding(stream, name)
+    except InvalidFile as reason:
+        if unpacked.path.suffix.lower() != ".parquet":
+            raise
+        raise InvalidFile(
+            f"{name} is a broken Parquet file: it doesn't begin with PAR1."
+        ) from reason
+    stream.seek(0)
+    with io.TextIOWrapper(stream, encoding, newline="") as text:
+        yield _open_text(text, has_escaped_quote, unpacked.path, name)
+
+
+def _open_workbook(archive: zipfile.ZipFile, name: str) -> TableReader:
+    sheet, records = workbook.Workbook(archive, name).read()
+    columns = _unique_columns(next(records), name)
+    return TableReader("workbook", columns, _rows(columns, records), inside=sheet)
+
+
+def _rows(columns: list[str], records: Iterator[list[str]]) -> Iterator[Row]:
+    """Rows of texts; None where a cell is empty."""
+    return ({c: v or None for c, v in zip(columns, cells, strict=True)} for cells in records)
 
 
 def _open_text(
@@ -92,12 +120,19 @@ def _open_text(
         rows = _read_json_list(text, name) if bracket == "[" else _read_json_lines(text, name)
         return TableReader("json", [], rows, text.encoding)
     if suffix in (".txt", ".text"):
+        if is_table(head):
+            return _open_csv(text, has_escaped_quote, ".tsv" if "\t" in head else "", name)
         lines = ({"text": line.rstrip("\r\n")} for line in text if line.strip())
         return TableReader("text", ["text"], lines, text.encoding)
+    return _open_csv(text, has_escaped_quote, suffix, name)
+
+
+def _open_csv(
+    text: io.TextIOWrapper, has_escaped_quote: bool, suffix: str, name: str
+) -> TableReader:
     records = read_records(text, detect_dialect(text, suffix, has_escaped_quote, name), name)
     columns = _unique_columns(next(records, []), name)
-    rows = ({c: v or None for c, v in zip(columns, cells, strict=True)} for cells in records)
-    return TableReader("csv", columns, rows, text.encoding)
+    return TableReader("csv", columns, _rows(columns, records), text.encoding)
 
 
 def _unique_columns(names: list[str], name: str) -> list[str]:

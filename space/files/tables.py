@@ -1,9 +1,10 @@
 """Uploads as data frames, within the limits of the page.
 
-In: the path of an uploaded file. Out: a `Table` of at most `MAX_ROWS` rows, with a guess of what
-its columns contain; or `InvalidFile`.
+In: the path of an uploaded file. Out: a `Table` of at most `MAX_ROWS` rows, the first ones or a
+sample, with a guess of what its columns contain; or `InvalidFile`.
 """
 
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pandas
 
-from space.files import InvalidFile
+from space.files import InvalidFile, archives, workbook
 from space.files.cells import Row, as_json
 from space.files.columns import Columns, guess_columns
 from space.files.encodings import open_unpacked
@@ -28,16 +29,24 @@ GUESS_ROWS = 1000  # rows from which the columns are guessed
 class Table:
     """The rows of a file, with all columns in their order, and the guessed columns."""
 
-    frame: pandas.DataFrame
+    frame: pandas.DataFrame  # its index counts the rows of the file, from 0
     name: str  # of the file
     columns: Columns
+    total: int  # rows in the file
+    encoding: str = "utf-8"
+    inside: str = ""  # the sheet of a workbook, or the table in a ZIP archive
 
 
-def read(path: Path) -> Table:
-    """Read CSV, TSV, JSON, JSON lines, Parquet, or plain text with one review per line.
+def read(path: Path, sample: bool = False) -> Table:
+    """Read CSV, TSV, JSON, JSON lines, Parquet, Excel, or plain text with one review per line.
 
-    Missing cells are missing, nested values are JSON. A CSV column is numeric if each number would
-    be written back unchanged. Column names are unique: `text_2` if `text` exists.
+    Missing cells are missing, nested values are JSON. A column of CSV or a workbook is numeric if
+    each number would be written back unchanged. Column names are unique: `text_2` if `text` exists.
+
+    Args:
+        path: Of the file.
+        sample: Of a longer file take `MAX_ROWS` random rows, always the same, in their order; else
+            the first ones.
 
     Raises:
         InvalidFile: It is damaged, empty, too large or not a table.
@@ -46,23 +55,25 @@ def read(path: Path) -> Table:
     _check_size(path)
     with open_table(path, name) as reader:
         _check_header(reader, name)
-        rows = _read_rows(reader, name)
+        numbers, rows, total = _read_rows(reader, name, sample)
         keys = reader.columns or list(dict.fromkeys(key for row in rows for key in row))
     if not rows:
         has_columns = "names its columns, but has no rows" if keys else "has no rows"
         raise InvalidFile(f"{name} {has_columns}.")
     if not keys:
         raise InvalidFile(f"{name} has no columns: its objects are empty.")
-    to_series = _csv_series if reader.kind == "csv" else _typed_series
+    to_series = _text_series if reader.kind in ("csv", "workbook") else _typed_series
     columns = [to_series([row.get(key) for row in rows]) for key in keys]
     names: list[str] = []
     for number, key in enumerate(keys, start=1):
         names.append(unused_name(key.strip() or f"column {number}", names))
     frame = pandas.concat(columns, axis="columns").set_axis(names, axis="columns")
+    frame.index = pandas.Index(numbers)
     # Bytes are hexadecimal digits in the frame, which could be taken for long texts.
     types = reader.schema.types if reader.schema else []
     binary = [name for name, kind in zip(names, types, strict=False) if "binary" in str(kind)]
-    return Table(frame, name, guess_columns(frame.head(GUESS_ROWS).drop(columns=binary)))
+    guess = guess_columns(frame.head(GUESS_ROWS).drop(columns=binary))
+    return Table(frame, name, guess, total, reader.encoding, reader.inside)
 
 
 def texts(frame: pandas.DataFrame, column: str) -> list[Any]:
@@ -85,7 +96,13 @@ def _check_size(path: Path) -> None:
     name, size, separators = path.name, path.stat().st_size, 0
     if size > MAX_BYTES:
         raise _too_large(f"{name} has {size / 2**20:,.0f} MB")
-    with open_unpacked(path, name) as stream:
+    with open_unpacked(path, name) as unpacked:
+        stream = unpacked.stream
+        if archives.is_zip(stream):
+            with archives.open_zip(stream, name) as archive:
+                if workbook.unpacked_size(archive) > MAX_BYTES:
+                    raise _too_large(f"{name} unpacks to more than {MAX_BYTES // 2**20} MB")
+            return
         size, is_text = 0, stream.read(4) != b"PAR1"
         stream.seek(0)
         while chunk := stream.read(2**20):
@@ -100,39 +117,47 @@ def _check_size(path: Path) -> None:
 def _check_header(reader: TableReader, name: str) -> None:
     if len(reader.columns) > MAX_COLUMNS:
         raise _too_wide(name, len(reader.columns))
-    for cell in reader.columns if reader.kind == "csv" else []:
+    for cell in reader.columns if reader.kind in ("csv", "workbook") else []:
         if len(cell) > MAX_NAME or cell.rstrip().endswith((".", "!")):
             raise InvalidFile(
                 f'The first line of {name} must name its columns, but has "{cell[:40].strip()} …". '
-                "Write a line such as text,label above it, or call it .txt if each line is a text."
+                "Write a line such as text,label above it; or, if each line is a review, save it "
+                "as plain text (.txt) without tabs."
             )
 
 
-def _read_rows(reader: TableReader, name: str) -> list[Row]:
-    rows: list[Row] = []
+def _read_rows(reader: TableReader, name: str, sample: bool) -> tuple[list[int], list[Row], int]:
+    """The numbers of the rows that are kept, from 0; these rows; and how many the file has."""
+    kept: dict[int, Row] = {}  # by its place
+    numbers: list[int] = []
     keys: set[str] = set()
-    characters = 0
-    if (reader.total or 0) > MAX_ROWS:
-        raise _too_large(f"{name} has {reader.total:,} rows")
-    for row in reader.rows:
-        if len(rows) == MAX_ROWS:
-            unit = "lines" if reader.kind == "text" else "rows"
-            raise _too_large(f"{name} has more than {MAX_ROWS:,} {unit}")
-        rows.append(row)
-        keys.update(row)
-        if len(keys) > MAX_COLUMNS:
-            raise _too_wide(name, len(keys))
+    characters = total = 0
+    choice = random.Random(0)  # reservoir sampling: each row has the same chance
+    for total, row in enumerate(reader.rows, start=1):
+        place = total - 1
+        if place >= MAX_ROWS:
+            if reader.total and not sample:
+                break
+            place = choice.randrange(total) if sample else MAX_ROWS
         # Parquet can repeat a long text many times.
         characters += sum(len(cell) for cell in row.values() if isinstance(cell, str | list | dict))
         if characters > MAX_BYTES:
             raise _too_large(f"{name} unpacks to more than {MAX_BYTES // 2**20} MB")
-    return rows
+        if place < MAX_ROWS:
+            kept[place] = row
+            numbers[place : place + 1] = [total - 1]
+            keys.update(row)
+        if len(keys) > MAX_COLUMNS:
+            raise _too_wide(name, len(keys))
+    order = sorted(range(len(numbers)), key=numbers.__getitem__)
+    rows = [kept[place] for place in order]
+    return sorted(numbers), rows, reader.total or total
 
 
 def _too_large(what: str) -> InvalidFile:
     return InvalidFile(
-        f"{what}: this page takes at most {MAX_ROWS:,} rows and {MAX_BYTES // 2**20} MB. "
-        "`python -m train score FILE` takes files of any length."
+        f"{what}, and this page takes at most {MAX_BYTES // 2**20} MB. Keep only the columns that "
+        "you need, or split the file."
     )
 
 
@@ -158,7 +183,7 @@ def _typed_series(values: Sequence[Any]) -> pandas.Series:
     return pandas.Series(cells, dtype="object")
 
 
-def _csv_series(values: Sequence[Any]) -> pandas.Series:
+def _text_series(values: Sequence[Any]) -> pandas.Series:
     """Texts as numbers if each is written back unchanged: not 007, 1e3 or 4.50."""
     cells = pandas.Series(values, dtype="str")
     known = cells.dropna()

@@ -1,23 +1,19 @@
-"""The Batch tab: a file of reviews, scored, charted over time and by title, and downloadable.
+"""The File tab: a file of reviews, scored, and what it shows.
 
 In: the model service, and the tab in which a single review opens. Out: components.
 """
 
 import re
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio
 import pandas
 
 from space import views
-from space.analysis import charts
 from space.analysis.report import Report
-from space.analysis.statistics import Period
-from space.files import downloads, tables
+from space.files import tables
 from space.files.columns import Columns
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.client import cancel_check, current_client
@@ -25,135 +21,104 @@ from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.serving import FILE, Service
 from space.tabs import events
 from space.tabs.events import HIDDEN, QUIET
+from space.tabs.results import Results
 from space.tabs.review import Review
-from space.tabs.upload import NO_COLUMN, column_menu, read_upload
+from space.tabs.session_files import ResultFolders
+from space.tabs.upload import NO_COLUMN, column_menu, read_upload, upload_area
 
 REVIEWS_PER_STEP = 64  # between two updates of the progress bar
 MAX_FILES = 3  # scored at the same time; they share the model
 MAX_WAITING = 8
 PREVIEW_ROWS = 5
-COLUMN_KINDS = ["text", "date", "title", "label"]  # in the order of `Columns`
-PERIODS = ["day", "week", "month"]
+COLUMN_KINDS = ["text", "date", "title", "label", "rating"]  # in the order of `Columns`
 EMPTY = (
-    '<p class="empty">Upload CSV, TSV, Parquet, JSON lines, or plain text with one review per '
-    f"line; up to {tables.MAX_ROWS:,} reviews. A date column adds a chart over time, a title "
-    "column a ranking, and a label column the model's accuracy.</p>"
+    '<p class="empty">Upload CSV, TSV, Excel, Parquet, JSON lines, plain text with one review per '
+    "line, or the ZIP file of a Letterboxd export; up to "
+    f"{tables.MAX_ROWS:,} reviews at a time. Dates, titles, labels and ratings are used if the "
+    "file has them: for charts, for the model's accuracy, and to find reviews whose words and "
+    "stars disagree.</p>"
 )
-ROW_NUMBER = re.compile("[0-9]{1,6}")
+FIRST, SAMPLE = (f"{kind} {tables.MAX_ROWS:,} rows" for kind in ("The first", "A random sample of"))
+EMPTY_CELL = "The cell is empty."
+PREPARING = views.message("All reviews are analyzed. Preparing the results …", "remark")
+ROW_NUMBER = re.compile("[0-9]{1,9}")
 NO_FILE = "Upload a file of reviews and choose its columns first."
+SCROLL = "() => document.querySelector('#results')?.scrollIntoView({behavior: 'smooth'})"
 
 
-class Results:
-    """The area below the Score button; `update` fills it from a `Report`."""
-
-    def __init__(self) -> None:
-        with gradio.Column(visible=False) as self.area:
-            self.summary = gradio.HTML()
-            with gradio.Column(visible=False) as self.time_area:
-                self.period = gradio.Radio(PERIODS, value="week", label="Group by")
-                self.time_chart = gradio.Plot(label="Reviews over time")
-            self.title_chart = gradio.Plot(label="By title", visible=False)
-            self.agreement = gradio.HTML()
-            self.confusion = gradio.Plot(label="Confusion matrix", visible=False)
-            self.disagreements = _rows_table("Most confident disagreements", max_height=320)
-            self.listing = _rows_table(
-                "All reviews (select a row to open it)", visible=True, search="filter"
-            )
-            self.not_scored = _rows_table("Not scored", max_height=320)
-            with gradio.Row():
-                self.csv = gradio.DownloadButton("Download scored file")
-                self.workbook = gradio.DownloadButton("Download for Excel")
-                self.chart_files = gradio.DownloadButton("Download charts")
-
-    def components(self) -> list[Any]:
-        """All components that `update` changes."""
-        return [component for component in vars(self).values() if component is not self.period]
-
-    def update(self, report: Report | None, name: str, period: Period) -> dict[Any, Any]:
-        """Updates of the components; hides all of them without a report.
-
-        Args:
-            report: Of the scored file.
-            name: Of the uploaded file.
-            period: Period of the chart over time.
-        """
-        if report is None:
-            return {self.area: gradio.update(visible=False)}
-        drawn = report.charts(period)
-        csv, workbook, chart_files = _write_downloads(report, drawn, Path(name).stem)
-        return {
-            self.area: gradio.update(visible=True),
-            self.summary: report.summary(),
-            self.time_area: gradio.update(visible="over_time" in drawn),
-            self.time_chart: drawn.get("over_time"),
-            self.title_chart: _if_any(drawn.get("by_title")),
-            self.agreement: report.agreement_card(),
-            self.confusion: _if_any(drawn.get("confusion")),
-            self.disagreements: _if_any(report.disagreements()),
-            self.listing: report.listing(),
-            self.not_scored: _if_any(report.errors()),
-            self.csv: str(csv),
-            self.workbook: str(workbook),
-            self.chart_files: gradio.update(value=str(chart_files), visible=bool(drawn)),
-        }
-
-
-def build(service: Service, review: Review) -> None:
+def build(page: Any, service: Service, review: Review) -> None:
     """Lay out the tab and connect its events."""
-    upload = gradio.State(time_to_live=3600)
+    upload = gradio.State([], time_to_live=3600)  # tables of `read_upload`
     report = gradio.State(time_to_live=3600)
-    file = gradio.File(label="File of reviews", height=140)
+    file = upload_area("File of reviews", height=140)
     status = gradio.HTML(EMPTY)
     with gradio.Column(visible=False) as options:
+        part = gradio.Radio([FIRST, SAMPLE], value=FIRST, label="Reviews to analyze", visible=False)
+        with gradio.Accordion("Columns and first rows", open=True) as details:
+            with gradio.Row():
+                columns = [
+                    gradio.Dropdown(label=f"{kind.capitalize()} column", choices=[], min_width=130)
+                    for kind in COLUMN_KINDS
+                ]
+            preview = gradio.Dataframe(
+                label="First rows", interactive=False, max_chars=160, max_height=220,
+                elem_classes="rows",
+            )  # fmt: skip
         with gradio.Row():
-            columns = [
-                gradio.Dropdown(label=f"{kind.capitalize()} column", choices=[])
-                for kind in COLUMN_KINDS
-            ]
-        preview = _rows_table("First rows", visible=True, max_height=220)
-        with gradio.Row():
-            start = gradio.Button("Score", variant="primary")
+            start = gradio.Button("Analyze", variant="primary", elem_id="analyze-file")
             cancel = gradio.Button("Cancel", variant="stop", visible=False)
     progress = gradio.HTML()
-    results = Results()
+    results = Results(report, folders := ResultFolders())
 
-    received = file.change(
-        receive, file, [upload, status, options, *columns, preview, report, progress], **QUIET
-    )
-    received.then(lambda: results.update(None, "", "week"), None, results.components(), **HIDDEN)
+    outputs = [upload, status, options, part, details, *columns, preview, report, progress]
+    received = file.change(receive, file, outputs, **QUIET)
+    received.then(results.hide, None, results.components(), **HIDDEN)
     task = _scoring_task(service)
-    events.run_cancellable(start, cancel, task, [upload, *columns], [report, progress], progress)
-
-    def show_results(
-        report: Report | None, table: tables.Table | None, period: Period
-    ) -> dict[Any, Any]:
-        return results.update(report, table.name if table else "", period)
-
-    report.change(show_results, [report, upload, results.period], results.components(), **QUIET)
-    results.period.change(
-        lambda report, period: report.over_time(period) if report else None,
-        [report, results.period], results.time_chart, **QUIET,
-    )  # fmt: skip
-    for rows in (results.listing, results.disagreements, results.not_scored):
+    inputs = [upload, part, *columns]
+    events.run_cancellable(start, cancel, task, inputs, [report, progress], progress)
+    shown = report.change(results.show, report, results.components(), **HIDDEN)
+    finished = shown.then(_finish, report, [progress, details], **HIDDEN)
+    finished.then(None, js=SCROLL, **HIDDEN)
+    results.fill_words_after(finished)
+    for rows in results.tables():
         review.open_rows(rows, read_row, report)
+
+    def delete_files(request: gradio.Request) -> None:
+        folders.delete(request.session_hash)
+
+    page.unload(delete_files)
 
 
 def receive(path: str | None) -> list[Any]:
     """Read an uploaded file, preselect its columns and show its first rows."""
-    hidden = [gradio.update(visible=False), *[gradio.update()] * len(COLUMN_KINDS), None, None, ""]
-    table, message = read_upload(path)
-    if table is None:
-        return [None, message or EMPTY, *hidden]
-    menus = [column_menu(table, kind) for kind in COLUMN_KINDS]
-    preview = table.frame.head(PREVIEW_ROWS).astype(str)
-    return [table, message, gradio.update(visible=True), *menus, preview, None, ""]
+    read, message = read_upload(path)
+    if not read:
+        unchanged = [gradio.update()] * (2 + len(COLUMN_KINDS))
+        hidden = gradio.update(visible=False)
+        return [[], message or EMPTY, hidden, *unchanged, None, None, ""]
+    menus = [column_menu(read[0], kind) for kind in COLUMN_KINDS]
+    preview = _as_texts(read[0].frame.head(PREVIEW_ROWS))
+    part = gradio.update(value=FIRST, visible=len(read) > 1)
+    is_open = gradio.update(open=True)
+    return [read, message, gradio.update(visible=True), part, is_open, *menus, preview, None, ""]
+
+
+def _as_texts(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """The cells as text; missing ones are empty."""
+    return frame.map(lambda cell: "" if pandas.isna(cell) else str(cell))
+
+
+def _finish(report: Report | None) -> list[Any]:
+    """Remove the progress message and collapse the columns, once results are shown."""
+    return ["", gradio.update(open=False)] if report else [gradio.update()] * 2
 
 
 def _scoring_task(service: Service) -> Any:
     limiter = ConcurrencyLimiter(slots=MAX_FILES, max_waiting=MAX_WAITING)
 
-    def score(table: tables.Table | None, *columns: str) -> Iterator[list[Any]]:
+    def score(upload: Sequence[tables.Table], part: str, *columns: str) -> Iterator[list[Any]]:
         """Progress of the scoring, then the report."""
+        table = upload[-1 if part == SAMPLE else 0] if upload else None
         if table is None or not set(columns) <= {NO_COLUMN, *table.frame.columns}:
             yield [None, views.message(NO_FILE)]
             return
@@ -166,7 +131,8 @@ def _scoring_task(service: Service) -> Any:
             with limiter.slot(cancel_check(), current_client()):
                 started, request = time.monotonic(), service.request(FILE)
                 for start in range(0, len(texts), REVIEWS_PER_STEP):
-                    answers += request.predict_batch(texts[start : start + REVIEWS_PER_STEP])
+                    rows = texts[start : start + REVIEWS_PER_STEP]
+                    answers += name_empty_cells(rows, request.predict_batch(rows))
                     seconds = time.monotonic() - started
                     message = f"{len(answers):,} of {len(texts):,} reviews"
                     yield [None, views.progress(message, len(answers), len(texts), seconds)]
@@ -174,49 +140,33 @@ def _scoring_task(service: Service) -> Any:
         except (ModelUnavailable, Busy, Cancelled) as reason:
             yield [None, views.message(reason)]
             return
-        yield [Report(table.frame, answers, labels, roles), ""]
+        yield [None, PREPARING]
+        yield [Report(table.frame, answers, labels, roles, table.name), PREPARING]
 
     return score
+
+
+def name_empty_cells(
+    texts: Sequence[Any], answers: Sequence[Prediction | InvalidText]
+) -> list[Prediction | InvalidText]:
+    """The answers, with a reason for empty cells that fits a file."""
+    return [
+        InvalidText(EMPTY_CELL) if text is None or not str(text).strip() else answer
+        for text, answer in zip(texts, answers, strict=True)
+    ]
 
 
 def read_row(report: Report | None, event: gradio.EventData) -> str:
     """The review of the selected row.
 
-    The row is identified by its number in the file, because the table can be sorted and filtered.
+    The row is identified by its number in the file, which is in the last column, because the table
+    can be sorted and filtered.
     """
     data = event._data  # of a `gradio.SelectData` from the page, anything from a program
     cells = data.get("row_value") if isinstance(data, dict) else None
-    number = str(cells[0]) if isinstance(cells, list) and cells else ""
+    number = str(cells[-1]) if isinstance(cells, list) and cells else ""
     rows = len(report.frame) if report else 0
-    if report is None or not ROW_NUMBER.fullmatch(number) or not 0 < int(number) <= rows:
+    row = int(number) - 1 if ROW_NUMBER.fullmatch(number) else -1
+    if report is None or row not in report.frame.index:
         raise gradio.Error(f"Select one of the {rows:,} rows.", print_exception=False)
-    text = report.frame[report.columns.text].iloc[int(number) - 1]
-    return text if isinstance(text, str) else ""
-
-
-def _write_downloads(report: Report, drawn: dict[str, Any], name: str) -> list[Path]:
-    """The scored rows as CSV and as a workbook, and a zip of the charts."""
-    folder = Path(tempfile.mkdtemp(prefix="scored-"))
-    csv, workbook, chart_files = (
-        folder / f"{name}-{suffix}" for suffix in ("scored.csv", "scored.xlsx", "charts.zip")
-    )
-    downloads.write_csv(report.scored, csv)
-    downloads.write_workbook(report.scored, workbook)
-    if drawn:
-        charts.save(drawn, chart_files)
-    return [csv, workbook, chart_files]
-
-
-def _rows_table(
-    label: str, visible: bool = False, max_height: int = 420, search: str = "none"
-) -> Any:
-    return gradio.Dataframe(
-        label=label, interactive=False, visible=visible, max_chars=160, max_height=max_height,
-        show_search=search, elem_classes="rows",
-    )  # fmt: skip
-
-
-def _if_any(value: Any) -> Any:
-    """An update with the value; hides the component if there is none or it has no rows."""
-    empty = value is None or (isinstance(value, pandas.DataFrame) and value.empty)
-    return gradio.update(value=value, visible=not empty)
+    return str(report.texts[report.frame.index.get_loc(row)])

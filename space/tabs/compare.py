@@ -3,8 +3,11 @@
 In: the Space's own classifier, which is reused if it is one of the two models. Out: components.
 """
 
+import math
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -12,7 +15,19 @@ import gradio
 import pandas
 
 from space import views
-from space.analysis.comparison import MAX_ROWS, Comparison, Step, compare, conclusions, short_text
+from space.analysis.comparison import (
+    BATCH_TEXTS,
+    MAX_ROWS,
+    Comparison,
+    ModelAnswers,
+    Step,
+    compare,
+    compare_answers,
+    conclusions,
+    possible_meanings,
+    rename_labels,
+    short_text,
+)
 from space.files import tables
 from space.inference.classifier import Classifier, ModelUnavailable
 from space.inference.client import cancel_check, current_client
@@ -20,20 +35,39 @@ from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache
 from space.tabs import events
 from space.tabs.events import QUIET
-from space.tabs.upload import column_menu, read_upload
+from space.tabs.upload import column_menu, read_upload, upload_area
 
 EMPTY = (
-    '<p class="empty">Enter two models on the Hub as user/name, and one review or a file of up to '
-    f"{MAX_ROWS:,} reviews. If the file has labels, the result shows which model is more accurate "
-    "and whether the difference is significant. Any public text classifier works that has an "
-    f"onnx/model.onnx of up to {MAX_ONNX_BYTES / 1e6:,.0f} MB.</p>"
+    '<p class="empty">Enter two models on the Hub, as user/name or by their address, and one '
+    f"review or a file of reviews, of which the first {MAX_ROWS:,} are compared. If the file has "
+    "labels, the result shows which model is more accurate and whether the difference is "
+    "significant. Any public text classifier works that has an onnx/model.onnx of up to "
+    f"{MAX_ONNX_BYTES / 1e6:,.0f} MB.</p>"
 )
 STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
-COLUMN_WIDTHS = {"row": 60, "A": 170, "B": 170, "label": 90, "review": 440}  # pixels
+COLUMN_WIDTHS = {"review": 240, "A": 130, "B": 130, "label": 90, "row": 60}  # pixels
+# An address of a model, as people copy it: with a revision or a file of it.
+ADDRESS = re.compile(
+    r"(?:https?://)?[\w.-]+(?::\d+)?/(?:models/)?(?P<repo>[\w.-]+/[\w.-]+?)/?"
+    r"(?:/(?:tree|blob|resolve|commit|raw)/(?P<revision>[^/?#]+)(?:/[^?#]*)?)?(?:/discussions.*)?"
+    r"(?:[?#].*)?"
+)
+OTHER_REPOSITORY = re.compile(r"(?:https?://)?[^/]+/(datasets|spaces|collections|papers)/")
 MAX_COMPARISONS = 3  # at the same time
 MAX_WAITING = 8
 SLOT_SECONDS = 10  # a comparison ends after this time if others wait
 NO_TEXT = "Enter a review or upload a file of reviews."
+AS_THEY_ARE = "Not chosen"
+SPEED = f"Reviews per second (measured on this server, in batches of {BATCH_TEXTS})"
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A comparison and what it compared, from which it can be repeated with other label names."""
+
+    comparison: Comparison
+    texts: Sequence[Any]
+    file_labels: pandas.Series | None
 
 
 def build(classifier: Classifier) -> None:
@@ -42,7 +76,11 @@ def build(classifier: Classifier) -> None:
     with gradio.Row(equal_height=False):
         with gradio.Column():
             models = [
-                gradio.Textbox(label="Model A", value=classifier.repo_id, placeholder="user/name"),
+                gradio.Textbox(
+                    label="Model A",
+                    value=classifier.repo_id,
+                    placeholder="user/name or its address",
+                ),
                 gradio.Textbox(
                     label="Revision of A", value=classifier.revision, placeholder="main"
                 ),
@@ -51,7 +89,7 @@ def build(classifier: Classifier) -> None:
             ]
         with gradio.Column():
             text = gradio.Textbox(label="One review for both models", lines=4, max_lines=12)
-            file = gradio.File(label="Or a file of reviews", height=120)
+            file = upload_area("Or a file of reviews", height=120)
             status = gradio.HTML()
             with gradio.Row(visible=False) as menus:
                 columns = [
@@ -61,28 +99,32 @@ def build(classifier: Classifier) -> None:
     with gradio.Row():
         start = gradio.Button("Compare", variant="primary")
         cancel = gradio.Button("Cancel comparison", variant="stop", visible=False)
+    with gradio.Row(visible=False) as meanings_area:
+        meanings = [gradio.Dropdown(label=f"Labels of {side}", visible=False) for side in "AB"]
     result = gradio.HTML(EMPTY, css_template=STYLE)
+    compared = gradio.State(time_to_live=3600)
     differences = gradio.Dataframe(
         label="Different predictions", interactive=False, visible=False, wrap=True,
-        datatype="str", max_height=420, max_chars=300,
+        datatype="str", max_height=420, max_chars=300, elem_classes="rows",
     )  # fmt: skip
 
     file.change(receive, file, [upload, status, menus, *columns], **QUIET)
-    inputs, outputs = [*models, text, upload, *columns], [result, differences]
+    inputs, outputs = [*models, text, upload, *columns], [result, differences, compared]
     task = _comparison_task(ModelCache(classifier))
     events.run_cancellable(start, cancel, task, inputs, outputs, result)
+    compared.change(offer_meanings, compared, [meanings_area, *meanings], **QUIET)
+    for menu in meanings:
+        menu.input(show_with_meanings, [compared, *meanings], [result, differences], **QUIET)
 
 
 def receive(path: str | None) -> list[Any]:
     """Read an uploaded file and preselect its columns."""
     hidden = [gradio.update(visible=False), gradio.update(), gradio.update()]
-    table, message = read_upload(path)
-    if table is None:
+    read, message = read_upload(path, MAX_ROWS)
+    if not read:
         return [None, message, *hidden]
-    if len(table.frame) > MAX_ROWS:
-        message += views.message(f"Only the first {MAX_ROWS:,} rows are compared.", "remark")
-    menus = [column_menu(table, kind) for kind in ("text", "label")]
-    return [table, message, gradio.update(visible=True), *menus]
+    menus = [column_menu(read[0], kind) for kind in ("text", "label")]
+    return [read[0], message, gradio.update(visible=True), *menus]
 
 
 def _comparison_task(cache: ModelCache) -> Any:
@@ -96,12 +138,18 @@ def _comparison_task(cache: ModelCache) -> Any:
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Progress of the comparison, then its result."""
         hidden = gradio.update(visible=False)
-        models = [(first, first_revision), (second, second_revision)]
+        try:
+            models = [
+                parse_model(first, first_revision), parse_model(second, second_revision)
+            ]  # fmt: skip
+        except ModelUnavailable as reason:
+            yield [views.message(reason), hidden, None]
+            return
         texts, labels = _texts_and_labels(text, table, text_column, label_column)
         if not texts:
-            yield [views.message(NO_TEXT), hidden]
+            yield [views.message(NO_TEXT), hidden, None]
             return
-        yield [events.WAITING, hidden]
+        yield [events.WAITING, hidden, None]
         try:
             disconnected = cancel_check()
             with limiter.slot(disconnected, current_client()) as lost_slot:
@@ -110,13 +158,64 @@ def _comparison_task(cache: ModelCache) -> Any:
                     cache, models, texts, labels, lambda: lost_slot() or disconnected()
                 ):
                     if isinstance(step, Comparison):
-                        yield show(step)
+                        yield [*show(step), Compared(step, texts, labels)]
                     else:
-                        yield [progress(step, time.monotonic() - started), hidden]
+                        yield [progress(step, time.monotonic() - started), hidden, None]
         except (ModelUnavailable, Busy, Cancelled) as reason:
-            yield [views.message(reason), hidden]
+            yield [views.message(reason), hidden, None]
 
     return run
+
+
+def parse_model(name: str, revision: str) -> tuple[str, str | None]:
+    """The repo id and the revision of a model from its name or its address on the Hub.
+
+    Raises:
+        ModelUnavailable: It is the address of something else, or empty.
+    """
+    name, revision = (name or "").strip(), (revision or "").strip()
+    if not name:
+        raise ModelUnavailable("Enter both models, as user/name or by their address on the Hub.")
+    if other := OTHER_REPOSITORY.match(name):
+        raise ModelUnavailable(
+            f"{name} is in the Hub's {other[1]}, not a model. Enter a model, as user/name."
+        )
+    if name.count("/") > 1 and (address := ADDRESS.fullmatch(name)):
+        return address["repo"], revision or address["revision"]
+    return name, revision or None
+
+
+def offer_meanings(compared: Compared | None) -> list[Any]:
+    """Updates of the menus of what labels without names mean."""
+    if compared is None:
+        return [gradio.update(visible=False)] * 3
+    sides = compared.comparison.first, compared.comparison.second
+    updates = [
+        _meaning_menu(sides[0], possible_meanings(*sides)),
+        _meaning_menu(sides[1], possible_meanings(*sides[::-1])),
+    ]
+    return [gradio.update(visible=any(update["visible"] for update in updates)), *updates]
+
+
+def _meaning_menu(model: ModelAnswers, meanings: list[list[str]]) -> Any:
+    choices = [AS_THEY_ARE, *map(", ".join, meanings)]
+    label = f"{model.model} has no names for {', '.join(model.labels)}. They mean:"
+    return gradio.update(choices=choices, value=AS_THEY_ARE, label=label, visible=bool(meanings))
+
+
+def show_with_meanings(compared: Compared | None, *chosen: str) -> list[Any]:
+    """The result with the labels renamed as chosen."""
+    if compared is None:
+        return [gradio.update()] * 2
+    old = compared.comparison
+    first, second = (
+        model if choice in (AS_THEY_ARE, None) else rename_labels(model, choice.split(", "))
+        for model, choice in zip((old.first, old.second), chosen, strict=True)
+    )
+    count = len(first.answers)
+    labels = None if compared.file_labels is None else compared.file_labels.iloc[:count]
+    new = compare_answers(first, second, compared.texts[:count], labels)
+    return show(replace(new, stopped=old.stopped))
 
 
 def _texts_and_labels(
@@ -170,5 +269,6 @@ def _table(comparison: Comparison) -> str:
             ),
             ("F1", *(f"{agreement.f1:.3f}" for agreement in agreements)),
         ]
-    rows.append(("Reviews per second on this server", *(f"{s.per_second:,.1f}" for s in sides)))
+    if all(math.isfinite(side.per_second) for side in sides):
+        rows.append((SPEED, *(f"{side.per_second:,.1f}" for side in sides)))
     return views.table(["A", "B"], rows)

@@ -1,8 +1,9 @@
-"""Uploaded files and the menus of their columns, for the Batch and Compare tabs.
+"""Uploaded files and the menus of their columns, for the File and Compare tabs.
 
 In: the path of an upload. Out: its table with a message, and updates of the menus.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,88 @@ import gradio
 from space import views
 from space.files import InvalidFile, tables
 from space.files.tables import Table
+from space.tabs.session_files import delete_upload
 
 NO_COLUMN = "(none)"  # choice of a menu
+PRIVACY = (
+    "Your file is deleted from the server's disk as soon as it is read. The reviews and results "
+    "stay in its memory for at most an hour. Files that you download are deleted when you close "
+    "the page, at the latest after an hour. Nothing else is kept."
+)
+MAX_MEGABYTES = tables.MAX_BYTES // 2**20
+TOO_LARGE = (
+    f" MB, and this page takes at most {MAX_MEGABYTES} MB. Keep only the columns that you need, or "
+    "split the file."
+)
+# Runs before Gradio's own handlers, which would upload the file.
+CHECK_SIZE = """
+const message = element.querySelector(".too-large");
+const area = element.closest(".upload-area");
+const check = (event) => {
+  if (!area.contains(event.target)) return;
+  const files = [...(event.dataTransfer ?? event.target).files ?? []];
+  if (!files.length) return;
+  const large = files.find((file) => file.size > LIMIT);
+  message.hidden = !large;
+  if (!large) return;
+  message.textContent = `${large.name} has ${Math.ceil(large.size / 2 ** 20)}` + REST;
+  event.stopImmediatePropagation();
+  event.preventDefault();
+  if (event.target.type === "file") event.target.value = "";
+};
+document.addEventListener("change", check, true);
+document.addEventListener("drop", check, true);
+""".replace("LIMIT", str(tables.MAX_BYTES)).replace("REST", json.dumps(TOO_LARGE))
 
 
-def read_upload(path: str | None) -> tuple[Table | None, str]:
+def upload_area(label: str, height: int) -> Any:
+    """A file input that refuses large files before it uploads them, and what is kept of a file."""
+    with gradio.Column(elem_classes="upload-area"):
+        file = gradio.File(label=label, height=height)
+        # Gradio's own would leave an empty temporary file with each upload.
+        file.preprocess = lambda payload: payload.path if payload else None
+        gradio.HTML(
+            f'<p class="problem too-large" role="alert" hidden></p><p class="small">{PRIVACY}</p>',
+            js_on_load=CHECK_SIZE,
+        )
+    return file
+
+
+def read_upload(path: str | None, max_rows: int = tables.MAX_ROWS) -> tuple[list[Table], str]:
     """The table of an upload and a message with its size; without a table, why, or "".
+
+    The upload is deleted.
 
     Args:
         path: None if the user removed the file.
+        max_rows: How many rows the tab takes.
+
+    Returns:
+        The table of the first rows, and for a longer file also one of sampled rows; the message.
     """
     if path is None:
-        return None, ""
+        return [], ""
     try:
-        table = tables.read(Path(path))
+        read = [tables.read(Path(path))]
+        if read[0].total > tables.MAX_ROWS:
+            read.append(tables.read(Path(path), sample=True))
     except InvalidFile as reason:
-        return None, views.message(reason)
-    rows, columns = table.frame.shape
-    return table, views.message(f"{table.name}: {rows:,} rows, {columns} columns.", "remark")
+        return [], views.message(reason)
+    finally:
+        delete_upload(Path(path))
+    return read, views.message(_describe(read[0], max_rows), "remark")
+
+
+def _describe(table: Table, max_rows: int) -> str:
+    columns = len(table.frame.columns)
+    source = f"{table.name}, {table.inside}" if table.inside else table.name
+    rows = f"{table.total:,} row{'s' * (table.total != 1)}"
+    sentences = [f"{source}: {rows}, {columns} column{'s' * (columns != 1)}."]
+    if table.encoding == "cp1252":
+        sentences.append("It is not in UTF-8 and was read as Windows-1252: check the letters.")
+    if table.total > max_rows:
+        sentences.append(f"This tab takes {max_rows:,} of them.")
+    return " ".join(sentences)
 
 
 def column_menu(table: Table, kind: str) -> Any:
@@ -36,7 +101,7 @@ def column_menu(table: Table, kind: str) -> Any:
 
     Args:
         table: The uploaded table.
-        kind: Field of `Columns`: "text", "date", "title" or "label".
+        kind: Field of `Columns`: "text", "date", "title", "label" or "rating".
     """
     columns = list(map(str, table.frame.columns))
     choices = columns if kind == "text" else [NO_COLUMN, *columns]

@@ -34,16 +34,20 @@ def rows(periods: int, titles: list[str]) -> pandas.DataFrame:
     return pandas.DataFrame(records).rename(columns={"value": "share"})
 
 
-def ranking(count: int) -> pandas.DataFrame:
-    titles = pandas.Series([f"{SCRIPT} {i}" for i in range(count)] * 3)
-    return statistics.by_title(titles, pandas.Series([True, True, False] * count))
+def counted(count: int) -> pandas.DataFrame:
+    """Verdicts of as many titles: two thirds positive."""
+    titles = pandas.Series([f"{SCRIPT} {i}" for i in range(count) for _ in range(3)])
+    return statistics.verdict_counts(titles, pandas.Series(["P", "P", "N"] * count))
 
 
+NAMES = {"P": "Positive", "uncertain": "Uncertain", "N": "Negative"}
 CHARTS = {
     "over_time": charts.over_time(rows(14, [""]), "month"),
     "one_day": charts.over_time(rows(1, [""]), "day"),
-    "over_time_with_titles": charts.over_time(rows(9, ["Salt", "Otter", SCRIPT]), "week"),
-    "by_title": charts.by_title(ranking(30)),
+    "over_time_with_titles": charts.over_time(rows(9, ["", "Otter", SCRIPT]), "week"),
+    "stars_over_time": charts.stars_over_time(rows(9, [""]), "quarter"),
+    "by_title": charts.verdicts(counted(30), NAMES, "title"),
+    "by_label": charts.verdicts(counted(2), {label: label for label in "NABCDP"}, "title"),
     "confusion": charts.confusion([[40, 3], [7, 1250]], LABELS),
     "confusion_of_nothing": charts.confusion(np.zeros((3, 3), int), ["a.b", "c[0]", "d'e"]),
 }
@@ -99,29 +103,56 @@ def test_over_time_names_axes_and_units() -> None:
     ]  # fmt: skip
 
 
-def test_counts_include_all_titles() -> None:
-    frame = rows(4, ["Salt", "Otter"])
+def test_counts_are_those_of_all_reviews() -> None:
+    frame = rows(4, ["", "Otter"])
     bars = data(charts.over_time(frame, "month"), layer=0)
-    assert [bar["n"] for bar in bars] == frame.groupby("period_start")["n"].sum().tolist()
+    assert [bar["n"] for bar in bars] == frame[frame["title"] == ""]["n"].tolist()
     ends = [bar["end"] for bar in bars]
     assert ends[:2] == ["2024-02-01T00:00:00", "2024-03-01T00:00:00"]
 
 
 def test_each_title_has_a_line_and_a_legend_entry() -> None:
     text = words(drawn(CHARTS["over_time_with_titles"], VERSIONS[0]))
-    assert {"Salt", "Otter"} <= set(text)
+    assert {"All reviews", "Otter"} <= set(text)
     assert any(word.startswith("<script>") for word in text)
-    assert "Salt" not in words(drawn(CHARTS["over_time"], VERSIONS[0]))
+    assert "All reviews" not in words(drawn(CHARTS["over_time"], VERSIONS[0]))
     svg = drawn(CHARTS["over_time_with_titles"], VERSIONS[0])
     assert "<script" not in svg and all(colour in svg for colour in charts.PALETTE[:3])
 
 
-def test_by_title_keeps_the_order_and_limits_titles() -> None:
+def test_points_of_few_reviews_have_no_line() -> None:
+    frame = rows(3, [""]).assign(n=[5, 4, 5])
+    points = data(charts.over_time(frame, "month"), layer=1) or []
+    spec = charts.over_time(frame, "month").to_dict()
+    (name,) = {layer["data"]["name"] for layer in spec["layer"][1]["layer"] if "data" in layer} or {
+        spec["layer"][1]["data"]["name"]
+    }
+    points = json.loads(spec["datasets"][name])
+    assert [point["line"] is None for point in points] == [False, True, False]
+    assert [point["opacity"] for point in points] == [1, 0.35, 1]
+    assert all(point["share"] is not None for point in points)
+
+
+def test_verdicts_keep_the_order_and_limit_groups() -> None:
     spec = CHARTS["by_title"].to_dict()
-    shown = ranking(30)["title"].tolist()[:20]
+    shown = counted(30)["group"].drop_duplicates().tolist()[:20]
     assert spec["layer"][0]["encoding"]["y"]["sort"] == shown
     svg = drawn(CHARTS["by_title"], VERSIONS[0])
-    assert "Positive reviews, with 95% interval" in words(svg) and "<script" not in svg
+    assert {"Positive", "Negative", "2", "1"} <= set(words(svg)) and "<script" not in svg
+
+
+def test_narrow_parts_of_a_bar_have_no_number() -> None:
+    frame = statistics.verdict_counts(
+        pandas.Series(["Salt"] * 99), pandas.Series(["P"] * 97 + ["N"] * 2)
+    )
+    text = words(drawn(charts.verdicts(frame, NAMES, "title"), VERSIONS[1]))
+    assert "97" in text and not {"2", "null"} & set(text)
+
+
+def test_long_titles_are_not_cut_on_a_wide_page() -> None:
+    title = "A film whose title has more than forty letters"
+    frame = statistics.verdict_counts(pandas.Series([title]), pandas.Series(["P"]))
+    assert title in words(drawn(charts.verdicts(frame, NAMES, "title"), VERSIONS[1]))
 
 
 def test_confusion_shows_each_count() -> None:
@@ -133,7 +164,7 @@ def test_confusion_shows_each_count() -> None:
         ("POSITIVE", "POSITIVE", 1250),
     ]
     assert [round(cell["share"], 3) for cell in cells] == [0.93, 0.07, 0.006, 0.994]
-    assert {"40", "3", "7", "1,250", "Prediction", "Label in the file"} <= set(
+    assert {"40", "3", "7", "1,250", "Verdict", "Label in the file"} <= set(
         words(drawn(CHARTS["confusion"], VERSIONS[0]))
     )
     assert {"a.b", "c[0]", "d'e"} <= set(words(drawn(CHARTS["confusion_of_nothing"], VERSIONS[0])))
@@ -191,6 +222,6 @@ def test_dates_of_any_year_are_drawn_or_dropped(unit: str, number: int) -> None:
     column = pandas.Series(np.array([number, 0], dtype="int64").astype(f"datetime64[{unit}]"))
     days = parse_dates(column)
     assert days.notna()[1] and (days.isna()[0] or 1900 <= days.dt.year[0] <= 2100)
-    for period in ("day", "week", "month"):
+    for period in statistics.PERIODS:
         rows = statistics.over_time(days, pandas.Series([1.0, 0.0]), period)
         charts.over_time(rows, period).to_dict()

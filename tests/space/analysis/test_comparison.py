@@ -17,9 +17,14 @@ from space.analysis.comparison import (
     compare_answers,
     conclusions,
     mcnemar,
+    possible_meanings,
+    rename_labels,
 )
 from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
 from space.inference.model_cache import ModelCache
+from space.tabs.compare import Compared, offer_meanings, parse_model, show_with_meanings
+
+OWN = "demo/tiny"
 
 
 def answers_of(
@@ -73,11 +78,11 @@ def test_agreement_accuracy_and_differing_rows():
     assert result.agreement.value == pytest.approx(2 / 5)
     assert 0.11 < result.agreement.low < 0.12
     assert result.differing.to_dict("list") == {
-        "row": ["5", "2", "4"],
         "A": ["Pos 99.0%", "Pos 80.0%", "Pos 60.0%"],
         "B": ["Neg 98.0%", "Neg 90.0%", "Neg 70.0%"],
         "label": ["?", "neg", "1"],
         "review": ["text 4", "text 1", "text 3"],
+        "row": ["5", "2", "4"],
     }
     assert result.outcome is not None
     assert result.outcome.only == (1, 1)
@@ -160,6 +165,8 @@ def test_compares_in_steps_on_the_same_texts(own: Classifier):
     assert last.first.answers[0] == own.predict("a wonderful film")
     assert conclusions(last)[0] == "A and B are the same model."
     assert last.differing.empty
+    *_, one = compare(cache, names, texts[:1])
+    assert isinstance(one, Comparison) and math.isnan(one.first.per_second)  # less than a batch
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -216,7 +223,7 @@ def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
     lines = [f"a film of number {i},{'pos' if i % 2 else 'neg'}" for i in range(MAX_ROWS + 5)]
     path.write_text("\n".join(["text,label", *lines]))
     table, message, area, text, label = receive(str(path))
-    assert "2,005 rows, 2 columns." in message and "Only the first 2,000 rows" in message
+    assert "2,005 rows, 2 columns." in message and "This tab takes 2,000 of them." in message
     assert (area["visible"], text["value"], label["value"]) == (True, "text", "label")
     texts, labels = _texts_and_labels("not read", table, "text", "label")
     assert len(texts) == MAX_ROWS and texts[1] == "a film of number 1"
@@ -225,3 +232,62 @@ def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
     assert _texts_and_labels("  ", None, "", "") == ([], None)
     path.write_bytes(b"\x89PNG nothing")
     assert receive(str(path))[1].startswith('<p class="problem"')
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "model"),
+    [
+        ("user/name", "", ("user/name", None)),
+        (" user/name ", "v1", ("user/name", "v1")),
+        ("gpt2", "", ("gpt2", None)),
+        ("https://huggingface.co/user/na.me-x", "", ("user/na.me-x", None)),
+        ("hf.co/user/name/", "", ("user/name", None)),
+        ("huggingface.co/user/name/tree/main", "", ("user/name", "main")),
+        ("https://huggingface.co/user/name/blob/abc/onnx/a.onnx?x=1", "", ("user/name", "abc")),
+        ("https://huggingface.co/user/name/tree/main", "v2", ("user/name", "v2")),
+        ("http://127.0.0.1:8000/demo/tiny#files", "", ("demo/tiny", None)),
+    ],
+)
+def test_addresses_of_models_are_accepted(
+    name: str, revision: str, model: tuple[str, str | None]
+) -> None:
+    assert parse_model(name, revision) == model
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("https://huggingface.co/datasets/user/name", "is in the Hub's datasets, not a model."),
+        ("huggingface.co/spaces/user/name", "is in the Hub's spaces, not a model."),
+        ("  ", "Enter both models"),
+    ],
+)
+def test_addresses_of_anything_else_are_refused(name: str, message: str) -> None:
+    with pytest.raises(ModelUnavailable, match=message):
+        parse_model(name, "")
+
+
+def test_labels_without_names_get_a_meaning() -> None:
+    unnamed = answers_of("b", 0.9, 0.2, "no word", labels=("LABEL_0", "LABEL_1"))
+    named = answers_of("a", 0.8, 0.7, 0.6)
+    assert possible_meanings(named, unnamed) == []
+    assert possible_meanings(unnamed, named) == [["NEG", "POS"], ["POS", "NEG"]]
+    assert possible_meanings(unnamed, unnamed) == [
+        ["NEGATIVE", "POSITIVE"],
+        ["POSITIVE", "NEGATIVE"],
+    ]
+    texts, labels = ["x", "y", "z"], pandas.Series(["pos", "neg", "pos"])
+    before = compare_answers(named, unnamed, texts, labels)
+    assert before.agreement is None
+    state = Compared(before, texts, labels)
+    area, first, second = offer_meanings(state)
+    assert (area["visible"], first["visible"], second["visible"]) == (True, False, True)
+    assert second["choices"] == ["Not chosen", "NEG, POS", "POS, NEG"]
+    page, _ = show_with_meanings(state, "Not chosen", "NEG, POS")
+    assert "They agree on 1 of 2 texts" in page
+    page, _ = show_with_meanings(state, "Not chosen", "POS, NEG")
+    assert "They agree on 1 of 2 texts" in page
+    renamed = rename_labels(unnamed, ["NEG", "POS"])
+    assert renamed.labels == ["NEG", "POS"]
+    assert renamed.answers[0] == Prediction({"NEG": pytest.approx(0.1), "POS": 0.9}, 3, 3)
+    assert isinstance(renamed.answers[2], InvalidText)

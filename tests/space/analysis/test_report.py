@@ -7,7 +7,7 @@ from space.analysis.report import Report
 from space.files.columns import Columns
 from space.inference.classifier import InvalidText, Prediction
 
-REASON = "Write or paste a review first."
+REASON = "The cell is empty."
 
 
 @pytest.fixture
@@ -18,6 +18,7 @@ def report() -> Report:
             "label": ["pos", "pos", "neg", "pos"],
             "date": ["2024-01-01", "2024-01-02", "2024-01-03", None],
             "title": ["Salt", "Salt", "Otter", "Otter"],
+            "stars": ["4.5", "1", None, "1.5"],
         }
     )
     answers = [
@@ -26,34 +27,84 @@ def report() -> Report:
         InvalidText(REASON),
         Prediction({"NEGATIVE": 0.05, "POSITIVE": 0.95}, tokens_read=3, tokens=3),
     ]
-    columns = Columns("text", "date", "title", "label")
+    columns = Columns("text", "date", "title", "label", "stars")
     return Report(frame, answers, ["NEGATIVE", "POSITIVE"], columns)
 
 
-def test_summary_counts_predictions_and_errors(report: Report) -> None:
+def test_verdicts_are_the_same_everywhere(report: Report) -> None:
+    assert report.counts == {"POSITIVE": 2, "uncertain": 1, "NEGATIVE": 0}
     summary = report.summary()
-    for text in ["66.7%", "Positive, of 3 reviews", "mixed or unsure (33.3%)", "longer than"]:
+    for text in ["Positive <strong>2</strong> (66.7%)", "Uncertain <strong>1</strong> (33.3%)",
+                 "Negative <strong>0</strong> (0.0%)", "longer than"]:  # fmt: skip
         assert text in summary
-    assert "not scored, listed below with the reason" in summary
+    assert "Positive, of 3 reviews" in summary and "not scored, listed below with" in summary
+    assert report.choices() == [
+        ("All 4", "all"), ("Positive 2", "POSITIVE"), ("Uncertain 1", "uncertain"),
+        ("Not scored 1", ""),
+    ]  # fmt: skip
+    for verdict, positions in {"all": [0, 1, 2, 3], "POSITIVE": [0, 3], "": [2]}.items():
+        assert report.positions(verdict) == positions
+    assert report.positive.sum() == 2
     assert "accuracy on 3 labelled reviews" in report.agreement_card()
 
 
-def test_listing_shows_each_row_with_its_number(report: Report) -> None:
+def test_file_without_doubt_has_no_uncertain_verdict(report: Report) -> None:
+    certain = Report(report.frame[:1], report.answers[:1], report.labels, Columns("text"))
+    assert certain.counts == {"POSITIVE": 1, "NEGATIVE": 0}
+
+
+def test_listing_shows_each_row_with_its_number_last(report: Report) -> None:
     listing = report.listing()
     assert listing["row"].tolist() == [1, 2, 3, 4]
-    assert listing["prediction"].tolist() == ["Positive", "Negative", "Not scored", "Positive"]
-    assert listing["unsure"].tolist() == ["", "unsure", "", ""]
-    assert listing.columns.tolist()[4:] == ["label", "title", "date", "review"]
+    assert listing.columns.tolist() == [
+        "review", "verdict", "probability", "stars", "label", "title", "date", "row",
+    ]  # fmt: skip
+    assert [verdict.partition(">")[2] for verdict in listing["verdict"]] == [
+        "Positive</span>", "Uncertain, leaning negative</span>", "", "Positive</span>",
+    ]  # fmt: skip
+    assert listing["probability"].tolist() == ["90.0%", "60.0%", "", "95.0%"]
+    assert listing["review"][2] == "" and listing["date"][3] == ""
     disagreements = report.disagreements()
     assert disagreements is not None and disagreements["row"].tolist() == [2]
     assert report.errors()[["row", "reason"]].to_numpy().tolist() == [[3, REASON]]
 
 
+def test_rows_of_a_sample_keep_their_numbers(report: Report) -> None:
+    frame = report.frame.set_axis([4, 7, 8, 99])
+    sampled = Report(frame, report.answers, report.labels, report.columns)
+    assert sampled.listing([3])["row"].tolist() == [100]
+    assert sampled.errors()["row"].tolist() == [9]
+    assert len(sampled.scored) == 4 and len(sampled.charts("day")) == len(report.charts("day"))
+
+
+def test_columns_with_the_names_of_the_page_are_kept(report: Report) -> None:
+    frame = report.frame.rename(columns={"text": "row", "title": "review", "date": "verdict"})
+    renamed = Report(frame, report.answers, report.labels, Columns("row", "verdict", "review"))
+    assert renamed.listing().columns.tolist() == [
+        "review", "verdict", "probability", "review_2", "verdict_2", "row",
+    ]  # fmt: skip
+
+
+def test_contradictions_are_certain_words_against_the_stars(report: Report) -> None:
+    contradictions = report.contradictions()
+    assert contradictions is not None and contradictions["row"].tolist() == [4]
+
+
+def test_markup_in_labels_and_texts_is_escaped() -> None:
+    texts = ["<b>bad</b> " * 9] * 6 + ["<i>good</i> " * 9] * 6
+    answers = [Prediction({"<u>": score, "P&": 1 - score}, 1, 1) for score in [0.9] * 6 + [0.1] * 6]
+    report = Report(pandas.DataFrame({"t": texts}), answers, ["<u>", "P&"], Columns("t"))
+    shown = report.summary() + report.words() + "".join(report.listing()["verdict"])
+    assert (
+        "&lt;u&gt;" in shown and "P&amp;" in shown and "<u>" not in shown and "<i>good" not in shown
+    )
+
+
 def test_charts_depend_on_the_columns(report: Report) -> None:
-    assert list(report.charts("day")) == ["over_time", "by_title", "confusion"]
-    assert "Positive reviews by title" in report.charts("day")["by_title"].to_json()
+    names = ["over_time", "stars_over_time", "by_stars", "by_title", "confusion"]
+    assert list(report.charts("day")) == names
     only_text = Report(report.frame, report.answers, report.labels, Columns("text"))
-    assert only_text.charts("day") == {}
+    assert only_text.charts() == {} and only_text.contradictions() is None
     assert only_text.agreement_card() == "" and only_text.disagreements() is None
 
 
@@ -61,4 +112,5 @@ def test_file_without_a_prediction_says_so(report: Report) -> None:
     answers = [InvalidText(REASON)] * 4
     failed = Report(report.frame, answers, report.labels, report.columns)
     assert "None of the rows could be scored." in failed.summary()
-    assert failed.charts("day") == {} and len(failed.errors()) == 4
+    assert "over_time" not in failed.charts() and len(failed.errors()) == 4
+    assert "need at least 5 positive and 5 negative" in failed.words()

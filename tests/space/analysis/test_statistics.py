@@ -51,6 +51,8 @@ def test_is_label_is_nan_without_a_prediction() -> None:
         ("day", ["2023-12-31", "2024-01-01", "2024-01-07", "2024-02-29"]),
         ("week", ["2023-12-25", "2024-01-01", "2024-02-26"]),
         ("month", ["2023-12-01", "2024-01-01", "2024-02-01"]),
+        ("quarter", ["2023-10-01", "2024-01-01", "2024-01-01"]),
+        ("year", ["2023-01-01", "2024-01-01", "2024-01-01"]),
     ],
 )
 def test_periods_start_on_calendar_boundaries(period: statistics.Period, starts: list[str]) -> None:
@@ -58,33 +60,63 @@ def test_periods_start_on_calendar_boundaries(period: statistics.Period, starts:
     shares = statistics.over_time(dates, column(1.0, 0.0, 1.0, 1.0, np.nan), period)
     assert list(shares.columns) == ["period_start", "title", "share", "low", "high", "n"]
     # The last review has no prediction, so its period is left out.
-    assert shares["period_start"].tolist() == dated(*starts[:-1]).tolist()
+    assert shares["period_start"].tolist() == sorted({*dated(*starts[:-1])})
     assert shares["n"].sum() == 3 and set(shares["title"]) == {""}
     all_shares = statistics.over_time(dates, column(*[True] * 5), period)
-    assert all_shares["period_start"].tolist() == dated(*starts).tolist()
+    assert all_shares["period_start"].tolist() == sorted({*dated(*starts)})
 
 
-def test_over_time_keeps_the_most_reviewed_titles() -> None:
+def test_over_time_has_all_reviews_before_the_selected_titles() -> None:
     dates = dated(*["2024-01-01"] * 4, *["2023-06-05"] * 3, "2024-01-01", None)
     titles = column("Salt", "Salt", "Otter", "Otter", "Otter", "Zed", None, " ", "Zed")
     positive = column(True, False, True, True, False, True, True, True, True)
-    shares = statistics.over_time(dates, positive, "week", titles, max_titles=2)
+    shares = statistics.over_time(dates, positive, "week", titles, ["Otter", "Salt"])
     rows = [(row.title, f"{row.period_start:%F}", row.share, row.n) for row in shares.itertuples()]
-    assert rows == [
+    assert rows[:2] == [("", "2023-06-05", 2 / 3, 3), ("", "2024-01-01", 4 / 5, 5)]
+    assert rows[2:] == [
         ("Otter", "2023-06-05", 0.0, 1),
         ("Otter", "2024-01-01", 1.0, 2),
         ("Salt", "2024-01-01", 0.5, 2),
     ]
     expected = statistics.proportion(1, 2)
-    assert shares.iloc[2][["share", "low", "high", "n"]].tolist() == list(expected)
+    assert shares.iloc[4][["share", "low", "high", "n"]].tolist() == list(expected)
 
 
 def test_over_time_without_dates_is_empty() -> None:
     for titles in (None, column(None, None)):
+        assert statistics.choose_period(dated(None, None)) == "year"
         shares = statistics.over_time(dated(None, None), column(True, False), "day", titles)
         assert len(shares) == 0 and "period_start" in shares
-    with pytest.raises(ValueError, match="period must be day, week or month, got 'year'"):
-        statistics.over_time(dated("2024-01-01"), column(True), "year")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="period must be one of day, week, .* got 'hour'"):
+        statistics.over_time(dated("2024-01-01"), column(True), "hour")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reviews", "days_apart", "period"),
+    [(300, 0, "day"), (300, 1, "month"), (300, 0.5, "week"), (300, 8, "quarter"), (20, 99, "year")],
+)
+def test_period_suits_the_number_of_reviews(reviews: int, days_apart: float, period: str) -> None:
+    days = pandas.Timestamp("2020-01-01") + pandas.to_timedelta(
+        np.arange(reviews) * days_apart, "D"
+    )
+    dates = pandas.Series(days).dt.normalize()
+    assert statistics.choose_period(dates) == period
+
+
+def test_mean_over_time_has_an_interval() -> None:
+    dates = dated("2024-01-01", "2024-01-02", "2024-02-01", "2024-02-01", None)
+    means = statistics.mean_over_time(dates, column(1.0, 3.0, 5.0, np.nan, 1.0), "month")
+    assert means["share"].tolist() == [2, 5] and means["n"].tolist() == [2, 1]
+    assert means["low"][0] == pytest.approx(2 - 1.96, abs=0.001) and np.isnan(means["low"][1])
+
+
+def test_verdict_counts_leave_out_rows_without_a_group_or_a_verdict() -> None:
+    counts = statistics.verdict_counts(
+        column("b", "a", "b", None, "a", "b"), column("P", "N", "P", "P", "", "N")
+    )
+    rows = counts[["group", "verdict", "count", "n"]].to_numpy().tolist()
+    assert sorted(rows) == [["a", "N", 1, 1], ["b", "N", 1, 3], ["b", "P", 2, 3]]
+    assert counts["share"].sum() == pytest.approx(2)
 
 
 def test_by_title_does_not_rank_a_single_positive_review_first() -> None:

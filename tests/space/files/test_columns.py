@@ -21,7 +21,7 @@ def guess(folder: Path, content: str) -> Columns:
         ("id,text,label,date,title\n1,fine film,pos,2024-05-01,Salt\n2,weak,neg,2024-05-02,Salt",
          ("text", "date", "title", "label")),
         ("Review Text,Rating,Movie Title\nfine film,4,Salt\nweak,1,Salt\nso so,2,Otter",
-         ("Review Text", None, "Movie Title", None)),
+         ("Review Text", None, "Movie Title", None, "Rating")),
         ("summary,content,rating\nThe very best of films,good,0\nnothing,bad,1",
          ("content", None, None, "rating")),
         ("who,said,created_at\nAnn,It is a long and lovely film,1714521600\nBo,No,1714521601",

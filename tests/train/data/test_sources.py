@@ -9,6 +9,7 @@ from pathlib import Path
 import datasets
 import pyarrow
 import pytest
+import xlsxwriter
 from conftest import toy_reviews
 from pyarrow import parquet
 
@@ -110,10 +111,17 @@ def test_json_has_several_suffixes(tmp_path: Path, suffix: str) -> None:
     assert sources.read(Dataset(source=str(path)))["train"].to_list() == ROWS
 
 
-def test_a_workbook_is_refused_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04")
-    with pytest.raises(DataError, match="is an Excel workbook or a ZIP archive, not a table"):
-        sources.read(Dataset(source=str(tmp_path / "a.xlsx")))
+def test_reads_a_workbook_as_it_reads_csv(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate([["text", "label"], ["Café", 1], ["", 0]]):
+            sheet.write_row(number, 0, row)
+    found = sources.read(Dataset(source=str(path)))["train"].to_list()
+    assert found == [{"text": "Café", "label": "1"}, {"text": None, "label": "0"}]
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DataError, match="is a broken ZIP archive"):
+        sources.read(Dataset(source=str(path)))
 
 
 def test_cells_of_csv_are_texts_and_empty_ones_are_missing(tmp_path: Path) -> None:
@@ -198,13 +206,13 @@ def test_missing_split_lists_those_there_are(toy_csv: Path, key: str) -> None:
         (
             "a.csv",
             "text,label\ngood,1\nbad\n",
-            "a.csv, line 3: the row has 1 cells, .* 2 columns.* row 2 of",
+            "a.csv, line 3: the row has 1 cell, .* 2 columns.* row 2 of",
         ),
         ("a.csv", 'text,label\n"a\nb",1\nx,y,z\n', "a.csv, line 4: the row has 3 cells.* row 2 of"),
         (
             "a.tsv",
             "text\tlabel\ngood\t1\t1\n",
-            "a.tsv, line 2: the row has 3 cells.* separator is a tab.* row 1 of",
+            "a.tsv, line 2: the row has 3 cells.* separated by tabs.* row 1 of",
         ),
     ],
     ids=["too-many", "too-few", "after-a-line-break", "tsv"],
@@ -218,7 +226,7 @@ def test_ragged_row_is_named(tmp_path: Path, name: str, content: str, message: s
 def test_ragged_file_of_a_folder_is_named(tmp_path: Path) -> None:
     write_csv(tmp_path / "train.csv", ROWS)
     (tmp_path / "test.csv").write_text("text,label,title\nonly one\n", encoding="utf-8")
-    with pytest.raises(DataError, match="test.csv, line 2: the row has 1 cells"):
+    with pytest.raises(DataError, match="test.csv, line 2: the row has 1 cell,"):
         sources.read(Dataset(source=str(tmp_path)))
 
 

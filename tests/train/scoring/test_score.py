@@ -245,7 +245,7 @@ def test_invalid_arguments_are_refused_before_the_model_is_loaded(tmp_path: Path
 def test_names_the_line_of_a_row_of_another_length(tiny_classifier: Path, tmp_path: Path) -> None:
     ragged = tmp_path / "ragged.csv"
     ragged.write_text("id,text\n1,one\n2\n", encoding="utf-8")
-    with pytest.raises(DataError, match="ragged.csv, line 3: the row has 1 cells, .* row 2 of"):
+    with pytest.raises(DataError, match="ragged.csv, line 3: the row has 1 cell, .* row 2 of"):
         scoring.score(str(ragged), str(tiny_classifier), tmp_path / "out.csv")
 
 

@@ -306,7 +306,7 @@ def new(folder: Path) -> Path:
     ("content", "message"),
     [
         (b'id,text\n1,"He said wow\n2,fine\n3,weak\n', "line 2: a quote opens in this row and is"),
-        (b"id,text\n" + b"1,fine\n" * 9 + b"2\n", "line 11: the row has 1 cells.* row 10 of"),
+        (b"id,text\n" + b"1,fine\n" * 9 + b"2\n", "line 11: the row has 1 cell.* row 10 of"),
         (b"text,text\na,b\n", "more than one column of the name 'text'"),
         (b"text,a,a\na,b,c\n", "more than one column of the name 'a'"),
         (b"text\na\rb\nc\n", "line 2: a carriage return without a line feed"),

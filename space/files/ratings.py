@@ -1,0 +1,48 @@
+"""Ratings in the usual notations: stars of 5, points of 10 or 100.
+
+In: a column of any values. Out: the rating of each as stars from 0 to 5, or NaN.
+"""
+
+import re
+
+import pandas
+
+STARS = 5  # of the best rating
+SCALES = (5, 10, 100)
+# 4, 4.5, 4,5, 4/5, 4 out of 5, 4 stars
+NUMBER = (
+    r"^(?P<number>\d{1,3}(?:[.,]\d+)?)\s*(?:(?:/|of|out of)\s*(?P<scale>\d{1,3}))?"
+    r"\s*(?:stars?|points?|★)?$"
+)
+SYMBOLS = re.compile("[★⭐\ufe0f½☆]+")
+
+
+def parse_ratings(column: pandas.Series) -> pandas.Series:
+    """The stars of each cell, from 0 to 5, with halves and finer steps kept.
+
+    The scale is that of the cell ("7/10"), else the smallest of 5, 10 and 100 that no number of the
+    column exceeds. A column of 0 and 1 has no scale: these are labels.
+
+    Returns:
+        Floats with the index of the column; NaN where there is no rating.
+    """
+    empty = pandas.Series(float("nan"), column.index, dtype="float64")
+    if column.dtype.kind in "bM" or column.empty:
+        return empty
+    texts = column.astype("object").where(column.notna(), "").map(str).str.strip().str.lower()
+    parts = texts.map(_count_symbols).str.extract(NUMBER)
+    numbers = pandas.to_numeric(parts["number"].str.replace(",", "."), errors="coerce")
+    written = pandas.to_numeric(parts["scale"], errors="coerce")
+    highest = numbers[written.isna()].max()
+    scale = next((scale for scale in SCALES if highest <= scale), None)
+    if highest <= 1:
+        scale = None
+    scales = written.where(written > 0, float("nan") if scale is None else float(scale))
+    return (STARS * numbers / scales).where(numbers <= scales).astype("float64")
+
+
+def _count_symbols(text: str) -> str:
+    """Stars as a number: ★★★½ is 3.5, ★★☆☆☆ is 2."""
+    if not SYMBOLS.fullmatch(text):
+        return text
+    return str(text.count("★") + text.count("⭐") + text.count("½") / 2)
