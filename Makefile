@@ -10,7 +10,7 @@ TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests browser quickstart examples test coverage check space hub bench bench-train bench-serve bench-space
+.PHONY: help setup setup-tests browser quickstart examples test coverage check space space-static hub bench bench-train bench-serve bench-space
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,9 @@ examples: setup-tests  ## check the examples in the documents and on the page ag
 
 space: setup  ## open the page in your browser, on the quick start's model (MODEL_ID=user/repo for another)
 	$(BIN)/python -m train.quickstart space
+
+space-static: setup  ## ... the page that runs the model in the browser, without a server (needs npm)
+	$(BIN)/python -m train.quickstart space-static
 
 hub: setup  ## serve the quick start's local Hub
 	$(BIN)/python -m train.quickstart hub

@@ -48,13 +48,15 @@ AllowRegression = Annotated[bool, typer.Option("--allow-regression", help="skip 
 Space = Annotated[
     str | None, typer.Option(metavar="USER/SPACE", help="also deploy the app as this Space")
 ]
-_Hardware = Literal["cpu-basic", "zero-a10g"]  # see train.publishing.deployment
 SpaceHardware = Annotated[
-    _Hardware | None,
+    Literal["cpu-basic", "zero-a10g"] | None,  # see train.publishing.deployment
     typer.Option(
-        help="the Space's hardware: zero-a10g (ZeroGPU) is free for two Spaces of a personal"
-        " account, cpu-basic needs a PRO or Team plan; default: the present or the Hub's default"
+        help="zero-a10g: free for two Spaces of an account; cpu-basic: a PRO or Team plan"
     ),
+]
+SpaceKind = Annotated[
+    Literal["gradio", "static"],
+    typer.Option(help="static: the model runs in the visitor's browser, free for every account"),
 ]
 JsonlOut = Annotated[Path, typer.Option("--out", help="the JSONL file to write")]
 Corpus = Annotated[
@@ -182,6 +184,7 @@ def export(run: Annotated[Path, typer.Argument(help="a finished run folder")]) -
         "publish runs/imdb-small --to user/movie-sentiment",
         "publish runs/imdb-small --to user/movie-sentiment --space user/movie-sentiment",
         "publish runs/imdb-small --to user/m --space user/m --space-hardware zero-a10g",
+        "publish runs/imdb-small --to user/m --space user/m --space-kind static",
     )
 )
 def publish(
@@ -189,6 +192,7 @@ def publish(
     to: To,
     private: Private = False,
     space: Space = None,
+    space_kind: SpaceKind = "gradio",
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
     allow_regression: AllowRegression = False,
@@ -199,8 +203,10 @@ def publish(
 
     run_folder.check_complete(run)
     with run_folder.locked(run):
-        publication.check_targets(to, private, space, space_hardware)
-        publication.publish(run, to, private, allow_regression, space, space_hardware, space_wait)
+        publication.check_targets(to, private, space, space_hardware, kind=space_kind)
+        publication.publish(
+            run, to, private, allow_regression, space, space_hardware, space_wait, space_kind
+        )
 
 
 @app.command(epilog=_examples("run imdb --to user/movie-sentiment --space user/movie-sentiment"))
@@ -213,6 +219,7 @@ def run(
     checkpoints_to: CheckpointsTo = None,
     private: Private = False,
     space: Space = None,
+    space_kind: SpaceKind = "gradio",
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
     allow_regression: AllowRegression = False,
@@ -229,7 +236,9 @@ def run(
     with run_folder.locked(folder):
         costs.print_plan(tasks)
         if console.is_first_process():
-            publication.check_targets(to, private, space, space_hardware, checkpoints_to)
+            publication.check_targets(
+                to, private, space, space_hardware, checkpoints_to, space_kind
+            )
         steps.run_all(tasks, resume, checkpoints_to)
         steps.leave_processes()
         if console.is_first_process():
@@ -239,7 +248,7 @@ def run(
             if not results["export"]:
                 export(folder)
             publication.publish(
-                folder, to, private, allow_regression, space, space_hardware, space_wait
+                folder, to, private, allow_regression, space, space_hardware, space_wait, space_kind
             )
 
 

@@ -15,6 +15,7 @@ from train import recipe as recipes
 from train import results as results_file
 from train.errors import RunError
 from train.evaluation import row_results
+from train.publishing import golden_scores
 from train.recipe import Recipe, public_name
 
 PUBLIC = [
@@ -26,6 +27,7 @@ PUBLIC = [
     "test-predictions.parquet",
     "validation-predictions.parquet",
     row_results.FILE,
+    golden_scores.FILE,
     "plots/*.png",
     "onnx/model*.onnx",
 ]
