@@ -50,14 +50,9 @@ Space = Annotated[
 ]
 SpaceHardware = Annotated[
     Literal["cpu-basic", "zero-a10g"] | None,  # see train.publishing.deployment
-    typer.Option(
-        help="zero-a10g: free for two Spaces of an account; cpu-basic: a PRO or Team plan"
-    ),
+    typer.Option(help="zero-a10g: free for two Spaces per account; cpu-basic: PRO or Team plan"),
 ]
-SpaceKind = Annotated[
-    Literal["gradio", "static"],
-    typer.Option(help="static: the model runs in the visitor's browser, free for every account"),
-]
+SpaceKind = Annotated[Literal["gradio", "static"], typer.Option(help="static: free, in browsers")]
 JsonlOut = Annotated[Path, typer.Option("--out", help="the JSONL file to write")]
 Corpus = Annotated[
     str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSON or Parquet file, or a Hub id")
@@ -183,7 +178,6 @@ def export(run: Annotated[Path, typer.Argument(help="a finished run folder")]) -
     epilog=_examples(
         "publish runs/imdb-small --to user/movie-sentiment",
         "publish runs/imdb-small --to user/movie-sentiment --space user/movie-sentiment",
-        "publish runs/imdb-small --to user/m --space user/m --space-hardware zero-a10g",
         "publish runs/imdb-small --to user/m --space user/m --space-kind static",
     )
 )
@@ -204,9 +198,8 @@ def publish(
     run_folder.check_complete(run)
     with run_folder.locked(run):
         publication.check_targets(to, private, space, space_hardware, kind=space_kind)
-        publication.publish(
-            run, to, private, allow_regression, space, space_hardware, space_wait, space_kind
-        )
+        deployment = (space, space_hardware, space_wait, space_kind)
+        publication.publish(run, to, private, allow_regression, *deployment)
 
 
 @app.command(epilog=_examples("run imdb --to user/movie-sentiment --space user/movie-sentiment"))
@@ -247,9 +240,8 @@ def run(
                 _evaluate(folder)
             if not results["export"]:
                 export(folder)
-            publication.publish(
-                folder, to, private, allow_regression, space, space_hardware, space_wait, space_kind
-            )
+            deployment = (space, space_hardware, space_wait, space_kind)
+            publication.publish(folder, to, private, allow_regression, *deployment)
 
 
 @app.command(

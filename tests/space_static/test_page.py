@@ -239,8 +239,9 @@ def test_explanation_is_that_of_python(page: Any, site: Site, classifier: Classi
             assert [(part["start"], part["end"]) for part in ours] == [
                 (part.start, part.end) for part in theirs
             ]
-            effects = [part["attribution"] for part in ours]
-            assert effects == pytest.approx([part.attribution for part in theirs], abs=0.02)
+            for part, its in zip(ours, theirs, strict=True):
+                if not its.skipped:  # by a limit that only the server has
+                    assert part["attribution"] == pytest.approx(its.attribution, abs=0.02)
 
 
 def test_first_visit_shows_the_download_and_opens_an_example(page: Any, site: Site) -> None:

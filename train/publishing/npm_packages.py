@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -36,7 +37,7 @@ def fetch(pins: Path, cache: Path = CACHE) -> dict[str, Path]:
     Raises:
         HubError: npm is missing, the download fails, or a package is not the pinned one.
     """
-    files = {}
+    files: dict[str, Path] = {}
     for package, pin in json.loads(pins.read_text(encoding="utf-8")).items():
         folder = cache / f"{package.replace('/', '-')}-{pin['version']}"
         copies = {name: folder / name for name in pin["files"]}
@@ -96,3 +97,7 @@ def _pack(specification: str, folder: Path) -> Path:
             "and npm's registry, then run the same command again"
         )
     return folder / done.stdout.strip().splitlines()[-1]
+
+
+if __name__ == "__main__":
+    fetch(Path(sys.argv[1]))
