@@ -28,8 +28,8 @@ function openAddress() {
   if (text !== null) {
     showTab("review");
     if (text) review.open(text);
-  } else if (location.hash) {
-    showTab(location.hash.slice(1));
+  } else {
+    showTab(location.hash.slice(1) || "review");
   }
 }
 
