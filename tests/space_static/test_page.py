@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -283,7 +284,6 @@ def test_no_review_leaves_the_browser(page: Any, site: Site, tmp_path: Path) -> 
     page.get_by_role("tab", name="About").click()
     page.get_by_text("Passed. On 10 reviews").wait_for()
     page.evaluate("navigator.serviceWorker.ready")
-    page.wait_for_function("caches.keys().then((names) => names.includes('page'))")
     page.requests.clear()
     page.get_by_role("tab", name="Review").click()
     analyze(page, f"Secretword. {REVIEW}")
@@ -530,7 +530,10 @@ def test_webgpu_that_does_not_work_is_not_used(page: Any, site: Site) -> None:
         "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: async () => ({}) } })"
     )
     visit(page, site.url)
-    page.wait_for_function("Object.values(localStorage).includes('slower or different')")
+    deadline = time.monotonic() + 60
+    while "slower or different" not in page.evaluate("Object.values(localStorage)"):
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100)
     page.get_by_role("tab", name="About").click()
     page.get_by_text("WebAssembly", exact=True).wait_for()
     page.failures.clear()
