@@ -37,6 +37,9 @@ export class Classifier {
    */
   static async load({ model, revision, endpoint, dtype, device }, onProgress) {
     env.remoteHost = endpoint;
+    // Not as an option only: transformers.js 4.3 asks for tokenizer_config.json of `main`, which
+    // fails without a network.
+    env.remotePathTemplate = `{model}/resolve/${revision}/`;
     env.useWasmCache = false; // the service worker keeps the page's own files
     const build = BUILDS[device];
     const { wasm } = env.backends.onnx;
