@@ -537,3 +537,19 @@ def test_webgpu_that_does_not_work_is_not_used(page: Any, site: Site) -> None:
     page.get_by_role("tab", name="About").click()
     page.get_by_text("WebAssembly", exact=True).wait_for()
     page.failures.clear()
+
+
+def test_benchmark_measures_the_page(run: Path, tmp_path: Path) -> None:
+    command = ["-m", "benchmarks.static", "--model", str(run), "--rounds", "2"]
+    done = subprocess.run(
+        [sys.executable, *command, "--out", str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "static.json").read_text(encoding="utf-8"))
+    assert results["first_visit_mb"] > (run / "onnx/model_quantized.onnx").stat().st_size / 1e6
+    assert results["cross_origin_isolated"]
+    for key in ["cold_seconds", "cached_seconds", "verdict_p50_ms", "attribution_p50_ms"]:
+        assert results[key] > 0
