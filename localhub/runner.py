@@ -1,8 +1,10 @@
 """Spaces as processes: the files and variables of a Space → `python app.py` on a free port.
 
-Runs only the Gradio Spaces that `--run-spaces` names. Nothing confines their apps, so this is for
-your own Spaces: whoever has a token that may write to one can run any program as the user who
-started the hub.
+The files of a static Space are served by static_server.py in place of an app.
+
+Runs only the Gradio and static Spaces that `--run-spaces` names. Nothing confines their apps, so
+this is for your own Spaces: whoever has a token that may write to one can run any program as the
+user who started the hub.
 
 - A commit that has the app file, a changed variable or secret, and a restart start the process
   anew. A pause and the end of the hub end it, with all processes it has started (see launcher.py).
@@ -15,7 +17,9 @@ started the hub.
 """
 
 import http.client
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -36,6 +40,10 @@ from .repos import Repo
 ERROR_LINES = 20  # lines of a failed app's output shown in its runtime
 LOG_BYTES = 100_000  # maximum size of an app's log
 LAUNCHER = Path(__file__).with_name("launcher.py")
+STATIC_SERVER = Path(__file__).with_name("static_server.py")
+RUNNABLE = {"gradio", "static"}
+# https://huggingface.co/docs/hub/spaces-config-reference
+CUSTOM_HEADERS = {f"cross-origin-{kind}-policy" for kind in ("embedder", "opener", "resource")}
 # What a process needs. Other variables could be settings of the app.
 _INHERITED = {"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "VIRTUAL_ENV"}
 _INHERITED_PREFIXES = ("COVERAGE_", "LC_", "OMP_", "PYTHON")
@@ -56,7 +64,7 @@ class Launch:
     """What a process is started from. When it changes, the process is replaced."""
 
     commit: Commit
-    app_file: str
+    command: list[str]  # arguments of Python
     environment: dict[str, str]  # variables and secrets
 
 
@@ -94,7 +102,7 @@ class _App:
             shutil.copyfile(content, files / name)
         with open(self.output, "wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", str(LAUNCHER), launch.app_file],
+                [sys.executable, "-I", str(LAUNCHER), *launch.command],
                 cwd=files,
                 env=_environment(launch.environment, folder, port, endpoint),
                 stdin=subprocess.PIPE,
@@ -186,12 +194,16 @@ class Runner:
         if repo.id not in self.allowed:
             return None
         settings, commit = repo.settings, repo.revision("main")
-        sdk, app_file = sdk_and_app_file(settings, hub.card(commit))
-        if sdk != "gradio" or settings["paused"] or app_file not in commit.files:
+        card = hub.card(commit)
+        sdk, app_file = sdk_and_app_file(settings, card)
+        if sdk not in RUNNABLE or settings["paused"] or app_file not in commit.files:
             return None
         variables = {key: row["value"] for key, row in settings["variables"].items()}
         variables |= self._secrets.get(repo.id, {})
-        return Launch(commit, app_file, {"SPACE_ID": repo.id, **variables})
+        command = [app_file]
+        if sdk == "static":
+            command = [str(STATIC_SERVER), json.dumps(_custom_headers(card))]
+        return Launch(commit, command, {"SPACE_ID": repo.id, **variables})
 
     def state(self, space_id: str) -> State:
         """The state of a Space that is not paused."""
@@ -235,6 +247,16 @@ class Runner:
                 app.stop()
             self._apps.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _custom_headers(card: dict[str, Any]) -> dict[str, str]:
+    """The headers that a static Space asks for, of those that the Hub allows."""
+    headers = card.get("custom_headers")
+    return {
+        name: value
+        for name, value in (headers.items() if isinstance(headers, dict) else ())
+        if name in CUSTOM_HEADERS and re.fullmatch(r"[a-z-]+", str(value))
+    }
 
 
 def _environment(

@@ -34,6 +34,9 @@ TextOrTexts = Annotated[list[str], BeforeValidator(_as_list)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*\z")]
 License = Annotated[list[Identifier], BeforeValidator(_as_list)]
 Version = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d+(\.\w+)*\z")]
+CustomHeader = Literal[
+    "cross-origin-embedder-policy", "cross-origin-opener-policy", "cross-origin-resource-policy"
+]  # fmt: skip
 Color = Literal["red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"]
 
 
@@ -98,6 +101,7 @@ class _SpaceCard(_Strict):
     license: License | None = None
     suggested_hardware: str | None = None
     short_description: str | None = Field(None, max_length=60)
+    custom_headers: dict[CustomHeader, str] | None = None
 
 
 _SCHEMAS: dict[str, type[_Strict]] = {

@@ -48,14 +48,11 @@ AllowRegression = Annotated[bool, typer.Option("--allow-regression", help="skip 
 Space = Annotated[
     str | None, typer.Option(metavar="USER/SPACE", help="also deploy the app as this Space")
 ]
-_Hardware = Literal["cpu-basic", "zero-a10g"]  # see train.publishing.deployment
 SpaceHardware = Annotated[
-    _Hardware | None,
-    typer.Option(
-        help="the Space's hardware: zero-a10g (ZeroGPU) is free for two Spaces of a personal"
-        " account, cpu-basic needs a PRO or Team plan; default: the present or the Hub's default"
-    ),
+    Literal["cpu-basic", "zero-a10g"] | None,  # see train.publishing.deployment
+    typer.Option(help="zero-a10g: free for two Spaces per account; cpu-basic: PRO or Team plan"),
 ]
+SpaceKind = Annotated[Literal["gradio", "static"], typer.Option(help="static: free, in browsers")]
 CorpusSplit = Annotated[str, typer.Option("--split", help="its split; `train` for a single file")]
 TextColumn = Annotated[str, typer.Option("--text", help="column of the text")]
 SpaceWait = Annotated[
@@ -163,7 +160,7 @@ def export(run: Annotated[Path, typer.Argument(help="a finished run folder")]) -
     epilog=_examples(
         "publish runs/imdb-small --to user/movie-sentiment",
         "publish runs/imdb-small --to user/movie-sentiment --space user/movie-sentiment",
-        "publish runs/imdb-small --to user/m --space user/m --space-hardware zero-a10g",
+        "publish runs/imdb-small --to user/m --space user/m --space-kind static",
         "publish models/movie-sentiment --to user/movie-sentiment",
     )
 )
@@ -172,6 +169,7 @@ def publish(
     to: To,
     private: Private = False,
     space: Space = None,
+    space_kind: SpaceKind = "gradio",
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
     allow_regression: AllowRegression = False,
@@ -182,10 +180,11 @@ def publish(
 
     if not release.is_release(run):
         run_folder.check_complete(run)
-    publication.check_targets(to, private, space, space_hardware)
+    publication.check_targets(to, private, space, space_hardware, kind=space_kind)
     run = release.working_copy(run)
     with run_folder.locked(run):
-        publication.publish(run, to, private, allow_regression, space, space_hardware, space_wait)
+        deployment = (space, space_hardware, space_wait, space_kind)
+        publication.publish(run, to, private, allow_regression, *deployment)
 
 
 @app.command(epilog=_examples("release runs/movie-sentiment models/movie-sentiment"))
@@ -215,6 +214,7 @@ def run(
     checkpoints_to: CheckpointsTo = None,
     private: Private = False,
     space: Space = None,
+    space_kind: SpaceKind = "gradio",
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
     allow_regression: AllowRegression = False,
@@ -231,7 +231,9 @@ def run(
     with run_folder.locked(folder):
         costs.print_plan(tasks)
         if console.is_first_process():
-            publication.check_targets(to, private, space, space_hardware, checkpoints_to)
+            publication.check_targets(
+                to, private, space, space_hardware, checkpoints_to, space_kind
+            )
         steps.run_all(tasks, resume, checkpoints_to)
         steps.leave_processes()
         if console.is_first_process():
@@ -240,9 +242,8 @@ def run(
                 _evaluate(folder)
             if not results["export"]:
                 export(folder)
-            publication.publish(
-                folder, to, private, allow_regression, space, space_hardware, space_wait
-            )
+            deployment = (space, space_hardware, space_wait, space_kind)
+            publication.publish(folder, to, private, allow_regression, *deployment)
 
 
 @app.command(

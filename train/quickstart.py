@@ -106,6 +106,21 @@ def space(
 
 
 @app.command()
+def space_static(
+    model_id: Annotated[str, typer.Option(envvar="MODEL_ID", help="the model to show")] = MODEL,
+    port: Annotated[int, typer.Option(help="of the page on 127.0.0.1")] = 7861,
+) -> None:
+    """Open the static page, as `space` opens the Gradio page."""
+    if model_id != MODEL or "HF_ENDPOINT" in os.environ:
+        _open_static(model_id, os.environ.get("HF_ENDPOINT", "https://huggingface.co"), port)
+        return
+    if not (HUB / "models" / MODEL).exists():
+        raise typer.BadParameter("no model yet — run `make quickstart`, or set MODEL_ID")
+    with local_hub() as endpoint:
+        _open_static(MODEL, endpoint, port)
+
+
+@app.command()
 def hub(
     port: Annotated[int, typer.Option(help="0: a free port")] = 8765,
     run_space: Annotated[
@@ -264,15 +279,35 @@ def base_folder() -> Path:
 def _open_space(environment: dict[str, str]) -> None:
     """Run the app until Ctrl-C; opens a browser if stdout is a terminal."""
     address = f"http://127.0.0.1:{environment.get('GRADIO_SERVER_PORT', '7860')}"
-    with (
-        suppress(KeyboardInterrupt),
-        _running([str(REPOSITORY / "space/app.py")], env=environment) as page,
-    ):
+    _show(address, [str(REPOSITORY / "space/app.py")], env=environment)
+
+
+def _show(address: str, server: list[str], **options: Any) -> None:
+    """Run a server until Ctrl-C; opens its page if stdout is a terminal."""
+    with suppress(KeyboardInterrupt), _running(server, **options) as page:
         while page.poll() is None and not _answers(address):
             time.sleep(0.2)
         if page.poll() is None and sys.stdout.isatty():
             webbrowser.open(address)
         page.wait()
+
+
+def _open_static(model_id: str, endpoint: str, port: int) -> None:
+    """Serve the static page of a model until Ctrl-C; opens a browser if stdout is a terminal."""
+    from huggingface_hub import HfApi, RepoCard
+
+    from train.publishing import static_space
+    from train.publishing.commits import with_manifest
+
+    info = HfApi(endpoint=endpoint).model_info(model_id)
+    names = frozenset(file.rfilename for file in info.siblings or [])
+    files = with_manifest(static_space.files(model_id, info.sha or "main", names, endpoint))
+    headers = RepoCard(static_space.readme(model_id)).data["custom_headers"]
+    server = [str(REPOSITORY / "localhub/static_server.py"), json.dumps(headers)]
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port)}
+    with tempfile.TemporaryDirectory() as folder:
+        static_space.write(Path(folder), files)
+        _show(f"http://127.0.0.1:{port}", server, env=environment, cwd=folder)
 
 
 @contextmanager

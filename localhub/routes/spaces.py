@@ -18,7 +18,7 @@ from ..commits import timestamp
 from ..errors import HubError
 from ..repos import Repo
 from ..request import hub_of, json_body, runner_of
-from ..runner import State, sdk_and_app_file
+from ..runner import RUNNABLE, State, sdk_and_app_file
 from ..schemas import HardwareChange, NewRepo, Variable, VariableKey
 
 
@@ -60,8 +60,9 @@ def _state(request: Request, repo: Repo) -> State:
     sdk, app_file = sdk_and_app_file(settings, hub_of(request).card(commit))
     if app_file not in commit.files:
         return State("NO_APP_FILE")
-    if sdk != "gradio":
-        return State("PAUSED", error=f"localhub runs only Gradio Spaces, the SDK of this is {sdk}.")
+    if sdk not in RUNNABLE:
+        runnable = "localhub runs only Gradio and static Spaces"
+        return State("PAUSED", error=f"{runnable}, the SDK of this is {sdk}.")
     if settings["paused"]:
         return State("PAUSED")
     return runner_of(request).state(repo.id)

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_space_routes(hub):
     state = call(hub, "GET", f"/api/{docker}/runtime").json
     assert (state["stage"], state["errorMessage"]) == (
         "PAUSED",
-        "localhub runs only Gradio Spaces, the SDK of this is docker.",
+        "localhub runs only Gradio and static Spaces, the SDK of this is docker.",
     )
 
 
@@ -170,10 +171,25 @@ def test_space_stops_on_pause_and_deletion(running):
     assert not is_alive(pid)
 
 
-def test_only_gradio_spaces_run(running):
+def test_static_space_is_served_with_the_headers_that_it_may_ask_for(running):
     repo = create_space(running, "page", sdk="static")
-    commit(running, repo, text_file("index.html", "<p>"))
-    assert call(running, "GET", f"/api/{repo}/runtime").json["stage"] == "PAUSED"
+    headers = "custom_headers:\n  cross-origin-opener-policy: same-origin\n  set-cookie: a=b\n"
+    readme = f"---\nsdk: static\n{headers}---\n"
+    files = [text_file("index.html", "<p>one"), text_file("code/page.js", "let a;")]
+    commit(running, repo, text_file("README.md", readme), *files)
+    assert wait_until_built(running, repo)["stage"] == "RUNNING"
+    host = call(running, "GET", f"/api/{repo}").json["host"]
+    with urllib.request.urlopen(f"{host}/") as answer:
+        assert answer.read() == b"<p>one"
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+        assert answer.headers["set-cookie"] is None
+    with urllib.request.urlopen(f"{host}/code/page.js") as answer:
+        assert answer.headers["content-type"] == "text/javascript"
+    commit(running, repo, text_file("index.html", "<p>two"))
+    assert wait_until_built(running, repo)["stage"] == "RUNNING"
+    with urllib.request.urlopen(f"{host}/") as answer:
+        assert answer.read() == b"<p>two"
+    call(running, "POST", f"/api/{repo}/pause")
     assert call(running, "GET", f"/api/{repo}").json["host"] is None
 
 

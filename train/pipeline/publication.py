@@ -18,6 +18,7 @@ def check_targets(
     space: str | None,
     hardware: deployment.Hardware | None,
     checkpoints_to: str | None = None,
+    kind: deployment.Kind = "gradio",
 ) -> None:
     """Raise `HubError` unless the token can write to the model, Space and checkpoint repositories.
 
@@ -27,6 +28,7 @@ def check_targets(
         space: The Space repository; None for none.
         hardware: The Space's hardware; None to keep the present or the default one.
         checkpoints_to: The repository of the checkpoints; only its name is checked here.
+        kind: Whether the Space is an app on a server or a static page.
     """
     if hardware and not space:
         raise HubError(f"--space-hardware {hardware} needs a Space — add --space")
@@ -34,7 +36,7 @@ def check_targets(
         hub.check_name(name)
     hub.check_target(to, private)
     if space:
-        deployment.check_target(space, private, hardware)
+        deployment.check_target(space, private, hardware, kind)
 
 
 def publish(
@@ -45,6 +47,7 @@ def publish(
     space: str | None,
     hardware: deployment.Hardware | None,
     wait_minutes: float,
+    kind: deployment.Kind = "gradio",
 ) -> None:
     """Publish a run folder to the model repository `to` and, if given, deploy the Space.
 
@@ -56,6 +59,7 @@ def publish(
         space: The Space repository; None for none.
         hardware: The Space's hardware.
         wait_minutes: How long to wait until the Space runs.
+        kind: Whether the Space is an app on a server or a static page.
     """
     model = hub.publish(folder, to, private, allow_regression)
     console.print_line(
@@ -63,7 +67,10 @@ def publish(
     )
     if not space:
         return
-    deployed = deployment.deploy(space, model, private, hardware)
+    if kind == "static":
+        deployed = deployment.deploy_static(space, model)
+    else:
+        deployed = deployment.deploy(space, model, private, hardware)
     console.print_line(f"space  {deployed.url}")
     labels = run_folder.load_results(folder)["recipe"]["labels"]
     answer = smoke_test_space.smoke_test_space(deployed, labels, 60 * wait_minutes)

@@ -1,4 +1,4 @@
-"""Spaces on the Hub: `space/` and a published model -> an app.
+"""Spaces on the Hub: a published model and `space/` or `space_static/` -> an app.
 
 In: a `Published` model and the hardware. Out: `Deployed`, once everything is pushed;
 `smoke_test_space` checks that it runs.
@@ -14,16 +14,19 @@ from huggingface_hub import HfApi, RepoCard, SpaceHardware, constants
 
 from train import console
 from train.environment import REPOSITORY
+from train.errors import HubError
 from train.hub_errors import explained
-from train.publishing import published_files
-from train.publishing.commits import REMEDIES, commit, with_manifest
+from train.publishing import published_files, static_space
+from train.publishing.commits import REMEDIES, Files, commit, with_manifest
 from train.publishing.hub import Published, check_name, check_private
 
 Hardware = Literal["cpu-basic", "zero-a10g"]
+Kind = Literal["gradio", "static"]  # an app on a server, or a page that runs in the browser
 
 SPACE = REPOSITORY / "space"
 HUB_FILES = ["README.md", "requirements.txt"]  # at the root of the Space's repository
 APP_FILES = {*HUB_FILES, "style.css", "head.html", "page.js", "preview.png"}
+AFTER = "the model is published; `python -m train publish` can be run again"
 DOWN = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "SLEEPING", "STOPPED"}
 # ZeroGPU needs functions decorated by this package, which runs without torch.
 ZERO_PINS = "spaces==0.51.3\n"
@@ -38,22 +41,27 @@ class Deployed:
     space: str
     revision: str  # SHA of the commit
     url: str
+    page: bytes | None = None  # of a static Space; a Gradio Space makes its page when it runs
 
 
-def check_target(space: str, private: bool, hardware: Hardware | None) -> None:
+def check_target(
+    space: str, private: bool, hardware: Hardware | None, kind: Kind = "gradio"
+) -> None:
     """Check before any work that the account may have the Space.
 
     Creates it, empty, if it does not exist: only that shows whether it is allowed.
 
     Raises:
-        HubError: There is no token, it may not write, the Space has to be paid for, or the Hub
-            can't be reached.
+        HubError: There is no token, it may not write, the Space has to be paid for, the Hub can't
+            be reached, or a static Space can't be what was asked for.
     """
     check_name(space)
+    if kind == "static":
+        _check_static(private, hardware)
     api = HfApi()
     action = f"checking that the Space {space} can be written"
     with explained(action, remedies=_remedies(hardware)):
-        _create(api, space, private, hardware)
+        _create(api, space, private, hardware, kind)
         api.auth_check(space, repo_type="space", write=True)
         check_private(api, space, "space", private)
 
@@ -73,9 +81,8 @@ def deploy(
         HubError: The Hub refuses it.
     """
     api = HfApi()
-    after = "the model is published; `python -m train publish` can be run again"
-    with explained(f"deploying the Space {space}", remedies=_remedies(hardware), after=after):
-        _create(api, space, private, hardware)
+    with explained(f"deploying the Space {space}", remedies=_remedies(hardware), after=AFTER):
+        _create(api, space, private, hardware, "gradio")
         runtime = api.get_space_runtime(space)
         current = runtime.requested_hardware or "cpu-basic"
         if hardware not in (None, current):
@@ -87,11 +94,32 @@ def deploy(
         files = _files(model, preloaded, on_zero=(hardware or current) == "zero-a10g")
         published_files.print_unpublished(SPACE, {name.removeprefix("space/") for name in files})
         head = api.repo_info(space, repo_type="space").sha
-        title = f"Show {model.repo_id} at {model.revision[:12]}"
-        revision = commit(api, space, "space", files, title)
+        revision = commit(api, space, "space", files, _title(model))
         if revision == head and runtime.stage in DOWN:
             api.restart_space(space)  # a push without changes does not restart it
     return Deployed(space, revision, f"{constants.ENDPOINT}/spaces/{space}")
+
+
+def deploy_static(space: str, model: Published) -> Deployed:
+    """Push `space_static/` with the libraries that it needs and the model's name.
+
+    Args:
+        space: The Space repository, `user/name`.
+        model: The public model that it shows.
+
+    Raises:
+        HubError: The Hub refuses it, or the libraries can't be downloaded.
+    """
+    files = with_manifest(
+        static_space.files(model.repo_id, model.revision, model.files, constants.ENDPOINT)
+    )
+    api = HfApi()
+    with explained(f"deploying the Space {space}", remedies=_remedies(None), after=AFTER):
+        _create(api, space, False, None, "static")
+        revision = commit(api, space, "space", files, _title(model))
+    page = files[static_space.INDEX]
+    assert isinstance(page, bytes)
+    return Deployed(space, revision, f"{constants.ENDPOINT}/spaces/{space}", page)
 
 
 def readme(model: str, revision: str, preloaded: Sequence[str], on_zero: bool = False) -> str:
@@ -116,11 +144,29 @@ def readme(model: str, revision: str, preloaded: Sequence[str], on_zero: bool = 
     return str(card)
 
 
-def _create(api: HfApi, space: str, private: bool, hardware: Hardware | None) -> None:
+def _check_static(private: bool, hardware: Hardware | None) -> None:
+    """Raise `HubError` for what a page without a server can't have."""
+    if private:
+        raise HubError(
+            "a static Space runs in the visitor's browser, which can't read a private model — omit "
+            "--private, or choose --space-kind gradio"
+        )
+    if hardware:
+        raise HubError(
+            f"a static Space runs on no hardware, got --space-hardware {hardware} — omit it, or "
+            "choose --space-kind gradio"
+        )
+
+
+def _title(model: Published) -> str:
+    return f"Show {model.repo_id} at {model.revision[:12]}"
+
+
+def _create(api: HfApi, space: str, private: bool, hardware: Hardware | None, kind: Kind) -> None:
     api.create_repo(
         space,
         repo_type="space",
-        space_sdk="gradio",
+        space_sdk=kind,
         space_hardware=SpaceHardware(hardware) if hardware else None,
         private=private or None,
         exist_ok=True,
@@ -135,7 +181,7 @@ def _set_variables(api: HfApi, space: str, variables: dict[str, str]) -> None:
             api.add_space_variable(space, key, value, description="set by `train publish`")
 
 
-def _files(model: Published, preloaded: Sequence[str], on_zero: bool) -> dict[str, Path | bytes]:
+def _files(model: Published, preloaded: Sequence[str], on_zero: bool) -> Files:
     """The files of the Space's repository, with a manifest.
 
     The app stays the package `space`; the files that the Hub reads are at the root.
@@ -184,6 +230,10 @@ def _remedies(hardware: Hardware | None) -> dict[int, str]:
             "`--space-hardware zero-a10g` (ZeroGPU, free for two Spaces of a personal account in "
             "good standing), or subscribe to a plan and keep `--space-hardware cpu-basic`"
         )
-    payment += "; or omit --space and run the app on your machine with `make space`"
+    payment += (
+        "; or add `--space-kind static` without hardware: the model then runs in the visitor's "
+        "browser, which is free for everybody; or omit --space and run the app on your machine "
+        "with `make space`"
+    )
     refused = f"the Hub can't give this Space {hardware}; choose another --space-hardware"
     return {**REMEDIES, 402: payment, **({400: refused} if hardware else {})}

@@ -24,7 +24,7 @@ from train.environment import REPOSITORY
 from train.errors import HubBusy, HubError
 from train.evaluation import row_results
 from train.hub_errors import NO_TOKEN, check_repo_id, explained
-from train.publishing import card, published_files, release_gate
+from train.publishing import card, golden_scores, published_files, release_gate
 from train.publishing.commits import REMEDIES, Files, commit, retry, with_manifest
 from train.publishing.smoke_test_model import BUSY
 
@@ -102,6 +102,7 @@ def publish(run: Path, to: str, private: bool = False, allow_regression: bool = 
         _check_release_gate(run, to)
     results = run_folder.load_results(run)
     (run / "README.md").write_text(card.render(results, to), encoding="utf-8")
+    golden_scores.write(run)
     files = with_manifest(published_files.public_files(run))
     published_files.print_unpublished(run, files)
     split = run_folder.load_recipe(run).evaluation_split

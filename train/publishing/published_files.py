@@ -15,6 +15,7 @@ from train import recipe as recipes
 from train import results as results_file
 from train.errors import RunError
 from train.evaluation import row_results
+from train.publishing import golden_scores
 from train.recipe import Recipe
 from train.sections import public_name
 
@@ -27,6 +28,7 @@ PUBLIC = [
     "test-predictions.parquet",
     "validation-predictions.parquet",
     row_results.FILE,
+    golden_scores.FILE,
     "plots/*.png",
     "onnx/model*.onnx",
 ]

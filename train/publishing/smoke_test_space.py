@@ -1,19 +1,21 @@
 """Smoke test of a Space: wait until it runs what was pushed, and call it once.
 
-In: a `Deployed`. Out: a sentence for the terminal. The call runs in a process of its own:
+In: a `Deployed`. Out: a sentence for the terminal. A static Space is opened instead: its page must
+be the one that was pushed. The call of a Gradio Space runs in a process of its own:
 `python -m train.publishing.smoke_test_space SPACE TEXT` prints the answer of `/classify` as JSON.
 """
 
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from huggingface_hub import HfApi, SpaceRuntime, get_token
+from huggingface_hub import HfApi, SpaceRuntime, get_session, get_token
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
     HfHubHTTPError,
     HTTPError,
@@ -23,6 +25,7 @@ from train import console, network
 from train.environment import REPOSITORY
 from train.errors import HubError, Interrupted
 from train.hub_errors import TRANSIENT, explained
+from train.publishing import static_space
 from train.publishing.deployment import Deployed
 
 REVIEW = "What a wonderful film: funny, warm and over far too soon."
@@ -71,6 +74,9 @@ def smoke_test_space(deployed: Deployed, labels: Sequence[str], seconds: float) 
             )
         with explained(f"asking where {space} answers", after=PUSHED):
             host = api.space_info(space).host
+        if deployed.page:
+            _open(deployed, str(host))
+            return f"live at {url} and {host}"
         answer = _call(deployed, labels)
     except KeyboardInterrupt:
         raise Interrupted(f"stopped waiting; {PUSHED}, see {url}") from None
@@ -130,6 +136,34 @@ def _failure(api: HfApi, deployed: Deployed, runtime: SpaceRuntime) -> str:
         f"{_REMEDY_OF_STAGE[stage]} (full log: {deployed.url}?logs={kind}), then run only "
         f"`python -m train publish` again: the model is published.\n{message}"
     )
+
+
+def _open(deployed: Deployed, host: str) -> None:
+    """Open the page of a static Space; it must be the one that was pushed."""
+    status: object = "none"
+    for attempt in range(CALL_ATTEMPTS):
+        time.sleep(5 * bool(attempt))
+        try:
+            response = get_session().get(f"{host}/{static_space.INDEX}", follow_redirects=True)
+        except (HTTPError, ConnectionError, TimeoutError) as error:
+            status = error
+            continue
+        # The Hub may add to a page, but keeps what is in it.
+        if response.is_success and _names_model(response.text) == _names_model(
+            (deployed.page or b"").decode()
+        ):
+            return
+        status = f"status {response.status_code}, or the page of another version"
+    raise HubError(
+        f"the Space {deployed.space} runs, but {host} doesn't show the page that was pushed "
+        f"({status}) — open {deployed.url}; {PUSHED}, and `python -m train publish` tries again"
+    )
+
+
+def _names_model(page: str) -> str:
+    """The tag of a static page that names its model and the model's commit."""
+    tag = re.search(r"<html [^>]*>", page)
+    return tag[0] if tag else ""
 
 
 def _call(deployed: Deployed, labels: Sequence[str]) -> dict[str, Any]:

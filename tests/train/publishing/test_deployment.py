@@ -62,7 +62,8 @@ from train.publishing import deployment
 from train.errors import HubError
 
 try:
-    deployment.check_target(sys.argv[1], private=False, hardware=sys.argv[2] or None)
+    space, hardware, kind, *private = sys.argv[1:]
+    deployment.check_target(space, bool(private), hardware or None, kind)
 except HubError as error:
     sys.exit(str(error))
 """
@@ -325,14 +326,28 @@ def test_payment_error_explains_the_options(folder: Path) -> None:
             ("cpu-basic", "subscribe to a plan and keep `--space-hardware cpu-basic`"),
             ("zero-a10g", "a verified e-mail address that is older than 30 days"),
         ]:
-            done = python(hub, folder, CHECK, "demo/paid", hardware)
+            done = python(hub, folder, CHECK, "demo/paid", hardware, "gradio")
             assert done.returncode == 1
             assert "402" in done.stderr and message in done.stderr
             assert "`make space`" in done.stderr
+            assert "`--space-kind static`" in done.stderr
     with running_hub(arguments=["--free-account"]) as hub:
-        done = python(hub, folder, CHECK, "demo/free", "zero-a10g")
+        done = python(hub, folder, CHECK, "demo/static", "", "static")
+        assert done.returncode == 0, done.stderr
+        assert api_of(hub).space_info("demo/static").sdk == "static"
+        done = python(hub, folder, CHECK, "demo/free", "zero-a10g", "gradio")
         assert done.returncode == 0, done.stderr
         assert api_of(hub).get_space_runtime("demo/free").requested_hardware == "zero-a10g"
+
+
+def test_static_space_has_no_hardware_and_no_private_model(hub: RunningHub, folder: Path) -> None:
+    for arguments, message in [
+        (["cpu-basic", "static"], "runs on no hardware, got --space-hardware cpu-basic — omit it"),
+        (["", "static", "private"], "can't read a private model — omit --private"),
+    ]:
+        done = python(hub, folder, CHECK, "demo/refused", *arguments)
+        assert done.returncode == 1 and message in done.stderr
+    assert not api_of(hub).repo_exists("demo/refused", repo_type="space")
 
 
 @pytest.mark.parametrize("on_zero", [False, True])

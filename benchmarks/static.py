@@ -1,0 +1,143 @@
+"""How fast is the static page? `space_static/` in Chromium, with its model from a local Hub.
+
+Everything is on this machine, so the seconds are those of the browser, without a network. Measured:
+the bytes until the first prediction, the seconds to it from an empty and from a full cache, and the
+milliseconds of a prediction and of an explanation of 250 words. Needs Chromium and npm.
+Out: a table and `static.json`.
+
+    python -m benchmarks.static [--model runs/quickstart] [--rounds 20] [--out FOLDER]
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import REPOSITORY, add_out, machine, save
+from benchmarks.screenshots import CHROMIUM
+from benchmarks.space import MODEL, publish, review
+from train import quickstart
+
+SPACE = "demo/static"
+WORDS = 250
+EXPLANATIONS = 3  # each takes many predictions
+# Runs in the page: milliseconds of each call of a worker's method.
+TIME_CALLS = """async ([method, text, rounds]) => {
+  const { ModelWorker } = await import("./model_worker.js");
+  const worker = new ModelWorker();
+  await worker.call("load", { ...document.documentElement.dataset, device: "wasm" });
+  await worker.call(method, text);
+  const milliseconds = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const started = performance.now();
+    await worker.call(method, text);
+    milliseconds.push(performance.now() - started);
+  }
+  worker.close();
+  return milliseconds;
+}"""
+ROWS = [
+    ("bytes to the first prediction", "first_visit_mb", "{:.1f} MB"),
+    ("first prediction, empty cache", "cold_seconds", "{:.1f} s"),
+    ("first prediction, cached", "cached_seconds", "{:.1f} s"),
+    ("prediction for 250 words, median", "verdict_p50_ms", "{:.0f} ms"),
+    ("prediction and attribution, 250 words, median", "attribution_p50_ms", "{:,.0f} ms"),
+]
+
+
+def main() -> None:
+    """Deploy, visit twice, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
+    parser.add_argument("--rounds", type=int, default=20)
+    add_out(parser, REPOSITORY / "runs" / "bench")
+    given = parser.parse_args()
+    with deployed(given.model) as url:
+        results = measure(url, given.rounds)
+    results["machine"] = machine.describe()
+    lines = [f"| {name} | {form.format(results[key])} |" for name, key, form in ROWS]
+    print("\n".join(["| measurement | value |", "|---|---|", *lines]))
+    save(given.out / "static.json", results)
+
+
+@contextmanager
+def deployed(model: Path) -> Iterator[str]:
+    """The address of the static page of a run folder, until the block ends."""
+    from huggingface_hub import HfApi
+
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "hub"
+        with quickstart.local_hub(root, [SPACE]) as endpoint:
+            token = quickstart.token(root=root)
+            publish(endpoint, token, model)
+            settings = {"HF_ENDPOINT": endpoint, "HF_TOKEN": token, "HF_HOME": f"{scratch}/home"}
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.static", "deploy"],
+                cwd=REPOSITORY,
+                env={**os.environ, **settings},
+                check=True,
+            )
+            yield str(HfApi(endpoint=endpoint, token=token).space_info(SPACE).host)
+
+
+def deploy() -> None:
+    """Deploy the Space to the Hub of the environment, and wait until it runs."""
+    from huggingface_hub import HfApi
+
+    from train.publishing import deployment, smoke_test_space
+    from train.publishing.hub import Published
+
+    info = HfApi().model_info(MODEL)
+    files = frozenset(file.rfilename for file in info.siblings or [])
+    space = deployment.deploy_static(SPACE, Published(MODEL, str(info.sha), "", files))
+    print(smoke_test_space.smoke_test_space(space, [], 60))
+
+
+def measure(url: str, rounds: int) -> dict[str, Any]:
+    """The figures of one browser that visits twice."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context()
+        context.set_default_timeout(120_000)
+        transferred: list[int] = []
+
+        def count(request: Any) -> None:
+            transferred.append(request.sizes()["responseBodySize"])
+
+        context.on("requestfinished", count)
+        page = context.new_page()
+        results: dict[str, Any] = {"cold_seconds": _first_prediction(page, url)}
+        results["first_visit_mb"] = sum(transferred) / 1e6
+        page.evaluate("navigator.serviceWorker.ready")
+        results["cached_seconds"] = _first_prediction(context.new_page(), url)
+        for name, method, times in [
+            ("verdict_p50_ms", "predict", rounds),
+            ("attribution_p50_ms", "explain", min(rounds, EXPLANATIONS)),
+        ]:
+            milliseconds = page.evaluate(TIME_CALLS, [method, review(WORDS), times])
+            results[name] = statistics.median(milliseconds)
+        results["cross_origin_isolated"] = page.evaluate("crossOriginIsolated")
+        results["browser"] = browser.version
+        browser.close()
+    return results
+
+
+def _first_prediction(page: Any, url: str) -> float:
+    """Seconds from opening the page to the prediction of the example that it opens with."""
+    started = time.perf_counter()
+    page.goto(url)
+    page.get_by_text("tokens read").wait_for()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    deploy() if sys.argv[1:] == ["deploy"] else main()

@@ -1,0 +1,112 @@
+// The File tab: a file of reviews, scored by the worker, summarized and downloadable.
+import { guessTextColumn, read, scoredTable, write } from "./csv.js";
+import { count, element, figures, name, percent, progress, sentence, table } from "./views.js";
+
+const PREVIEW_ROWS = 5;
+const LISTED_ROWS = 100;
+const LISTED_CHARACTERS = 160;
+
+const get = (id) => document.getElementById(id);
+
+/** Connect the tab. `model` gives the present ModelWorker; `ready` is a promise of {labels}. */
+export function connectFileTab(model, ready) {
+  let opened = null; // the table in the file
+  let scoring = null; // AbortController
+
+  async function open(file) {
+    scoring?.abort();
+    opened = null;
+    get("file-options").hidden = true;
+    get("file-results").replaceChildren();
+    try {
+      opened = await read(file);
+    } catch (error) {
+      return get("file-status").replaceChildren(sentence(error.message));
+    }
+    const size = `${count(opened.rows.length)} rows, ${count(opened.columns.length)} columns.`;
+    get("file-status").replaceChildren(element("p", {}, `${opened.name}: ${size}`));
+    get("column").replaceChildren(...opened.columns.map((column, i) =>
+      element("option", { value: i }, column)));
+    get("column").value = guessTextColumn(opened);
+    const rows = opened.rows.slice(0, PREVIEW_ROWS).map((row, i) => [`${i + 1}`, ...row.map(short)]);
+    get("preview").replaceChildren(table(opened.columns, rows, "Row"));
+    get("file-options").hidden = false;
+  }
+
+  async function score() {
+    const [source, column] = [opened, Number(get("column").value)];
+    const { signal } = (scoring = new AbortController());
+    setRunning(true);
+    get("file-results").replaceChildren();
+    const started = performance.now();
+    const onProgress = ({ done, total }) => {
+      const seconds = (performance.now() - started) / 1000;
+      const message = `${count(done)} of ${count(total)} reviews`;
+      get("file-progress").replaceChildren(progress(message, done, total, seconds));
+    };
+    onProgress({ done: 0, total: source.rows.length });
+    try {
+      const { labels } = await ready;
+      const texts = source.rows.map((row) => row[column]);
+      const answers = await model().call("score", texts, { onProgress, signal });
+      get("file-progress").replaceChildren();
+      showResults(source, texts, answers, labels);
+    } catch (error) {
+      const message = signal.aborted ? "Cancelled. No results were kept." : error.message;
+      get("file-progress").replaceChildren(sentence(message, signal.aborted ? "remark" : "problem"));
+    }
+    setRunning(false);
+  }
+
+  get("file").onchange = ({ target }) => target.files[0] && open(target.files[0]);
+  get("sample").onclick = async () => {
+    const response = await fetch("sample.csv");
+    await open(new File([await response.blob()], "sample.csv"));
+  };
+  get("score").onclick = score;
+  get("cancel").onclick = () => scoring?.abort();
+}
+
+function setRunning(running) {
+  get("score").disabled = running;
+  get("cancel").hidden = !running;
+}
+
+function showResults(source, texts, answers, labels) {
+  const scored = answers.filter((answer) => answer.error === undefined);
+  const rows = [
+    ...labels.map((label) => [
+      scored.filter((answer) => !answer.unsure && answer.label === label).length, name(label)]),
+    [scored.filter((answer) => answer.unsure).length, "Mixed or unsure"],
+    [answers.length - scored.length, "Not scored"],
+  ];
+  const content = write(scoredTable(source, answers, labels));
+  const url = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
+  const download = `${source.name.replace(/\.[^.]*$/, "")}-scored.csv`;
+  const listed = answers.slice(0, LISTED_ROWS);
+  const title = answers.length > LISTED_ROWS ? `The first ${LISTED_ROWS} reviews` : "All reviews";
+  get("file-results").replaceChildren(
+    element("div.block", {},
+      figures(rows.map(([number, description]) => [count(number), description]), "Summary"),
+      element("div.row", {}, element("a.button.primary", { href: url, download },
+        "Download scored file"))),
+    element("div.block", {}, element("h2", {}, title),
+      element("div.rows", { tabindex: 0, role: "region", "aria-label": title },
+        table(["Review", "Prediction", "Probability"],
+          listed.map((answer, i) => listing(i, texts[i], answer)), "Row"))));
+  get("file-results").focus();
+}
+
+/** The cells of a review; its text is a link that opens it in the Review tab. */
+function listing(index, text, answer) {
+  if (answer.error !== undefined) {
+    return [`${index + 1}`, short(text), text.trim() ? answer.error : "Empty cell.", ""];
+  }
+  const link = element("a", { href: `#review=${encodeURIComponent(text)}` }, short(text));
+  const shown = answer.unsure ? `Unsure, leans ${name(answer.label).toLowerCase()}` : name(answer.label);
+  return [`${index + 1}`, link, shown, percent(answer.probabilities[answer.label])];
+}
+
+function short(text) {
+  return text.length > LISTED_CHARACTERS ? `${text.slice(0, LISTED_CHARACTERS)} …` : text;
+}

@@ -1,0 +1,148 @@
+// The Review tab: the prediction for one review, the effect of each sentence, and a share link.
+import { attribution, count, element, predictionCard, progress, sentence } from "./views.js";
+
+// Written for this project and never trained on. The first opens the page.
+const EXAMPLES = {
+  "Clearly positive": "I laughed, I cried, and I rang my sister from the car park to tell her to " +
+    "go tonight. The lead is wonderful, and the last shot is the kindest ending I have seen in " +
+    "years.",
+  "Clearly negative": "A dull script, wooden acting and an ending that insults you. I kept " +
+    "checking my watch, and half of my row had left before the credits. Two hours wasted.",
+  "Mixed": "The lead is superb and the score is lovely, which makes it all the sadder " +
+    "that the script is dull, the second half is a mess, and the ending is a waste of her talent. " +
+    "I would watch her read a menu. I would not watch this again.",
+  "Negated": "I did not expect to enjoy this, and for once I was wrong. There is not a dull " +
+    "minute in it, nobody overacts, and the ending does not cheat.",
+  "Sarcastic": "Oh, wonderful, another two and a half hours of men explaining " +
+    "submarines to each other. The script is a mess, and the only good bit was when the projector " +
+    "broke.",
+};
+const EMPTY = "The prediction, its probability and the effect of each sentence appear here. " +
+  "Paste a review or choose an example.";
+const WAITING = "The review will be analyzed as soon as the model is loaded.";
+const MAX_LINK = 8_000; // RFC 9110, section 4.1: what all recipients should support
+const MAX_SUBJECT = 80; // characters of a review that name it above its prediction
+const LINK = /[#&]review=([^&]*)/; // behind the "#", which browsers never send to a server
+
+const get = (id) => document.getElementById(id);
+
+/** The tab; `analyze` runs again with the text in the box. */
+export class Review {
+  #model; // a function: the present ModelWorker
+  #ready; // a promise of {unsureBelow}
+  #isReady = false;
+  #current = null; // AbortController of the last analysis
+  #analyzed = null; // the text that the card is about
+
+  constructor(model, ready) {
+    this.#model = model;
+    this.#ready = ready;
+    ready.then(() => (this.#isReady = true), () => {});
+    this.box = get("review");
+    this.result = get("result");
+    this.result.append(element("p.empty", {}, EMPTY));
+    get("analyze").onclick = () => this.analyze();
+    get("share").onclick = () => this.share();
+    this.box.onkeydown = (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.analyze();
+    };
+    this.box.oninput = () => this.#markStale();
+    for (const [label, text] of Object.entries(EXAMPLES)) {
+      get("examples").append(element("button", { onclick: () => this.open(text) }, label));
+    }
+  }
+
+  /** Analyze a text that is not typed: an example, or the review of a link. */
+  open(text) {
+    this.box.value = text;
+    return this.analyze();
+  }
+
+  /** Show what the page does, unless the visitor was faster. */
+  openExample() {
+    if (this.#current || this.box.value) return;
+    this.open(Object.values(EXAMPLES)[0]);
+    this.box.onfocus = () => { // typing replaces the example
+      if (this.box.value === Object.values(EXAMPLES)[0]) this.box.select();
+      this.box.onfocus = null;
+    };
+  }
+
+  /** The review in the page's address: null without one, "" if it is damaged. */
+  static inAddress() {
+    try {
+      const match = LINK.exec(location.hash);
+      return match && decodeURIComponent(match[1]);
+    } catch {
+      return "";
+    }
+  }
+
+  /** Analyze the text in the box; an analysis that still runs is cancelled. */
+  async analyze() {
+    this.#current?.abort();
+    const { signal } = (this.#current = new AbortController());
+    const text = this.box.value;
+    get("analyze").setAttribute("aria-busy", "true");
+    if (!this.#isReady) this.#show(null, sentence(WAITING, "remark"));
+    try {
+      const { unsureBelow } = await this.#ready;
+      const model = this.#model();
+      const prediction = await model.call("predict", text, { signal });
+      const area = element("div");
+      this.#show(text, element("p.subject", {}, beginning(text)),
+        predictionCard(prediction, unsureBelow), area);
+      const onProgress = ({ done, total }) =>
+        area.replaceChildren(progress("Analyzing sentences…", done, total));
+      const explanation = await model.call("explain", text, { signal, onProgress });
+      area.replaceChildren(attribution(text, explanation) ?? "");
+    } catch (error) {
+      if (!signal.aborted) this.#show(text, sentence(error.message));
+    } finally {
+      if (!signal.aborted) get("analyze").removeAttribute("aria-busy");
+    }
+  }
+
+  /** Show and copy a link to the review in the box. */
+  async share() {
+    const text = this.box.value;
+    const link = `${location.href.split("#")[0]}#review=${encodeURIComponent(text)}`;
+    if (!text.trim()) return this.#answer(sentence("Write or paste a review first."));
+    if (link.length > MAX_LINK) {
+      return this.#answer(sentence(`A link may have at most ${count(MAX_LINK)} characters, or some ` +
+        `apps cut it off. The link to this review would have ${count(link.length)}: share its text ` +
+        "instead."));
+    }
+    try {
+      await navigator.clipboard.writeText(link);
+      this.#answer(sentence("Copied. The link contains the whole review.", "remark"));
+    } catch {
+      this.#answer(sentence("The browser doesn't let this page copy. Copy the link:", "remark"),
+        element("input", { "aria-label": "Link", readonly: "", value: link }));
+    }
+  }
+
+  #answer(...elements) {
+    get("shared").replaceChildren(...elements);
+  }
+
+  #show(text, ...elements) {
+    this.#analyzed = text;
+    this.result.replaceChildren(...elements);
+    get("shared").replaceChildren();
+    this.#markStale();
+  }
+
+  /** Dim a result that is about another text than the one in the box. */
+  #markStale() {
+    const stale = this.#analyzed !== null && this.box.value !== this.#analyzed;
+    this.result.classList.toggle("stale", stale);
+  }
+}
+
+/** The first words of a text. */
+function beginning(text) {
+  const words = text.trim().replace(/\s+/g, " ");
+  if (words.length <= MAX_SUBJECT) return words;
+  return `${words.slice(0, words.lastIndexOf(" ", MAX_SUBJECT) + 1 || MAX_SUBJECT).trim()}…`;
+}

@@ -1,0 +1,222 @@
+// Elements of predictions, explanations, tables and messages; the classes are those of style.css.
+// Mirrors space/views.py. Texts of users only ever become text nodes.
+
+const MIN_ATTRIBUTION = 0.05; // log-odds; parts below it are not coloured
+
+/**
+ * An element.
+ * @param tag Its name, with classes: "p.small".
+ * @param attributes By name; `null` leaves one out. `--w` is set as a style, which the content
+ *   security policy allows from scripts only.
+ */
+export function element(tag, attributes = {}, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const made = document.createElement(name);
+  made.classList.add(...classes);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null) continue;
+    if (key === "width" || key === "left" || key.startsWith("--")) made.style.setProperty(key, value);
+    else if (key.startsWith("on")) made[key] = value;
+    else made.setAttribute(key, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+/** A message in place of a result; `kind` is "problem" or "remark". */
+export function sentence(message, kind = "problem") {
+  return element(`p.${kind}`, { role: "status" }, String(message));
+}
+
+/** The predicted label, its probability and a bar for each label. */
+export function predictionCard(prediction, unsureBelow) {
+  const { label, probabilities, unsure } = prediction;
+  const heading = unsure ? "Mixed or unsure" : name(label);
+  const leaning = unsure ? `leans ${name(label).toLowerCase()}, ` : "";
+  const shown = percent(probabilities[label], unsure ? Math.floor : Math.round);
+  const bars = Object.entries(probabilities).flatMap(([other, probability]) =>
+    bar(prediction, other, other === label ? shown : percent(probability), probability, unsureBelow));
+  const rule = unsureBelow > 1 / Object.keys(probabilities).length
+    ? `Below ${percent(unsureBelow, Math.ceil)} (the tick) the model is unsure: it makes too many ` +
+      "errors there."
+    : null;
+  return element("section.prediction", { role: "status", "aria-label": "Prediction" },
+    element(`p.label.${unsure ? "unsure" : colour(prediction, label)}`, {}, heading),
+    element("p.probability", {}, `${leaning}${shown} probability`),
+    element("dl.bars", {}, ...bars),
+    rule && element("p.small", {}, rule),
+    element("p.small", {}, tokensRead(prediction)));
+}
+
+/** The review with its sentences coloured by their effect, and a table of the numbers. */
+export function attribution(text, explanation) {
+  const { prediction, sentences, words, fullContext } = explanation;
+  if (!sentences.length && !words.length) return null;
+  return element("section.attribution", { "aria-label": "Effect of each sentence" },
+    legend(prediction),
+    element("p.review", {}, ...colouredReview(text, explanation)),
+    fullContext ? null : element("p.small", {}, "The review is long: the effect of a sentence is " +
+      "measured within the 1,000 characters around it."),
+    element("details", {}, element("summary", {}, "Show the numbers"),
+      partsTable(text, prediction, sentences.length ? sentences : words)));
+}
+
+/** A progress bar with the remaining time, estimated from the seconds so far. */
+export function progress(message, done, total, seconds = null) {
+  const remaining = seconds && done ? Math.ceil((seconds / done) * (total - done)) : null;
+  const estimate = remaining === null ? "" : `, about ${count(remaining)} s left`;
+  return element("div", {},
+    element("p", {}, `${message}${estimate}`),
+    element("div.progress", { role: "progressbar", "aria-label": message, "aria-valuemin": 0,
+      "aria-valuemax": 100, "aria-valuenow": Math.round((100 * done) / total || 0) },
+    element("b", { width: `${(100 * done) / total || 0}%` })));
+}
+
+/** Numbers in large type, each with its description. */
+export function figures(rows, label) {
+  const cells = rows.map(([number, description]) => element("div", {},
+    element("p.big", {}, number), element("p.small", {}, description)));
+  return element("section.figures", { "aria-label": label }, ...cells);
+}
+
+/** A table; the first cell of each row is the row's heading. Cells are texts or elements. */
+export function table(headings, rows, corner = "") {
+  return element("table", {},
+    element("thead", {}, element("tr", {},
+      corner ? element("th", { scope: "col" }, corner) : element("td"),
+      ...headings.map((heading) => element("th", { scope: "col" }, heading)))),
+    element("tbody", {}, ...rows.map(([heading, ...cells]) => element("tr", {},
+      element("th", { scope: "row" }, heading),
+      ...cells.map((cell) => element("td", {}, cell))))));
+}
+
+/** A label as shown on the page: "VERY_GOOD" is "Very good". */
+export function name(label) {
+  const words = label.replaceAll("_", " ").toLowerCase();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** A probability with one decimal, never rounded to 0% or 100%. */
+export function percent(probability, round = Math.round) {
+  if (probability > 0.999 && probability < 1) return "over 99.9%";
+  if (probability > 0 && probability < 0.001) return "under 0.1%";
+  // 1e-9: 0.07 * 1000 is 70.00000000000001, which `ceil` would take to 71.
+  const nudge = round === Math.ceil ? -1e-9 : 1e-9;
+  return `${(round(1000 * probability + nudge) / 10).toFixed(1)}%`;
+}
+
+/** A number with separators of thousands. */
+export function count(number) {
+  return number.toLocaleString("en");
+}
+
+/** How much of the review the model read. */
+function tokensRead({ tokensRead: read, tokens }) {
+  const counts = `${count(read)} of ${count(tokens)} tokens read`;
+  return read < tokens
+    ? `${counts}: the beginning and the end. The review exceeds the model's maximum length.`
+    : counts;
+}
+
+function bar(prediction, label, shown, probability, unsureBelow) {
+  return [
+    element("dt", {}, name(label)),
+    element("dd", {}, element("span", {}, shown),
+      element("span.track", { "aria-hidden": "true" },
+        element(`b.${colour(prediction, label)}`, { width: `${100 * probability}%` }),
+        unsureBelow ? element("i", { left: `${100 * unsureBelow}%` }) : null)),
+  ];
+}
+
+/** What the colours mean; the predicted label comes first. */
+function legend(prediction) {
+  const label = name(prediction.label);
+  const others = Object.keys(prediction.probabilities).filter((key) => key !== prediction.label);
+  const opposite = others.length === 1 ? name(others[0]) : `not ${label}`;
+  return element("p.small.legend", {},
+    element(`span.swatch.${partColour(prediction, 1)}`, {}, label.toLowerCase()), " ",
+    element(`span.swatch.${partColour(prediction, -1)}`, {}, opposite.toLowerCase()), " ",
+    element("span.swatch.top", {}, "strongest"));
+}
+
+/** The review with coloured sentences and words; line breaks are kept. */
+function colouredReview(text, explanation) {
+  const whole = { start: 0, end: text.length, attribution: 0, probabilityWithout: null };
+  const sentences = explanation.sentences.length ? explanation.sentences : [whole];
+  const context = {
+    text, prediction: explanation.prediction, strongest: explanation.sentences[explanation.strongest],
+  };
+  const largest = largestOf(sentences);
+  const pieces = [];
+  let position = 0;
+  for (const part of sentences) {
+    pieces.push(gap(text.slice(position, part.start)));
+    const words = explanation.words.filter((word) => part.start <= word.start && word.end <= part.end);
+    pieces.push(coloured("span", sentenceWords(context, part, words), context, part, largest));
+    position = part.end;
+  }
+  return [...pieces, gap(text.slice(position))];
+}
+
+/** The space or line break between two sentences. */
+function gap(between) {
+  if (/<br|\n/i.test(between)) return element("br");
+  return between ? " " : "";
+}
+
+function sentenceWords(context, part, words) {
+  const largest = largestOf(words);
+  const pieces = [];
+  let position = part.start;
+  for (const word of words) {
+    pieces.push(context.text.slice(position, word.start));
+    pieces.push(coloured("b", [context.text.slice(word.start, word.end)], context, word, largest));
+    position = word.end;
+  }
+  return [...pieces, context.text.slice(position, part.end)];
+}
+
+/** A part of the text in its colour; its opacity is relative to the largest effect. */
+function coloured(tag, content, { prediction, strongest }, part, largest) {
+  if (Math.abs(part.attribution) < MIN_ATTRIBUTION) return element(tag, {}, ...content);
+  const classes = [partColour(prediction, part.attribution), ...(part === strongest ? ["top"] : [])];
+  const opacity = (Math.abs(part.attribution) / Math.max(1, largest)).toFixed(2);
+  const title = tooltip(prediction, part);
+  return element([tag, ...classes].join("."), { "--w": opacity, title }, ...content);
+}
+
+function tooltip(prediction, { attribution: effect, probabilityWithout }) {
+  const label = name(prediction.label);
+  const shown = `${signed(effect)} for ${label}`;
+  if (probabilityWithout === null) return shown;
+  return `${shown}, ${label} ${percent(probabilityWithout)} without it`;
+}
+
+function partsTable(text, prediction, parts) {
+  const label = name(prediction.label);
+  const rows = parts.map(({ start, end, attribution: effect, probabilityWithout }) => [
+    text.slice(start, end), signed(effect),
+    probabilityWithout === null ? "" : percent(probabilityWithout),
+  ]);
+  return table([`Effect on ${label} (log-odds)`, `${label} without it`], rows);
+}
+
+function signed(number) {
+  return `${number < 0 ? "-" : "+"}${Math.abs(number).toFixed(2)}`;
+}
+
+function largestOf(parts) {
+  return Math.max(0, ...parts.map((part) => Math.abs(part.attribution)));
+}
+
+/** Class of a label: the model's first label is "against", every other one "for". */
+function colour(prediction, label) {
+  return label === Object.keys(prediction.probabilities)[0] ? "against" : "for";
+}
+
+/** Class of a part, from the sign of its effect on the predicted label. */
+function partColour(prediction, effect) {
+  const own = colour(prediction, prediction.label);
+  if (effect > 0) return own;
+  return own === "for" ? "against" : "for";
+}
