@@ -31,8 +31,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*)")
 LIMITATIONS = re.compile(r"limit|intended use|out.of.scope|bias|risk|caveat", re.IGNORECASE)
 PLOT_CAPTIONS = {
-    "confusion": "Confusion matrix on the test set",
-    "reliability": "Reliability diagram on the test set: predicted probability and accuracy",
+    "confusion": "Confusion matrix on the {split} set",
+    "reliability": "Reliability diagram on the {split} set: predicted probability and accuracy",
     "training": "Training curves",
 }
 
@@ -49,6 +49,11 @@ class Facts:
     card: str = ""  # Markdown, without the front matter
     plots: dict[str, bytes] = field(default_factory=dict)  # PNG images by caption
     missing: list[str] = field(default_factory=list)
+
+    @property
+    def split(self) -> str:
+        """The split of the final metrics: `test`, or `validation` without a test split."""
+        return _evaluation_split(self.results)
 
     @property
     def url(self) -> str:
@@ -117,7 +122,7 @@ def read_facts(folder: Path, repo_id: str, commit: str, file: str) -> Facts:
     card = text[front_matter.end() :] if front_matter else text
     if not card.strip():
         missing.append(_missing_file(folder, CARD, "text", "so its limitations are unknown"))
-    plots = dict(_read_plots(folder))
+    plots = dict(_read_plots(folder, _evaluation_split(results)))
     if not plots:
         missing.append(f"The repository has no {PLOTS}, so there are no plots to show.")
     return Facts(repo_id, commit, file, results, metadata, card, plots, missing)
@@ -136,18 +141,21 @@ def lookup_number(values: object, *keys: str) -> float | None:
 
 
 def headline_metrics(facts: Facts) -> list[tuple[str, str]]:
-    """Formatted test metrics, each with a description; only those that results.json has."""
-    test = lookup(facts.results, "metrics", "test")
+    """Formatted final metrics, each with a description; only those that results.json has."""
+    measured = lookup(facts.results, "metrics", facts.split)
     rows = []
-    if (accuracy := lookup_number(test, "accuracy")) is not None:
-        reviews, interval = lookup_number(test, "n"), _interval(lookup(test, "accuracy_ci95"))
-        description = "test accuracy"
+    if (accuracy := lookup_number(measured, "accuracy")) is not None:
+        reviews, interval = (
+            lookup_number(measured, "n"),
+            _interval(lookup(measured, "accuracy_ci95")),
+        )
+        description = f"{facts.split} accuracy"
         description += f" on {reviews:,.0f} reviews" if reviews is not None else ""
         description += f" (95% interval {interval})" if interval else ""
         rows.append((f"{accuracy:.2%}", description))
-    if (f1 := lookup_number(test, "f1")) is not None:
+    if (f1 := lookup_number(measured, "f1")) is not None:
         rows.append((f"{f1:.3f}", "F1"))
-    if (ece := lookup_number(test, "ece")) is not None:
+    if (ece := lookup_number(measured, "ece")) is not None:
         rows.append((f"{ece:.3f}", "expected calibration error (ECE) of the probabilities"))
     return rows
 
@@ -174,9 +182,8 @@ def unsure_summary(facts: Facts) -> str:
     accuracies = [f"{inside:.2%} accuracy there"] if inside is not None else []
     accuracies += [f"{outside:.2%} on the rest"] if outside is not None else []
     return (
-        f"The model is unsure below a probability of {below:.2%}: {share:.2%} of the test reviews"
-        + (f" ({', '.join(accuracies)})" if accuracies else "")
-        + "."
+        f"The model is unsure below a probability of {below:.2%}: {share:.2%} of the {facts.split} "
+        "reviews" + (f" ({', '.join(accuracies)})" if accuracies else "") + "."
     )
 
 
@@ -234,13 +241,20 @@ def _missing_file(folder: Path, name: str, kind: str, consequence: str) -> str:
     return f"The repository has no {name}, {consequence}."
 
 
-def _read_plots(folder: Path) -> Iterator[tuple[str, bytes]]:
+def _evaluation_split(results: object) -> str:
+    """`train` evaluates validation if a run has no test split; without metrics: `test`."""
+    metrics = lookup(results, "metrics")
+    has_validation = isinstance(metrics, Mapping) and "validation" in metrics
+    return "validation" if has_validation and "test" not in metrics else "test"
+
+
+def _read_plots(folder: Path, split: str) -> Iterator[tuple[str, bytes]]:
     for path in sorted(folder.glob(PLOTS))[:MAX_PLOTS]:
         if path.stat().st_size <= MAX_BYTES:
             image = path.read_bytes()
             if image.startswith(PNG_SIGNATURE):
                 caption = path.stem.replace("_", " ").capitalize()
-                yield PLOT_CAPTIONS.get(path.stem, caption), image
+                yield PLOT_CAPTIONS.get(path.stem, caption).format(split=split), image
 
 
 def _finite(value: object) -> float | None:

@@ -4,6 +4,7 @@ In: arguments. Out: calls of the pipeline, or an error as one line with an exit 
 import what they need themselves, so that `--help` is fast.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,8 +13,9 @@ import typer
 
 from train import network
 from train import recipe as recipes
-from train.errors import RecipeError, TrainError
+from train.errors import RecipeError, RunError, TrainError, UsageError
 from train.recipe import Recipe
+from train.sections import FILES
 
 app = typer.Typer(
     help="Train, evaluate and publish a sentiment model for movie reviews.",
@@ -37,10 +39,16 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="override a key of the recipe; repeatable"),
 ]
 Out = Annotated[Path | None, typer.Option(help="the run folder; default: runs/NAME")]
-Resume = Annotated[bool, typer.Option("--resume", help="fail if there is no run to resume")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="fail if there is no run to resume, here or in --checkpoints-to"),
+]
 CheckpointsTo = Annotated[
     str | None,
-    typer.Option(metavar="USER/REPO", help="also store checkpoints in this private repository"),
+    typer.Option(
+        metavar="USER/REPO",
+        help="also store checkpoints in this private repository, and resume from there",
+    ),
 ]
 To = Annotated[str, typer.Option("--to", metavar="USER/REPO", help="the model repository")]
 Private = Annotated[bool, typer.Option("--private", help="create private repositories")]
@@ -53,7 +61,6 @@ SpaceHardware = Annotated[
     typer.Option(help="zero-a10g: free for two Spaces per account; cpu-basic: PRO or Team plan"),
 ]
 SpaceKind = Annotated[Literal["gradio", "static"], typer.Option(help="static: free, in browsers")]
-CorpusSplit = Annotated[str, typer.Option("--split", help="its split; `train` for a single file")]
 TextColumn = Annotated[str, typer.Option("--text", help="column of the text")]
 SpaceWait = Annotated[
     float, typer.Option(min=0, metavar="MINUTES", help="wait this long for the Space, then call it")
@@ -98,7 +105,7 @@ def fit(
 @app.command(
     epilog=_examples(
         "evaluate runs/imdb-small",
-        "evaluate user/movie-sentiment --dataset my.csv --split train --set label=stars",
+        "evaluate user/movie-sentiment --dataset my.csv --set label=stars",
     )
 )
 def evaluate(
@@ -106,7 +113,9 @@ def evaluate(
     dataset: Annotated[
         str | None, typer.Option(help="another dataset: a Hub id, a file or a folder")
     ] = None,
-    split: CorpusSplit = "test",
+    split: Annotated[
+        str | None, typer.Option(help="its split; default: test, and `train` for a file")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="columns and other keys of `datasets`"),
@@ -119,21 +128,26 @@ def evaluate(
 ) -> None:
     """Evaluate a run on its own test split, or any model on any dataset."""
     from train import run_folder
-    from train.pipeline import training_run
 
     if dataset is None:
         if not Path(run_or_repo).is_dir():
-            raise RecipeError(
+            raise RunError(
                 f"no run folder at {run_or_repo} — add --dataset to evaluate a Hub model"
             )
-        if split != "test" or any([set_, max_rows, revision, out]):
-            raise RecipeError(
+        if any([split, set_, max_rows, revision, out]):
+            raise UsageError(
                 "--split, --set, --max-rows, --revision and --out need --dataset: without it a "
                 "run is evaluated on its own test split, by its own recipe"
             )
         _evaluate(Path(run_or_repo))
         return
     source = recipes.parse_dataset(dataset, set_ or [])
+    split = split or _default_split(dataset, "test")
+    from train.data import sources
+
+    sources.check_exists(source)
+    from train.pipeline import training_run
+
     results = training_run.evaluate_elsewhere(run_or_repo, revision, source, split, max_rows)
     _print_metrics(results["metrics"])
     if out:
@@ -145,10 +159,11 @@ def evaluate(
 def export(run: Annotated[Path, typer.Argument(help="a finished run folder")]) -> None:
     """Write the ONNX files, fp32 and int8, for the Space and transformers.js."""
     from train import run_folder
+
+    run_folder.load_results(run)
     from train.pipeline import release
     from train.publishing import export
 
-    run_folder.load_results(run)
     if release.is_release(run):
         release.unpack(run)
         return
@@ -178,6 +193,8 @@ def publish(
     from train import run_folder
     from train.pipeline import publication, release
 
+    if space:
+        publication.check_space_model(run_folder.load_recipe(run))
     if not release.is_release(run):
         run_folder.check_complete(run)
     publication.check_targets(to, private, space, space_hardware, kind=space_kind)
@@ -227,7 +244,9 @@ def run(
     from train.pipeline import costs, plan, publication, steps
 
     tasks = plan.plan(recipe, set_, out)
-    folder = tasks[-1].out
+    own, folder = tasks[-1].recipe, tasks[-1].out
+    if space and own:
+        publication.check_space_model(own)
     with run_folder.locked(folder):
         costs.print_plan(tasks)
         if console.is_first_process():
@@ -297,7 +316,7 @@ def teach(
 @app.command(
     epilog=_examples(
         "cut-sentences stanfordnlp/imdb --out runs/cut-sentences/train.jsonl",
-        "cut-sentences unlabelled.csv --split train --out runs/my-sentences/train.jsonl",
+        "cut-sentences unlabelled.csv --out runs/my-sentences/train.jsonl",
     )
 )
 def cut_sentences(
@@ -308,15 +327,23 @@ def cut_sentences(
     max_sentences: Annotated[
         int, typer.Option(min=1, help="maximum sentences, drawn at random")
     ] = 100_000,
-    split: CorpusSplit = "unsupervised",
+    split: Annotated[
+        str | None, typer.Option(help="its split; default: unsupervised, and `train` for a file")
+    ] = None,
     text: TextColumn = "text",
     revision: Annotated[str | None, typer.Option(help="of a Hub dataset")] = None,
 ) -> None:
     """Cut sentences from unlabelled texts, for a teacher to label."""
     _run_data_step(
-        "cut-sentences", source=source, out=str(out), max_sentences=max_sentences, split=split,
-        text=text, revision=revision,
+        "cut-sentences", source=source, out=str(out), max_sentences=max_sentences,
+        split=split or _default_split(source, "unsupervised"), text=text, revision=revision,
     )  # fmt: skip
+
+
+def _default_split(source: str, default: str) -> str:
+    """The only split of a file is `train`."""
+    is_file = Path(source).suffix.lower() in FILES or os.path.isfile(source)
+    return "train" if is_file else default
 
 
 def _run_data_step(kind: str, student: Recipe | None = None, **arguments: Any) -> None:
@@ -355,7 +382,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except TrainError as error:
-        typer.echo(f"{'recipe' if isinstance(error, RecipeError) else 'error'}: {error}", err=True)
+        typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
@@ -363,8 +390,8 @@ def main() -> None:
     except OSError as error:
         if error.errno != 28:  # ENOSPC
             raise
-        remedy = "free some space, then run the same command with --resume"
-        typer.echo(f"error: the disk is full, the last checkpoint is kept — {remedy}", err=True)
+        remedy = "free some space, then run the same command again"
+        typer.echo(f"error: the disk is full, finished work is kept — {remedy}", err=True)
         sys.exit(1)
 
 

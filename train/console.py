@@ -1,7 +1,7 @@
 """Progress lines for the person at the terminal.
 
-In: text. Out: one line on stdout, flushed at once. Of several processes under `accelerate launch`
-only the first prints.
+In: text. Out: one line on stdout, flushed at once; names and durations as text. Of several
+processes under `accelerate launch` only the first prints.
 """
 
 import os
@@ -21,6 +21,15 @@ def print_line(text: str) -> None:
 
     if is_first_process():
         typer.echo(text)
+
+
+def format_duration(seconds: float) -> str:
+    """A duration with its two largest units: `1 h 18 min`, `12 min 34 s`, `5 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, rest_minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {rest_minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def summarize_names(names: Collection[str]) -> str:

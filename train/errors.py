@@ -13,6 +13,12 @@ class RecipeError(TrainError):
     exit_status = 2
 
 
+class UsageError(TrainError):
+    """Arguments of a command that don't go together."""
+
+    exit_status = 2
+
+
 class DataError(TrainError):
     """Reviews or labels can't be used for training or evaluation."""
 

@@ -4,7 +4,6 @@ In: exceptions of huggingface_hub, its HTTP client, hf_xet, datasets and transfo
 `TrainError`. All code that reads a repository or writes to the Hub runs inside `explained`.
 """
 
-import errno
 import importlib
 import os
 import re
@@ -28,6 +27,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # re-exported
 
+from space.inference.download import UNWRITABLE
 from train.errors import HubBusy, HubError, TrainError
 from train.sections import is_path
 
@@ -35,7 +35,6 @@ from train.sections import is_path
 _client = importlib.import_module(HTTPError.__module__.partition(".")[0])
 
 TRANSIENT = {408, 429, 500, 502, 503, 504}  # HTTP statuses worth a retry
-UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC}
 NO_TOKEN = (
     "no Hub token — create one with write permission on the Hub's settings page (Access Tokens), "
     "then run `hf auth login` or set HF_TOKEN"
@@ -85,7 +84,8 @@ def explained(
             reason = str(cause).strip().partition("\n")[0] or type(cause).__name__
         if reason is None:
             raise
-        raise error(f"{doing}: {prefix}{reason}{after and f'; {after}'}") from cause
+        message = f"{doing}: {prefix}{reason}"
+        raise error(f"{message.rstrip('.')}; {after}" if after else message) from cause
 
 
 def check_source(name: str, error: type[TrainError]) -> None:

@@ -88,8 +88,8 @@ def check_resumable(folder: Path, recipe: Recipe) -> None:
         )
 
 
-def prepare(folder: Path, recipe: Recipe) -> None:
-    """Create the folder for a new run; an earlier run in it is renamed, never deleted."""
+def set_aside(folder: Path) -> None:
+    """Rename a folder that has an earlier run, which is never deleted, and create a new one."""
     if folder.exists() and any(not file.name.endswith(".lock") for file in folder.iterdir()):
         stamp = f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         suffixes = chain([""], map("-{}".format, count(2)))
@@ -98,6 +98,11 @@ def prepare(folder: Path, recipe: Recipe) -> None:
         folder.rename(backup)
         console.print_line(f"moved the earlier run to {backup}")
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def prepare(folder: Path, recipe: Recipe) -> None:
+    """Create the folder for a new run; see `set_aside`."""
+    set_aside(folder)
     draft = folder / "recipe.part"
     draft.write_text(recipes.dump(recipe), encoding="utf-8")
     draft.replace(folder / "recipe.yaml")

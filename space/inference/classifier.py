@@ -36,6 +36,10 @@ class ModelUnavailable(Exception):
     """The model can't be loaded; the message says why, in a sentence for the page."""
 
 
+class PairModel(ModelUnavailable):
+    """The model classifies pairs of texts, which the app doesn't support."""
+
+
 class InvalidText(Exception):
     """The text can't be classified; the message says why, in a sentence for the page."""
 
@@ -117,7 +121,7 @@ class Classifier:
 
         Raises:
             ModelUnavailable: There is no repo id or no such model, the Hub can't be reached and the
-                cache has no copy, or the model is no text classifier.
+                cache has no copy, or the model is no classifier of single texts.
         """
         with self._loading:
             if self._model is None:
@@ -151,10 +155,13 @@ class Classifier:
         if not any((folder / name).is_file() for name in download.ONNX_FILES):
             raise ModelUnavailable(download.no_onnx_message(self.repo_id))
         try:
-            return OnnxModel(folder, threads)
+            model = OnnxModel(folder, threads)
         except Exception as error:  # anyone can name any repository, with any content
             log.exception("%s can't be loaded", self.repo_id)
             raise ModelUnavailable(download.not_a_classifier_message(self.repo_id)) from error
+        if model.has_pairs:
+            raise PairModel(download.pair_model_message(self.repo_id))
+        return model
 
     @property
     def labels(self) -> list[str]:

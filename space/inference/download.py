@@ -101,6 +101,14 @@ def not_a_classifier_message(repo_id: str | None) -> str:
     )
 
 
+def pair_model_message(repo_id: str | None) -> str:
+    """The message for a model that classifies pairs of texts."""
+    return (
+        f"{repo_id} classifies pairs of texts (a review and a second text), and only models of "
+        "single texts are supported here. Call it with `pipeline()`, as its model card shows."
+    )
+
+
 def no_onnx_message(repo_id: str | None) -> str:
     """The message for a repository without an ONNX file."""
     return (

@@ -51,6 +51,7 @@ class OnnxModel:
         max_tokens: The most tokens that the model reads of a text, with [CLS] and [SEP].
         special_tokens: The number of special tokens, such as [CLS], that each text gets.
         unsure_below: The probability below which the model abstains; 0 for never.
+        has_pairs: Whether the model was trained on pairs of texts.
         vocabulary: What of a text the model can read.
     """
 
@@ -64,6 +65,7 @@ class OnnxModel:
         positions = config.get("max_position_embeddings") or math.inf
         self.max_tokens = int(min(tokenizer_config["model_max_length"], positions))
         self.unsure_below = float(config.get("unsure_below") or 0)
+        self.has_pairs = bool(config.get("text_pairs"))
         self.threads = threads or available_cores()
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_truncation()

@@ -24,7 +24,12 @@ from typing import Any
 from huggingface_hub import constants
 
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
-from space.inference.download import UNWRITABLE, not_a_classifier_message, unwritable_message
+from space.inference.download import (
+    UNWRITABLE,
+    not_a_classifier_message,
+    pair_model_message,
+    unwritable_message,
+)
 
 DOWNLOAD_SECONDS = 300
 LOAD_SECONDS = 60  # and to classify two short texts
@@ -195,6 +200,8 @@ class SandboxedClassifier:
         if answer["memory"]:
             limit = f"{MAX_MEMORY / 2**30:,.0f} GB"
             return f"{self.repo_id} was stopped: it needs more than {limit} of memory."
+        if answer["pairs"]:
+            return pair_model_message(self.repo_id)
         if answer["step"] == "load":
             return not_a_classifier_message(self.repo_id)
         return f"{self.repo_id} fails on these texts; see the app's log for details."

@@ -19,7 +19,7 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 
-from space.inference.classifier import Classifier, InvalidText, Prediction, check_text
+from space.inference.classifier import Classifier, InvalidText, PairModel, Prediction, check_text
 from space.inference.download import REQUIRED_FILES
 
 MAX_LABELS, MAX_LABEL_CHARACTERS = 1_000, 200
@@ -48,6 +48,7 @@ def main() -> None:
         report = {
             "error": reason[:MAX_REASON_CHARACTERS],
             "step": step,
+            "pairs": isinstance(error, PairModel),
             "memory": isinstance(cause, MemoryError) or "alloc" in reason,
             "errno": getattr(cause, "errno", None),
         }

@@ -85,7 +85,7 @@ def render(facts: Facts, address: str) -> str:
     return (
         f'<article><h2 id="model">{_link(facts.url, facts.repo_id)}</h2>'
         + "".join(f'<p class="remark">{escape(sentence)}</p>' for sentence in facts.missing)
-        + (views.figures(metrics, "Test metrics") if metrics else "")
+        + (views.figures(metrics, f"{facts.split.capitalize()} metrics") if metrics else "")
         + _list(about.provenance(facts))
         + _section("Error analysis", _error_analysis(facts))
         + _section("Plots", plots)

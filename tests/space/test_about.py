@@ -191,6 +191,20 @@ def test_metrics_come_from_results_json(repository: Path):
     assert facts.plots == {"Confusion matrix on the test set": PNG}
 
 
+def test_run_without_test_split_shows_validation_metrics(repository: Path):
+    results = {**RESULTS, "metrics": {"validation": RESULTS["metrics"]["test"]}}
+    (repository / "results.json").write_text(json.dumps(results))
+    (repository / "plots/reliability.png").write_bytes(PNG)
+    facts = read_facts(repository)
+    assert about.headline_metrics(facts)[0][1].startswith("validation accuracy on 2,000 reviews")
+    assert "of the validation reviews" in about.unsure_summary(facts)
+    page = render(repository)
+    assert "Confusion matrix on the validation set" in page.text
+    assert "Reliability diagram on the validation set" in page.text
+    assert "Validation metrics" in str(page.tags) + page.text
+    assert " test " not in page.text.partition("Behavioural")[0]
+
+
 @pytest.mark.parametrize("name", ["imdb-pseudo-labels", "reviews-any-length"])
 def test_reads_recorded_results(tmp_path: Path, name: str):
     recorded = REPOSITORY / f"benchmarks/results/{name}.json"

@@ -1,5 +1,6 @@
 """The command line: help, invalid input, and a complete run on a local Hub."""
 
+import errno
 import json
 import re
 import subprocess
@@ -11,10 +12,11 @@ from conftest import REPOSITORY, SAMPLES, toy_reviews, toy_settings
 from hubserver import ADMIN, running_hub
 from typer.testing import CliRunner
 
+from train import __main__ as command_line
 from train import recipe as recipes
 from train.__main__ import app
 from train.data import preparation
-from train.errors import DataError, RecipeError
+from train.errors import DataError, RecipeError, UsageError
 
 
 def train(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -46,6 +48,99 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("evaluate nosuch", "error: no run folder at nosuch — add --dataset"),
+        ("evaluate nosuch --dataset nosuch.csv", "error: no file or folder at nosuch.csv"),
+        ("export nosuch", "error: no run folder at nosuch"),
+        ("publish nosuch --to user/name", "error: no run folder at nosuch"),
+        ("cut-sentences nosuch.csv --out {out}", "error: no file or folder at nosuch.csv"),
+        ("score nosuch.csv --model runs/none --out {out}.csv", "error: no file at nosuch.csv"),
+        ("fit nosuch", "error: nosuch is no recipe"),
+    ],
+)
+def test_missing_input_is_found_before_torch_is_imported(
+    command: str, message: str, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from train.__main__ import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    arguments = command.format(out=tmp_path / "out").split()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode in {1, 2}
+    assert done.stderr.startswith(message), done.stderr
+    assert "requires" not in done.stderr
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_full_disk_is_reported_for_every_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(command_line, "app", write)
+    with pytest.raises(SystemExit):
+        command_line.main()
+    message = capsys.readouterr().err
+    assert message.startswith("error: the disk is full")
+    assert message.endswith("then run the same command again\n")
+
+
+def test_no_remedy_asks_for_resume() -> None:
+    """The same command resumes; `score`, `export` and `publish` have no `--resume`."""
+    files = [*(REPOSITORY / "train").rglob("*.py")]
+    assert files
+    assert not [f for f in files if "same command with --resume" in f.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "split"),
+    [
+        ("reviews.csv", [], "train"),
+        ("reviews.csv", ["--split", "other"], "other"),
+        ("plain", [], "train"),
+        ("user/reviews", [], "test"),
+    ],
+)
+def test_split_of_a_file_is_train(
+    source: str,
+    options: list[str],
+    split: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from train.pipeline import training_run
+
+    monkeypatch.chdir(tmp_path)
+    for name in ["reviews.csv", "plain"]:
+        (tmp_path / name).touch()
+    splits = []
+
+    def evaluate(model: str, revision: str | None, dataset: object, split: str, rows: int) -> dict:
+        splits.append(split)
+        return {"metrics": {}}
+
+    monkeypatch.setattr(training_run, "evaluate_elsewhere", evaluate)
+    arguments = ["evaluate", "user/model", "--dataset", source, *options]
+    app(arguments, standalone_mode=False)
+    assert splits == [split]
+
+
+def test_sentences_are_cut_from_a_file_without_a_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("texts.csv").write_text("text\nA film with three acts.\n", encoding="utf-8")
+    app(["cut-sentences", "texts.csv", "--out", "cut/train.jsonl"], standalone_mode=False)
+    assert len(Path("cut/train.jsonl").read_text("utf-8").splitlines()) == 1
 
 
 @pytest.mark.parametrize("key", ["label", "datasets.label", "datasets.0.label"])
@@ -150,7 +245,7 @@ def test_run_trains_publishes_and_resumes_on_a_hub(tiny_base: Path, tmp_path: Pa
             )
         settings = toy_settings("demo/toy", "demo/tiny-base")
         arguments = ["run", "quickstart", *sets(settings), "--to", "demo/toy-model"]
-        arguments += ["--checkpoints-to", "demo/toy-checkpoints", "--resume"]
+        arguments += ["--checkpoints-to", "demo/toy-checkpoints"]
         environment = hub.env(home=tmp_path / "home")
         first = train(*arguments, "--out", tmp_path / "one", env=environment)
         assert first.returncode == 0, first.stderr
@@ -163,12 +258,22 @@ def test_run_trains_publishes_and_resumes_on_a_hub(tiny_base: Path, tmp_path: Pa
         files = api.list_repo_files("demo/toy-checkpoints")
         assert "recipe.yaml" in files
         assert api.model_info("demo/toy-checkpoints").private
-        # A second machine resumes from there: all updates are done already.
+        # The same command on a second machine resumes from there: all updates are done already.
         second = train(*arguments, "--out", tmp_path / "two", env=environment)
         assert second.returncode == 0, second.stderr
         assert "resuming from update" in second.stdout
         weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ["one", "two"]]
         assert weights[0] == weights[1]
+        # Neither another recipe's checkpoint nor a missing one lets a run start from zero.
+        third = ["--out", tmp_path / "three"]
+        other = train(*arguments, "--set", "seed=1", *third, env=environment)
+        assert other.returncode == 1
+        assert "demo/toy-checkpoints has the checkpoint of another recipe (seed was" in other.stderr
+        empty = ["--checkpoints-to", "demo/empty", "--resume", *third]
+        missing = train(*arguments[:-2], *empty, env=environment)
+        assert missing.returncode == 1
+        assert f"nothing to resume in {tmp_path / 'three'}" in missing.stderr
+        assert not (tmp_path / "three").exists()
 
         elsewhere = train(
             "evaluate", "demo/toy-model", "--dataset", SAMPLES, "--split", "test",
@@ -184,5 +289,5 @@ def test_run_trains_publishes_and_resumes_on_a_hub(tiny_base: Path, tmp_path: Pa
 @pytest.mark.parametrize("options", [["--set", "label=x"], ["--max-rows", "5"], ["--split", "a"]])
 def test_evaluate_refuses_options_that_need_a_dataset(options: list[str], tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["evaluate", str(tmp_path), *options])
-    assert isinstance(done.exception, RecipeError)
+    assert isinstance(done.exception, UsageError)
     assert "need --dataset" in str(done.exception)

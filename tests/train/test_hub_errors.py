@@ -318,3 +318,12 @@ def test_any_name_is_a_path_or_an_id_or_refused(name: str) -> None:
     else:
         assert name.isascii() and name.count("/") <= 1 and not set(name) & set(" \\~")
         hub_errors.check_repo_id(name, HubError)
+
+
+@pytest.mark.parametrize(("after", "end"), [("or a file", "found; or a file"), ("", "found.")])
+def test_reason_that_ends_in_a_full_stop_joins_what_follows(after: str, end: str) -> None:
+    with (
+        pytest.raises(DataError, match=f"reading: it was not {end}$"),
+        hub_errors.explained("reading", DataError, expected=(ValueError,), after=after),
+    ):
+        raise ValueError("it was not found.")

@@ -42,12 +42,15 @@ def teach(teachers: Sequence[Path], recipe: Recipe, out: Path) -> int:
         The number of distinct texts.
 
     Raises:
+        RunError: A teacher is no finished run.
         DataError: A teacher has other labels, or was trained on the student's validation or test
             reviews.
     """
+    results = [_check_teacher(teacher, recipe.labels) for teacher in teachers]
     splits = preparation.load(recipe)
     for teacher in teachers:
-        _check_teacher(teacher, recipe, splits)
+        ancestors = run_folder.lineage(run_folder.load_recipe(teacher))
+        preparation.check_unseen([teacher, *ancestors], splits)
     train = splits["train"]
     rows = {text_key(pair): row for row, pair in enumerate(train.keys())}
     keys = np.array(list(rows), dtype=np.uint64)
@@ -56,7 +59,7 @@ def teach(teachers: Sequence[Path], recipe: Recipe, out: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     precision = devices.choose_precision(recipe.precision)
     models = [model.load(str(teacher)) for teacher in teachers]
-    identity = repr([run_folder.load_results(teacher) for teacher in teachers]).encode()
+    identity = repr(results).encode()
     files = []
     for start in range(0, len(keys), PART_TEXTS):
         part = np.arange(start, min(start + PART_TEXTS, len(keys)))
@@ -121,14 +124,18 @@ def text_key(pair: tuple[str, str]) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-def _check_teacher(teacher: Path, recipe: Recipe, splits: "dict[str, Split]") -> None:
-    teacher_recipe = run_folder.load_recipe(teacher)
-    if teacher_recipe.labels != recipe.labels:
+def _check_teacher(teacher: Path, labels: list[str]) -> dict[str, Any]:
+    """The results of a teacher; an error unless it is a finished run with these labels."""
+    results, teacher_labels = (
+        run_folder.load_results(teacher),
+        run_folder.load_recipe(teacher).labels,
+    )
+    if teacher_labels != labels:
         raise DataError(
-            f"the labels of {teacher} must be {recipe.labels}, got {teacher_recipe.labels} — "
-            "choose a teacher with the student's labels"
+            f"the labels of {teacher} must be {labels}, got {teacher_labels} — choose a teacher "
+            "with the student's labels"
         )
-    preparation.check_unseen([teacher, *run_folder.lineage(teacher_recipe)], splits)
+    return results
 
 
 def _write_part(

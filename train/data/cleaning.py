@@ -1,4 +1,4 @@
-"""Cleaning: the rows of one split → a `Split`, without empty and unlabelled rows."""
+"""Cleaning: the rows of one split → a `Split`, without empty rows and dropped labels."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -51,8 +51,8 @@ def clean(
     sure = [target[1] if target else 1.0 for target in targets]
     confidences = None if all(probability == 1 for probability in sure) else sure
     split = Split(texts, known, pairs, groups, confidences=confidences, slice_columns=slice_columns)
-    unlabelled = len(targets) - len(keep) - len(empty)
-    return split.take(np.array(keep, dtype=np.int64), empty=len(empty), unlabelled=unlabelled)
+    dropped = {"empty": len(empty), "mapped to null": len(targets) - len(keep) - len(empty)}
+    return split.take(np.array(keep, dtype=np.int64), **dropped)
 
 
 def _groups(cells: Iterable[Any], column: str, where: str) -> list[str | None]:

@@ -64,6 +64,15 @@ def texts(source: Source, split: str, column: str) -> list[Any]:
     return list(rows[column])
 
 
+def check_exists(source: Source) -> None:
+    """Raise `DataError` unless the file or folder of a local source exists."""
+    path = Path(source.source).expanduser()
+    if source.is_local and not os.path.exists(path):
+        raise DataError(
+            f"no file or folder at {shorten(path)} — give its path from the current folder"
+        )
+
+
 def revision(source: Source) -> str | None:
     """Resolve the source's revision to a commit, by reading it; None for a local source.
 
@@ -95,12 +104,8 @@ def _read_local(source: Source) -> "dict[str, datasets.Dataset]":
     import datasets
     import pyarrow
 
+    check_exists(source)
     path = Path(source.source).expanduser()
-    if not os.path.exists(path):
-        raise DataError(
-            f"no file or folder at {shorten(path)} — give its path from the current folder, or "
-            "add the step that creates it to `requires` in the recipe"
-        )
     splits, features = _layout(path, source.config) if path.is_dir() else ({"train": [path]}, None)
     tables_by_split = {}
     for split, files in splits.items():

@@ -132,7 +132,7 @@ def load_weights(file: Path, model: Any) -> None:
 def _write_error(path: Path, error: Exception) -> RunError:
     return RunError(
         f"{path} can't be written ({error}) — the previous checkpoint is complete; free disk "
-        "space, then run the same command with --resume"
+        "space, then run the same command to resume"
     )
 
 

@@ -81,6 +81,7 @@ def _load_pretrained(recipe: Recipe, **settings: Any) -> tuple[Any, Any]:
         _check_cached(recipe.base_model, recipe.base_revision)
         tokenizer = AutoTokenizer.from_pretrained(recipe.base_model, **revision)
         config = AutoConfig.from_pretrained(recipe.base_model, **settings, **revision)
+        config.text_pairs = recipe.has_pairs  # `score` and the Space refuse pairs
         for name, key in DROPOUTS.items():
             if hasattr(config, name):
                 setattr(config, name, getattr(recipe, key))
@@ -274,7 +275,7 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
     except SafetensorError as error:
         raise RunError(
             f"the model can't be written to {folder} ({error}) — free disk space, then run the "
-            "same command with --resume"
+            "same command to resume"
         ) from error
     tokenizer.save_pretrained(folder)
     file = folder / "tokenizer_config.json"

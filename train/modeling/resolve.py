@@ -86,14 +86,14 @@ def _load(recipe: Recipe, folder: Path) -> Recipe | None:
     except (OSError, ValueError, TypeError) as error:
         raise RunError(
             f"{file} can't be read ({error}) — remove it to resolve precision and commits again, "
-            "or train from scratch without --resume"
+            "or rename the run folder to train from scratch"
         ) from error
     try:
         devices.choose_precision(resolved.precision)
     except RecipeError as error:
         raise RunError(
             f"{folder} was started in {resolved.precision}, which this machine doesn't support — "
-            "resume it on one that does, or train from scratch without --resume"
+            "resume it on one that does, or rename the run folder to train from scratch"
         ) from error
     return resolved
 

@@ -192,8 +192,7 @@ class _Training:
                 if stopping and progress.step < total:
                     raise Interrupted(
                         f"stopped at update {progress.step} of {total}; checkpoint in "
-                        f"{self.folder / checkpoints.FOLDER} — run the same command with --resume "
-                        "to continue"
+                        f"{self.folder / checkpoints.FOLDER} — run the same command to resume"
                     )
 
     def _update(self, step: int) -> torch.Tensor:

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from train import console
+from train import console, run_folder
 from train import recipe as recipes
 from train import results as results_file
 from train.environment import REPOSITORY
-from train.errors import TrainError
 from train.pipeline.plan import Task
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
@@ -42,45 +41,44 @@ def describe_state(task: Task, is_last: bool = False) -> str:
 
 
 def describe_costs(task: Task) -> Iterator[str]:
-    """The measured cost of a step, or else what the header of its recipe says."""
-    if results := _measured_results(task):
+    """The measured cost of a step, or else what the header of its recipe says.
+
+    Both are of a shipped recipe as it is: a run with other settings has no known cost.
+    """
+    name = _shipped_recipe(task)
+    if name and (results := _measured_results(name)):
         yield _measured_cost(results)
         return
     yield NOT_MEASURED
-    if task.is_run:
-        for key, text in _recipe_header(task).items():
-            yield f"{key}: {text}"
+    header = recipes.read_header(name) if name else {}
+    for key in ["cost", "hardware"]:
+        if key in header:
+            yield f"{key}: {header[key]}"
 
 
 def _measured_cost(results: dict[str, Any]) -> str:
     training, environment = results["training"], results["environment"]
     disk_mb = DISK_BYTES_PER_PARAMETER * training["parameters"] / 1e6
     return (
-        f"time {_duration(training['seconds'])}, memory "
+        f"time {console.format_duration(training['seconds'])}, memory "
         f"{training['peak_memory_mb']:,.0f} MB, disk {disk_mb:,.0f} MB, as measured on "
         f"{environment['device']}, {environment['cores']} cores"
     )
 
 
-def _measured_results(task: Task) -> dict[str, Any] | None:
-    """The results file of a shipped recipe; None for any other step."""
-    name = task.arguments.get("name", "")
-    file = RESULTS / f"{name}.json"
-    if not (task.is_run and (recipes.RECIPES / f"{name}.yaml").is_file() and file.is_file()):
+def _shipped_recipe(task: Task) -> str | None:
+    """The name of the shipped recipe that a step runs without any override; None for others."""
+    file = recipes.RECIPES / f"{task.arguments.get('name', '')}.yaml"
+    if task.recipe is None or not task.is_run or not file.is_file():
         return None
-    return results_file.parse(file.read_text(encoding="utf-8"))
+    changes = run_folder.describe_changes(recipes.load(file), task.recipe)
+    return None if changes else task.recipe.name
 
 
-def _recipe_header(task: Task) -> dict[str, str]:
-    try:
-        header = recipes.read_header(str(task.arguments["name"]))
-    except TrainError:
-        return {}
-    return {key: header[key] for key in ["cost", "hardware"] if key in header}
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
+def _measured_results(name: str) -> dict[str, Any] | None:
+    """The results file of a shipped recipe; None without one."""
+    file = RESULTS / f"{name}.json"
+    return results_file.parse(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _size_bytes(path: Path) -> int:

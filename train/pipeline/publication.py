@@ -8,8 +8,18 @@ published: it finds a missing permission before hours of work.
 from pathlib import Path
 
 from train import console, run_folder
-from train.errors import HubError
+from train.errors import HubError, RunError
 from train.publishing import deployment, hub, smoke_test_space
+from train.recipe import Recipe
+
+
+def check_space_model(recipe: Recipe) -> None:
+    """Raise `RunError` unless a Space can show the model of a recipe."""
+    if recipe.has_pairs:
+        raise RunError(
+            "the app reads single texts, and this model classifies pairs (`text_pair` is set) — "
+            "omit --space"
+        )
 
 
 def check_targets(

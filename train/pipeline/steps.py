@@ -26,8 +26,9 @@ def run_all(tasks: Sequence[Task], resume: bool = False, checkpoints_to: str | N
 
     Args:
         tasks: From `plan.plan`; the last one is the recipe's own run.
-        resume: Fail if the recipe's own run can't be resumed.
-        checkpoints_to: A Hub repository that also stores the checkpoints of that run.
+        resume: Fail if the recipe's own run can't be resumed, here or from `checkpoints_to`.
+        checkpoints_to: A Hub repository that also stores the checkpoints of that run, and from
+            which it is resumed on another machine.
 
     Raises:
         RunError: An output was made from other inputs.
@@ -73,17 +74,21 @@ def leave_processes() -> None:
 
 def _write_output(task: Task) -> str:
     """Write the output of a data step atomically; returns a summary for the terminal."""
-    from train.augmentation import distillation, patterns, sentences
-
     out, step, draft = task.out, task.step, task.out.with_name(f".{task.out.name}.draft")
     if isinstance(step, Teach):
+        from train.augmentation import distillation
+
         assert task.recipe is not None
         count = distillation.teach([Path(teacher) for teacher in step.teachers], task.recipe, out)
         return f"probabilities for {count:,} texts"
     if isinstance(step, Patterns):
+        from train.augmentation import patterns
+
         shutil.rmtree(draft, ignore_errors=True)
         count = patterns.write(draft, step.seed, step.max_rows)
     else:
+        from train.augmentation import sentences
+
         assert isinstance(step, CutSentences)
         count = sentences.cut(step, draft)
     draft.replace(out)
@@ -99,7 +104,7 @@ def _fit(
         task: The run.
         is_only_run: Whether the plan has no other run.
         resume: Fail if the run can't be resumed; with other runs, only if it has started.
-        checkpoints_to: A Hub repository that also stores the checkpoints.
+        checkpoints_to: A Hub repository that also stores the checkpoints; see `run_all`.
     """
     from train.modeling.resolve import on_main_process
     from train.pipeline import training_run
@@ -113,7 +118,7 @@ def _fit(
             return
         if checkpoints_to:
             repo_id = checkpoints_to
-            resume = on_main_process(lambda: _pull_checkpoint(repo_id, folder, resume))
+            on_main_process(lambda: _pull_checkpoint(repo_id, recipe, folder))
             push_checkpoint = _checkpoint_pusher(repo_id)
         must_resume = resume and (is_only_run or folder.exists())
         resume = on_main_process(lambda: _is_started(recipe, folder) or must_resume)
@@ -128,16 +133,15 @@ def _is_started(recipe: Recipe, folder: Path) -> bool:
     return is_partial and not run_folder.describe_changes(run_folder.load_recipe(folder), recipe)
 
 
-def _pull_checkpoint(repo_id: str, folder: Path, resume: bool) -> bool:
-    """Download the checkpoint if there is no local run; returns whether there is one to resume."""
+def _pull_checkpoint(repo_id: str, recipe: Recipe, folder: Path) -> None:
+    """Download the checkpoint, if there is one, unless the folder has the run already."""
     from train.publishing import hub
 
     hub.check_target(repo_id, private=True)
-    if not resume or (folder / "recipe.yaml").exists():
-        return resume
-    has_checkpoint = hub.pull_checkpoint(repo_id, folder)
-    console.print_line(f"{'resuming from the' if has_checkpoint else 'no'} checkpoint on {repo_id}")
-    return has_checkpoint
+    if not _is_started(recipe, folder):
+        has_checkpoint = hub.pull_checkpoint(repo_id, recipe, folder)
+        found = "resuming from the" if has_checkpoint else "no"
+        console.print_line(f"{found} checkpoint on {repo_id}")
 
 
 def _checkpoint_pusher(repo_id: str) -> Callable[[Path], None]:

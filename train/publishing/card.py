@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from train import console
 from train import recipe as recipes
 from train.environment import REPOSITORY
 from train.errors import RunError
@@ -99,6 +100,7 @@ def _render(results: dict[str, Any], repo_id: str, template: Path) -> str:
 def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dict[str, Any]:
     """Template values about the model, its training and its metrics."""
     base, split = origin["base_model"], recipe.evaluation_split
+    columns = {name: results["metrics"][name] for name in dict.fromkeys(["validation", split])}
     link = f"[{base}](https://huggingface.co/{base})"
     return {
         "recipe": recipe.model_dump(),
@@ -110,11 +112,16 @@ def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dic
         "runs_before": origin["runs"],
         "split": split,
         "measured": results["metrics"][split],
-        "columns": {
-            name: results["metrics"][name] for name in dict.fromkeys(["validation", split])
+        "columns": columns,
+        # A run that was evaluated before a metric was added lacks it.
+        "metric_names": {
+            key: name
+            for key, name in METRIC_NAMES.items()
+            if all(metrics.get(key) is not None for metrics in columns.values())
         },
         "slices": results["slices"],
         "error_analysis": results.get("error_analysis"),
+        "weakest": _weakest_kinds(results),
         "training": results["training"],
         "export": results["export"],
         "environment": results["environment"],
@@ -124,6 +131,19 @@ def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dic
         if len(recipe.labels) == 2
         else "F1, precision and recall are means over the labels, weighted by support.",
     }
+
+
+def _weakest_kinds(results: dict[str, Any]) -> list[str]:
+    """At most three kinds of behavioural sentences that are passed least, below the mean of all."""
+    behaviour = results.get("error_analysis", {}).get("behaviour", {})
+    kinds = dict(behaviour.get("sentences", {}))
+    mean = kinds.pop("all")["accuracy"] if kinds else 0.0
+    lowest = sorted((rate["accuracy"], kind) for kind, rate in kinds.items())[:3]
+    return [
+        f"{kind.replace('_', ' ')} ({100 * accuracy:.2f}% passed)"
+        for accuracy, kind in lowest
+        if accuracy < mean
+    ]
 
 
 def _data(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
@@ -223,11 +243,6 @@ def _figure(key: str, value: Any, split: str) -> str:
     return f"{value:.4f}" + "†" * (key in IN_SAMPLE and split == "validation")
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def _names(results: dict[str, Any]) -> list[str]:
     """The public name of each dataset."""
     data = results["data"]
@@ -236,10 +251,9 @@ def _names(results: dict[str, Any]) -> list[str]:
 
 
 FORMATS: dict[str, Any] = {
-    "metric_names": METRIC_NAMES,
     "hyperparameters": HYPERPARAMETERS,
     "figure": _figure,
-    "duration": _duration,
+    "duration": console.format_duration,
     "percent": lambda share: f"{100 * share:.2f}%",
     "megabytes": lambda size: f"{size / 1e6:.0f} MB",
     "dropped": lambda reasons: "; ".join(f"{n:,} {why}" for why, n in reasons.items()) or "none",

@@ -21,12 +21,13 @@ from huggingface_hub import HfApi, constants, get_token, hf_hub_download, snapsh
 
 from train import console, run_folder
 from train.environment import REPOSITORY
-from train.errors import HubBusy, HubError
+from train.errors import HubBusy, HubError, RunError
 from train.evaluation import row_results
 from train.hub_errors import NO_TOKEN, check_repo_id, explained
 from train.publishing import card, golden_scores, published_files, release_gate
 from train.publishing.commits import REMEDIES, Files, commit, retry, with_manifest
 from train.publishing.smoke_test_model import BUSY
+from train.recipe import Recipe
 
 TEXTS = [
     "A joy from start to finish.",
@@ -102,7 +103,8 @@ def publish(run: Path, to: str, private: bool = False, allow_regression: bool = 
         _check_release_gate(run, to)
     results = run_folder.load_results(run)
     (run / "README.md").write_text(card.render(results, to), encoding="utf-8")
-    golden_scores.write(run)
+    if not run_folder.load_recipe(run).has_pairs:
+        golden_scores.write(run)
     files = with_manifest(published_files.public_files(run))
     published_files.print_unpublished(run, files)
     split = run_folder.load_recipe(run).evaluation_split
@@ -135,17 +137,30 @@ def push_checkpoint(checkpoint: Path, repo_id: str) -> None:
         commit(api, repo_id, "model", files, title, own=f"{folder.name}/*")
 
 
-def pull_checkpoint(repo_id: str, run: Path) -> bool:
-    """Download the checkpoint in a repository into a run folder; False if there is none.
+def pull_checkpoint(repo_id: str, recipe: Recipe, run: Path) -> bool:
+    """Download the checkpoint of a recipe's run into a run folder; False if there is none.
+
+    recipe.yaml comes last, so an interrupted download is no run. An earlier run in the folder is
+    renamed.
 
     Raises:
         HubError: The Hub refuses it.
+        RunError: The repository has the checkpoint of another recipe.
     """
     with explained(f"fetching the checkpoint from {repo_id}"):
         if not HfApi().file_exists(repo_id, "recipe.yaml"):
             return False
-        snapshot_download(repo_id, local_dir=run, allow_patterns=["recipe.yaml", "checkpoints/**"])
+        file = Path(hf_hub_download(repo_id, "recipe.yaml"))
+        if changes := run_folder.describe_changes(run_folder.load_recipe(file.parent), recipe):
+            raise RunError(
+                f"{repo_id} has the checkpoint of another recipe ({changes}), which this run would "
+                "replace — name another repository with --checkpoints-to, or resume that recipe"
+            )
+        if (run / "recipe.yaml").exists():
+            run_folder.set_aside(run)
+        snapshot_download(repo_id, local_dir=run, allow_patterns=["checkpoints/**"])
         shutil.rmtree(run / ".cache", ignore_errors=True)  # metadata of the download
+        shutil.copyfile(file, run / "recipe.yaml")
     return True
 
 

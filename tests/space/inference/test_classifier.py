@@ -1,6 +1,7 @@
 """The classifier: ONNX Runtime gives what PyTorch gives, for one text and for many."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from space.inference.classifier import (
     Classifier,
     InvalidText,
     ModelUnavailable,
+    PairModel,
     Prediction,
     log_odds,
 )
@@ -221,3 +223,19 @@ def test_unsure_text_leans_only_if_it_differs_from_one_without_words(biased: Cla
 
 def test_sure_text_leans_to_its_label(loaded: Classifier) -> None:
     assert all(loaded.predict(text).leaning == loaded.predict(text).label for text in TEXTS[:3])
+
+
+def test_model_of_text_pairs_is_refused(tiny_classifier: Path, tmp_path: Path) -> None:
+    from train.errors import ModelError
+    from train.scoring.score import score
+
+    pairs = Path(shutil.copytree(tiny_classifier, tmp_path / "pairs"))
+    config = json.loads((pairs / "config.json").read_text(encoding="utf-8"))
+    assert config["text_pairs"] is False
+    (pairs / "config.json").write_text(json.dumps({**config, "text_pairs": True}))
+    with pytest.raises(PairModel, match="classifies pairs of texts"):
+        Classifier.from_folder(pairs)
+    (tmp_path / "in.csv").write_text("text\ndull\n", encoding="utf-8")
+    with pytest.raises(ModelError, match="classifies pairs of texts"):
+        score(str(tmp_path / "in.csv"), str(pairs), tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()

@@ -53,6 +53,9 @@ def hub(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         api.update_repo_settings("demo/private", private=True)
         broken = tmp_path_factory.mktemp("broken")
         shutil.copytree(tiny_classifier, broken, dirs_exist_ok=True)
+        config = json.loads((broken / "config.json").read_text(encoding="utf-8"))
+        (broken / "config.json").write_text(json.dumps({**config, "text_pairs": True}))
+        push(running, broken, "demo/pairs")
         (broken / "onnx/model.onnx").write_bytes(b"no model")
         push(running, broken, "demo/broken")
         shutil.rmtree(broken / "onnx")
@@ -109,6 +112,11 @@ def test_says_why_a_model_can_not_be_compared(hub: RunningHub, tmp_path: Path):
     assert revision == f"{OWN} has no revision v9."
     assert malformed == "A model is named user/name on the Hub, got '../../etc/passwd'."
     assert endless == "A name has at most 200 characters."
+
+
+def test_model_of_text_pairs_can_not_be_compared(hub: RunningHub, tmp_path: Path):
+    ((answer, _, _),) = ask_cache(hub.env(tmp_path), "demo/pairs")
+    assert answer.startswith("demo/pairs classifies pairs of texts")
 
 
 def test_looks_at_sizes_before_it_pulls(tiny_classifier: Path, tmp_path: Path):

@@ -16,7 +16,7 @@ from train import run_folder
 from train.augmentation import distillation
 from train.data import preparation
 from train.data.labels import NO_LABEL
-from train.errors import DataError, RecipeError
+from train.errors import DataError, RecipeError, RunError
 from train.modeling import losses
 from train.pipeline import training_run
 
@@ -124,6 +124,18 @@ def test_teacher_with_another_order_of_labels_is_an_error(
     recipe = student(tmp_path / "s", tiny_base, "labels=[POSITIVE, NEGATIVE]")
     with pytest.raises(DataError, match="must be .'POSITIVE', 'NEGATIVE'., got"):
         distillation.teach([teacher], recipe, tmp_path / "out.parquet")
+
+
+def test_teachers_are_checked_before_the_data_is_read(
+    teacher: Path, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = student(tmp_path / "s", tiny_base)
+    monkeypatch.delattr(preparation, "load")
+    with pytest.raises(RunError, match="no run folder at nowhere"):
+        distillation.teach([teacher, Path("nowhere")], recipe, tmp_path / "out.parquet")
+    other = student(tmp_path / "o", tiny_base, "labels=[POSITIVE, NEGATIVE]")
+    with pytest.raises(DataError, match="must be .'POSITIVE', 'NEGATIVE'., got"):
+        distillation.teach([teacher], other, tmp_path / "out.parquet")
 
 
 def test_text_without_label_and_teacher_is_an_error(

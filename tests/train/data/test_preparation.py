@@ -126,7 +126,7 @@ def test_label_map_to_null_leaves_rows_out(write: Write) -> None:
     recipe = recipe_for({"source": str(path), "label_map": label_map})
     split = preparation.read_split(recipe.datasets[0], "train", recipe.labels)
     assert split.texts == ["review 1", "review 2", "review 4", "review 5"]
-    assert split.dropped == {"unlabelled": 1}
+    assert split.dropped == {"mapped to null": 1}
 
 
 @pytest.mark.parametrize(

@@ -411,10 +411,10 @@ def test_run_stopped_by_a_signal_equals_an_uninterrupted_one(
     stopped = re.search(r"error: stopped at update (\d+) of (\d+); checkpoint in (\S+)", errors)
     assert stopped, errors
     assert int(stopped[1]) < int(stopped[2])
-    assert "run the same command with --resume to continue" in errors
+    assert "run the same command to resume" in errors
     assert "Traceback" not in errors
     assert not (tmp_path / "stopped/results.json").exists()
-    run_here([*arguments, "--resume"])
+    run_here(arguments)
     weights = [tmp_path / name / "model.safetensors" for name in ("whole", "stopped")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
@@ -489,7 +489,7 @@ def test_one_of_two_processes_pulls_the_checkpoint_and_both_resume(
         api = HfApi(endpoint=hub.endpoint, token=WRITE)
         api.create_repo("demo/kept", private=True)
         api.upload_folder(repo_id="demo/kept", folder_path=whole)
-        arguments = [*fit_arguments(toy_csv, base, run, *settings), "--resume"]
+        arguments = fit_arguments(toy_csv, base, run, *settings)
         output = launched(
             tmp_path / "log",
             [*arguments, "--checkpoints-to", "demo/kept"],

@@ -322,8 +322,20 @@ def test_plan_prints_only_measured_costs(
     monkeypatch.setattr(costs, "RESULTS", tmp_path)
     costs.print_plan(plan.plan("movie-sentiment"))
     patterns, teacher, *others = re.findall(r"\d\. .*\n +(.*)", capsys.readouterr().out)
-    assert teacher.startswith("time 1.3 h, memory 1,234 MB, disk ")
+    assert teacher.startswith("time 1 h 18 min, memory 1,234 MB, disk ")
     assert {patterns, *others} == {"time, memory and disk not measured"}
+
+
+@pytest.mark.parametrize("name", ["quickstart", "movie-sentiment"])
+def test_plan_shows_no_cost_of_a_run_with_other_settings(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither what was measured nor what the header of the recipe says."""
+    for settings, is_known in [([], True), (["max_train=60", "epochs=1"], False)]:
+        costs.print_plan(plan.plan(name, settings)[-1:])
+        shown = capsys.readouterr().out
+        assert ("as measured" in shown or "cost: " in shown) == is_known
+        assert ("not measured" in shown) >= (not is_known)
 
 
 @pytest.mark.usefixtures("toy_folder")

@@ -19,6 +19,7 @@ from conftest import (
     write_toy_csv,
 )
 
+from train import __main__ as command_line
 from train import recipe as recipes
 from train import run_folder
 from train.data import preparation
@@ -389,6 +390,13 @@ def test_text_pairs_with_three_labels(tiny_base: Path, tmp_path: Path) -> None:
 
     classify = transformers.pipeline("sentiment-analysis", model=str(tmp_path / "run"))
     assert classify({"text": "wonderful", "text_pair": "songs"})["label"] in words
+    # The app and `score`, which read single texts, recognize such a model.
+    assert json.loads((tmp_path / "run/config.json").read_text("utf-8"))["text_pairs"] is True
+    to = ["--to", "user/a", "--space", "user/a"]
+    recipe = ["quickstart", *(part for setting in settings for part in ["--set", setting])]
+    for arguments in [["publish", str(tmp_path / "run")], ["run", *recipe]]:
+        with pytest.raises(RunError, match="classifies pairs .* omit --space"):
+            command_line.app([*arguments, *to], standalone_mode=False)
 
 
 def test_predictions_do_not_depend_on_the_batch(fitted: Path) -> None:
