@@ -1,4 +1,4 @@
-# Everything a person or CI does here; CI calls only these.
+# All development commands; CI calls only these targets.
 PYTHON ?= python3
 BIN := .venv/bin
 OLD := .venv-transformers4
@@ -6,7 +6,7 @@ LONE := .venv-space
 ORT := .venv-onnxruntime18
 JS := tests/js/node_modules
 NPM := .cache/npm
-# Beside these pins any newer or older torch that requirements.txt allows will do: TORCH=torch
+# Any other version that requirements.txt allows also works: TORCH=torch installs the newest.
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
@@ -19,7 +19,7 @@ help:  ## list the targets
 setup: $(BIN)/.installed  ## virtual environment and requirements
 
 $(BIN)/.installed: requirements.txt localhub/requirements.txt space/requirements.txt .ci/constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing (a few minutes the first time) ..."
 	$(PIP) $(TORCH)
@@ -33,7 +33,7 @@ $(BIN)/.installed-tests: tests/requirements.txt .ci/constraints.txt $(BIN)/.inst
 	$(PIP) -r tests/requirements.txt $(CONSTRAINTS)
 	touch $@
 
-# What many callers still have. Only these three differ; the rest comes from .venv.
+# transformers 4, which many users still have. All other packages come from .venv.
 $(OLD)/.installed: $(BIN)/.installed
 	test -x $(OLD)/bin/python || $(BIN)/python -m venv --without-pip $(OLD)
 	$(BIN)/pip --python $(OLD)/bin/python install --quiet --disable-pip-version-check --no-deps \
@@ -41,31 +41,31 @@ $(OLD)/.installed: $(BIN)/.installed
 	$(BIN)/python -c $(PURELIB) > "$$($(OLD)/bin/python -c $(PURELIB))/main-venv.pth"
 	touch $@
 
-# The newest optimum-onnx there is needs transformers 4.
+# The newest optimum-onnx requires transformers 4.
 $(OLD)/.installed-optimum: $(OLD)/.installed
 	$(BIN)/pip --python $(OLD)/bin/python install --quiet --disable-pip-version-check --no-deps \
 	  optimum==2.1.0 optimum-onnx==0.1.0
 	touch $@
 
-# What the Hub builds for the Space: nothing but what the Space itself asks for.
+# The environment that the Hub builds for the Space: only the Space's own requirements.
 $(LONE)/.installed: space/requirements.txt
 	test -x $(LONE)/bin/python || $(PYTHON) -m venv $(LONE)
 	$(LONE)/bin/pip install --quiet --disable-pip-version-check -r space/requirements.txt
 	touch $@
 
-# The oldest ONNX Runtime that the published files are for.
+# The oldest ONNX Runtime that the published files support.
 $(ORT)/.installed:
 	test -x $(ORT)/bin/python || $(PYTHON) -m venv $(ORT)
 	$(ORT)/bin/pip install --quiet --disable-pip-version-check onnxruntime==1.18.1 numpy==1.26.4
 	touch $@
 
-# Before the tests, as two workers would install over one another. Nothing is compiled.
+# Installed before the tests, because two test workers can't install at the same time.
 $(JS)/.installed: tests/js/package-lock.json
 	if command -v npm > /dev/null; then \
 	  cd tests/js && npm ci --no-audit --no-fund --silent --ignore-scripts && touch node_modules/.installed; \
 	fi
 
-# What the static Space ships. Without npm its tests are skipped.
+# The packages of the static Space. Without npm its tests are skipped.
 $(NPM)/.installed: space_static/packages.json $(BIN)/.installed
 	if command -v npm > /dev/null; then \
 	  $(BIN)/python -m train.publishing.npm_packages space_static/packages.json && touch $@; \
@@ -73,61 +73,61 @@ $(NPM)/.installed: space_static/packages.json $(BIN)/.installed
 
 PURELIB := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
-# Another torch than the tested one goes with whatever fits it.
+# The constraints are for the tested torch version only.
 CONSTRAINTS := $(if $(filter torch==2.13.0,$(TORCH)),-c .ci/constraints.txt)
 
-browser:  ## install Debian's Chromium where it is missing, for the tests of the page (needs root)
+browser:  ## install Debian's Chromium if it is missing, for the browser tests (needs root)
 	command -v chromium > /dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
 
-quickstart: setup  ## the whole way in minutes: train, evaluate, publish to a local Hub, call
+quickstart: setup  ## train, evaluate, publish to a local Hub and call the model, in minutes
 	$(BIN)/python -m train.quickstart run
 
-# After the quick start, whose model they are shown with.
-examples: setup-tests  ## check the examples in the documents and on the page against the quick start's model
+# Needs the model of the quick start.
+examples: setup-tests  ## check the examples in the documents and the app against the quick start's model
 	$(BIN)/python -m pytest tests/test_quickstart.py -k example
 
-space: setup  ## open the page in your browser, on the model in models/ or the quick start's (MODEL_ID=user/repo for another)
+space: setup  ## open the app in your browser, with the model in models/ or the quick start's (MODEL_ID=user/repo for another)
 	$(BIN)/python -m train.quickstart space
 
-space-static: setup  ## ... the page that runs the model in the browser, without a server (needs npm)
+space-static: setup  ## ... the static page, which runs the model in the browser (needs npm)
 	$(BIN)/python -m train.quickstart space-static
 
 hub: setup  ## serve the quick start's local Hub
 	$(BIN)/python -m train.quickstart hub
 
-# DATA=file with text and label, MODEL=run folder; OUT=benchmarks/results keeps what was measured.
+# DATA=file with text and label, MODEL=run folder; OUT=benchmarks/results for the published results.
 OUT ?= runs/bench
 MODEL ?= runs/quickstart
 BENCH := $(BIN)/python -m benchmarks
 ON := --out $(OUT) $(if $(DATA),--data $(DATA))
 
-bench: bench-train bench-serve bench-space  ## measure us beside what you would use instead (20 minutes)
+bench: bench-train bench-serve bench-space  ## compare training, scoring and the app with the alternatives (20 minutes)
 
-bench-train: setup  ## ... in training: transformers.Trainer
+bench-train: setup  ## ... training, compared with transformers.Trainer
 	$(BENCH).train $(ON)
 
-bench-serve: setup $(MODEL)/onnx/model.onnx  ## ... in scoring: pipeline(), plain ONNX Runtime
+bench-serve: setup $(MODEL)/onnx/model.onnx  ## ... scoring, compared with pipeline() and plain ONNX Runtime
 	$(BENCH).serve --model $(MODEL) $(ON)
 	$(BENCH).export --model $(MODEL) $(ON)
 	$(BENCH).bulk --out $(OUT)
 
-bench-static: setup $(MODEL)/onnx/model.onnx  ## ... of the page in the browser alone (needs npm and Chromium)
+bench-static: setup $(MODEL)/onnx/model.onnx  ## ... the static page (needs npm and Chromium)
 	$(BENCH).static --model $(MODEL) --out $(OUT)
 
-bench-space: setup $(MODEL)/onnx/model.onnx  ## ... of the page: cold start, predictions, memory, 50 concurrent users
+bench-space: setup $(MODEL)/onnx/model.onnx  ## ... the app: cold start, predictions, memory, 50 concurrent users
 	$(BENCH).space --model $(MODEL) --out $(OUT)
 
 runs/quickstart/onnx/model.onnx:
 	$(MAKE) quickstart
 
-# Two workers, each with one thread: most tests wait for processes of their own.
-# In the order of the files: by default those of few tests come last, and they are the long ones.
+# Two workers, each with one thread: most tests wait for subprocesses.
+# In file order: by default files with few tests run last, and these take longest.
 TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: setup-tests  ## run the tests (sets up what is missing)
+test: setup-tests  ## run the tests (installs missing requirements first)
 	$(TESTS)
 
-coverage: setup-tests  ## ... and measure which lines they run, which takes twice as long
+coverage: setup-tests  ## ... and measure line coverage, which takes twice as long
 	rm -f .coverage .coverage.*
 	$(TESTS) --cov --cov-report=term
 

@@ -20,14 +20,14 @@ def output_folder(path: str) -> Path:
     folder = Path(path)
     if folder.resolve().is_relative_to(RESULTS) and (changed := environment.changed_files()):
         raise argparse.ArgumentTypeError(
-            "a record must be of code that is committed, but tracked files have changed: "
+            "published results must come from committed code, but tracked files have changed: "
             f"{console.summarize_names(changed)} — commit them, or write elsewhere with --out"
         )
     return folder
 
 
 def parser_of(doc: str | None) -> argparse.ArgumentParser:
-    """The options of a command that measures on invented reviews, or on those of `--data`.
+    """The parser of a command that measures on invented reviews, or on the file of `--data`.
 
     Args:
         doc: The module's docstring; its first line describes the command.
@@ -39,7 +39,7 @@ def parser_of(doc: str | None) -> argparse.ArgumentParser:
 
 
 def save(file: Path, results: dict[str, Any]) -> None:
-    """Write a results file, with the CPU and the state of the code that it was measured on."""
+    """Write a results file, with the CPU and the state of the code."""
     from train import environment, run_folder
 
     file.parent.mkdir(parents=True, exist_ok=True)

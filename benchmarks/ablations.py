@@ -18,7 +18,7 @@ from train import recipe, run_folder
 
 RECIPE = "imdb-small"
 RUNS = REPOSITORY / "runs" / "ablations"
-BASELINE = "as the recipe, one epoch"
+BASELINE = "recipe defaults, one epoch"
 VARIANTS: dict[str, list[str]] = {
     BASELINE: [],
     "two epochs": ["epochs=2"],
@@ -57,9 +57,9 @@ def main() -> None:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Every option, in Markdown; the loss shows smaller differences than the accuracy."""
+    """Every variant, in Markdown; the loss shows smaller differences than the accuracy."""
     lines = [
-        "| fine-tuning | validation accuracy | validation loss | times as long |",
+        "| fine-tuning | validation accuracy | validation loss | relative time |",
         "|---|---|---|---|",
     ]
     rows = results["rows"]

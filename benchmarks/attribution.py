@@ -1,8 +1,8 @@
-"""Which words does an explanation name? Methods of word attribution on sentences with known words.
+"""Methods of word attribution, compared on sentences with annotated words.
 
 In: a model folder, and `attribution_sentences.txt`, in which `+` precedes a positive word, `-` a
 negative one and `?` one whose sign depends on the reader; all others are neutral. Out: a table and
-`attribution.json`. All methods see only the model's answers, as the app does. They are:
+`attribution.json`. All methods use only the model's predictions, as the app does:
 
 - leave-one-out: the sentence without the word (Li et al. 2016, https://arxiv.org/abs/1612.08220).
 - leave-n-gram-out: without spans of 1 to 3 words, the effect of a span shared by its words.
@@ -70,23 +70,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     add_out(parser, REPOSITORY / "runs" / "bench")
-    given = parser.parse_args()
+    options = parser.parse_args()
     sentences = load_sentences()
-    methods = {name: measure(given.model, sentences, method) for name, method in METHODS.items()}
+    methods = {name: measure(options.model, sentences, method) for name, method in METHODS.items()}
     print(table(methods))
-    digest = hashlib.sha256(Classifier.from_folder(given.model).load().file.read_bytes())
+    digest = hashlib.sha256(Classifier.from_folder(options.model).load().file.read_bytes())
     results: dict[str, Any] = {
-        "model": {"name": given.model.resolve().name, "sha256": digest.hexdigest()}
+        "model": {"name": options.model.resolve().name, "sha256": digest.hexdigest()}
     }
     results |= {"sentences": len(sentences), "methods": methods}
-    save(given.out / "attribution.json", results)
+    save(options.out / "attribution.json", results)
 
 
 def load_sentences(path: Path = SENTENCES) -> list[Sentence]:
-    """The sentences of a file, one a line, without their marks.
+    """The sentences of a file, one per line, without their marks.
 
     Raises:
-        ValueError: A mark precedes something that is no word.
+        ValueError: A mark does not precede a word.
     """
     return [_parse(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -232,7 +232,7 @@ METHODS: dict[str, Method] = {
 
 
 def table(methods: dict[str, dict[str, float]]) -> str:
-    """The figures in Markdown, the chosen method last."""
+    """The metrics in Markdown, the app's method last."""
     keys = ["rank_agreement", "sign_accuracy", "precision", "passes_per_word"]
     lines = [f"| method | {' | '.join(key.replace('_', ' ') for key in keys)} |"]
     lines.append("|---" * (len(keys) + 1) + "|")

@@ -31,8 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, action="append", help="repeatable")
     add_out(parser, REPOSITORY / "runs" / "bench")
-    given = parser.parse_args()
-    rows = given.rows or [1_000, 10_000, 100_000]
+    options = parser.parse_args()
+    rows = options.rows or [1_000, 10_000, 100_000]
     described = machine.describe()  # before the cores are busy
     peaks, speeds = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -43,8 +43,8 @@ def main() -> None:
             speeds.append(speed)
             print(f"{count:,} rows: at most {peak:,.0f} MB, {speed:,.0f} rows/s", flush=True)
     results = {"rows": rows, "peak_mb": peaks, "rows_per_second": speeds, "machine": described}
-    save(given.out / "bulk.json", results)
-    plots.bulk(given.out / "bulk.png", results)
+    save(options.out / "bulk.json", results)
+    plots.bulk(options.out / "bulk.png", results)
 
 
 def tiny_model(folder: Path) -> Path:
@@ -66,8 +66,8 @@ def tiny_model(folder: Path) -> Path:
     for file in source.glob("*token*"):
         shutil.copy(file, base)
     shutil.copy(source / "vocab.txt", base)
-    chosen = {"name": "tiny", "base_model": str(base), "datasets": [{"source": "none"}]}
-    classifier, tokenizer = model.build(recipe.parse(chosen))
+    values = {"name": "tiny", "base_model": str(base), "datasets": [{"source": "none"}]}
+    classifier, tokenizer = model.build(recipe.parse(values))
     model.save(classifier, tokenizer, out)
     (out / "onnx").mkdir()
     export.write(classifier.eval(), False, out / "onnx" / "model.onnx")

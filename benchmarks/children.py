@@ -1,7 +1,7 @@
 """Runs functions in processes with a time limit; a failing function does not stop the caller.
 
-With an NVIDIA GPU a child is spawned, as CUDA can't be used in a fork. Elsewhere it is a fork,
-which needs no second import.
+With an NVIDIA GPU, processes are spawned, because CUDA can't be used in a fork. Otherwise they are
+forked, which needs no second import.
 """
 
 import importlib
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.1
 
 
 def preload() -> None:
-    """Import once what forks will need; does nothing if children are spawned."""
+    """Import the modules that forks need once; does nothing if processes are spawned."""
     if CONTEXT.get_start_method() == "fork":
         for module in PRELOADED:
             importlib.import_module(module)
@@ -36,7 +36,7 @@ def call(function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
 
     Raises:
         TimeoutError: It took longer than `seconds`; it was stopped.
-        RuntimeError: It failed; its traceback stands in the output.
+        RuntimeError: It failed; its traceback is in the output.
     """
     receiver, sender = CONTEXT.Pipe(duplex=False)
     process = CONTEXT.Process(target=_send, args=(sender, function, arguments))

@@ -36,7 +36,7 @@ def updated(text: str) -> str:
 
 
 def _number(match: re.Match[str]) -> str:
-    """The value at a key; the length of a list. A backslash before `_` stands for a space."""
+    """The value at a key; the length of a list. A backslash before `_` is replaced by a space."""
     value: Any = tables.load(match[2])
     for key in match[3].replace("\\_", " ").split("."):
         value = value[int(key) if isinstance(value, list) else key]

@@ -21,48 +21,48 @@ from benchmarks import REPOSITORY, machine, parser_of, reviews, save
 SCHEMES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "matrix products and embeddings": (["MatMul", "Gather"], {}),
     "matrix products": (["MatMul"], {}),
-    "matrix products, one scale a tensor": (["MatMul"], {"per_channel": False}),
+    "matrix products, one scale per tensor": (["MatMul"], {"per_channel": False}),
     "matrix products, 7 bits": (["MatMul"], {"reduce_range": True}),
     "matrix products, unsigned weights": (["MatMul"], {"weight_type": "QUInt8"}),
 }
-BLOCKS = [32, 128]  # numbers of a weight's column, or of a token, that share a scale
+BLOCKS = [32, 128]  # values of a weight column, or of a token, per scale
 CALIBRATION = 48  # reviews
 
 
 def main() -> None:
-    """Write and run every form, print and write the results."""
+    """Write and run every form; print and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     parser.add_argument("--reviews", type=int, default=200)
-    given = parser.parse_args()
+    options = parser.parse_args()
     from train.data.splits import Split
     from train.data.tokens import encode
     from train.modeling import model
     from train.publishing.export import batch_sensitivity
 
-    texts, labels = reviews.load(given.data, given.reviews + CALIBRATION)
-    classifier, tokenizer = model.load(str(given.model))
+    texts, labels = reviews.load(options.data, options.reviews + CALIBRATION)
+    classifier, tokenizer = model.load(str(options.model))
     whole = replace(encode(tokenizer, Split(texts, labels)), type_ids=None)
     limit = classifier.config.max_position_embeddings
     tokens, rest = (
         whole.take(rows).truncate(limit, "head_tail")
-        for rows in np.split(np.arange(len(texts)), [given.reviews])
+        for rows in np.split(np.arange(len(texts)), [options.reviews])
     )
-    texts = texts[: given.reviews]
+    texts = texts[: options.reviews]
     with tempfile.TemporaryDirectory() as folder:
         forms = _forms(classifier, rest, Path(folder))
         logits = {name: _timed(file, tokens) for name, file in forms.items()}
         shifts = {name: batch_sensitivity(file, tokens, classifier) for name, file in forms.items()}
         expected = logits["fp32"][0]
         rows = []
-        for name, (found, speed) in logits.items():
-            same = found.argmax(axis=1) == expected.argmax(axis=1)
+        for name, (predicted, speed) in logits.items():
+            same = predicted.argmax(axis=1) == expected.argmax(axis=1)
             rows.append(
                 {
                     "form": name,
                     "reviews_per_second": speed,
                     "agreement": float(same.mean()),
-                    "accuracy": float((found.argmax(axis=1) == tokens.labels).mean()),
+                    "accuracy": float((predicted.argmax(axis=1) == tokens.labels).mean()),
                     "in_batches": shifts[name],
                     "megabytes": forms[name].stat().st_size / 1e6,
                 }
@@ -70,17 +70,17 @@ def main() -> None:
     results = {
         "forms": rows,
         "machine": machine.describe(),
-        "model": given.model.name,
-        "data": reviews.describe(given.data, texts),
+        "model": options.model.name,
+        "data": reviews.describe(options.data, texts),
     }
-    save(given.out / "export.json", results)
+    save(options.out / "export.json", results)
     print(table(results))
 
 
 def table(results: dict[str, Any]) -> str:
     """Every form, in Markdown."""
     rows = [
-        "| form | reviews/s | labels as fp32's | largest shift in batches | MB |",
+        "| form | reviews/s | labels equal to fp32 | largest shift in batches | MB |",
         "|---|---|---|---|---|",
     ]
     rows += [
@@ -111,9 +111,9 @@ def _forms(classifier: Any, calibration: Any, folder: Path) -> dict[str, Path]:
     quantize_dynamic(full, file, ["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
     products = export.first_matmuls(full, 1)
     in_fp32 = {
-        "behind the first third": export.first_matmuls(full, 1 / 3),
-        # Six products a layer, the last of them from the wide middle of the feed-forward block.
-        "but the last of each layer": products[5::6],
+        "after the first third": export.first_matmuls(full, 1 / 3),
+        # Six products a layer, the last of them from the wide part of the feed-forward block.
+        "except the last of each layer": products[5::6],
     }
     for name, excluded in in_fp32.items():
         forms[f"dynamic int8, matrix products {name}"] = file = folder / f"{len(forms)}.onnx"

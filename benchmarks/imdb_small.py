@@ -19,7 +19,7 @@ from train import recipe, run_folder
 
 TO = "demo/imdb-small-2k"
 # With a twelfth of the reviews, smaller updates are better; results/imdb-small-2k-512.json has the
-# figures of the recipe's own settings.
+# metrics with the recipe's own settings.
 FEW = ["max_tokens=256", "batch_tokens=4096", "learning_rate=5e-5", "head_learning_rate=5e-4"]
 
 
@@ -33,18 +33,18 @@ def main() -> None:
     )
     add_out(parser, RESULTS)
     arguments = parser.parse_args()
-    chosen = recipe.load("imdb-small")
+    run_recipe = recipe.load("imdb-small")
     most = str(arguments.reviews)
-    with hub_with([chosen], arguments.imdb) as client, tempfile.TemporaryDirectory() as scratch:
+    with hub_with([run_recipe], arguments.imdb) as client, tempfile.TemporaryDirectory() as scratch:
         sizes = [f"max_train={most}", f"max_test={most}", f"max_validation={int(most) // 4}"]
         settings = ["name=imdb-small-2k", *sizes, *FEW, *arguments.set]
         train_command(client, "run", "imdb-small", "--to", TO, *sets(settings))
         elsewhere = Path(scratch) / "quickstart.json"
-        source = chosen.datasets[0].source
+        source = run_recipe.datasets[0].source
         train_command(
             client, "evaluate", "runs/quickstart", "--dataset", source, "--split", "test",
             "--max-rows", most, "--out", str(elsewhere),
-            "--set", f"revision={chosen.datasets[0].revision}",
+            "--set", f"revision={run_recipe.datasets[0].revision}",
             "--set", "label_map={0: NEGATIVE, 1: POSITIVE}",
         )  # fmt: skip
         results = run_folder.load_results(REPOSITORY / "runs/imdb-small-2k")

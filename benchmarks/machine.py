@@ -26,15 +26,15 @@ def peaks(seconds: float = 1.0) -> dict[str, float]:
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if device == "cuda":
         kinds["fp16"] = torch.float16
-    found = dict.fromkeys(kinds, 0.0)
+    gflops = dict.fromkeys(kinds, 0.0)
     for name, dtype in kinds.items():
         for rows, inner, columns in GPU_SHAPES if device == "cuda" else SHAPES:
-            # Random, as a GPU multiplies equal numbers faster than it ever does weights.
+            # Random, because a GPU multiplies equal numbers faster than real weights.
             left = torch.randn(rows, inner, dtype=dtype, device=device)
             right = torch.randn(columns, inner, dtype=dtype, device=device)
             best = _best_seconds(lambda a=left, b=right: torch.nn.functional.linear(a, b), seconds)
-            found[name] = max(found[name], 2e-9 * rows * inner * columns / best)
-    return found
+            gflops[name] = max(gflops[name], 2e-9 * rows * inner * columns / best)
+    return gflops
 
 
 def start_gpu() -> None:
@@ -104,10 +104,10 @@ def _driver() -> str | None:
     """The version of NVIDIA's driver; None without one."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.split()[0] if found.stdout.split() else None
+    return process.stdout.split()[0] if process.stdout.split() else None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measurements on a GPU: half precision, seeds of `imdb-small`, and `transformers.Trainer`.
+"""Measurements on a GPU: half precision, `imdb-small` by seed, and `transformers.Trainer`.
 
 In: the folder of IMDb's `train.parquet` and `test.parquet`, and that of MiniLM-L6. Out:
 `gpu-precision.json`, `gpu-imdb-small.json` and `gpu-train.json`, rewritten after every measurement.
@@ -23,25 +23,25 @@ from train.pipeline import training_run
 
 RECIPE = "imdb-small"  # MiniLM-L6 on IMDb's 25,000 training reviews alone
 REVIEWS_PER_UPDATE = 32  # of 512 tokens at most: enough work to fill a large GPU
-NO_CHECKPOINT = 1_000_000  # updates; the one at the end is written all the same
+NO_CHECKPOINT = 1_000_000  # updates; the last one is written in any case
 TINY_SHAPE = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
 TINY_SETTINGS = ["epochs=1", "batch_tokens=512", "max_position_embeddings=64", "max_tokens=64"]
 
 
 def main() -> None:
     """Describe the machine, then run the parts."""
-    given = arguments()
-    given.out.mkdir(parents=True, exist_ok=True)
+    options = parse_arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
     children.preload()
-    described = children.call(machine.describe, 0.01 if given.tiny else 0.5, seconds=60)
+    described = children.call(machine.describe, 0.01 if options.tiny else 0.5, seconds=60)
     print(f"{described['gpu'] or described['cpu']}: {described['peak_gflops']} GFLOP/s", flush=True)
-    # The longest that each may take, in seconds: together less than 9 minutes.
+    # Time limits in seconds; their sum is less than 9 minutes.
     parts = {measure_precision: 160, measure_seeds: 190, compare_with_trainer: 130}
     failed = []
     for part, seconds in parts.items():
         started = time.monotonic()
         try:
-            part(given, described, started + seconds)
+            part(options, described, started + seconds)
         except Exception:
             traceback.print_exc()
             failed.append(part.__name__)
@@ -50,7 +50,7 @@ def main() -> None:
         sys.exit(f"not finished: {', '.join(failed)}")
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="benchmarks/on_gpu.sh", description=(__doc__ or "").partition("\n")[0]
@@ -60,129 +60,136 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=output_folder, required=True, help="folder of the results files"
     )
-    parser.add_argument("--reviews", type=int, default=25_000, help="of an epoch in each precision")
+    parser.add_argument(
+        "--reviews", type=int, default=25_000, help="reviews per epoch in each precision"
+    )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tiny", action="store_true", help="the same way with toy sizes: a test")
+    parser.add_argument("--tiny", action="store_true", help="toy sizes, for tests")
     return parser.parse_args()
 
 
 def measure_precision(
-    given: argparse.Namespace, described: dict[str, Any], deadline: float
+    options: argparse.Namespace, described: dict[str, Any], deadline: float
 ) -> None:
     """An epoch of DistilBERT's architecture in fp32, fp16 and bf16."""
-    count = 24 if given.tiny else given.reviews
-    job = _job(given, described, count)
+    count = 24 if options.tiny else options.reviews
+    job = _job(options, described, count)
     order = [name for name in ["fp32", "fp16", "bf16"] if name in described["peak_gflops"]]
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        job["base"] = _distilbert(given, folder)
+        job["base"] = _distilbert(options, folder)
         for name in order:
-            measured = _measure({**job, "contestant": train.OURS, "precision": name}, deadline)
+            measured = _measure({**job, "implementation": train.OURS, "precision": name}, deadline)
             rounds.append({"precision": name, **measured})
             results = {
                 **_flat(rounds, described["peak_gflops"]),
-                **_described(given, described, job),
+                **_described(options, described, job),
                 "rounds": rounds,
             }
-            save(given.out / "gpu-precision.json", results)
+            save(options.out / "gpu-precision.json", results)
 
 
-def measure_seeds(given: argparse.Namespace, described: dict[str, Any], deadline: float) -> None:
-    """The recipe of MiniLM-L6 on IMDb with several seeds, side by side on one GPU."""
+def measure_seeds(options: argparse.Namespace, described: dict[str, Any], deadline: float) -> None:
+    """The recipe of MiniLM-L6 on IMDb with several seeds, concurrently on one GPU."""
     with tempfile.TemporaryDirectory() as scratch:
-        folders = {seed: Path(scratch) / f"seed-{seed}" for seed in range(given.seeds)}
+        folders = {seed: Path(scratch) / f"seed-{seed}" for seed in range(options.seeds)}
         started = {
-            seed: children.start(fit_seed, _settings(given, seed), folder)
+            seed: children.start(fit_seed, _settings(options, seed), folder)
             for seed, folder in folders.items()
         }
-        found: dict[int, dict[str, Any]] = {}
-        for seed, well in children.finished(started, deadline):
-            if not well:
+        runs: dict[int, dict[str, Any]] = {}
+        for seed, succeeded in children.finished(started, deadline):
+            if not succeeded:
                 print(f"seed {seed} was not finished", file=sys.stderr)
                 continue
-            found[seed] = run_folder.load_results(folders[seed])
+            runs[seed] = run_folder.load_results(folders[seed])
             for kind in ["results.json", "test-predictions.parquet"]:
-                kept = given.out / f"gpu-imdb-small-seed-{seed}-{kind}"
+                kept = options.out / f"gpu-imdb-small-seed-{seed}-{kind}"
                 shutil.copy(folders[seed] / kind, kept)
-            save(given.out / "gpu-imdb-small.json", _seeds(found, described))
-    if len(found) < given.seeds:
-        raise RuntimeError(f"{given.seeds - len(found)} of {given.seeds} seeds were not finished")
+            save(options.out / "gpu-imdb-small.json", _seeds(runs, described))
+    if len(runs) < options.seeds:
+        raise RuntimeError(
+            f"{options.seeds - len(runs)} of {options.seeds} seeds were not finished"
+        )
 
 
 def fit_seed(settings: list[str], folder: Path) -> None:
-    """Train and evaluate one run of the recipe; in a process of its own."""
+    """Train and evaluate one run of the recipe; in its own process."""
     training_run.fit(recipe.load(RECIPE, settings), folder)
     training_run.evaluate(folder)
 
 
 def compare_with_trainer(
-    given: argparse.Namespace, described: dict[str, Any], deadline: float
+    options: argparse.Namespace, described: dict[str, Any], deadline: float
 ) -> None:
-    """Trainer's defaults and its best plain setting beside ours, on DistilBERT's architecture."""
-    job = _job(given, described, 24 if given.tiny else 6_000)
+    """Trainer's defaults and best settings compared with ours, on DistilBERT's architecture."""
+    job = _job(options, described, 24 if options.tiny else 6_000)
     order = [train.OURS, train.BEST, train.DEFAULT]
-    order += [] if given.tiny else [train.OURS, train.BEST]
+    order += [] if options.tiny else [train.OURS, train.BEST]
     rounds: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        job["base"] = _distilbert(given, folder)
-        for contestant in order:
-            measured = _measure({**job, "contestant": contestant}, deadline)
-            rounds.append({"contestant": contestant, **measured})
+        job["base"] = _distilbert(options, folder)
+        for implementation in order:
+            measured = _measure({**job, "implementation": implementation}, deadline)
+            rounds.append({"implementation": implementation, **measured})
             seconds = {
-                name: statistics.median(r["seconds"] for r in rounds if r["contestant"] == name)
+                name: statistics.median(r["seconds"] for r in rounds if r["implementation"] == name)
                 for name in dict.fromkeys(order)
-                if any(r["contestant"] == name for r in rounds)
+                if any(r["implementation"] == name for r in rounds)
             }
             results = {
-                f"ratio_{name.replace(' ', '_')}": found / seconds[train.OURS]
-                for name, found in seconds.items()
+                f"ratio_{name.replace(' ', '_')}": taken / seconds[train.OURS]
+                for name, taken in seconds.items()
                 if name != train.OURS
             }
             results["ours_seconds"] = seconds[train.OURS]
             results["ours_reviews_per_second"] = len(job["texts"]) / seconds[train.OURS]
-            results |= _described(given, described, job)
-            save(given.out / "gpu-train.json", {**results, "rounds": rounds})
+            results |= _described(options, described, job)
+            save(options.out / "gpu-train.json", {**results, "rounds": rounds})
 
 
-def _job(given: argparse.Namespace, described: dict[str, Any], count: int) -> dict[str, Any]:
-    texts, labels = reviews.load(str(given.imdb / "train.parquet"), count)
-    job = train.job_for(texts, labels, described["peak_gflops"], given.base)
+def _job(options: argparse.Namespace, described: dict[str, Any], count: int) -> dict[str, Any]:
+    texts, labels = reviews.load(str(options.imdb / "train.parquet"), count)
+    job = train.job_for(texts, labels, described["peak_gflops"], options.base)
     job |= {"reviews_per_update": REVIEWS_PER_UPDATE, "checkpoint_every": NO_CHECKPOINT}
-    return {**job, "reviews_per_update": 4, "max_tokens": 64} if given.tiny else job
+    return {**job, "reviews_per_update": 4, "max_tokens": 64} if options.tiny else job
 
 
 def _measure(job: dict[str, Any], deadline: float) -> dict[str, Any]:
-    found: dict[str, Any] = children.call(train.run, job, seconds=deadline - time.monotonic())
-    print(f"{job['contestant']} {job.get('precision', '')}: {found['seconds']:.1f} s", flush=True)
-    return found
+    measured: dict[str, Any] = children.call(train.run, job, seconds=deadline - time.monotonic())
+    print(
+        f"{job['implementation']} {job.get('precision', '')}: {measured['seconds']:.1f} s",
+        flush=True,
+    )
+    return measured
 
 
 def _flat(rounds: list[dict[str, Any]], peaks: dict[str, float]) -> dict[str, Any]:
-    """What each precision took, as keys that begin with its name."""
-    found: dict[str, Any] = {}
+    """The measurements of each precision, as keys that begin with its name."""
+    flat: dict[str, Any] = {}
     for measured in rounds:
         name, seconds = measured["precision"], measured["epochs_seconds"]
-        # Over the same time as the seconds, so without the validation and the checkpoint.
+        # Over `epochs_seconds`, which excludes validation and the checkpoint.
         gflops = measured["gflops"] * measured["seconds"] / seconds
-        found |= {
+        flat |= {
             f"{name}_epoch_seconds": seconds,
             f"{name}_saved_percent": 100 * (1 - seconds / rounds[0]["epochs_seconds"]),
             f"{name}_fraction_of_peak": gflops / peaks[name],
             f"{name}_peak_gpu_memory_mb": measured["peak_gpu_memory_mb"],
         }
-    return found
+    return flat
 
 
-def _seeds(found: dict[int, dict[str, Any]], described: dict[str, Any]) -> dict[str, Any]:
-    """Mean and sample deviation over the seeds, and what each seed gave."""
-    tests = {seed: results["metrics"]["test"] for seed, results in sorted(found.items())}
+def _seeds(runs: dict[int, dict[str, Any]], described: dict[str, Any]) -> dict[str, Any]:
+    """Mean and sample deviation over the seeds, and the metrics of each seed."""
+    tests = {seed: results["metrics"]["test"] for seed, results in sorted(runs.items())}
     accuracies = [test["accuracy"] for test in tests.values()]
-    first = next(iter(found.values()))
+    first = next(iter(runs.values()))
     return {
         "accuracy_mean": statistics.mean(accuracies),
         "accuracy_stdev": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "ece_mean": statistics.mean(test["ece"] for test in tests.values()),
-        "train_seconds": max(results["training"]["seconds"] for results in found.values()),
+        "train_seconds": max(results["training"]["seconds"] for results in runs.values()),
         "test_reviews": first["metrics"]["test"]["n"],
         "seeds": {str(seed): test for seed, test in tests.items()},
         "work": {
@@ -193,27 +200,27 @@ def _seeds(found: dict[int, dict[str, Any]], described: dict[str, Any]) -> dict[
     }
 
 
-def _settings(given: argparse.Namespace, seed: int) -> list[str]:
+def _settings(options: argparse.Namespace, seed: int) -> list[str]:
     """The overrides that make the recipe read the local files."""
-    local = [f"datasets.source={given.imdb}", "datasets.revision=null"]
-    base = [f"base_model={given.base}", "base_revision=null"]
-    return [*local, *base, f"seed={seed}", *(TINY_SETTINGS if given.tiny else [])]
+    local = [f"datasets.source={options.imdb}", "datasets.revision=null"]
+    base = [f"base_model={options.base}", "base_revision=null"]
+    return [*local, *base, f"seed={seed}", *(TINY_SETTINGS if options.tiny else [])]
 
 
-def _distilbert(given: argparse.Namespace, folder: str) -> str:
-    shape = TINY_SHAPE if given.tiny else None
-    made = children.call(precision.distilbert, Path(folder), given.base, shape, seconds=60)
+def _distilbert(options: argparse.Namespace, folder: str) -> str:
+    shape = TINY_SHAPE if options.tiny else None
+    made = children.call(precision.distilbert, Path(folder), options.base, shape, seconds=60)
     return str(made)
 
 
 def _described(
-    given: argparse.Namespace, described: dict[str, Any], job: dict[str, Any]
+    options: argparse.Namespace, described: dict[str, Any], job: dict[str, Any]
 ) -> dict[str, Any]:
     work = {key: value for key, value in job.items() if key not in {"texts", "labels", "base"}}
-    architecture = "DistilBERT, random weights" + ", tiny" * given.tiny
+    architecture = "DistilBERT, random weights" + ", tiny" * options.tiny
     return {
         "machine": described,
-        "data": reviews.describe(str(given.imdb / "train.parquet"), job["texts"]),
+        "data": reviews.describe(str(options.imdb / "train.parquet"), job["texts"]),
         "work": {"architecture": architecture, **work},
     }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Measurements that need a GPU, in at most 9 minutes; each result is written to OUT at once.
+# Measurements that need a GPU, in at most 9 minutes; each result is written to OUT immediately.
 #
 #   benchmarks/on_gpu.sh --imdb DIR --base DIR --out OUT
-#       measures: half precision, imdb-small with three seeds, transformers.Trainer beside ours
+#       measures half precision, imdb-small with three seeds, and transformers.Trainer
 #   benchmarks/on_gpu.sh distil --imdb DIR --sst5 DIR --base DIR --teacher-base DIR --out OUT
 #       trains the released model: teachers, their probabilities, students; the same command
 #       resumes after an interruption

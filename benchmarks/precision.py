@@ -17,36 +17,38 @@ from benchmarks import machine, parser_of, reviews, save, train
 
 
 def main() -> None:
-    """Run all precisions in turn, print and write the results."""
+    """Measure each precision; print and write the results."""
     parser = parser_of(__doc__)
-    parser.add_argument("--reviews", type=int, default=96, help="to train on, each once")
-    parser.add_argument("--rounds", type=int, default=3, help="of each precision")
-    parser.add_argument("--test", type=int, default=0, help="reviews to compare accuracy on")
-    given = parser.parse_args()
-    texts, labels = reviews.load(given.data, given.reviews + given.test)
+    parser.add_argument("--reviews", type=int, default=96, help="number of training reviews")
+    parser.add_argument("--rounds", type=int, default=3, help="per precision")
+    parser.add_argument(
+        "--test", type=int, default=0, help="number of test reviews; 0 skips the accuracy"
+    )
+    options = parser.parse_args()
+    texts, labels = reviews.load(options.data, options.reviews + options.test)
     described = machine.describe()
     peaks: dict[str, float] = described["peak_gflops"]  # type: ignore[assignment]
-    job = train.job_for(texts[: given.reviews], labels[: given.reviews], peaks)
+    job = train.job_for(texts[: options.reviews], labels[: options.reviews], peaks)
     with tempfile.TemporaryDirectory() as folder:
         speed_job = {**job, "base": distilbert(Path(folder))}
         rounds = [
             {"precision": precision, **train.measure(speed_job, train.OURS, precision=precision)}
-            for _ in range(given.rounds)
+            for _ in range(options.rounds)
             for precision in peaks
         ]
     results = {
         "precisions": {precision: summary(precision, rounds, peaks) for precision in peaks},
         "machine": described,
-        "data": reviews.describe(given.data, texts),
-        "work": {"architecture": "DistilBERT, random weights", "reviews": given.reviews},
+        "data": reviews.describe(options.data, texts),
+        "work": {"architecture": "DistilBERT, random weights", "reviews": options.reviews},
         "rounds": rounds,
     }
-    if given.test:
-        tested = {"test_texts": texts[given.reviews :], "test_labels": labels[given.reviews :]}
-        for precision, found in results["precisions"].items():
+    if options.test:
+        tested = {"test_texts": texts[options.reviews :], "test_labels": labels[options.reviews :]}
+        for precision, measured in results["precisions"].items():
             trained = train.measure({**job, **tested}, train.OURS, precision=precision)
-            found["minilm_accuracy"] = trained["accuracy"]
-    save(given.out / "precision.json", results)
+            measured["minilm_accuracy"] = trained["accuracy"]
+    save(options.out / "precision.json", results)
     print(table(results))
 
 
@@ -55,8 +57,8 @@ def distilbert(folder: Path, base: Path | None = None, shape: dict[str, int] | N
 
     Args:
         folder: Where it is written.
-        base: The folder of MiniLM; its package when left out.
-        shape: Of another size than DistilBERT's, as `DistilBertConfig` takes it.
+        base: The folder of MiniLM; by default that of the installed package.
+        shape: Arguments of `DistilBertConfig` for another size.
     """
     from transformers import AutoTokenizer, DistilBertConfig, DistilBertForMaskedLM
 
@@ -87,16 +89,17 @@ def summary(
 
 
 def table(results: dict[str, Any]) -> str:
-    """The precisions side by side, in Markdown."""
+    """The measurements of each precision, in Markdown."""
     rows = [
-        "| precision | tokens/s | time saved | memory (MB) | share of the peak |",
+        "| precision | tokens/s | time saved | memory (MB) | share of peak speed |",
         "|---|---|---|---|---|",
     ]
-    for precision, found in results["precisions"].items():
-        memory = found["peak_gpu_memory_mb"] or found["peak_memory_mb"]
+    for precision, measured in results["precisions"].items():
+        speed, memory = measured["tokens_per_second"], measured["peak_memory_mb"]
         rows.append(
-            f"| {precision} | {found['tokens_per_second']:,.0f} | {found['saved_percent']:.0f}% "
-            f"| {memory:,.0f} | {100 * found['fraction_of_peak']:.0f}% |"
+            f"| {precision} | {speed:,.0f} | {measured['saved_percent']:.0f}% "
+            f"| {measured['peak_gpu_memory_mb'] or memory:,.0f} "
+            f"| {100 * measured['fraction_of_peak']:.0f}% |"
         )
     return "\n".join(rows)
 

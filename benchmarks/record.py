@@ -1,4 +1,4 @@
-"""Results of record: train a recipe on the real datasets, as a user with a Hub account would.
+"""Published results: train a recipe on the real datasets, as a user with a Hub account would.
 
 In: a recipe, and folders of the datasets, which this repository does not contain: IMDb as
 `train.parquet`, `test.parquet` and `unsupervised.parquet`, SST-5 as `train.parquet`, `dev.parquet`
@@ -41,17 +41,18 @@ def main() -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     add_out(parser, RESULTS)
-    given = parser.parse_args()
-    tasks = plan.plan(given.recipe, given.set)
+    options = parser.parse_args()
+    tasks = plan.plan(options.recipe, options.set)
     recipes = [task.recipe for task in tasks if task.is_run and task.recipe]
-    chosen, folder = recipes[-1], REPOSITORY / tasks[-1].out
-    bases = dict(text.split("=", 1) for text in given.base)
-    with hub_with(recipes, given.imdb, given.sst5, bases) as client:
-        to = f"demo/{chosen.name}"
-        train_command(client, "run", given.recipe, "--to", to, *sets(given.set))
-    record_run(folder, given.out)
+    run_recipe, folder = recipes[-1], REPOSITORY / tasks[-1].out
+    bases = dict(text.split("=", 1) for text in options.base)
+    with hub_with(recipes, options.imdb, options.sst5, bases) as client:
+        to = f"demo/{run_recipe.name}"
+        train_command(client, "run", options.recipe, "--to", to, *sets(options.set))
+    record_run(folder, options.out)
     shutil.copy(
-        folder / "test-predictions.parquet", given.out / f"{chosen.name}-test-predictions.parquet"
+        folder / "test-predictions.parquet",
+        options.out / f"{run_recipe.name}-test-predictions.parquet",
     )
 
 
@@ -63,17 +64,19 @@ def hub_with(
     bases: Mapping[str, str] | None = None,
 ) -> Iterator[Client]:
     """A local Hub with the datasets and base models of recipes; yields its clients' environment."""
-    datasets = {(d.source, d.revision): d for chosen in recipes for d in chosen.datasets}
-    on_hub = {chosen.base_model: chosen for chosen in recipes if not chosen.base_is_local}
+    datasets = {(d.source, d.revision): d for run_recipe in recipes for d in run_recipe.datasets}
+    on_hub = {
+        run_recipe.base_model: run_recipe for run_recipe in recipes if not run_recipe.base_is_local
+    }
     with quickstart.local_hub() as endpoint:
         for dataset in datasets.values():
             if dataset.source == "stanfordnlp/imdb" and imdb:
                 seed(endpoint, dataset, imdb, ["train", "test", "unsupervised"])
             elif dataset.source == "SetFit/sst5" and sst5:
                 seed(endpoint, dataset, sst5, list(SST5))
-        for name, chosen in on_hub.items():
+        for name, run_recipe in on_hub.items():
             folder = (bases or {}).get(name)
-            quickstart.seed_base(endpoint, chosen, Path(folder) if folder else None)
+            quickstart.seed_base(endpoint, run_recipe, Path(folder) if folder else None)
         yield quickstart.client_environment(endpoint)
 
 
@@ -109,7 +112,7 @@ def seed(endpoint: str, dataset: Dataset, folder: Path, files: list[str]) -> Non
         )
     assert dataset.revision
     names = [tag.name for tag in api.list_repo_refs(dataset.source, repo_type="dataset").tags]
-    if dataset.revision in names:  # of an earlier seeding, perhaps with fewer files
+    if dataset.revision in names:  # from an earlier upload, perhaps with fewer files
         api.delete_tag(dataset.source, repo_type="dataset", tag=dataset.revision)
     api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision)
 

@@ -26,7 +26,9 @@ def load(source: str | None, rows: int, seed: int = 0) -> tuple[list[str], list[
     from train.sections import Dataset
 
     split = preparation.read_split(_dataset(Dataset, source), "train", LABELS, rows)
-    split = split.take(np.random.default_rng(seed).permutation(len(split)))  # often by label
+    split = split.take(
+        np.random.default_rng(seed).permutation(len(split))
+    )  # files are often sorted by label
     return split.texts, split.labels
 
 

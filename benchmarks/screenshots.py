@@ -1,8 +1,8 @@
 """Screenshots of the Space for the README: the app with a run's model, in a real browser.
 
 The reviews are the project's own; the dates of the uploaded file are invented. Needs Chromium.
-Out: `space-review.png`, `space-many.png` and `space-phone.png`, and `space/preview.png`, which
-chats show beside a link to the page.
+Out: `space-review.png`, `space-many.png` and `space-phone.png`, and `space/preview.png`, the
+picture of link previews.
 
     python -m benchmarks.screenshots [--model runs/quickstart] [--out FOLDER]
 """
@@ -32,15 +32,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         reviews = write_reviews(Path(scratch) / "reviews.csv")
         with quickstart.local_hub(Path(scratch) / "hub") as endpoint:
-            publish(endpoint, quickstart.token(root=Path(scratch) / "hub"), given.model)
+            publish(endpoint, quickstart.token(root=Path(scratch) / "hub"), options.model)
             env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": f"{scratch}/home"}
             with running({**env, "MODEL_ID": MODEL}) as (url, _, _):
-                take(url, reviews, given.out)
+                take(url, reviews, options.out)
 
 
 def write_reviews(path: Path) -> Path:
@@ -62,11 +62,11 @@ def take(url: str, reviews: Path, out: Path) -> None:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for name, width, scheme in (("review", 1200, "light"), ("phone", 390, "dark")):
-            page = _visit(browser, url, width, scheme)
+            page = _open(browser, url, width, scheme)
             page.get_by_role("button", name=EXAMPLE).click()
             page.locator("#result:not([aria-busy]) details").wait_for()
             page.screenshot(path=out / f"space-{name}.png")
-        page = _visit(browser, url, 1200, "light")
+        page = _open(browser, url, 1200, "light")
         page.set_viewport_size({"width": 1200, "height": 630})
         page.locator("#result:not([aria-busy]) details").wait_for()
         page.screenshot(path=PICTURE)
@@ -80,7 +80,7 @@ def take(url: str, reviews: Path, out: Path) -> None:
         browser.close()
 
 
-def _visit(browser: Any, url: str, width: int, scheme: str) -> Any:
+def _open(browser: Any, url: str, width: int, scheme: str) -> Any:
     page = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme
     ).new_page()

@@ -24,19 +24,19 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", metavar="NAME")
     parser.add_argument("--sst5", type=Path, required=True, help="folder of the Parquet files")
     add_out(parser, RESULTS)
-    given = parser.parse_args()
+    options = parser.parse_args()
     mixture = recipe.load("movie-sentiment")
     sst5 = next(dataset for dataset in mixture.datasets if dataset.source == "SetFit/sst5")
     settings = sets([f"revision={sst5.revision}", f"label_map={json.dumps(sst5.label_map)}"])
-    with hub_with([mixture], sst5=given.sst5) as client:
-        for name in given.runs:
+    with hub_with([mixture], sst5=options.sst5) as client:
+        for name in options.runs:
             command = ("evaluate", f"runs/{name}", "--dataset")
-            out = str(given.out / f"sst5-{name}.json")
+            out = str(options.out / f"sst5-{name}.json")
             train_command(client, *command, sst5.source, *settings, "--out", out)
             for split, result in SPLITS.items():
-                out = str(given.out / f"{result}-{name}.json")
-                marked = ["--split", split, *sets(["slice_by=[kind, words]"])]
-                train_command(client, *command, "./runs/patterns", *marked, "--out", out)
+                out = str(options.out / f"{result}-{name}.json")
+                split_options = ["--split", split, *sets(["slice_by=[kind, words]"])]
+                train_command(client, *command, "./runs/patterns", *split_options, "--out", out)
 
 
 if __name__ == "__main__":

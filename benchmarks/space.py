@@ -1,6 +1,6 @@
 """Speed and load of the Space: the app of `space/`, started as the Hub starts it.
 
-Its model comes from a local Hub: the quick start's, or that of a run folder. Measured over HTTP:
+Its model comes from a local Hub: the quick start's, or the one in a run folder. Measured over HTTP:
 cold start, one prediction, attribution, memory, and many concurrent users. Out: a table and
 `space.json`.
 
@@ -41,10 +41,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--pause", type=float, default=1, help="seconds between a user's requests")
     add_out(parser, REPOSITORY / "runs" / "bench")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         with quickstart.local_hub(Path(scratch) / "hub") as endpoint:
-            publish(endpoint, quickstart.token(root=Path(scratch) / "hub"), given.model)
+            publish(endpoint, quickstart.token(root=Path(scratch) / "hub"), options.model)
             env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": f"{scratch}/home"}
             env |= {"MODEL_ID": MODEL, "HF_HUB_DISABLE_TELEMETRY": "1"}
             with running(env) as (url, _, _):
@@ -52,13 +52,15 @@ def main() -> None:
             with running(env) as (url, process, started):
                 _ask(url, "classify", review(20))
                 results: dict[str, Any] = {"cold_start_seconds": time.perf_counter() - started}
-                results |= _alone(url) | {"rss_mb": 0.0}
-                results |= asyncio.run(_together(url, given.users, given.seconds, given.pause))
+                results |= _measure_single_user(url) | {"rss_mb": 0.0}
+                results |= asyncio.run(
+                    _measure_load(url, options.users, options.seconds, options.pause)
+                )
                 results["rss_mb"] = _resident_mb(process.pid)
-    results["work"] = {"users": given.users, "seconds": given.seconds, "pause": given.pause}
+    results["work"] = {"users": options.users, "seconds": options.seconds, "pause": options.pause}
     results["machine"] = machine.describe()
     print(table(results))
-    save(given.out / "space.json", results)
+    save(options.out / "space.json", results)
 
 
 def table(results: dict[str, Any]) -> str:
@@ -109,7 +111,7 @@ def running(env: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes],
     try:
         while not _answers(url):
             if process.poll() is not None:
-                raise SystemExit("the app ended; see its message above")
+                raise SystemExit("the app exited; its output is above")
             time.sleep(0.02)
         yield url, process, started
     finally:
@@ -135,7 +137,7 @@ def _ask(url: str, name: str, text: str) -> float:
     return seconds
 
 
-def _alone(url: str) -> dict[str, float]:
+def _measure_single_user(url: str) -> dict[str, float]:
     """Latencies of a single user, each the median of several requests."""
     for _ in range(5):
         _ask(url, "classify", review(250))
@@ -149,9 +151,9 @@ def _alone(url: str) -> dict[str, float]:
     }
 
 
-async def _together(url: str, users: int, seconds: float, pause: float) -> dict[str, Any]:
+async def _measure_load(url: str, users: int, seconds: float, pause: float) -> dict[str, Any]:
     """Latencies of concurrent users, who request predictions on 250 words with pauses."""
-    waits: list[float] = []
+    latencies: list[float] = []
     errors: list[str] = []
     # Not httpx: its search for a free one of hundreds of connections takes longer than an answer.
     connections = aiohttp.TCPConnector(limit=0)
@@ -159,24 +161,24 @@ async def _together(url: str, users: int, seconds: float, pause: float) -> dict[
     async with aiohttp.ClientSession(connector=connections, timeout=timeout) as client:
         end = time.perf_counter() + seconds
 
-        async def visit(number: int) -> None:
+        async def simulate_user(number: int) -> None:
             await asyncio.sleep(pause * number / users)  # spread the first requests
             while (begun := time.perf_counter()) < end:
-                if problem := await _predict(client, url, f"Visitor {number}. {review(250)}"):
+                if problem := await _predict(client, url, f"User {number}. {review(250)}"):
                     errors.append(problem)
                 else:
-                    waits.append(time.perf_counter() - begun)
+                    latencies.append(time.perf_counter() - begun)
                 await asyncio.sleep(pause)
 
-        await asyncio.gather(*(visit(number) for number in range(users)))
+        await asyncio.gather(*(simulate_user(number) for number in range(users)))
     for problem in sorted(set(errors)):
         print(f"error: {problem}", file=sys.stderr)
     return {
         "load_users": users,
         "load_errors": len(errors),
-        "load_p95_seconds": statistics.quantiles(waits, n=20)[-1],
-        "load_p50_seconds": statistics.median(waits),
-        "load_answers": len(waits),
+        "load_p95_seconds": statistics.quantiles(latencies, n=20)[-1],
+        "load_p50_seconds": statistics.median(latencies),
+        "load_answers": len(latencies),
     }
 
 
@@ -184,12 +186,12 @@ async def _predict(client: aiohttp.ClientSession, url: str, text: str) -> str | 
     """Request a prediction; returns the error, or None."""
     call = f"{url}/gradio_api/call/classify"
     try:
-        async with client.post(call, json={"data": [text]}) as asked:
-            if not asked.ok:
-                return (await asked.text())[:200]
-            event = await asked.json()
-        async with client.get(f"{call}/{event['event_id']}") as told:
-            answer = await told.text()
+        async with client.post(call, json={"data": [text]}) as response:
+            if not response.ok:
+                return (await response.text())[:200]
+            event = await response.json()
+        async with client.get(f"{call}/{event['event_id']}") as response:
+            answer = await response.text()
     except (aiohttp.ClientError, TimeoutError) as error:
         return repr(error)
     kind, _, data = answer.strip().rpartition("data: ")

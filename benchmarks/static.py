@@ -1,8 +1,8 @@
-"""How fast is the static page? `space_static/` in Chromium, with its model from a local Hub.
+"""Speed of the static page: `space_static/` in Chromium, with its model from a local Hub.
 
-Everything is on this machine, so the seconds are those of the browser, without a network. Measured:
-the bytes until the first prediction, the seconds to it from an empty and from a full cache, and the
-milliseconds of a prediction and of an explanation of 250 words. Needs Chromium and npm.
+Everything runs on this machine, so the times exclude the network. Measured: the bytes loaded before
+the first prediction, the seconds to it with an empty and with a full cache, and the milliseconds of
+a prediction and of an attribution for 250 words. Needs Chromium and npm.
 Out: a table and `static.json`.
 
     python -m benchmarks.static [--model runs/quickstart] [--rounds 20] [--out FOLDER]
@@ -44,27 +44,27 @@ TIME_CALLS = """async ([method, text, rounds]) => {
   return milliseconds;
 }"""
 ROWS = [
-    ("bytes to the first prediction", "first_visit_mb", "{:.1f} MB"),
+    ("bytes before the first prediction", "first_load_mb", "{:.1f} MB"),
     ("first prediction, empty cache", "cold_seconds", "{:.1f} s"),
     ("first prediction, cached", "cached_seconds", "{:.1f} s"),
-    ("prediction for 250 words, median", "verdict_p50_ms", "{:.0f} ms"),
+    ("prediction for 250 words, median", "prediction_p50_ms", "{:.0f} ms"),
     ("prediction and attribution, 250 words, median", "attribution_p50_ms", "{:,.0f} ms"),
 ]
 
 
 def main() -> None:
-    """Deploy, visit twice, measure, write."""
+    """Deploy, load the page twice, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     parser.add_argument("--rounds", type=int, default=20)
     add_out(parser, REPOSITORY / "runs" / "bench")
-    given = parser.parse_args()
-    with deployed(given.model) as url:
-        results = measure(url, given.rounds)
+    options = parser.parse_args()
+    with deployed(options.model) as url:
+        results = measure(url, options.rounds)
     results["machine"] = machine.describe()
     lines = [f"| {name} | {form.format(results[key])} |" for name, key, form in ROWS]
     print("\n".join(["| measurement | value |", "|---|---|", *lines]))
-    save(given.out / "static.json", results)
+    save(options.out / "static.json", results)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def deploy() -> None:
 
 
 def measure(url: str, rounds: int) -> dict[str, Any]:
-    """The figures of one browser that visits twice."""
+    """Measurements in one browser that loads the page twice."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -116,11 +116,11 @@ def measure(url: str, rounds: int) -> dict[str, Any]:
         context.on("requestfinished", count)
         page = context.new_page()
         results: dict[str, Any] = {"cold_seconds": _first_prediction(page, url)}
-        results["first_visit_mb"] = sum(transferred) / 1e6
+        results["first_load_mb"] = sum(transferred) / 1e6
         page.evaluate("navigator.serviceWorker.ready")
         results["cached_seconds"] = _first_prediction(context.new_page(), url)
         for name, method, times in [
-            ("verdict_p50_ms", "predict", rounds),
+            ("prediction_p50_ms", "predict", rounds),
             ("attribution_p50_ms", "explain", min(rounds, EXPLANATIONS)),
         ]:
             milliseconds = page.evaluate(TIME_CALLS, [method, review(WORDS), times])

@@ -1,6 +1,6 @@
 """The tables of the documents, for `benchmarks.documents`.
 
-In: the files in `results/`, some of which recipes have written that no longer exist. Out: Markdown.
+In: the files in `results/`, some of them from recipes that no longer exist. Out: Markdown.
 """
 
 import json
@@ -15,7 +15,7 @@ from train.recipe import Recipe
 from train.sections import Dataset, Distillation
 
 TRAINING_REVIEWS = 25_000  # of the recipe imdb-small
-EARLIER = {  # removed recipe -> what its training rows were
+EARLIER = {  # removed recipe -> its training rows
     "imdb-adapted": "IMDb reviews, after masked-language modeling",
     "imdb-pseudo-labels": "IMDb reviews, labelled and pseudo-labelled",
     "reviews-any-length": "reviews, sentences and patterns, after imdb-pseudo-labels",
@@ -34,13 +34,13 @@ PUBLISHED = {
     f"({HUB}/knslee07/IMDB_sentiment_ELECTRA-small)": (14, 93.14),
     f"BERT-base, [head and tail]({PAPERS}/1905.05583)": (110, 94.6),
 }
-MIXTURES = {  # what was tried -> its results file
-    "all equally sure, label smoothing 0.05, no neutral sentences": "reviews-any-length-smoothed",
+MIXTURES = {  # mixture -> its results file
+    "equal for both, label smoothing 0.05, no neutral sentences": "reviews-any-length-smoothed",
     "98% and 93%, more of the reviews, no R-Drop": "reviews-any-length-soft",
     "plain": "reviews-any-length-hard",
     "99% and 97% (selected)": "reviews-any-length",
 }
-MEASURED = {  # what -> end of the names of its results files
+MEASURED = {  # machine or data -> suffix of its results files
     "the machine of the tables below": "",
     "the same, 1,000 real IMDb reviews": "-imdb",
     "two Xeon cores without fast bf16": "-xeon",
@@ -51,7 +51,7 @@ PRICES = {"a rented 2-core machine": 0.09, "the same, interruptible": 0.03}
 
 
 def accuracy_table() -> str:
-    """Accuracy, F1 and calibration of what was measured here, in Markdown."""
+    """Accuracy, F1 and calibration of the models measured here, in Markdown."""
     small, first = load("imdb-small-2k"), load("imdb-small-2k-512")
     quick, quick_on_imdb = load("quickstart"), small["quickstart_on_the_same_test"]
     reviews, invented = "IMDb reviews", "invented reviews"
@@ -69,7 +69,7 @@ def accuracy_table() -> str:
 
 
 def summary_table() -> str:
-    """The best model on record beside the original project, in Markdown."""
+    """The best measured model and the original project, in Markdown."""
     lines = [
         "| model | parameters | IMDb test accuracy | SST-5 sentences | ECE on IMDb |",
         "|---|---|---|---|---|",
@@ -79,7 +79,7 @@ def summary_table() -> str:
     size = round(run["training"]["parameters"] / 1e6)
     imdb, sentences = _on_imdb(run), load(f"sst5-{BEST}")["metrics"]["test"]
     lines.append(
-        f"| MiniLM-L6, best on record ({BEST}) | {size} M | {100 * imdb['accuracy']:.2f}% "
+        f"| MiniLM-L6, best measured ({BEST}) | {size} M | {100 * imdb['accuracy']:.2f}% "
         f"| {100 * sentences['accuracy']:.1f}% | {imdb['ece']:.3f} |"
     )
     return "\n".join(lines)
@@ -102,7 +102,7 @@ def keys_table() -> str:
 
 
 def published_table() -> str:
-    """The models on record among what others report, in Markdown."""
+    """This project's models and those that others report, in Markdown."""
     rows = dict(PUBLISHED)
     for name in EARLIER:
         run = load(name)
@@ -119,20 +119,20 @@ def published_table() -> str:
 
 def slices_table() -> str:
     """Accuracy by slices of the test reviews, in Markdown."""
-    lines = ["| test reviews | how many | accuracy |", "|---|---|---|"]
+    lines = ["| test reviews | number | accuracy |", "|---|---|---|"]
     for kind, slices in load("imdb-pseudo-labels")["slices"].items():
-        for value, found in slices.items():
+        for value, part in slices.items():
             name = f"{kind.replace('_', ' ')}: {value}"
-            lines.append(f"| {name} | {found['n']:,} | {100 * found['accuracy']:.1f}% |")
+            lines.append(f"| {name} | {part['n']:,} | {100 * part['accuracy']:.1f}% |")
     return "\n".join(lines)
 
 
 def cost_table() -> str:
-    """What a retraining and a million reviews cost at the measured rates, in Markdown."""
+    """The cost of a retraining and of a million reviews at the measured rates, in Markdown."""
     training, serving = load("train"), load("serve")
     epochs = recipe.load("imdb-small").epochs
     hours = epochs * TRAINING_REVIEWS / training["reviews_per_second"] / 3600
-    million = 1e6 / serving["contestants"][serve.OURS]["reviews_per_second"] / 3600
+    million = 1e6 / serving["implementations"][serve.OURS]["reviews_per_second"] / 3600
     lines = [
         "| machine | price assumed | to retrain | a million reviews |",
         "|---|---|---|---|",
@@ -169,28 +169,30 @@ def short_table() -> str:
 
 
 def mixtures_table() -> str:
-    """The mixtures that were tried, on their validation split, in Markdown."""
+    """Validation accuracy and loss of each mixture, in Markdown."""
     lines = [
         "| labels of SST-5's clear and mild sentences | validation accuracy | validation loss |",
         "|---|---|---|",
     ]
-    for tried, name in MIXTURES.items():
-        found = load(name)["metrics"]["validation"]
-        lines.append(f"| {tried} | {100 * found['accuracy']:.2f}% | {found['nll']:.4f} |")
+    for mixture, name in MIXTURES.items():
+        validation = load(name)["metrics"]["validation"]
+        lines.append(
+            f"| {mixture} | {100 * validation['accuracy']:.2f}% | {validation['nll']:.4f} |"
+        )
     return "\n".join(lines)
 
 
 def _pass_rate(kinds: dict[str, Any], part: str) -> float:
     """The pass rate of all kinds with this in their name."""
-    found = [kind for name, kind in kinds.items() if part in name]
-    return float(sum(k["n"] * k["accuracy"] for k in found) / sum(k["n"] for k in found))
+    selected = [kind for name, kind in kinds.items() if part in name]
+    return float(sum(k["n"] * k["accuracy"] for k in selected) / sum(k["n"] for k in selected))
 
 
 def machines_table() -> str:
-    """The ratios again on other machines and on real reviews, in Markdown."""
+    """The ratios on other machines and on real reviews, in Markdown."""
     lines = [
         "| measured on | Trainer default | best | pipeline() batch 1 | batch 32 "
-        "| 250 words, p50 | from cold | memory |",
+        "| 250 words, p50 | cold start | memory |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, suffix in MEASURED.items():
@@ -206,12 +208,12 @@ def machines_table() -> str:
 
 
 def quality_table() -> str:
-    """What the same work gives in accuracy, over seeds, in Markdown."""
+    """Accuracy after the same work, by seed, in Markdown."""
     quality = load("train-quality")
     lines = ["| training | accuracy, seed by seed | mean |", "|---|---|---|"]
-    for name, found in quality["accuracies"].items():
-        each = ", ".join(f"{100 * accuracy:.1f}%" for accuracy in found)
-        lines.append(f"| {name} | {each} | {100 * sum(found) / len(found):.1f}% |")
+    for name, accuracies in quality["accuracies"].items():
+        each = ", ".join(f"{100 * accuracy:.1f}%" for accuracy in accuracies)
+        lines.append(f"| {name} | {each} | {100 * sum(accuracies) / len(accuracies):.1f}% |")
     return "\n".join(lines)
 
 

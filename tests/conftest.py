@@ -27,8 +27,7 @@ os.environ |= {
 }
 
 import pytest
-from hubserver import RunningHub, running_hub
-from localhub_wire import call
+from hubserver import RunningHub, call, running_hub
 
 from train import network
 

@@ -1,5 +1,6 @@
-"""A localhub for the tests: a real server in a subprocess, on a free port."""
+"""A localhub for the tests: a real server in a subprocess, on a free port, and requests to it."""
 
+import http.client
 import json
 import os
 import subprocess
@@ -9,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+from urllib.parse import urlsplit
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WRITE, READ, ADMIN = "hf_test_write", "hf_test_read", "hf_test_admin"
@@ -100,3 +102,42 @@ def running_hub(
             process.terminate()
             process.wait(timeout=20)
             process.stdout.close()
+
+
+@dataclass
+class Answer:
+    """An HTTP response, read completely."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str | None:
+        return self.headers["X-Error-Code"]
+
+
+def call(
+    hub: RunningHub,
+    method: str,
+    path: str,
+    body: object = None,
+    token: str | None = WRITE,
+    **headers: str,
+) -> Answer:
+    """Send one request. A body that isn't bytes is sent as JSON."""
+    url = urlsplit(hub.endpoint)
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    try:
+        connection.request(method, path.removeprefix(hub.endpoint), data, headers)
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()

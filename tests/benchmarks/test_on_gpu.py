@@ -77,7 +77,7 @@ def test_a_part_that_fails_stops_no_other(
         benchmarks.on_gpu.main()
 
 
-def test_distils_students_from_teachers_and_delivers_them(
+def test_distils_students_from_teachers_and_writes_their_results(
     data: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"

@@ -3,12 +3,8 @@
 import json
 
 import pytest
-from hubserver import ADMIN, READ, WRITE, running_hub
-from localhub_wire import (
-    Answer,
-    call,
-    localhub,
-)
+from hubserver import ADMIN, READ, WRITE, Answer, call, running_hub
+from localhub_wire import localhub
 
 
 @pytest.mark.parametrize(

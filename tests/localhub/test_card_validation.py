@@ -1,9 +1,7 @@
 """The metadata of README.md: what the Hub accepts."""
 
 import pytest
-from localhub_wire import (
-    call,
-)
+from hubserver import call
 
 from localhub.validate import read_card
 

@@ -10,6 +10,8 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -103,28 +105,35 @@ def client_files() -> None:
 
 def client_api() -> None:
     """All API calls except uploads and downloads."""
-    from hubserver import ADMIN, READ
-    from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, RepoCard, hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import HfApi
 
-    api, reader = HfApi(), HfApi(token=READ)
-    anyone, admin = HfApi(token=False), HfApi(token=ADMIN)
-    assert api.whoami()["auth"]["accessToken"]["role"] == "write"
+    api, repo = HfApi(), "demo/api"
+    check_commits_and_tags(api, repo)
+    check_permissions(api, repo)
+    check_cards(api, repo)
+    check_spaces(api, repo)
+    api.delete_repo(repo)
+    assert not api.repo_exists(repo)
+    expect(errors().RepositoryNotFoundError, 404, api.delete_repo, repo)
 
-    repo = "demo/api"
+
+def errors() -> ModuleType:
+    """The client's errors; imported only in its own process."""
+    from huggingface_hub import errors
+
+    return errors
+
+
+def check_commits_and_tags(api: Any, repo: str) -> None:
+    from huggingface_hub import CommitOperationAdd, hf_hub_download
+
     api.create_repo(repo)
     many = [CommitOperationAdd(f"many/{number:04}.txt", b"x") for number in range(1100)]
     head = api.create_commit(repo, many, commit_message="many").oid
     assert len(list(api.list_repo_tree(repo, recursive=True))) == 1102
     assert len(list(api.list_repo_tree(repo, "many"))) == 1100
     expect(
-        HfHubHTTPError,
+        errors().HfHubHTTPError,
         412,
         api.upload_file,
         path_or_fileobj=b"x",
@@ -143,32 +152,41 @@ def client_api() -> None:
     refs = api.list_repo_refs(repo, include_pull_requests=True)
     assert [ref.name for ref in refs.branches + refs.tags] == ["main", "v1"]
     api.upload_file(path_or_fileobj=b"o", path_in_repo="o", repo_id=repo)
-    expect(EntryNotFoundError, 404, hf_hub_download, repo, "o", revision="v1")
+    expect(errors().EntryNotFoundError, 404, hf_hub_download, repo, "o", revision="v1")
     api.delete_tag(repo, tag="v1")
-    expect(RevisionNotFoundError, 404, api.model_info, repo, revision="v1")
-    expect(EntryNotFoundError, 404, hf_hub_download, repo, "none")
-    expect(EntryNotFoundError, 404, api.delete_file, "none", repo)
+    expect(errors().RevisionNotFoundError, 404, api.model_info, repo, revision="v1")
+    expect(errors().EntryNotFoundError, 404, hf_hub_download, repo, "none")
+    expect(errors().EntryNotFoundError, 404, api.delete_file, "none", repo)
     assert not api.file_exists(repo, "p")
 
-    # Rights
-    expect(RepositoryNotFoundError, 401, anyone.model_info, "demo/none")
-    expect(HfHubHTTPError, 403, reader.create_repo, "demo/mine")
-    expect(HfHubHTTPError, 403, api.create_repo, "stanfordnlp/imdb", repo_type="dataset")
+
+def check_permissions(api: Any, repo: str) -> None:
+    from hubserver import ADMIN, READ
+    from huggingface_hub import HfApi
+
+    reader, anyone, admin = HfApi(token=READ), HfApi(token=False), HfApi(token=ADMIN)
+    assert api.whoami()["auth"]["accessToken"]["role"] == "write"
+    expect(errors().RepositoryNotFoundError, 401, anyone.model_info, "demo/none")
+    expect(errors().HfHubHTTPError, 403, reader.create_repo, "demo/mine")
+    expect(errors().HfHubHTTPError, 403, api.create_repo, "stanfordnlp/imdb", repo_type="dataset")
     admin.create_repo("stanfordnlp/imdb", repo_type="dataset")
     assert api.repo_exists("stanfordnlp/imdb", repo_type="dataset")
     assert [row.id for row in api.list_datasets(author="stanfordnlp")] == ["stanfordnlp/imdb"]
     api.create_repo("demo/hidden", private=True)
     assert api.model_info("demo/hidden").private
     assert not anyone.repo_exists("demo/hidden")
-    expect(RepositoryNotFoundError, 401, anyone.auth_check, "demo/hidden")
+    expect(errors().RepositoryNotFoundError, 401, anyone.auth_check, "demo/hidden")
     api.update_repo_settings("demo/hidden", private=False)
     anyone.auth_check("demo/hidden")
     admin.update_repo_settings("stanfordnlp/imdb", gated="auto", repo_type="dataset")
-    expect(GatedRepoError, 403, api.auth_check, "stanfordnlp/imdb", repo_type="dataset")
-    expect(HfHubHTTPError, 403, reader.auth_check, repo, write=True)
+    expect(errors().GatedRepoError, 403, api.auth_check, "stanfordnlp/imdb", repo_type="dataset")
+    expect(errors().HfHubHTTPError, 403, reader.auth_check, repo, write=True)
     api.auth_check(repo, write=True)
 
-    # Cards
+
+def check_cards(api: Any, repo: str) -> None:
+    from huggingface_hub import ModelCard, RepoCard
+
     card = ModelCard("---\nlicense: mit\npipeline_tag: text-classification\n---\n# Card\n")
     card.validate()
     card.push_to_hub(repo)
@@ -176,26 +194,26 @@ def client_api() -> None:
     assert repo in [row.id for row in api.list_models(filter="license:mit")]
     expect(ValueError, None, RepoCard("---\nlicense: The MIT\n---\n").validate, repo_type="model")
 
-    # Spaces
-    room = "demo/room"
-    api.create_repo(room, repo_type="space", space_sdk="gradio", space_hardware="zero-a10g")
-    assert api.get_space_runtime(room).stage == "NO_APP_FILE"
-    api.upload_file(path_or_fileobj=b"1", path_in_repo="app.py", repo_id=room, repo_type="space")
-    assert api.add_space_variable(room, "MODEL", repo)["MODEL"].value == repo
-    api.add_space_secret(room, "KEY", "secret", description="a key")
-    assert api.get_space_secrets(room)["KEY"].description == "a key"
-    api.delete_space_secret(room, "KEY")
-    assert api.delete_space_variable(room, "MODEL") == api.get_space_variables(room) == {}
-    assert api.get_space_runtime(room).requested_hardware == "zero-a10g"
-    assert api.request_space_hardware(room, "t4-small").requested_hardware == "t4-small"
-    assert api.pause_space(room).stage == "PAUSED"
-    restarted = api.restart_space(room)
-    assert restarted.stage == "PAUSED" and "--run-spaces demo/room" in restarted.raw["errorMessage"]
-    assert api.space_info(room).sdk == "gradio"
 
-    api.delete_repo(repo)
-    assert not api.repo_exists(repo)
-    expect(RepositoryNotFoundError, 404, api.delete_repo, repo)
+def check_spaces(api: Any, repo: str) -> None:
+    space = "demo/api-space"
+    api.create_repo(space, repo_type="space", space_sdk="gradio", space_hardware="zero-a10g")
+    assert api.get_space_runtime(space).stage == "NO_APP_FILE"
+    api.upload_file(path_or_fileobj=b"1", path_in_repo="app.py", repo_id=space, repo_type="space")
+    assert api.add_space_variable(space, "MODEL", repo)["MODEL"].value == repo
+    api.add_space_secret(space, "KEY", "secret", description="a key")
+    assert api.get_space_secrets(space)["KEY"].description == "a key"
+    api.delete_space_secret(space, "KEY")
+    assert api.delete_space_variable(space, "MODEL") == api.get_space_variables(space) == {}
+    assert api.get_space_runtime(space).requested_hardware == "zero-a10g"
+    assert api.request_space_hardware(space, "t4-small").requested_hardware == "t4-small"
+    assert api.pause_space(space).stage == "PAUSED"
+    restarted = api.restart_space(space)
+    assert (
+        restarted.stage == "PAUSED"
+        and "--run-spaces demo/api-space" in restarted.raw["errorMessage"]
+    )
+    assert api.space_info(space).sdk == "gradio"
 
 
 def client_models_and_datasets() -> None:

@@ -5,12 +5,8 @@ import threading
 from urllib.parse import quote
 
 import pytest
-from localhub_wire import (
-    call,
-    commit,
-    ndjson,
-    text_file,
-)
+from hubserver import call
+from localhub_wire import commit, ndjson, text_file
 
 
 def test_commit_and_history(hub, repo):

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from hubserver import RunningHub, running_hub
-from localhub_wire import call, commit, text_file
+from hubserver import RunningHub, call, running_hub
+from localhub_wire import commit, text_file
 
 from localhub.commits import read_commit
 from localhub.errors import RepoGone

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from hubserver import running_hub
-from localhub_wire import call, localhub
+from hubserver import call, running_hub
+from localhub_wire import localhub
 
 from localhub.faults import Faults
 from localhub.hub import Hub

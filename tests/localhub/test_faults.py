@@ -3,12 +3,8 @@
 import http.client
 
 import pytest
-from hubserver import running_hub
-from localhub_wire import (
-    call,
-    commit,
-    text_file,
-)
+from hubserver import call, running_hub
+from localhub_wire import commit, text_file
 
 
 def test_faults(tmp_path):

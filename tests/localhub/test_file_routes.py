@@ -8,13 +8,8 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from hubserver import RunningHub
-from localhub_wire import (
-    call,
-    commit,
-    ndjson,
-    text_file,
-)
+from hubserver import RunningHub, call
+from localhub_wire import commit, ndjson, text_file
 
 
 def test_preupload(hub, repo):

@@ -4,10 +4,10 @@ import json
 from urllib.parse import quote, unquote
 
 import pytest
-from hubserver import WRITE, running_hub
+from hubserver import WRITE, call, running_hub
 from localhub_fuzz import ROUTES as FUZZED
 from localhub_fuzz import SHA, YAMLS, answer, odd_requests
-from localhub_wire import call, commit, text_file
+from localhub_wire import commit, text_file
 
 from localhub.routes import commits, files, info, pages, repos, spaces, xet
 

@@ -4,9 +4,7 @@ import signal
 
 import pytest
 from hubserver import running_hub
-from localhub_wire import (
-    localhub,
-)
+from localhub_wire import localhub
 
 
 def test_help_has_an_example():

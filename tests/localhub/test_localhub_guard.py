@@ -5,11 +5,11 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from hubserver import running_hub
+from hubserver import call, running_hub
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from localhub_fuzz import ROUTES, answer
-from localhub_wire import call, localhub
+from localhub_wire import localhub
 
 
 def secrets_of(root: Path) -> dict[str, str]:

@@ -4,11 +4,9 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from hubserver import call
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from localhub_wire import (
-    call,
-)
 
 from localhub.errors import HubError
 from localhub.names import check_path, is_repo_id

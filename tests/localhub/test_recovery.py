@@ -6,12 +6,8 @@ import signal
 import threading
 import time
 
-from hubserver import RunningHub, running_hub
-from localhub_wire import (
-    call,
-    commit,
-    text_file,
-)
+from hubserver import RunningHub, call, running_hub
+from localhub_wire import commit, text_file
 
 
 def test_killed_server_leaves_a_complete_revision(tmp_path):

@@ -1,13 +1,8 @@
 """Repositories over HTTP: creation, metadata, lists, removal, and what is missing."""
 
 import pytest
-from hubserver import ADMIN, READ
-from localhub_wire import (
-    call,
-    commit,
-    ndjson,
-    text_file,
-)
+from hubserver import ADMIN, READ, call
+from localhub_wire import commit, ndjson, text_file
 
 
 @pytest.mark.parametrize(

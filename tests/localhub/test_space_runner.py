@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubserver import READ, running_hub
+from hubserver import READ, call, running_hub
 from localhub_wire import (
     APP,
     FAMILY,
-    call,
     commit,
     create_space,
     is_alive,

@@ -4,11 +4,8 @@ import hashlib
 
 import lz4.frame
 import pytest
-from localhub_wire import (
-    Answer,
-    call,
-    commit,
-)
+from hubserver import Answer, call
+from localhub_wire import commit
 
 
 def xet_hash(number: int) -> str:

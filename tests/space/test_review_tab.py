@@ -23,10 +23,9 @@ from test_browser import (  # noqa: F401  # `browser`, `page`, `phone`, `run` ar
     run,
     start_analysis,
     stored,
-    upload,
     visit,
-    write_reviews,
 )
+from test_browser_files import upload, write_reviews
 
 from space.examples import CANDIDATES
 

@@ -549,7 +549,7 @@ def test_benchmark_measures_the_page(run: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "static.json").read_text(encoding="utf-8"))
-    assert results["first_visit_mb"] > (run / "onnx/model_quantized.onnx").stat().st_size / 1e6
+    assert results["first_load_mb"] > (run / "onnx/model_quantized.onnx").stat().st_size / 1e6
     assert results["cross_origin_isolated"]
-    for key in ["cold_seconds", "cached_seconds", "verdict_p50_ms", "attribution_p50_ms"]:
+    for key in ["cold_seconds", "cached_seconds", "prediction_p50_ms", "attribution_p50_ms"]:
         assert results[key] > 0

@@ -36,7 +36,7 @@ BATCHED_TEXTS, BATCHED_TOKENS, MAX_PADDED = 32, 512, 4096
 SCHEMES: dict[str, tuple[list[str], float]] = {  # operators, share of the first ones kept in fp32
     "dynamic int8, matrix products and embeddings": (["MatMul", "Gather"], 0.0),
     "dynamic int8, matrix products": (["MatMul"], 0.0),
-    "dynamic int8, matrix products behind the first third": (["MatMul"], 1 / 3),
+    "dynamic int8, matrix products after the first third": (["MatMul"], 1 / 3),
 }
 
 

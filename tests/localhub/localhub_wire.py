@@ -1,4 +1,4 @@
-"""Helpers of the localhub's tests: HTTP requests, commits and Spaces."""
+"""Helpers of the localhub's tests: commits and Spaces."""
 
 import base64
 import http.client
@@ -6,52 +6,11 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
-from hubserver import REPOSITORY, WRITE, RunningHub
-
-
-@dataclass
-class Answer:
-    """An HTTP response, read completely."""
-
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str | None:
-        return self.headers["X-Error-Code"]
-
-
-def call(
-    hub: RunningHub,
-    method: str,
-    path: str,
-    body: object = None,
-    token: str | None = WRITE,
-    **headers: str,
-) -> Answer:
-    """Send one request. A body that isn't bytes is sent as JSON."""
-    url = urlsplit(hub.endpoint)
-    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    try:
-        connection.request(method, path.removeprefix(hub.endpoint), data, headers)
-        response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
-    finally:
-        connection.close()
-
+from hubserver import REPOSITORY, Answer, RunningHub, call
 
 Operation = tuple[str, dict[str, Any]]
 

@@ -1,4 +1,4 @@
-"""Ways to score: `pipeline()`, plain ONNX Runtime, and the Space's own classifier.
+"""Scoring with `pipeline()`, plain ONNX Runtime, and the Space's own classifier.
 
 Each takes a run folder and returns a function from texts to the probability of the second label.
 """
@@ -26,22 +26,22 @@ def pipeline(folder: Path, batch_size: int) -> Score:
 
 
 def onnxruntime(folder: Path) -> Score:
-    """An fp32 session with default options and transformers' tokenizer, a text at a time."""
+    """An fp32 session with default options and transformers' tokenizer, one text at a time."""
     from onnxruntime import InferenceSession
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     session = InferenceSession(folder / "onnx/model.onnx", providers=["CPUExecutionProvider"])
-    names = {found.name for found in session.get_inputs()}
+    names = {probabilities.name for probabilities in session.get_inputs()}
 
     def score(texts: list[str]) -> list[float]:
-        found = []
+        probabilities = []
         for text in texts:
             encoded = tokenizer(text, return_tensors="np")
-            fed = {name: value for name, value in encoded.items() if name in names}
-            (logits,) = session.run(["logits"], fed)[0]
-            found.append(float(1 / (1 + np.exp(logits[0] - logits[1]))))
-        return found
+            inputs = {name: value for name, value in encoded.items() if name in names}
+            (logits,) = session.run(["logits"], inputs)[0]
+            probabilities.append(float(1 / (1 + np.exp(logits[0] - logits[1]))))
+        return probabilities
 
     return score
 

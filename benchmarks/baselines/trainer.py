@@ -11,12 +11,12 @@ from typing import Any
 
 
 def train(job: dict[str, Any], model: Any, tokenizer: Any) -> float:
-    """Train in place; returns seconds, tokenization left out."""
+    """Train in place; returns seconds, without tokenization."""
     import torch
     from datasets import Dataset
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
-    best = job["contestant"] == "trainer best"
+    best = job["implementation"] == "trainer best"
     padding = {} if best else {"padding": "max_length"}
 
     def tokenize(rows: dict[str, Any]) -> Any:
@@ -26,7 +26,7 @@ def train(job: dict[str, Any], model: Any, tokenizer: Any) -> float:
     data = data.map(tokenize, batched=True, remove_columns="text")
     set_seed(job["seed"])
     options = {"train_sampling_strategy": "group_by_length", "bf16": job["bf16_is_faster"]}
-    on_cpu = not torch.cuda.is_available()  # Trainer refuses bf16 there unless told so
+    on_cpu = not torch.cuda.is_available()  # Trainer refuses bf16 on a CPU without `use_cpu`
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder,

@@ -1,0 +1,1 @@
+"""Baselines of the benchmarks, each used as its own documentation shows."""

@@ -1,1 +1,0 @@
-"""The alternatives that the benchmarks compare with, each used as its own documentation shows."""
