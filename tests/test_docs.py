@@ -1,10 +1,13 @@
 """The documents tell the truth: paths exist, commands parse, figures are those of the results."""
 
 import argparse
+import ast
 import importlib
+import itertools
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,33 @@ def test_the_file_tree_lists_each_module(package: str) -> None:
     modules = {path.name for path in (REPOSITORY / package).glob("[!_]*.py")}
     packages = {path.parent.name for path in (REPOSITORY / package).glob("*/__init__.py")}
     assert modules | packages <= listed
+
+
+def test_imports_point_the_documented_way() -> None:
+    below: dict[str, set[str]] = {}  # package -> what it may import
+    for chain in re.findall(r"`([^`]* ← [^`]*)`", DOCUMENTS["docs/architecture.md"]):
+        layers = [layer.split(", ") for layer in chain.split(" ← ")]
+        for lower, upper in itertools.pairwise(layers):
+            for name in upper:
+                reached = set(lower).union(*(below.get(package, set()) for package in lower))
+                below[name] = below.get(name, set()) | reached
+    assert {"data", "scoring", "__main__"} <= set(below)
+    for path in (REPOSITORY / "train").rglob("*.py"):
+        package = path.relative_to(REPOSITORY / "train").parts[0].removesuffix(".py")
+        if package != "quickstart":
+            imports = set(_imports_of_train(path)) & set(below)
+            assert imports <= below.get(package, set()) | {package}, path
+
+
+def _imports_of_train(path: Path) -> Iterator[str]:
+    """The packages and modules of `train` that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.startswith("train."):
+                yield name.split(".")[1]
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "-m train" in c])
