@@ -54,6 +54,12 @@ def test_every_link_to_a_file_leads_somewhere(document: str) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("folder", ["train/samples", "space", "space_static"])
+def test_uploaded_readmes_link_to_nothing_outside_their_folder(folder: str) -> None:
+    readme = (REPOSITORY / folder / "README.md").read_text(encoding="utf-8")
+    assert not re.findall(r"\]\((\.\.[^)]*)\)", readme)
+
+
 def test_the_file_tree_is_the_tree() -> None:
     layout = DOCUMENTS["docs/architecture.md"]
     (tree,) = re.findall(r"```\n(train/.*?)```", layout, flags=re.DOTALL)
