@@ -1,9 +1,15 @@
 """The documents tell the truth: paths exist, commands parse, figures are those of the results."""
 
+import argparse
+import ast
+import importlib
+import itertools
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,6 +30,13 @@ COMMANDS = [
     for line in block.splitlines()
     if line.strip()
 ]
+BENCHMARKS = sorted(
+    {
+        command
+        for text in DOCUMENTS.values()
+        for command in re.findall(r"python -m (benchmarks\.[a-z_]+[^`\n]*)", text)
+    }
+)
 TRACKED_TEXT = [
     path
     for pattern in ["*.md", "*.py", "*.yaml", "*.toml", "*.txt", "*.ipynb", "*.mjs", "*.json"]
@@ -43,6 +56,12 @@ def test_every_link_to_a_file_leads_somewhere(document: str) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("folder", ["train/samples", "space", "space_static"])
+def test_uploaded_readmes_link_to_nothing_outside_their_folder(folder: str) -> None:
+    readme = (REPOSITORY / folder / "README.md").read_text(encoding="utf-8")
+    assert not re.findall(r"\]\((\.\.[^)]*)\)", readme)
+
+
 def test_the_file_tree_is_the_tree() -> None:
     layout = DOCUMENTS["docs/architecture.md"]
     (tree,) = re.findall(r"```\n(train/.*?)```", layout, flags=re.DOTALL)
@@ -55,6 +74,47 @@ def test_the_file_tree_is_the_tree() -> None:
         else:
             for name in names:
                 assert (REPOSITORY / folder / name).exists(), f"{folder}{name}"
+
+
+@pytest.mark.parametrize("package", ["train", "space"])
+def test_the_file_tree_lists_each_module(package: str) -> None:
+    layout = DOCUMENTS["docs/architecture.md"]
+    (tree,) = re.findall(rf"^{package}/(.*?)^\S", layout, flags=re.DOTALL | re.MULTILINE)
+    listed = {
+        name
+        for line in tree.splitlines()[1:]
+        for name in re.split(r"\s{2,}", line.strip())[0].split(", ")
+    }
+    modules = {path.name for path in (REPOSITORY / package).glob("[!_]*.py")}
+    packages = {path.parent.name for path in (REPOSITORY / package).glob("*/__init__.py")}
+    assert modules | packages <= listed
+
+
+def test_imports_point_the_documented_way() -> None:
+    below: dict[str, set[str]] = {}  # package -> what it may import
+    for chain in re.findall(r"`([^`]* ← [^`]*)`", DOCUMENTS["docs/architecture.md"]):
+        layers = [layer.split(", ") for layer in chain.split(" ← ")]
+        for lower, upper in itertools.pairwise(layers):
+            for name in upper:
+                reached = set(lower).union(*(below.get(package, set()) for package in lower))
+                below[name] = below.get(name, set()) | reached
+    assert {"data", "scoring", "__main__"} <= set(below)
+    for path in (REPOSITORY / "train").rglob("*.py"):
+        package = path.relative_to(REPOSITORY / "train").parts[0].removesuffix(".py")
+        if package != "quickstart":
+            imports = set(_imports_of_train(path)) & set(below)
+            assert imports <= below.get(package, set()) | {package}, path
+
+
+def _imports_of_train(path: Path) -> Iterator[str]:
+    """The packages and modules of `train` that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.startswith("train."):
+                yield name.split(".")[1]
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "-m train" in c])
@@ -70,6 +130,37 @@ def test_every_train_command_parses(command: str) -> None:
     context = verb.make_context(words[0], words[1:], resilient_parsing=False)
     if "recipe" in context.params:
         recipe.load(context.params["recipe"], context.params["set_"])
+
+
+@pytest.mark.parametrize("command", BENCHMARKS)
+def test_every_benchmark_command_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from train import environment, recipe
+
+    name, *words = shlex.split(command)
+    module = importlib.import_module(name)
+    parse_args = argparse.ArgumentParser.parse_args
+    parsed: list[Any] = []
+
+    def parse(parser: argparse.ArgumentParser) -> None:
+        parsed.append(parse_args(parser, words))
+        raise InterruptedError  # before the measurement
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+    monkeypatch.setattr(environment, "changed_files", list)  # `--out` refuses a changed tree
+    if "argparse" not in vars(module) and "parser_of" not in vars(module):
+        assert not words and callable(module.main)
+        return
+    with pytest.raises(InterruptedError):
+        module.main()
+    if "recipe" in parsed[0]:
+        recipe.load(parsed[0].recipe, parsed[0].set)
+
+
+def test_every_program_is_the_one_of_the_virtual_environment() -> None:
+    words = [[w for w in shlex.split(c) if not re.match(r"[A-Z_]+=", w)] for c in COMMANDS]
+    programs = {line[0] for line in words if line}
+    assert ".venv/bin/python" in programs
+    assert not programs & {"python", "python3", "pip", "hf", "accelerate", "pytest", "ruff", "mypy"}
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
@@ -139,6 +230,19 @@ def test_results_files_have_the_schema() -> None:
             measured = set(results["metrics"][split])  # of an earlier run: without newer metrics
             assert {"n", "accuracy", "accuracy_ci95", "f1", "ece"} <= measured, path
             assert measured <= {*METRIC_NAMES, "confusion"}, path
+
+
+def test_results_of_uncommitted_code_are_named() -> None:
+    folder = REPOSITORY / "benchmarks/results"
+    dirty = set()
+    for path in folder.rglob("*.json"):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        code = results if "git_sha" in results else results["environment"]
+        if code["dirty"]:
+            dirty.add(path.relative_to(folder).with_suffix("").as_posix())
+        assert re.fullmatch(r"[0-9a-f]{40}", code["git_sha"]), path
+    (listed,) = re.findall(r"Files with `dirty` = true .*", DOCUMENTS["docs/results.md"])
+    assert set(re.findall(r"`([^`]+)`", listed)) - {"dirty"} == dirty
 
 
 @pytest.mark.parametrize("path", TRACKED_TEXT, ids=lambda p: str(p.relative_to(REPOSITORY)))

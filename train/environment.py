@@ -53,9 +53,11 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def code() -> dict[str, Any]:
-    """`git_sha` and `dirty`: whether tracked files outside `benchmarks/results` differ from it.
+    """The commit of this repository.
 
-    Both are None outside a git checkout.
+    Returns:
+        `git_sha`, and `dirty`: whether tracked files outside `benchmarks/results` differ from it.
+        Both are None outside a git checkout.
     """
     sha = _git("rev-parse", "HEAD")
     return {"git_sha": sha, "dirty": bool(changed_files()) if sha else None}

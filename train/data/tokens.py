@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+CHUNK_ROWS = 500  # tokenized at once
 PAD_MULTIPLE = 8  # batches are padded to a multiple of 8 tokens, for tensor cores
 
 
@@ -61,12 +62,15 @@ def encode(tokenizer: "PreTrainedTokenizerBase", split: Split, name: str = "") -
     """Tokenize whole reviews, with a progress bar."""
     ids: list[IntArray] = []
     type_ids: list[IntArray] = []
-    for start in tqdm(range(0, len(split), 500), desc=f"tokenize {name}", unit_scale=500):
-        part = slice(start, start + 500)
-        pairs = split.pairs[part] if split.pairs else None
-        encoded = tokenizer(split.texts[part], pairs, truncation=False, verbose=False)
-        ids += [np.asarray(row, dtype=np.int64) for row in encoded["input_ids"]]
-        type_ids += [np.asarray(row, dtype=np.int64) for row in encoded.get("token_type_ids", [])]
+    with tqdm(total=len(split), desc=f"tokenize {name}", unit="review") as progress:
+        for start in range(0, len(split), CHUNK_ROWS):
+            part = slice(start, start + CHUNK_ROWS)
+            pairs = split.pairs[part] if split.pairs else None
+            encoded = tokenizer(split.texts[part], pairs, truncation=False, verbose=False)
+            ids += [np.asarray(row, dtype=np.int64) for row in encoded["input_ids"]]
+            types = encoded.get("token_type_ids", [])
+            type_ids += [np.asarray(row, dtype=np.int64) for row in types]
+            progress.update(len(encoded["input_ids"]))
     return Tokens(ids, np.asarray(split.labels, dtype=np.int64), type_ids or None)
 
 

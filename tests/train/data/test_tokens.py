@@ -150,3 +150,12 @@ def test_encode_equals_the_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None
     assert [ids.tolist() for ids in tokens.ids] == tokenizer(texts)["input_ids"]
     assert tokens.type_ids is not None
     assert not np.concatenate(tokens.type_ids).any()
+
+
+@pytest.mark.parametrize("rows", [1, 60, 503])
+def test_progress_bar_counts_reviews(
+    tokenizer: PreTrainedTokenizerBase, capsys: pytest.CaptureFixture[str], rows: int
+) -> None:
+    encode(tokenizer, Split(["a wonderful film"] * rows, [0] * rows), "train")
+    bar = capsys.readouterr().err.split("\r")[-1]
+    assert bar.startswith("tokenize train: 100%") and f"{rows}/{rows} [" in bar
