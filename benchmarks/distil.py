@@ -114,17 +114,17 @@ def chain(options: argparse.Namespace) -> None:
         log(f"teacher {seed}: {'trained' if succeeded else 'FAILED'}")
         if not succeeded:
             children.stop([labels[seed]])
-    labelled = sorted(seed for seed, succeeded in children.finished(labels, deadline) if succeeded)
-    if not labelled:
+    labeled = sorted(seed for seed, succeeded in children.finished(labels, deadline) if succeeded)
+    if not labeled:
         children.stop(students.values())
         sys.exit("no teacher's probabilities were computed, so no student can be trained")
-    merge([probabilities(seed) for seed in labelled], options.out)
-    log(f"probabilities of teachers {labelled} are merged")
+    merge([probabilities(seed) for seed in labeled], options.out)
+    log(f"probabilities of teachers {labeled} are merged")
     students_done = copy_finished(STUDENT, students, deadline, options.out)
     # Last, because no other step needs them: MPNet in fp32 on all test reviews is slow.
-    evaluations = {seed: children.start(evaluate, TEACHER, seed) for seed in labelled}
+    evaluations = {seed: children.start(evaluate, TEACHER, seed) for seed in labeled}
     teachers_done = copy_finished(TEACHER, evaluations, deadline, options.out)
-    if not (students_done and teachers_done and len(labelled) == options.teachers):
+    if not (students_done and teachers_done and len(labeled) == options.teachers):
         sys.exit("not every step finished; the same command resumes")
 
 
@@ -183,7 +183,7 @@ def evaluate(name: str, seed: int) -> None:
 
 
 def cut_sentences(max_sentences: int) -> None:
-    """Cut sentences from the unlabelled reviews, as `train cut-sentences` does."""
+    """Cut sentences from the unlabeled reviews, as `train cut-sentences` does."""
     from train.augmentation import sentences
     from train.sections import CutSentences
 

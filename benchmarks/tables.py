@@ -17,7 +17,7 @@ from train.sections import Dataset, Distillation
 TRAINING_REVIEWS = 25_000  # of the recipe imdb-small
 EARLIER = {  # removed recipe -> its training rows
     "imdb-adapted": "IMDb reviews, after masked-language modeling",
-    "imdb-pseudo-labels": "IMDb reviews, labelled and pseudo-labelled",
+    "imdb-pseudo-labels": "IMDb reviews, labeled and pseudo-labeled",
     "reviews-any-length": "reviews, sentences and patterns, after imdb-pseudo-labels",
 }
 BEST = "reviews-any-length"
@@ -149,20 +149,20 @@ def short_table() -> str:
     """Accuracy on short input and pass rates of the behavioral suite, in Markdown."""
     lines = [
         "| model | SST-5 sentences | patterns, known words | new words "
-        "| behaviour: sentences | of these, negations | pairs that flip |",
+        "| behavior: sentences | of these, negations | pairs that flip |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in EARLIER:
         results, elsewhere = load(name), load(f"sst5-{name}")
         by_words = load(f"patterns-{name}")["slices"]["words"]
-        behaviour = results["error_analysis"]["behaviour"]
+        behavior = results["error_analysis"]["behavior"]
         shares = [
             elsewhere["metrics"]["test"]["accuracy"],
             by_words["known"]["accuracy"],
             by_words["new"]["accuracy"],
-            behaviour["sentences"]["all"]["accuracy"],
-            _pass_rate(behaviour["sentences"], "negation"),
-            _pass_rate(behaviour["pairs"], "flip_"),
+            behavior["sentences"]["all"]["accuracy"],
+            _pass_rate(behavior["sentences"], "negation"),
+            _pass_rate(behavior["pairs"], "flip_"),
         ]
         lines.append(f"| {name} | {' | '.join(f'{100 * share:.1f}%' for share in shares)} |")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """The theme of the page, and the paths of its style sheet, its HTML head and its script.
 
-style.css holds the colours of positive and negative; head.html adds keyboard and screen reader
+style.css holds the colors of positive and negative; head.html adds keyboard and screen reader
 support; page.js shows answers in order and gives tabs and reviews their addresses. Fonts come from
 the user's machine.
 """

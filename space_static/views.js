@@ -1,7 +1,7 @@
 // Elements of predictions, explanations, tables and messages; the classes are those of style.css.
 // Mirrors space/views.py. Texts of users only ever become text nodes.
 
-const MIN_ATTRIBUTION = 0.05; // log-odds; parts below it are not coloured
+const MIN_ATTRIBUTION = 0.05; // log-odds; parts below it are not colored
 
 /**
  * An element.
@@ -41,20 +41,20 @@ export function predictionCard(prediction, unsureBelow) {
       "errors there."
     : null;
   return element("section.prediction", { role: "status", "aria-label": "Prediction" },
-    element(`p.label.${unsure ? "unsure" : colour(prediction, label)}`, {}, heading),
+    element(`p.label.${unsure ? "unsure" : color(prediction, label)}`, {}, heading),
     element("p.probability", {}, `${leaning}${shown} probability`),
     element("dl.bars", {}, ...bars),
     rule && element("p.small", {}, rule),
     element("p.small", {}, tokensRead(prediction)));
 }
 
-/** The review with its sentences coloured by their effect, and a table of the numbers. */
+/** The review with its sentences colored by their effect, and a table of the numbers. */
 export function attribution(text, explanation) {
   const { prediction, sentences, words, fullContext } = explanation;
   if (!sentences.length && !words.length) return null;
   return element("section.attribution", { "aria-label": "Effect of each sentence" },
     legend(prediction),
-    element("p.review", {}, ...colouredReview(text, explanation)),
+    element("p.review", {}, ...coloredReview(text, explanation)),
     fullContext ? null : element("p.small", {}, "The review is long: the effect of a sentence is " +
       "measured within the 1,000 characters around it."),
     element("details", {}, element("summary", {}, "Show the numbers"),
@@ -123,24 +123,24 @@ function bar(prediction, label, shown, probability, unsureBelow) {
     element("dt", {}, name(label)),
     element("dd", {}, element("span", {}, shown),
       element("span.track", { "aria-hidden": "true" },
-        element(`b.${colour(prediction, label)}`, { width: `${100 * probability}%` }),
+        element(`b.${color(prediction, label)}`, { width: `${100 * probability}%` }),
         unsureBelow ? element("i", { left: `${100 * unsureBelow}%` }) : null)),
   ];
 }
 
-/** What the colours mean; the predicted label comes first. */
+/** What the colors mean; the predicted label comes first. */
 function legend(prediction) {
   const label = name(prediction.label);
   const others = Object.keys(prediction.probabilities).filter((key) => key !== prediction.label);
   const opposite = others.length === 1 ? name(others[0]) : `not ${label}`;
   return element("p.small.legend", {},
-    element(`span.swatch.${partColour(prediction, 1)}`, {}, label.toLowerCase()), " ",
-    element(`span.swatch.${partColour(prediction, -1)}`, {}, opposite.toLowerCase()), " ",
+    element(`span.swatch.${partColor(prediction, 1)}`, {}, label.toLowerCase()), " ",
+    element(`span.swatch.${partColor(prediction, -1)}`, {}, opposite.toLowerCase()), " ",
     element("span.swatch.top", {}, "strongest"));
 }
 
-/** The review with coloured sentences and words; line breaks are kept. */
-function colouredReview(text, explanation) {
+/** The review with colored sentences and words; line breaks are kept. */
+function coloredReview(text, explanation) {
   const whole = { start: 0, end: text.length, attribution: 0, probabilityWithout: null };
   const sentences = explanation.sentences.length ? explanation.sentences : [whole];
   const context = {
@@ -152,7 +152,7 @@ function colouredReview(text, explanation) {
   for (const part of sentences) {
     pieces.push(gap(text.slice(position, part.start)));
     const words = explanation.words.filter((word) => part.start <= word.start && word.end <= part.end);
-    pieces.push(coloured("span", sentenceWords(context, part, words), context, part, largest));
+    pieces.push(colored("span", sentenceWords(context, part, words), context, part, largest));
     position = part.end;
   }
   return [...pieces, gap(text.slice(position))];
@@ -170,16 +170,16 @@ function sentenceWords(context, part, words) {
   let position = part.start;
   for (const word of words) {
     pieces.push(context.text.slice(position, word.start));
-    pieces.push(coloured("b", [context.text.slice(word.start, word.end)], context, word, largest));
+    pieces.push(colored("b", [context.text.slice(word.start, word.end)], context, word, largest));
     position = word.end;
   }
   return [...pieces, context.text.slice(position, part.end)];
 }
 
-/** A part of the text in its colour; its opacity is relative to the largest effect. */
-function coloured(tag, content, { prediction, strongest }, part, largest) {
+/** A part of the text in its color; its opacity is relative to the largest effect. */
+function colored(tag, content, { prediction, strongest }, part, largest) {
   if (Math.abs(part.attribution) < MIN_ATTRIBUTION) return element(tag, {}, ...content);
-  const classes = [partColour(prediction, part.attribution), ...(part === strongest ? ["top"] : [])];
+  const classes = [partColor(prediction, part.attribution), ...(part === strongest ? ["top"] : [])];
   const opacity = (Math.abs(part.attribution) / Math.max(1, largest)).toFixed(2);
   const title = tooltip(prediction, part);
   return element([tag, ...classes].join("."), { "--w": opacity, title }, ...content);
@@ -210,13 +210,13 @@ function largestOf(parts) {
 }
 
 /** Class of a label: the model's first label is "against", every other one "for". */
-function colour(prediction, label) {
+function color(prediction, label) {
   return label === Object.keys(prediction.probabilities)[0] ? "against" : "for";
 }
 
 /** Class of a part, from the sign of its effect on the predicted label. */
-function partColour(prediction, effect) {
-  const own = colour(prediction, prediction.label);
+function partColor(prediction, effect) {
+  const own = color(prediction, prediction.label);
   if (effect > 0) return own;
   return own === "for" ? "against" : "for";
 }

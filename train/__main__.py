@@ -316,7 +316,7 @@ def teach(
 @app.command(
     epilog=_examples(
         "cut-sentences stanfordnlp/imdb --out runs/cut-sentences/train.jsonl",
-        "cut-sentences unlabelled.csv --out runs/my-sentences/train.jsonl",
+        "cut-sentences unlabeled.csv --out runs/my-sentences/train.jsonl",
     )
 )
 def cut_sentences(
@@ -333,7 +333,7 @@ def cut_sentences(
     text: TextColumn = "text",
     revision: Annotated[str | None, typer.Option(help="of a Hub dataset")] = None,
 ) -> None:
-    """Cut sentences from unlabelled texts, for a teacher to label."""
+    """Cut sentences from unlabeled texts, for a teacher to label."""
     _run_data_step(
         "cut-sentences", source=source, out=str(out), max_sentences=max_sentences,
         split=split or _default_split(source, "unsupervised"), text=text, revision=revision,

@@ -84,13 +84,13 @@ def _is_share(value: Any) -> bool:
 
 
 class Dataset(Source):
-    """A source of labelled reviews, and the meaning of its columns."""
+    """A source of labeled reviews, and the meaning of its columns."""
 
     text: str = Field("text", description="column of the review")
     text_pair: str | None = Field(None, description="column of a second text, for text pairs")
     label: str | None = Field(
         "label",
-        description="column of the label; null: the rows are unlabelled, and train on the "
+        description="column of the label; null: the rows are unlabeled, and train on the "
         "teacher's probabilities only",
     )
     label_map: dict[str, str | dict[str, float] | None] | None = Field(
@@ -195,7 +195,7 @@ class Patterns(Section):
 
 
 class CutSentences(Source):
-    """Sentences cut from unlabelled texts, for a teacher to label."""
+    """Sentences cut from unlabeled texts, for a teacher to label."""
 
     step: Literal["cut-sentences"]
     split: str = Field("unsupervised", description="split to read; `train` for a single file")

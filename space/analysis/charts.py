@@ -16,22 +16,22 @@ import pandas
 from space.analysis.statistics import Period
 
 BLUE, ORANGE = "#2f7fc8", "#c8661c"  # positive and negative, as on the rest of the page
-# Distinguishable with colour blindness. Source: M. Okabe and K. Ito, Color universal design (2008),
+# Distinguishable with color blindness. Source: M. Okabe and K. Ito, Color universal design (2008),
 # somewhat darker.
 PALETTE = [BLUE, ORANGE, "#00825f", "#a8507f", "#8a7500", "#4d6a80"]
 GREY = "#767676"  # contrast of 4.5:1 on white and on nearly black
-INK = "#111111"  # on coloured tiles, at least 4.5:1
+INK = "#111111"  # on colored tiles, at least 4.5:1
 DATE_FORMATS = {
     "day": "%d %b %Y", "week": "week from %d %b %Y", "month": "%B %Y",
     "quarter": "quarter from %b %Y", "year": "%Y",
 }  # fmt: skip
 MIN_POINT = 5  # reviews; smaller points have no line through them
 ALL = "All reviews"
-VERDICT_COLOURS = (BLUE, "#66727f", ORANGE)  # positive, uncertain, negative
+VERDICT_COLORS = (BLUE, "#66727f", ORANGE)  # positive, uncertain, negative
 COUNT_SCALE = 5  # the tallest bar of the counts takes a fifth of the height
 MAX_TICKS = 8  # with more periods, some have no tick on the axis
 MAX_LARGE_POINTS = 60  # with more periods, points would hide the line
-# SVG takes the colours of the page's theme. The menu offers only saving, as Vega's editor is on
+# SVG takes the colors of the page's theme. The menu offers only saving, as Vega's editor is on
 # another site.
 EMBED_OPTIONS = {
     "renderer": "svg",
@@ -42,7 +42,7 @@ FILE_WIDTH = 760  # pixels
 PAGE_WIDTH = f"(isNumber(windowSize()[0]) ? windowSize()[0] : {FILE_WIDTH})"
 LABEL_WIDTH = altair.ExprRef(f"clamp({PAGE_WIDTH} / 3, 110, 300)")
 LEGEND_COLUMNS = altair.ExprRef(f"{PAGE_WIDTH} < 600 ? 1 : 3")
-MIN_LABELLED = 0.06  # share of a bar that has room for its number
+MIN_LABELED = 0.06  # share of a bar that has room for its number
 TITLE_TOOLTIP = altair.Tooltip("title:N", title="Title")
 COUNT_TOOLTIP = altair.Tooltip("n:Q", title="Reviews", format=",")
 SHARE_TOOLTIPS = [
@@ -151,10 +151,10 @@ def verdicts(
             altair.Tooltip("n:Q", title=f"Reviews of this {heading}", format=","),
         ],
     )  # fmt: skip
-    colours = _verdict_colours(len(names))
+    colors = _verdict_colors(len(names))
     color = altair.Color(
         "verdict:N",
-        scale=altair.Scale(domain=list(names.values()), range=colours),
+        scale=altair.Scale(domain=list(names.values()), range=colors),
         legend=altair.Legend(title=None, orient="bottom"),
     )
     x = altair.X(
@@ -166,7 +166,7 @@ def verdicts(
     bars = base.mark_bar().encode(x=x, x2="end:Q", color=color)
     middle = altair.X("middle:Q", title=None)
     labels = (
-        base.transform_filter(altair.datum.share >= MIN_LABELLED)
+        base.transform_filter(altair.datum.share >= MIN_LABELED)
         .transform_calculate(middle="(datum.start + datum.end) / 2")
         .mark_text(fontSize=11, color="white", fontWeight="bold")
     )
@@ -174,8 +174,8 @@ def verdicts(
     return _style(chart, f"Verdicts by {heading}", height={"step": 26})
 
 
-def _verdict_colours(count: int) -> list[str]:
-    positive, uncertain, negative = VERDICT_COLOURS
+def _verdict_colors(count: int) -> list[str]:
+    positive, uncertain, negative = VERDICT_COLORS
     if count == 2:
         return [positive, negative]
     if count == 3:
@@ -202,7 +202,7 @@ def confusion(
             "prediction": prediction,
             "n": int(counts.loc[label, prediction]),
             "share": (share := float(shares.loc[label, prediction])),
-            "fill": _mix_with_white(_tile_colour(label, prediction, labels), 0.1 + 0.6 * share),
+            "fill": _mix_with_white(_tile_color(label, prediction, labels), 0.1 + 0.6 * share),
         }
         for label in labels
         for prediction in columns
@@ -276,7 +276,7 @@ def _lines(
     points = base.mark_point(filled=True, size=size).encode(
         y=altair.Y("share:Q", **y), opacity=altair.Opacity("opacity:Q", scale=None, legend=None)
     )
-    if has_titles:  # distinguishable without colours
+    if has_titles:  # distinguishable without colors
         points = points.encode(
             shape=altair.Shape("title:N", scale=altair.Scale(domain=titles), legend=legend)
         )
@@ -325,15 +325,15 @@ def _inline_data(rows: pandas.DataFrame) -> altair.InlineData:
     )
 
 
-def _tile_colour(label: str, verdict: str, labels: Sequence[str]) -> str:
+def _tile_color(label: str, verdict: str, labels: Sequence[str]) -> str:
     if verdict not in labels:
         return GREY
     return BLUE if label == verdict else ORANGE
 
 
-def _mix_with_white(colour: str, strength: float) -> str:
-    """A colour mixed with white; at a strength of 1 the colour itself."""
-    channels = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+def _mix_with_white(color: str, strength: float) -> str:
+    """A color mixed with white; at a strength of 1 the color itself."""
+    channels = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     mixed = [round(255 + (channel - 255) * strength) for channel in channels]
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 

@@ -149,10 +149,10 @@ class Report:
     def _stacked_bar(self, scored: int) -> str:
         segments, legend = [], []
         for verdict, count in self.counts.items():
-            colour, label = self._colour(verdict), escape(name(verdict))
-            segments.append(f'<b class="{colour}" style="flex-grow:{count}"></b>' * bool(count))
+            color, label = self._color(verdict), escape(name(verdict))
+            segments.append(f'<b class="{color}" style="flex-grow:{count}"></b>' * bool(count))
             legend.append(
-                f'<li><i class="{colour}"></i>{label} <strong>{count:,}</strong> '
+                f'<li><i class="{color}"></i>{label} <strong>{count:,}</strong> '
                 f"({count / scored:.1%})</li>"
             )
         return (
@@ -160,7 +160,7 @@ class Report:
             f"<ul>{''.join(legend)}</ul></div>"
         )
 
-    def _colour(self, verdict: str) -> str:
+    def _color(self, verdict: str) -> str:
         """CSS class of a verdict."""
         if verdict == UNCERTAIN:
             return "unsure"
@@ -186,7 +186,7 @@ class Report:
             )
         accuracy = agreement.accuracy
         facts = [
-            (f"{accuracy.value:.1%}", f"accuracy on {agreement.n:,} labelled reviews (95% "
+            (f"{accuracy.value:.1%}", f"accuracy on {agreement.n:,} labeled reviews (95% "
              f"interval {accuracy.low:.1%} to {accuracy.high:.1%}); of uncertain ones, what the "
              "model leans to counts"),
             (f"{agreement.f1:.3f}", "F1"),
@@ -314,7 +314,7 @@ class Report:
         if not verdict:
             return "Not scored"
         text = name(label) if verdict == label else f"Uncertain, leaning {name(label).lower()}"
-        return f'<span class="verdict {self._colour(verdict)}">{escape(text)}</span>'
+        return f'<span class="verdict {self._color(verdict)}">{escape(text)}</span>'
 
     def disagreements(self) -> pandas.DataFrame | None:
         """Rows whose label differs from the prediction, the most confident first."""
@@ -367,11 +367,11 @@ class Report:
         return pandas.DataFrame(rows, columns=["review", "reason", "row"])
 
 
-def _side(side: words.Side, label: str, colour: str) -> str:
+def _side(side: words.Side, label: str, color: str) -> str:
     terms = "".join(f"<li>{escape(term)}</li>" for term in side.terms)
     quotes = "".join(f"<blockquote>{escape(sentence)}</blockquote>" for _, sentence in side.quotes)
     none = '<p class="small">No word is clearly more frequent here.</p>'
     return (
-        f'<div><h3 class="{colour}">{escape(name(label))}</h3>'
-        f'<ul class="terms {colour}">{terms}</ul>{quotes}{none * (not terms)}</div>'
+        f'<div><h3 class="{color}">{escape(name(label))}</h3>'
+        f'<ul class="terms {color}">{terms}</ul>{quotes}{none * (not terms)}</div>'
     )

@@ -21,7 +21,7 @@ HEAD_BYTES = 2**16
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 STRICT_RELATION = "{http://purl.oclc.org/ooxml/officeDocument/relationships}id"
 BUILT_IN_DATES = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
-# Text, colours and conditions of a number format, which may contain the letters of dates.
+# Text, colors and conditions of a number format, which may contain the letters of dates.
 FORMAT_LITERAL = re.compile(r'"[^"]*"|\\.|_.|\[[^\]]*\]|General', re.IGNORECASE)
 ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 COLUMN_LETTERS = re.compile(r"([A-Z]{1,3})[0-9]+")

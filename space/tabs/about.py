@@ -97,11 +97,11 @@ def render(facts: Facts, address: str) -> str:
 
 
 def _error_analysis(facts: Facts) -> str:
-    unsure, behaviour = about.unsure_summary(facts), ("error_analysis", "behaviour")
+    unsure, behavior = about.unsure_summary(facts), ("error_analysis", "behavior")
     tables = [
         ("By length in tokens", ["reviews", "accuracy"], ("slices", "length_tokens")),
-        ("Behavioural tests: sentences", ["tests", "passed"], (*behaviour, "sentences")),
-        ("Behavioural tests: pairs", ["tests", "passed"], (*behaviour, "pairs")),
+        ("Behavioral tests: sentences", ["tests", "passed"], (*behavior, "sentences")),
+        ("Behavioral tests: pairs", ["tests", "passed"], (*behavior, "pairs")),
     ]
     return (f"<p>{escape(unsure)}</p>" if unsure else "") + _columns(
         views.table(headings, rows, caption)

@@ -1,4 +1,4 @@
-"""A review coloured by the effect of its sentences and words, with the strongest ones listed.
+"""A review colored by the effect of its sentences and words, with the strongest ones listed.
 
 In: an explanation. Out: HTML. head.html scrolls to a listed sentence (`data-jump`), and shows the
 number of a sentence or word that is tapped (`data-effect`).
@@ -12,9 +12,9 @@ from html import escape
 from space.inference.attribution import Explanation, Part
 from space.inference.classifier import Prediction
 from space.views.html import name, percent, table
-from space.views.prediction import colour_of
+from space.views.prediction import color_of
 
-MIN_ATTRIBUTION = 0.05  # log-odds; parts below it are not coloured
+MIN_ATTRIBUTION = 0.05  # log-odds; parts below it are not colored
 MIN_SHARE = 0.02  # nor are parts below this share of the largest effect
 MIN_LISTED = 4  # sentences of a review whose strongest are listed
 LISTED = 3  # sentences of each side
@@ -23,26 +23,26 @@ RAMP = (1.0, 0.6, 0.3)  # opacities in the legend
 
 
 def attribution(explanation: Explanation) -> str:
-    """The review with its sentences coloured by their effect, and a table of the numbers."""
+    """The review with its sentences colored by their effect, and a table of the numbers."""
     if not explanation.sentences and not explanation.words:
         return ""
     return (
         '<section class="attribution" aria-label="Effect of each sentence">'
         f"{_legend(explanation.prediction)}{_contrary(explanation)}{_strongest(explanation)}"
-        f'<p class="review">{_coloured_review(explanation)}</p>{_limits(explanation)}'
+        f'<p class="review">{_colored_review(explanation)}</p>{_limits(explanation)}'
         f"<details><summary>Show the numbers</summary>{_parts_table(explanation)}</details>"
         "</section>"
     )
 
 
 def _legend(prediction: Prediction) -> str:
-    """What the colours mean: strong and weak, for either side."""
+    """What the colors mean: strong and weak, for either side."""
     against, for_ = (
-        "".join(f'<i class="{colour}" style="--w:{opacity}"></i>' for opacity in opacities)
-        for colour, opacities in (("against", RAMP), ("for", RAMP[::-1]))
+        "".join(f'<i class="{color}" style="--w:{opacity}"></i>' for opacity in opacities)
+        for color, opacities in (("against", RAMP), ("for", RAMP[::-1]))
     )
     left, right = _side(prediction, -1), _side(prediction, 1)
-    if _colour(prediction, 1) == "against":
+    if _color(prediction, 1) == "against":
         left, right = right, left
     return (
         f'<p class="small legend">{escape(left)} <span class="ramp" aria-hidden="true">'
@@ -81,15 +81,15 @@ def _listed(explanation: Explanation, part: Part) -> str:
     short = textwrap.shorten(text, LISTED_CHARACTERS, placeholder="…")
     if short == "…":  # a single long word
         short = f"{text[: LISTED_CHARACTERS - 1]}…"
-    colour = _colour(explanation.prediction, part.attribution)
+    color = _color(explanation.prediction, part.attribution)
     return (
-        f'<li><button type="button" class="{colour}" data-jump="part-{part.start}">{escape(short)}'
+        f'<li><button type="button" class="{color}" data-jump="part-{part.start}">{escape(short)}'
         f"</button> <span>+{abs(part.attribution):.2f}</span></li>"
     )
 
 
-def _coloured_review(explanation: Explanation) -> str:
-    """The review with coloured sentences and words; line breaks are kept."""
+def _colored_review(explanation: Explanation) -> str:
+    """The review with colored sentences and words; line breaks are kept."""
     text = explanation.text
     sentences = explanation.sentences or [Part(0, len(text), 0.0, None)]
     largest = max(abs(part.attribution) for part in sentences)
@@ -126,7 +126,7 @@ def _sentence(explanation: Explanation, part: Part, largest: float) -> str:
 
 
 def _attributes(explanation: Explanation, part: Part, largest: float) -> str:
-    """The effect of a part as HTML attributes: in words, and as a colour.
+    """The effect of a part as HTML attributes: in words, and as a color.
 
     The opacity grows with the square root of the effect: beside a very strong sentence, those of
     medium effect stay visible.
@@ -135,7 +135,7 @@ def _attributes(explanation: Explanation, part: Part, largest: float) -> str:
     attributes = f' title="{effect}" data-effect="{effect}"'
     if abs(part.attribution) < max(MIN_ATTRIBUTION, MIN_SHARE * largest):
         return attributes
-    classes = _colour(explanation.prediction, part.attribution)
+    classes = _color(explanation.prediction, part.attribution)
     classes += " top" if part == explanation.strongest else ""
     opacity = math.sqrt(abs(part.attribution) / max(1.0, largest))
     return f'{attributes} class="{classes}" style="--w:{opacity:.2f}"'
@@ -192,7 +192,7 @@ def _side(prediction: Prediction, attribution: float) -> str:
     return name(others[0]).lower() if len(others) == 1 else f"not {label}"
 
 
-def _colour(prediction: Prediction, attribution: float) -> str:
+def _color(prediction: Prediction, attribution: float) -> str:
     """CSS class of a part, from the sign of its effect on the predicted label."""
-    colour = colour_of(prediction, prediction.label)
-    return colour if attribution > 0 else {"for": "against", "against": "for"}[colour]
+    color = color_of(prediction, prediction.label)
+    return color if attribution > 0 else {"for": "against", "against": "for"}[color]

@@ -17,10 +17,10 @@ def prediction_card(prediction: Prediction, unsure_below: float) -> str:
         unsure_below: Probability below which the model counts as uncertain; 0 for never.
     """
     label = prediction.label
-    colour = "unsure" if prediction.unsure else colour_of(prediction, label)
+    color = "unsure" if prediction.unsure else color_of(prediction, label)
     return (
         '<section class="prediction" role="status" aria-label="Prediction">'
-        f'<p class="label {colour}">{escape(_heading(prediction, unsure_below))}</p>'
+        f'<p class="label {color}">{escape(_heading(prediction, unsure_below))}</p>'
         f'<p class="probability">{escape(_probability(prediction, unsure_below))}</p>'
         f"{_scale(prediction, unsure_below)}"
         f"{_threshold(prediction, unsure_below)}"
@@ -28,7 +28,7 @@ def prediction_card(prediction: Prediction, unsure_below: float) -> str:
     )
 
 
-def colour_of(prediction: Prediction, label: str) -> str:
+def color_of(prediction: Prediction, label: str) -> str:
     """CSS class of a label: the model's first label is "against", every other one "for"."""
     return "against" if label == next(iter(prediction.probabilities)) else "for"
 
@@ -86,7 +86,7 @@ def _bar(prediction: Prediction, label: str, unsure_below: float) -> str:
         f"<dt>{escape(name(label))}</dt><dd>"
         f"<span>{percent_beside(probability, unsure_below)}</span>"
         f'<span class="track" aria-hidden="true">'
-        f'<b class="{colour_of(prediction, label)}" style="width:{probability:.2%}"></b>{tick}'
+        f'<b class="{color_of(prediction, label)}" style="width:{probability:.2%}"></b>{tick}'
         "</span></dd>"
     )
 

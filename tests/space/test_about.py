@@ -49,7 +49,7 @@ RESULTS = {
             "accuracy_inside": 0.7661,
             "accuracy_outside": 0.98127,
         },
-        "behaviour": {"sentences": {"double_negation": {"n": 27, "accuracy": 0.5926}}},
+        "behavior": {"sentences": {"double_negation": {"n": 27, "accuracy": 0.5926}}},
     },
 }
 CARD = """---
@@ -172,7 +172,7 @@ def test_metrics_come_from_results_json(repository: Path):
         ("0.028", "expected calibration error (ECE) of the probabilities"),
     ]
     assert about.accuracy_rows(facts, "slices", "length_tokens") == [("1-64", "47", "91.49%")]
-    assert about.accuracy_rows(facts, "error_analysis", "behaviour", "sentences") == [
+    assert about.accuracy_rows(facts, "error_analysis", "behavior", "sentences") == [
         ("double negation", "27", "59.26%")
     ]
     assert about.unsure_summary(facts) == (
@@ -202,7 +202,7 @@ def test_run_without_test_split_shows_validation_metrics(repository: Path):
     assert "Confusion matrix on the validation set" in page.text
     assert "Reliability diagram on the validation set" in page.text
     assert "Validation metrics" in str(page.tags) + page.text
-    assert " test " not in page.text.partition("Behavioural")[0]
+    assert " test " not in page.text.partition("Behavioral")[0]
 
 
 @pytest.mark.parametrize("name", ["imdb-pseudo-labels", "reviews-any-length"])
@@ -212,7 +212,7 @@ def test_reads_recorded_results(tmp_path: Path, name: str):
     facts = read_facts(tmp_path)
     assert len(about.headline_metrics(facts)) == 3
     assert about.unsure_summary(facts)
-    for keys in [("slices", "length_tokens"), ("error_analysis", "behaviour", "pairs")]:
+    for keys in [("slices", "length_tokens"), ("error_analysis", "behavior", "pairs")]:
         assert about.accuracy_rows(facts, *keys)
 
 

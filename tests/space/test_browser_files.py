@@ -76,7 +76,7 @@ def test_scores_a_file_draws_charts_and_opens_rows(
     for kind, column in columns.items():
         assert page.get_by_label(f"{kind.capitalize()} column").input_value() == column
     page.locator(ANALYZE).click()
-    page.get_by_text("accuracy on 79 labelled reviews").wait_for()
+    page.get_by_text("accuracy on 79 labeled reviews").wait_for()
     page.get_by_text("The cell is empty.").last.wait_for()
     page.locator(".vega-embed").nth(4).wait_for()  # over time twice, by stars, by title, confusion
     page.get_by_label("year", exact=True).check()

@@ -33,7 +33,7 @@ def opacities(html: str) -> list[float]:
     return [float(value) for value in re.findall(r"--w:([\d.]+)", review)]
 
 
-def test_attribution_is_escaped_and_coloured():
+def test_attribution_is_escaped_and_colored():
     shown = views.attribution(explanation_of("<b>Good</b> & fine. <script>alert(1)</script> bad."))
     assert "<script>" not in shown
     assert "&lt;b&gt;Good&lt;/b&gt; &amp; fine." in shown
@@ -43,7 +43,7 @@ def test_attribution_is_escaped_and_coloured():
     assert 'data-effect="+0.50 for negative · without it: 50.0% positive"' in shown
 
 
-def test_each_label_keeps_its_colour_for_every_prediction():
+def test_each_label_keeps_its_color_for_every_prediction():
     shown = views.attribution(explanation_of("Dull. Good.", "NEGATIVE"))
     assert 'class="against top"' in shown  # +1.5 for NEGATIVE
     assert 'class="for"' in shown

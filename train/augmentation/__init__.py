@@ -1,6 +1,6 @@
 """Additional training data from texts, templates and teachers.
 
-In: unlabelled corpora, `pattern_data/`, or run folders. Out: files that recipes name. Open
+In: unlabeled corpora, `pattern_data/`, or run folders. Out: files that recipes name. Open
 `sentences` for short input, `patterns` for generated sentences, and `distillation` for teachers'
 probabilities.
 """

@@ -103,9 +103,9 @@ def targets(train: "Split", label_probabilities: FloatArray, file: Path, labels:
     row_of_key = {int(key): row for row, key in enumerate(table["key"].to_numpy())}
     teacher = np.stack([table[label].to_numpy().astype(np.float32) for label in labels], axis=1)
     rows = np.array([row_of_key.get(text_key(pair), -1) for pair in train.keys()])
-    is_unlabelled = np.array(train.labels) == NO_LABEL
+    is_unlabeled = np.array(train.labels) == NO_LABEL
     has_teacher = rows >= 0
-    if missing := int((is_unlabelled & ~has_teacher).sum()):
+    if missing := int((is_unlabeled & ~has_teacher).sum()):
         raise DataError(
             f"{file} lacks {missing:,} of the reviews that have no label — write it again with "
             "`python -m train teach` and the same recipe"
@@ -114,7 +114,7 @@ def targets(train: "Split", label_probabilities: FloatArray, file: Path, labels:
         f"{file}: probabilities for {int(has_teacher.sum()):,} of {len(rows):,} reviews"
     )
     by_teacher = np.where(has_teacher[:, None], teacher[rows], label_probabilities)
-    by_label = np.where(is_unlabelled[:, None], by_teacher, label_probabilities)
+    by_label = np.where(is_unlabeled[:, None], by_teacher, label_probabilities)
     return np.stack([by_label, by_teacher], axis=1).astype(np.float32)
 
 

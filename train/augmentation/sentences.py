@@ -1,4 +1,4 @@
-"""Sentences for training on short input, cut from unlabelled texts; a teacher labels them.
+"""Sentences for training on short input, cut from unlabeled texts; a teacher labels them.
 
 In: a corpus. Out: JSONL with `text`, which a recipe names as a dataset with `label: null`.
 """

@@ -15,7 +15,7 @@ from train.errors import DataError
 from train.sections import Dataset, label_key
 
 # Remedies for a split without labels, by the role of the split.
-UNLABELLED = {
+UNLABELED = {
     "train": "name a split that has labels with --set {0}.train=…",
     "validation": "name a split that has labels with --set {0}.validation=…, or the training split "
     "to split it off from that",
@@ -41,8 +41,8 @@ def clean(
             f"{where}: {len(empty)} empty reviews, {row_numbers(sorted(empty))} — fill or remove "
             f"them, or leave them out with --set {setting}.on_empty=skip"
         )
-    unlabelled_remedy = UNLABELLED[role].format(setting, dataset.train)
-    targets = label_columns.read(rows, dataset, labels, texts, where, setting, unlabelled_remedy)
+    unlabeled_remedy = UNLABELED[role].format(setting, dataset.train)
+    targets = label_columns.read(rows, dataset, labels, texts, where, setting, unlabeled_remedy)
     keep = [i for i, target in enumerate(targets) if target and i not in empty]
     slice_columns = {
         c: [cell_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names

@@ -8,7 +8,7 @@ from typing import Any
 from train.sections import Dataset
 
 SYNONYMS = [{"neg", "negative"}, {"neu", "neutral"}, {"pos", "positive"}]
-UNLABELLED = {"", "-1"}  # an empty cell; -1 as in the test splits of GLUE
+UNLABELED = {"", "-1"}  # an empty cell; -1 as in the test splits of GLUE
 MAX_VALUES = 20  # a column with more unknown values is probably not the label
 
 
@@ -41,8 +41,8 @@ def remedy(
             f"name that with --set {setting}.label=…, else map each value with {setting}.label_map"
         )
     known = dict(dataset.label_map or {})
-    unlabelled = [key for key in seen if key in UNLABELLED]
-    added = propose([*unlabelled, *values], known, labels)
+    unlabeled = [key for key in seen if key in UNLABELED]
+    added = propose([*unlabeled, *values], known, labels)
     proposal = f"{setting_argument(known | added, setting)} (null leaves rows out)"
     if open_ := [value for value, target in added.items() if target == _choice(labels)]:
         return f"what {open_} mean is not known: give each one label, or null, in {proposal}"
@@ -63,7 +63,7 @@ def propose(
     missing = {""}
     if scale[:1] == ["-1"] and "0" in scale:
         scale = scale[1:]
-        missing = UNLABELLED if len(scale) > 1 else missing  # -1 and 0 alone may both be labels
+        missing = UNLABELED if len(scale) > 1 else missing  # -1 and 0 alone may both be labels
     proposed: dict[str, str | None] = {}
     for value in values:
         label = words.get(value.casefold())

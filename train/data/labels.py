@@ -12,7 +12,7 @@ from typing import Any
 from train import console
 from train.data.label_maps import (
     MAX_VALUES,
-    UNLABELLED,
+    UNLABELED,
     known_values,
     propose,
     remedy,
@@ -35,7 +35,7 @@ def read(
     texts: Sequence[str],
     where: str,
     setting: str,
-    unlabelled_remedy: str,
+    unlabeled_remedy: str,
 ) -> list[Target | None]:
     """The label of each row and its probability; None where `label_map` drops the row.
 
@@ -46,7 +46,7 @@ def read(
         texts: The text of each row, for the printed examples.
         where: The name of the split, for messages.
         setting: The section of the recipe, such as `datasets`, for messages.
-        unlabelled_remedy: What to do about a split in which no row has a label.
+        unlabeled_remedy: What to do about a split in which no row has a label.
 
     Raises:
         DataError: A value has no known meaning, or no row has a label.
@@ -58,8 +58,8 @@ def read(
     known = _meanings(dataset, labels, names, where, setting)
     meaning = {key: known.get(key, known.get(key.casefold(), _UNKNOWN)) for key in set(keys)}
     unknown = {key for key, target in meaning.items() if target is _UNKNOWN}
-    if unknown and meaning.keys() <= UNLABELLED:
-        raise DataError(f"{where} has no labels (each is -1 or empty) — {unlabelled_remedy}")
+    if unknown and meaning.keys() <= UNLABELED:
+        raise DataError(f"{where} has no labels (each is -1 or empty) — {unlabeled_remedy}")
     if unknown:
         bad = [i for i, key in enumerate(keys) if key in unknown]
         seen = [shorten(key, 50) or "an empty cell" for key in sorted(unknown)[:5]]
@@ -119,7 +119,7 @@ def _meanings(
                 f"{names.index(name)}, {name!r}, {labels[target[0]]} — map the names: "
                 + setting_argument(propose(names, {}, labels), setting)
             )
-    return by_number | {key: target for key, target in known.items() if key in UNLABELLED}
+    return by_number | {key: target for key, target in known.items() if key in UNLABELED}
 
 
 def _print(

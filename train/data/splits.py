@@ -1,4 +1,4 @@
-"""Splits: labelled texts in columns of equal length, and operations on them."""
+"""Splits: labeled texts in columns of equal length, and operations on them."""
 
 import hashlib
 from collections import Counter
@@ -14,7 +14,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled texts; every list has one entry per review."""
+    """Labeled texts; every list has one entry per review."""
 
     texts: list[str]
     labels: list[int]

@@ -1,6 +1,6 @@
 """Whether a model is right, row by row: the release gate compares two models by these.
 
-In: rows of the behaviour suite and of a split, with the model's predictions. Out: `FILE` in the run
+In: rows of the behavior suite and of a split, with the model's predictions. Out: `FILE` in the run
 folder, which is published with the model. It has hashes of the texts, not the texts.
 """
 
@@ -15,8 +15,8 @@ FILE = "row-results.parquet"
 class RowResult(NamedTuple):
     """One row that a model was evaluated on."""
 
-    part: str  # of the behaviour suite (`sentences`, `pairs`), or the name of a split
-    kind: str  # in the behaviour suite the kind of the row, in a split the dataset
+    part: str  # of the behavior suite (`sentences`, `pairs`), or the name of a split
+    kind: str  # in the behavior suite the kind of the row, in a split the dataset
     row: str  # see `row_id`
     correct: bool
 

@@ -16,7 +16,7 @@ from train.augmentation import distillation as teacher_probabilities
 from train.data import preparation, sources
 from train.data.splits import Split
 from train.data.tokens import Tokens, encode
-from train.evaluation import behaviour_suite, error_analysis, metrics, plots, row_results
+from train.evaluation import behavior_suite, error_analysis, metrics, plots, row_results
 from train.modeling import devices, model, training
 from train.modeling.resolve import resolve, start_run
 from train.publishing import examples
@@ -42,7 +42,7 @@ def fit(
     Raises:
         TrainError: Most errors are raised before the training, the cheapest checks first.
     """
-    behaviour_suite.load()  # `evaluate` needs it
+    behavior_suite.load()  # `evaluate` needs it
     if resume:
         run_folder.check_resumable(folder, recipe)
     resolved = resolve(recipe, folder, resume=resume)
@@ -124,7 +124,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     """Score the test split of a run; adds metrics, slices, error analysis and plots to the folder.
 
     `test-predictions.parquet` gets the probability of each label, `row-results.parquet` whether
-    each row of the split and of the behaviour suite is right. Without a test split, all this is
+    each row of the split and of the behavior suite is right. Without a test split, all this is
     done for validation, under that name.
 
     Returns:
@@ -134,7 +134,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
         RunError: The folder has no trained run, or the reviews have changed since.
     """
     recipe, results = run_folder.load_recipe(folder), run_folder.load_results(folder)
-    suite, name = behaviour_suite.load(), recipe.evaluation_split
+    suite, name = behavior_suite.load(), recipe.evaluation_split
     test = preparation.load(run_folder.load_pinned_recipe(folder))[name]
     run_folder.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
@@ -153,14 +153,14 @@ def evaluate(folder: Path) -> dict[str, Any]:
         )
 
     errors = error_analysis.confident_errors(logits, labels)
-    passed = [] if recipe.has_pairs else behaviour_suite.run(predict, recipe.labels, suite)
+    passed = [] if recipe.has_pairs else behavior_suite.run(predict, recipe.labels, suite)
     results["error_analysis"] = {
         "unsure": error_analysis.abstention(logits, labels, results["training"]["unsure_below"]),
         "confident_errors": errors,
         "suspected_label_errors": {}
         if recipe.has_pairs
         else error_analysis.suspected_label_errors(errors, test.texts, predict),
-        "behaviour": behaviour_suite.pass_rates(passed),
+        "behavior": behavior_suite.pass_rates(passed),
     }
     results["examples"] = _examples(predict, recipe, results["training"]["unsure_below"])
     metrics.save_predictions(folder / f"{name}-predictions.parquet", logits, recipe.labels)
@@ -197,7 +197,7 @@ def _examples(predict: examples.Predict, recipe: Recipe, unsure_below: float) ->
 def evaluate_elsewhere(
     source: str, revision: str | None, dataset: Dataset, split: str, max_rows: int | None
 ) -> dict[str, Any]:
-    """Evaluate any model on any labelled dataset.
+    """Evaluate any model on any labeled dataset.
 
     Args:
         source: A folder or a Hub id of a model.

@@ -134,9 +134,9 @@ def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dic
 
 
 def _weakest_kinds(results: dict[str, Any]) -> list[str]:
-    """At most three kinds of behavioural sentences that are passed least, below the mean of all."""
-    behaviour = results.get("error_analysis", {}).get("behaviour", {})
-    kinds = dict(behaviour.get("sentences", {}))
+    """At most three kinds of behavioral sentences that are passed least, below the mean of all."""
+    behavior = results.get("error_analysis", {}).get("behavior", {})
+    kinds = dict(behavior.get("sentences", {}))
     mean = kinds.pop("all")["accuracy"] if kinds else 0.0
     lowest = sorted((rate["accuracy"], kind) for kind, rate in kinds.items())[:3]
     return [

@@ -21,7 +21,7 @@ SUITE_PARTS = ["sentences", "pairs"]
 def check(run: Path, published: Path, to: str) -> None:
     """Compare a run with the published model, on the rows that both were evaluated on.
 
-    Each part of the behaviour suite and each dataset of the test split is compared separately.
+    Each part of the behavior suite and each dataset of the test split is compared separately.
 
     Args:
         run: An evaluated run folder.
@@ -110,7 +110,7 @@ def _by_part(ours: Any, theirs: Any) -> Any:
     )
     merged["kind"] = merged["kind_ours"].fillna(merged["kind_theirs"])
     in_suite = merged["part"].isin(SUITE_PARTS)
-    names = ("behaviour suite, " + merged["part"]).where(
+    names = ("behavior suite, " + merged["part"]).where(
         in_suite, merged["part"] + " rows of " + merged["kind"]
     )
     return merged.groupby(names)

@@ -16,7 +16,7 @@ from train.publishing import npm_packages
 
 FOLDER = REPOSITORY / "space_static"
 PINS = FOLDER / "packages.json"
-STYLE = REPOSITORY / "space" / "style.css"  # colours, predictions and attributions of both Spaces
+STYLE = REPOSITORY / "space" / "style.css"  # colors, predictions and attributions of both Spaces
 INDEX = "index.html"
 SUFFIXES = {".css", ".csv", ".html", ".js", ".svg"}
 QUANTIZED, FULL = "onnx/model_quantized.onnx", "onnx/model.onnx"

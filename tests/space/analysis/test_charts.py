@@ -117,7 +117,7 @@ def test_each_title_has_a_line_and_a_legend_entry() -> None:
     assert any(word.startswith("<script>") for word in text)
     assert "All reviews" not in words(drawn(CHARTS["over_time"], VERSIONS[0]))
     svg = drawn(CHARTS["over_time_with_titles"], VERSIONS[0])
-    assert "<script" not in svg and all(colour in svg for colour in charts.PALETTE[:3])
+    assert "<script" not in svg and all(color in svg for color in charts.PALETTE[:3])
 
 
 def test_points_of_few_reviews_have_no_line() -> None:
@@ -171,10 +171,10 @@ def test_confusion_shows_each_count() -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast of two colours by WCAG 2.2."""
+    """The contrast of two colors by WCAG 2.2."""
 
-    def luminance(colour: str) -> float:
-        parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    def luminance(color: str) -> float:
+        parts = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
         linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
@@ -188,8 +188,8 @@ def test_texts_have_enough_contrast() -> None:
     cells = data(charts.confusion([[1, 0], [1, 0]], LABELS))
     fills = {cell["fill"] for cell in cells}
     assert len(fills) == 4 and all(contrast(charts.INK, fill) >= 4.5 for fill in fills)
-    for colour in charts.PALETTE:
-        assert contrast(colour, "#ffffff") >= 3  # WCAG's limit for graphics
+    for color in charts.PALETTE:
+        assert contrast(color, "#ffffff") >= 3  # WCAG's limit for graphics
 
 
 def test_draws_more_than_5k_rows() -> None:

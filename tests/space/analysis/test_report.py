@@ -45,7 +45,7 @@ def test_verdicts_are_the_same_everywhere(report: Report) -> None:
     for verdict, positions in {"all": [0, 1, 2, 3], "POSITIVE": [0, 3], "": [2]}.items():
         assert report.positions(verdict) == positions
     assert report.positive.sum() == 2
-    assert "accuracy on 3 labelled reviews" in report.agreement_card()
+    assert "accuracy on 3 labeled reviews" in report.agreement_card()
 
 
 def test_file_without_doubt_has_no_uncertain_verdict(report: Report) -> None:

@@ -31,10 +31,10 @@ def student(folder: Path, base: Path, *overrides: str) -> recipes.Recipe:
     folder.mkdir(exist_ok=True)
     texts = [{"text": row["text"].replace("film", "play")} for row in toy_reviews(10)]
     lines = "".join(json.dumps(row) + "\n" for row in texts)
-    (folder / "unlabelled.jsonl").write_text(lines, encoding="utf-8")
+    (folder / "unlabeled.jsonl").write_text(lines, encoding="utf-8")
     own = {"source": str(write_toy_csv(folder / "reviews.csv")), "label": "label", "group": "title"}
     own["label_map"] = {"neg": "NEGATIVE", "pos": "POSITIVE"}
-    other = {"source": str(folder / "unlabelled.jsonl"), "label": None, "splits": ["train"]}
+    other = {"source": str(folder / "unlabeled.jsonl"), "label": None, "splits": ["train"]}
     shared = [s for s in toy_settings("unused", base) if not s.startswith("datasets.")]
     probabilities = f"distillation={{probabilities: {folder / 'teacher.parquet'}, weight: 0.5}}"
     settings = [f"datasets={json.dumps([own, other])}", *shared, probabilities, *overrides]
@@ -55,9 +55,9 @@ def test_student_trains_on_labels_and_teacher_probabilities(
     assert np.allclose(sum(table[label].to_numpy() for label in recipe.labels), 1, atol=0.002)
     targets = training_run._targets(train, recipe.labels, recipe.distillation)  # (rows, 2, labels)
     assert targets.shape == (len(train), 2, 2)
-    unlabelled = np.array(train.labels) == NO_LABEL
-    assert (targets[unlabelled, 0] == targets[unlabelled, 1]).all()
-    assert set(targets[~unlabelled, 0].ravel()) == {0, 1}
+    unlabeled = np.array(train.labels) == NO_LABEL
+    assert (targets[unlabeled, 0] == targets[unlabeled, 1]).all()
+    assert set(targets[~unlabeled, 0].ravel()) == {0, 1}
     training_run.fit(recipe, tmp_path / "run")
     assert run_folder.load_results(tmp_path / "run")["metrics"]["validation"]["n"] > 0
 
@@ -157,7 +157,7 @@ def test_text_without_label_and_teacher_is_an_error(
     [["distillation=null"], ["datasets.1.splits=[train, test]"]],
     ids=["no teacher", "to be tested on"],
 )
-def test_unlabelled_rows_without_a_teacher_are_an_error(
+def test_unlabeled_rows_without_a_teacher_are_an_error(
     tiny_base: Path, tmp_path: Path, overrides: list[str]
 ) -> None:
     with pytest.raises(RecipeError, match="has `label: null`: this needs"):

@@ -18,7 +18,7 @@ from train.augmentation import patterns
 from train.data import preparation
 from train.errors import DataError
 
-BEHAVIOUR = REPOSITORY / "train" / "evaluation" / "behaviour"
+BEHAVIOR = REPOSITORY / "train" / "evaluation" / "behavior"
 GRAMMARS = patterns.GRAMMARS
 BASE = GRAMMARS["base"]
 ALL = GRAMMARS["neutral"]  # the last file: its grammar has the words of all
@@ -110,10 +110,10 @@ def normalize(text: str) -> str:
     return " ".join(re.findall(r"[a-z0-9]+", text.replace("n't", " not").replace("'", "")))
 
 
-def behaviour_texts() -> set[str]:
-    """The texts of the behaviour suite, and each sentence of five words or more of its pairs."""
+def behavior_texts() -> set[str]:
+    """The texts of the behavior suite, and each sentence of five words or more of its pairs."""
     lines = {
-        name: (BEHAVIOUR / f"{name}.jsonl").read_text("utf-8").splitlines()
+        name: (BEHAVIOR / f"{name}.jsonl").read_text("utf-8").splitlines()
         for name in ("sentences", "pairs")
     }
     texts = {normalize(json.loads(line)["text"]) for line in lines["sentences"]}
@@ -310,13 +310,13 @@ def test_negators_do_not_predict_the_label(negator: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "split"), SETS)
-def test_no_row_has_a_text_of_the_behaviour_suite(name: str, split: str) -> None:
+def test_no_row_has_a_text_of_the_behavior_suite(name: str, split: str) -> None:
     rows = "|".join(f" {normalize(row['text'])} " for row in ROWS[name, split])
-    assert not [text for text in behaviour_texts() if f" {text} " in rows]
+    assert not [text for text in behavior_texts() if f" {text} " in rows]
 
 
-def test_no_template_can_generate_a_text_of_the_behaviour_suite() -> None:
-    suite = {text: set(text.split()) for text in behaviour_texts()}
+def test_no_template_can_generate_a_text_of_the_behavior_suite() -> None:
+    suite = {text: set(text.split()) for text in behavior_texts()}
     for name, split, template in (param.values for param in TEMPLATES):
         for sentence in sentences(template):
             fixed = set(normalize(re.sub(r"\{.*?\}|\[.*?\]|<.*?>", " ", sentence)).split()) - {

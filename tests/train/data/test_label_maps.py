@@ -30,7 +30,7 @@ def test_proposed_map_keeps_some_rows(values: list[str], names: list[str]) -> No
     assert (
         choice in proposed.values()
         or set(names) <= set(proposed.values())
-        or all(target or value in label_maps.UNLABELLED for value, target in proposed.items())
+        or all(target or value in label_maps.UNLABELED for value, target in proposed.items())
     )
 
 

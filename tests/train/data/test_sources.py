@@ -354,7 +354,7 @@ def test_empty_validation_split_is_refused(tmp_path: Path) -> None:
         preparation.load(recipe.parse(raw))
 
 
-def test_evaluation_needs_labelled_rows(tmp_path: Path) -> None:
+def test_evaluation_needs_labeled_rows(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", ROWS)
     dataset = Dataset(source=str(path), label_map={"neg": None, "pos": None})
     with pytest.raises(DataError, match="no review is left in .*: 12 mapped to null. — name"):

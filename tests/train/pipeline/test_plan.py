@@ -20,7 +20,7 @@ from train.pipeline import costs, plan, publication, steps, training_run
 from train.sections import Patterns
 
 LABELS = {"neg": "NEGATIVE", "pos": "POSITIVE"}
-UNLABELLED = 40
+UNLABELED = 40
 
 
 def write_recipe(name: str, base: Path, **changes: object) -> None:
@@ -38,16 +38,16 @@ def toy_folder(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     write_toy_csv(tmp_path / "reviews.csv")
     (tmp_path / "more").mkdir()
-    texts = [json.dumps({"text": row["text"] + ". A fine day."}) for row in toy_reviews(UNLABELLED)]
+    texts = [json.dumps({"text": row["text"] + ". A fine day."}) for row in toy_reviews(UNLABELED)]
     Path("more/train.jsonl").write_text("\n".join(texts), encoding="utf-8")
     patterns = {"step": "patterns", "max_rows": 30}
-    labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
+    labeled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
     made = {"source": "./runs/patterns", "splits": ["train"]}
-    write_recipe("teacher", tiny_base, datasets=[labelled, made], requires=[patterns])
+    write_recipe("teacher", tiny_base, datasets=[labeled, made], requires=[patterns])
     write_recipe(
         "student",
         tiny_base,
-        datasets=[labelled, {"source": "./more", "splits": ["train"], "label": None}, made],
+        datasets=[labeled, {"source": "./more", "splits": ["train"], "label": None}, made],
         distillation={"probabilities": "runs/probabilities.parquet"},
         requires=[
             {"step": "run", "recipe": "teacher.yaml"},
@@ -302,8 +302,8 @@ def test_overrides_of_shared_data_apply_to_required_recipes() -> None:
 @pytest.mark.usefixtures("toy_folder")
 def test_overrides_apply_to_indirectly_required_recipes(tiny_base: Path) -> None:
     chain = [{"step": "run", "recipe": "student.yaml"}]
-    labelled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
-    write_recipe("next", tiny_base, datasets=[labelled], requires=chain)
+    labeled = {"source": "reviews.csv", "label_map": LABELS, "group": "title"}
+    write_recipe("next", tiny_base, datasets=[labeled], requires=chain)
     Path("other").touch()
     settings = ["datasets.0.group=movie", "datasets.0.weight=2", "base_model=./other"]
     tasks = plan.plan("next.yaml", settings)

@@ -26,7 +26,7 @@ from train.data import preparation
 from train.data.splits import Split
 from train.data.tokens import encode
 from train.errors import DataError, ModelError, RunError
-from train.evaluation import behaviour_suite, metrics, row_results
+from train.evaluation import behavior_suite, metrics, row_results
 from train.modeling import model
 from train.pipeline import training_run
 from train.publishing import card, published_files
@@ -119,9 +119,9 @@ def test_evaluate_adds_test_metrics_slices_and_plots(
     assert results["metrics"]["test"]["n"] == rows
     assert sum(band["n"] for band in results["slices"]["length_tokens"].values()) == rows
     assert set(results["error_analysis"]) == {
-        "unsure", "confident_errors", "suspected_label_errors", "behaviour",
+        "unsure", "confident_errors", "suspected_label_errors", "behavior",
     }  # fmt: skip
-    assert results["error_analysis"]["behaviour"]["sentences"]["all"]["n"] >= 300
+    assert results["error_analysis"]["behavior"]["sentences"]["all"]["n"] >= 300
     plots = {file.name for file in (evaluated / "plots").iterdir()}
     assert plots == {"confusion.png", "reliability.png", "training.png"}
     with pytest.raises(RunError, match="python -m train export"):  # the only step left
@@ -154,28 +154,28 @@ def test_row_results_match_the_metrics(evaluated: Path) -> None:
     rows = row_results.load(evaluated / row_results.FILE)
     assert row_results.FILE in published_files.public_files(evaluated)
     by_part = {part: (len(r), r["correct"].mean()) for part, r in rows.groupby("part")}
-    behaviour = results["error_analysis"]["behaviour"]
+    behavior = results["error_analysis"]["behavior"]
     assert by_part == {
-        **{part: tuple(behaviour[part]["all"].values()) for part in ["sentences", "pairs"]},
+        **{part: tuple(behavior[part]["all"].values()) for part in ["sentences", "pairs"]},
         "test": (results["metrics"]["test"]["n"], results["metrics"]["test"]["accuracy"]),
     }
     assert set(rows["kind"][rows["part"] == "test"]) == {"reviews.csv"}
     assert rows["row"].is_unique
 
 
-def test_missing_behaviour_suite_is_an_error_before_any_work(
+def test_missing_behavior_suite_is_an_error_before_any_work(
     fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_missing() -> behaviour_suite.Suite:
+    def load_missing() -> behavior_suite.Suite:
         return load(tmp_path / "none")
 
-    load = behaviour_suite.load
-    monkeypatch.setattr(behaviour_suite, "load", load_missing)
+    load = behavior_suite.load
+    monkeypatch.setattr(behavior_suite, "load", load_missing)
     with pytest.raises(DataError, match="restore .*sentences.jsonl from the repository"):
         training_run.fit(run_folder.load_recipe(fitted), tmp_path / "run")
     assert not list(tmp_path.iterdir())
     before = (fitted / "results.json").read_bytes()
-    with pytest.raises(DataError, match="can't read the behaviour suite"):
+    with pytest.raises(DataError, match="can't read the behavior suite"):
         training_run.evaluate(fitted)
     assert (fitted / "results.json").read_bytes() == before
 

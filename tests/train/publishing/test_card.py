@@ -97,7 +97,7 @@ def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> 
                 {"row": 7, "label": 1, "predicted": 0, "confidence": 0.9981},
             ],
             "suspected_label_errors": {"of": 2, "rows": [7], "confidence": 0.9},
-            "behaviour": {
+            "behavior": {
                 "sentences": {
                     "plain": {"n": 26, "accuracy": 0.9615},
                     "negation": {"n": 27, "accuracy": 0.7407},
@@ -267,7 +267,7 @@ def test_mixture_has_metrics_per_dataset() -> None:
     test = results["metrics"]["test"]
     results["datasets"] = {"0": test | {"accuracy": 0.95}, "1": test | {"n": 100, "accuracy": 0.8}}
     text = render(results, REPO)
-    assert "(labelled" not in text
+    assert "(labeled" not in text
     assert "IMDb reviews, " not in text
     assert "\n\n| test reviews of | reviews | accuracy | F1 | ECE |\n" in text
     assert "| stanfordnlp/imdb | 1,000 | 95.00% | 0.9131 | 0.0123 |\n" in text
@@ -295,7 +295,7 @@ def test_validation_figures_are_not_called_test_figures() -> None:
     assert "| | validation |\n|---|---|\n| reviews | 872 |\n" in text
     assert "![Confusion matrix on validation]" in text
     rest = re.sub(
-        r"no test (split|figures)|Behavioural tests|^\| .* \| tests \|.*$", "", text, flags=re.M
+        r"no test (split|figures)|Behavioral tests|^\| .* \| tests \|.*$", "", text, flags=re.M
     )
     assert not re.search(r"\btest", rest)
     assert "| ECE | 0.0123† |" in text
@@ -524,7 +524,7 @@ def test_repository_is_linked_only_if_the_results_name_it(results: dict[str, Any
     assert "github.com" not in render(results, REPO)
     url = "https://github.com/user/movie-sentiment"
     named = {**results, "environment": {**results["environment"], "repository": url}}
-    assert f"[behaviour suite]({url}/tree/HEAD/train/evaluation/behaviour)" in render(named, REPO)
+    assert f"[behavior suite]({url}/tree/HEAD/train/evaluation/behavior)" in render(named, REPO)
     if results["environment"]["git_sha"]:
         assert f"- training code of {url} at `0123456789ab`" in render(named, REPO)
 
@@ -546,12 +546,12 @@ def test_missing_or_empty_error_analysis_leaves_no_empty_section() -> None:
         "unsure": {"below": 0.5, "share": 0.0, "accuracy_inside": None, "accuracy_outside": 0.9},
         "confident_errors": [],
         "suspected_label_errors": {},
-        "behaviour": {},
+        "behavior": {},
     }
     text = render(nothing, REPO)
     assert "No prediction on the test reviews is below the probability" in text
     assert "confident errors" not in text
-    assert "Behavioural tests" not in text
+    assert "Behavioral tests" not in text
 
 
 def test_unknown_template_variable_is_an_error(tmp_path: Path) -> None:
@@ -571,7 +571,7 @@ def test_metric_that_a_run_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_limits_name_the_kinds_that_the_model_fails() -> None:
-    named = "On the sentences of the behaviour suite it errs most on negation (74.07% passed). It"
+    named = "On the sentences of the behavior suite it errs most on negation (74.07% passed). It"
     assert named in render(results_of(), REPO)
     plain = results_of()
     del plain["error_analysis"]
@@ -579,7 +579,7 @@ def test_limits_name_the_kinds_that_the_model_fails() -> None:
     kinds = {f"kind_{i}": {"n": 10, "accuracy": i / 10} for i in range(8)}
     plain["error_analysis"] = {
         **results_of()["error_analysis"],
-        "behaviour": {"sentences": {**kinds, "all": {"n": 80, "accuracy": 0.35}}},
+        "behavior": {"sentences": {**kinds, "all": {"n": 80, "accuracy": 0.35}}},
     }
     lowest = "kind 0 (0.00% passed), kind 1 (10.00% passed), kind 2 (20.00% passed). It may"
     assert lowest in render(plain, REPO)

@@ -15,7 +15,7 @@ KINDS = ["plain", "negation"]
 
 
 def suite(part: str, correct: Sequence[bool]) -> list[RowResult]:
-    """Rows of the behaviour suite, every other one a negation."""
+    """Rows of the behavior suite, every other one a negation."""
     return [
         RowResult(part, KINDS[i % 2], row_id(part, str(i)), right)
         for i, right in enumerate(correct)
@@ -61,7 +61,7 @@ def test_mcnemar_is_exact(lost: int, gained: int, p: float) -> None:
 def test_equally_good_model_passes(check, capsys: pytest.CaptureFixture[str]) -> None:
     check(suite("sentences", wrong(40, 1, 3)), suite("sentences", wrong(40, 5, 7)))
     assert capsys.readouterr().out == (
-        "release gate, behaviour suite, sentences: 38 of 40 rows correct before, 38 now (2 lost, "
+        "release gate, behavior suite, sentences: 38 of 40 rows correct before, 38 now (2 lost, "
         "2 gained, p = 1 by McNemar's exact test)\n"
     )
 
@@ -77,10 +77,10 @@ def test_significantly_worse_model_is_refused_and_kinds_are_named(check, part: s
         )
     message = str(caught.value)
     # 8 lost, 1 gained: 2 · (1 + 9) / 2⁹ = 0.039
-    assert f"behaviour suite, {part}: 39 of 40 rows correct before, 32 now" in message
+    assert f"behavior suite, {part}: 39 of 40 rows correct before, 32 now" in message
     assert "8 lost, 1 gained, p = 0.0391" in message
     assert "fewer correct in negation (20 to 13 of 20) —" in message  # as many of the plain ones
-    assert f"behaviour suite, {rest}" not in message
+    assert f"behavior suite, {rest}" not in message
     assert "must not be worse at p < 0.05" in message and "--allow-regression" in message
 
 

@@ -1,4 +1,4 @@
-"""The behaviour suite: its rows are balanced, varied and never trained on; how it is scored."""
+"""The behavior suite: its rows are balanced, varied and never trained on; how it is scored."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import pytest
 from conftest import sample_rows
 
 from train.errors import DataError
-from train.evaluation import behaviour_suite
+from train.evaluation import behavior_suite
 from train.evaluation.metrics import FloatArray
 
 LABELS = {"POSITIVE", "NEGATIVE"}
@@ -33,7 +33,7 @@ def words(text: str) -> list[str]:
     return re.sub(r"<[^>]+>", " ", text).split()
 
 
-SENTENCES, PAIRS = behaviour_suite.load()
+SENTENCES, PAIRS = behavior_suite.load()
 FLIPS = [row for row in PAIRS if row["kind"].startswith("flip_")]
 SAMES = [row for row in PAIRS if row["kind"].startswith("same_")]
 SIDES = [row[side] for row in PAIRS for side in ("text", "edited")]
@@ -66,7 +66,7 @@ def test_labels_of_a_kind_are_balanced(kind: str) -> None:
 
 
 def test_readme_states_the_row_counts() -> None:
-    readme = (behaviour_suite.FOLDER / "README.md").read_text(encoding="utf-8")
+    readme = (behavior_suite.FOLDER / "README.md").read_text(encoding="utf-8")
     stated = {kind: int(rows) for kind, rows in re.findall(r"\| `(\w+)` \| (\d+) \|", readme)}
     assert stated == Counter(row["kind"] for row in SENTENCES + PAIRS)
 
@@ -142,25 +142,25 @@ TOY_PAIRS = [
 
 
 def test_pair_passes_only_if_both_sides_are_right(tmp_path: Path) -> None:
-    suite = behaviour_suite.load(write_suite(tmp_path, TOY_SENTENCES, TOY_PAIRS))
-    rows = behaviour_suite.run(by_word, ["NEGATIVE", "POSITIVE"], suite)
+    suite = behavior_suite.load(write_suite(tmp_path, TOY_SENTENCES, TOY_PAIRS))
+    rows = behavior_suite.run(by_word, ["NEGATIVE", "POSITIVE"], suite)
     assert [row.correct for row in rows] == [True, True, False, True, False]
     assert len({row.row for row in rows}) == 5
-    result = behaviour_suite.pass_rates(rows)
+    result = behavior_suite.pass_rates(rows)
     assert result["sentences"] == {
         "plain": {"n": 2, "accuracy": 1.0},
         "negation": {"n": 1, "accuracy": 0.0},
         "all": {"n": 3, "accuracy": pytest.approx(2 / 3)},
     }
     assert result["pairs"]["all"] == {"n": 2, "accuracy": 0.5}
-    assert behaviour_suite.run(by_word, ["BAD", "GOOD"], suite) == []
-    assert behaviour_suite.pass_rates([]) == {}
+    assert behavior_suite.run(by_word, ["BAD", "GOOD"], suite) == []
+    assert behavior_suite.pass_rates([]) == {}
 
 
 def test_row_id_does_not_depend_on_the_kind(tmp_path: Path) -> None:
     def ids(sentences: list[dict[str, str]]) -> list[str]:
-        suite = behaviour_suite.Suite(sentences, TOY_PAIRS)
-        return [row.row for row in behaviour_suite.run(by_word, ["NEGATIVE", "POSITIVE"], suite)]
+        suite = behavior_suite.Suite(sentences, TOY_PAIRS)
+        return [row.row for row in behavior_suite.run(by_word, ["NEGATIVE", "POSITIVE"], suite)]
 
     assert ids([{**row, "kind": "other"} for row in TOY_SENTENCES]) == ids(TOY_SENTENCES)
     corrected = [*TOY_SENTENCES[:2], {**TOY_SENTENCES[2], "label": "POSITIVE"}]
@@ -181,5 +181,5 @@ def test_missing_empty_or_broken_suite_file_is_an_error(
     else:
         file.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match="restore .* from the repository") as caught:
-        behaviour_suite.load(tmp_path)
+        behavior_suite.load(tmp_path)
     assert str(file) in str(caught.value)

@@ -1,7 +1,7 @@
-"""Behavioural tests: short reviews with a known label, by linguistic phenomenon.
+"""Behavioral tests: short reviews with a known label, by linguistic phenomenon.
 
 In: a function from texts to logits. Out: a `RowResult` for each row of the suite, which the release
-gate compares, and pass rates for results.json. `behaviour/README.md` describes the rows.
+gate compares, and pass rates for results.json. `behavior/README.md` describes the rows.
 """
 
 import json
@@ -14,7 +14,7 @@ from train.errors import DataError
 from train.evaluation.error_analysis import Predict, accuracy_by_group
 from train.evaluation.row_results import RowResult, row_id
 
-FOLDER = Path(__file__).parent / "behaviour"
+FOLDER = Path(__file__).parent / "behavior"
 
 
 class Suite(NamedTuple):
@@ -74,7 +74,7 @@ def _rows(file: Path) -> list[dict[str, str]]:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise DataError(
-            f"can't read the behaviour suite: {error} — restore {file} from the repository"
+            f"can't read the behavior suite: {error} — restore {file} from the repository"
         ) from error
     if not rows:
         raise DataError(f"{file} must have rows, got none — restore it from the repository")
