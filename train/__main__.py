@@ -40,15 +40,11 @@ Overrides = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="the run folder; default: runs/NAME")]
 Resume = Annotated[
-    bool,
-    typer.Option("--resume", help="fail if there is no run to resume, here or in --checkpoints-to"),
+    bool, typer.Option("--resume", help="fail if there is no run to resume, here or on the Hub")
 ]
 CheckpointsTo = Annotated[
     str | None,
-    typer.Option(
-        metavar="USER/REPO",
-        help="also store checkpoints in this private repository, and resume from there",
-    ),
+    typer.Option(metavar="USER/REPO", help="a private repository for checkpoints, also to resume"),
 ]
 To = Annotated[str, typer.Option("--to", metavar="USER/REPO", help="the model repository")]
 Private = Annotated[bool, typer.Option("--private", help="create private repositories")]
@@ -195,11 +191,13 @@ def publish(
 
     if space:
         publication.check_space_model(run_folder.load_recipe(run))
-    if not release.is_release(run):
-        run_folder.check_complete(run)
-    publication.check_targets(to, private, space, space_hardware, kind=space_kind)
-    run = release.working_copy(run)
+    targets = (to, private, space, space_hardware, None, space_kind)
+    if release.is_release(run):
+        publication.check_targets(*targets)  # before the copy, which takes a minute
+        run = release.working_copy(run)
+    run_folder.check_complete(run)
     with run_folder.locked(run):
+        publication.check_targets(*targets)
         deployment = (space, space_hardware, space_wait, space_kind)
         publication.publish(run, to, private, allow_regression, *deployment)
 

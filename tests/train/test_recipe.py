@@ -296,7 +296,7 @@ def test_is_local_distinguishes_path_and_hub_id(source: str, local: bool) -> Non
 # No control characters: PyYAML reads U+0085 back as a space.
 printable = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=12)
 name = printable.filter(bool)
-label_names = st.lists(name, min_size=2, max_size=5, unique_by=str.casefold)
+label_names = st.lists(name.filter(str.strip), min_size=2, max_size=5, unique_by=str.casefold)
 
 
 @st.composite

@@ -273,7 +273,7 @@ run = compare._comparison_task(ModelCache(Classifier("demo/tiny")))
 def compared(model, address):
     request = SimpleNamespace(client=SimpleNamespace(host=address), headers={}, session_hash="")
     LocalContext.request.set(request)
-    return [html for html, _ in run("demo/tiny", "", model, "", "fine", None, "", "")]
+    return [html for html, *_ in run("demo/tiny", "", model, "", "fine", None, "", "")]
 results = {}
 def start(address, model="demo/endless"):
     number = len(results)
