@@ -1,5 +1,6 @@
 // Why this prediction: the effect of each sentence of a review, and of the words in the strongest.
-// Mirrors space/inference/attribution.py: occlusion, which removes one part at a time.
+// Mirrors space/inference/attribution.py: sentences are removed one at a time; words are added to
+// the spans of words that they begin or end.
 import initSentencex, { segment } from "./vendor/sentencex_wasm.js";
 import { InvalidText } from "./classifier.js";
 import { fetchUnpacked } from "./vendored.js";
@@ -15,6 +16,7 @@ const BREAK = /<br\s*\/?>|[\r\n]+/gi;
 const PIECE = new RegExp(
   `\\S(?:.{0,${MAX_PART_CHARACTERS - 2}}\\S)?(?!\\S)|\\S{1,${MAX_PART_CHARACTERS}}`, "gs",
 );
+const SPAN_WORDS = 4; // in the short spans of words that are read
 const WORD = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu;
 
 let sentencex; // loaded with the first explanation
@@ -26,7 +28,8 @@ let sentencex; // loaded with the first explanation
  * @param afterPass Awaited with `(done, total)` after each pass; may throw to cancel.
  * @returns `prediction`; `sentences` (empty if there is only one) and `words` (of the strongest
  *   sentences), each with `start`, `end` (exclusive), `attribution` (log-odds of the predicted label
- *   with the part minus those without it) and `probabilityWithout` (null if it can't be measured);
+ *   with the part minus those without it) and `probabilityWithout` (of a sentence; null if it can't
+ *   be measured, and for words);
  *   `fullContext`: whether sentences were removed from the whole review; `strongest`: the index of
  *   the sentence with the largest effect, or -1.
  */
@@ -39,12 +42,13 @@ export async function explain(classifier, text, afterPass) {
   const fullContext = spans.length * text.length <= FULL_CONTEXT_CHARACTERS;
   const windows = fullContext ? [{ start: 0, end: text.length, spans }] : groupIntoWindows(spans);
   const passes = { done: 0, total: 0, after: afterPass };
-  const attribute = (parts) => attributeWindows(classifier, text, prediction.label, parts, passes);
-  const sentences = spans.length > 1 ? await attribute(windows) : [];
+  const label = prediction.label;
+  const sentences =
+    spans.length > 1 ? await attributeWindows(classifier, text, label, windows, passes) : [];
   const strongest = strongestOf(sentences).slice(0, STRONGEST);
   const wordSpans = strongest.map(({ start, end }) => [start, end]).sort((a, b) => a[0] - b[0]);
-  const words = await attribute(
-    (sentences.length ? wordSpans : spans).map((span) => wordWindow(text, ...span)));
+  const ofWords = sentences.length ? wordSpans : spans;
+  const words = await attributeWords(classifier, text, ofWords, label, passes);
   return {
     prediction, sentences, words, fullContext, strongest: sentences.indexOf(strongest[0]),
   };
@@ -105,14 +109,6 @@ function groupIntoWindows(spans) {
   return groups.map((group) => ({ start: group[0][0], end: group.at(-1)[1], spans: group }));
 }
 
-/** A sentence and its words; a long sentence is truncated. */
-function wordWindow(text, start, end) {
-  const last = Math.min(end, start + WINDOW_CHARACTERS);
-  const words = [...text.slice(start, last).matchAll(WORD)].slice(0, MAX_WORDS);
-  const spans = words.map((word) => [start + word.index, start + word.index + word[0].length]);
-  return { start, end: last, spans };
-}
-
 /** The parts of all windows, in the order of the text. */
 async function attributeWindows(classifier, text, label, windows, passes) {
   const parts = [];
@@ -136,6 +132,59 @@ async function attributeWindows(classifier, text, label, windows, passes) {
     }
   }
   return parts;
+}
+
+/**
+ * The effect of each word of some sentences, each sentence read alone: the mean over spans that begin
+ * or end with the word of the log-odds with it minus those without it. Half of the weight have short
+ * spans, half those that reach to the other end of the sentence.
+ */
+async function attributeWords(classifier, text, sentences, label, passes) {
+  const wordless = logOdds((await classifier.wordless())[label]);
+  const sentenceWords = sentences.map(([start, end]) =>
+    [...text.slice(start, end).matchAll(WORD)].slice(0, MAX_WORDS).map((word) =>
+      [start + word.index, start + word.index + word[0].length]));
+  for (const words of sentenceWords) passes.total += wordSpansOf(words.length).length;
+  const parts = [];
+  for (const words of sentenceWords) {
+    const count = words.length;
+    const values = new Map();
+    for (const [first, end] of wordSpansOf(count)) {
+      const span = text.slice(words[first][0], words[end - 1][1]);
+      const probability = await probabilityOf(classifier, span, label);
+      values.set(`${first} ${end}`, probability === null ? wordless : logOdds(probability));
+      await passes.after((passes.done += 1), passes.total);
+    }
+    const value = (first, end) => (first === end ? wordless : values.get(`${first} ${end}`));
+    for (const [i, [start, end]] of words.entries()) {
+      const begun = [];
+      const ended = [];
+      for (let length = 1; length <= SPAN_WORDS; length += 1) {
+        if (i + length <= count) begun.push(value(i, i + length) - value(i + 1, i + length));
+        const first = i + 1 - length;
+        if (first >= 0) ended.push(value(first, i + 1) - value(first, i));
+      }
+      const toEnds = value(i, count) - value(i + 1, count) + value(0, i + 1) - value(0, i);
+      const attribution = (mean(begun) + mean(ended) + toEnds) / 4;
+      parts.push({ start, end, attribution, probabilityWithout: null });
+    }
+  }
+  return parts;
+}
+
+/** The spans of words that are read: the short ones, and those from or to an end. */
+function wordSpansOf(count) {
+  const spans = [];
+  for (let first = 0; first < count; first += 1) {
+    for (let end = first + 1; end <= count; end += 1) {
+      if (end - first <= SPAN_WORDS || first === 0 || end === count) spans.push([first, end]);
+    }
+  }
+  return spans;
+}
+
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** The label's probability for a text; null if nothing remains that can be classified. */

@@ -6,6 +6,7 @@ import {
 import { fetchUnpacked } from "./vendored.js";
 
 export const MAX_CHARACTERS = 100_000;
+const WORDLESS = "."; // a text without words
 // WebGPU needs the larger build of ONNX Runtime.
 const BUILDS = { wasm: "ort-wasm-simd-threaded", webgpu: "ort-wasm-simd-threaded.asyncify" };
 
@@ -90,11 +91,20 @@ export class Classifier {
     const best = probabilities.indexOf(Math.max(...probabilities));
     return {
       label: this.labels[best],
-      probabilities: Object.fromEntries(this.labels.map((label, i) => [label, probabilities[i]])),
+      probabilities: this.byLabel(probabilities),
       tokensRead: ids.length - this.special.length,
       tokens,
       unsure: probabilities[best] < this.unsureBelow,
     };
+  }
+
+  /** The probabilities, by label, of a text without words. */
+  async wordless() {
+    return this.byLabel(softmax(await this.logits(this.encode(WORDLESS))));
+  }
+
+  byLabel(probabilities) {
+    return Object.fromEntries(this.labels.map((label, i) => [label, probabilities[i]]));
   }
 
   checkTokens(ids, tokens) {

@@ -217,7 +217,7 @@ def test_rejects_invalid_text_with_a_message(space: str, text: object, sentence:
     assert error_message(space, text) == sentence
 
 
-@pytest.mark.parametrize("text", ["x" * 100_000, "wonderful \x00 film", "<b>good</b> & fine"])
+@pytest.mark.parametrize("text", ["good " * 20_000, "wonderful \x00 film", "<b>good</b> & fine"])
 def test_accepts_any_other_text(space: str, text: str):
     assert sum(ask(space, text)["probabilities"].values()) == pytest.approx(1)
 

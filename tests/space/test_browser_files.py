@@ -100,7 +100,8 @@ def test_results_scroll_into_view_and_columns_collapse(
 
 def test_counts_of_verdicts_agree(page: Any, space: str, tmp_path: Path):  # noqa: F811
     score(page, space, write_reviews(tmp_path / "cinema.csv"))
-    rows = list(csv.DictReader(download(page, "Download as CSV").path().open(encoding="utf-8-sig")))
+    scored = download(page, "Download as CSV").path().read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(scored)))
     certain = [row["prediction"] for row in rows if row["unsure"] == "False"]
     positive, negative = certain.count("POSITIVE"), certain.count("NEGATIVE")
     unsure = sum(row["unsure"] == "True" for row in rows)

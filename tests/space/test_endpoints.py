@@ -21,6 +21,7 @@ from test_app import LABELS, MODEL, ask, push, running_space
 from test_transformers_js import JS, install
 
 from space.files import tables
+from space.tabs.batch import FIRST
 from space.web import json_body
 from space.web.load_shedding import UNKNOWN_EVENT
 
@@ -137,8 +138,9 @@ def test_endpoints_are_mcp_tools(space: str, client: Any):
     classify = next(text for name, text in descriptions.items() if name.endswith("classify"))
     assert classify == (
         "Classify the sentiment of a movie review. Returns: The label, its probability, the "
-        "probability of each label, whether the model is unsure, and how many of the review's "
-        "tokens were read."
+        "probability of each label, the label that the review leans to (null if to none), whether "
+        "the model is unsure, and how many of the review's tokens were read, and are unknown to "
+        "the model. A review without any word that the model knows, such as emoji, is an error."
     )
 
 
@@ -356,11 +358,12 @@ def test_scores_files_of_any_name_and_opens_their_rows(space: str, folder: Path,
     if status == 200:
         file = {"path": answer[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
         assert_handled(*run("receive", file))
-        run("score", None, "text", "date", "(none)", "(none)", path="queue/join")
+        columns = ["text", "date", "(none)", "(none)", "(none)"]
+        run("score", None, FIRST, *columns, path="queue/join")
         with urllib.request.urlopen(f"{space}/gradio_api/queue/data?session_hash={session}") as sse:
             assert any(b'"process_completed"' in line for line in sse)
-        assert_handled(*run("show_results", None, None, "week"))
-        row = ["2", "Positive"]
+        assert_handled(*run("show", None))
+        row = ["A bore.", "Positive", "2"]
         status, answer = run(
             "open_row", None, 1, event_data={"index": [1, 0], "value": "2", "row_value": row}
         )
