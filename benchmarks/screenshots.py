@@ -74,7 +74,6 @@ def take(url: str, reviews: Path, out: Path) -> None:
         page.locator("input[type=file]").first.set_input_files(reviews)
         page.locator("#analyze-file").click()
         page.locator(".vega-embed summary").nth(1).wait_for()
-        page.get_by_label("month").check()
         page.get_by_text("Reviews per month").wait_for()
         page.screenshot(path=out / "space-many.png", full_page=True)
         browser.close()
