@@ -13,7 +13,7 @@
   let running = 0; // analyses that have not ended
   let intents = 0; // analyses and selected rows so far
   let shown = null; // the newest answer that is shown
-  let opening = null; // the example that opened the page, until the visitor enters the box
+  let opening = null; // the example that opened the page, until the user enters the box
 
   function markStale() {
     const stale = shown !== null && box().value !== shown.text;
@@ -71,7 +71,7 @@
     return stored?.request === shown?.request ? stored.html : undefined;
   }
 
-  // The page opens with an analyzed example, unless the visitor was faster.
+  // The page opens with an analyzed example, unless the user was faster.
   function openExample(examples) {
     if (!examples?.length || intents || box().value || linkedReview() !== null) return;
     opening = examples[0].text;

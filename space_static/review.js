@@ -58,7 +58,7 @@ export class Review {
     return this.analyze();
   }
 
-  /** Show what the page does, unless the visitor was faster. */
+  /** Show what the page does, unless the user was faster. */
   openExample() {
     if (this.#current || this.box.value) return;
     this.open(Object.values(EXAMPLES)[0]);

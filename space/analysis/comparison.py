@@ -154,7 +154,7 @@ class TimedModel:
             self._seconds += time.perf_counter() - start
         except ModelUnavailable:
             raise
-        except Exception as error:  # visitors may name any model of the Hub
+        except Exception as error:  # users may name any model of the Hub
             log.warning("%s fails: %s", self.model.repo_id, error)
             raise ModelUnavailable(
                 f"{self.model.repo_id} fails on these texts; the log says how."

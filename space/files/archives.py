@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from space.files import InvalidFile
 
@@ -82,13 +82,6 @@ def find_table(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo | None:
         f"{' …' * (len(paths) > MAX_LISTED)}). Unpack it and choose one of them, or call one "
         "reviews.csv."
     )
-
-
-@contextmanager
-def open_file(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[BinaryIO]:
-    """Open a file of an archive; not more is unpacked than the archive states."""
-    with archive.open(info) as stream:
-        yield cast(BinaryIO, stream)
 
 
 def _broken(error: Exception, name: str) -> InvalidFile:

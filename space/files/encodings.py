@@ -92,9 +92,10 @@ def open_unpacked(path: Path, name: str) -> Iterator[Unpacked]:
             with archives.open_zip(raw, name) as archive:
                 table = archives.find_table(archive, name)
                 if table is not None:
-                    with archives.open_file(archive, table) as stream:
+                    with archive.open(table) as stream:  # no more than the archive states
                         inside = Path(table.filename)
-                        yield Unpacked(stream, inside, f"{name}, {inside.name}", inside.name)
+                        file = cast(BinaryIO, stream)
+                        yield Unpacked(file, inside, f"{name}, {inside.name}", inside.name)
                     return
         is_gzip = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)

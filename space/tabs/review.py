@@ -176,7 +176,7 @@ class Review:
         """Store whether the shown prediction is right; returns `request` and `html`, a message.
 
         Args:
-            correct: The visitor's choice.
+            correct: The user's choice.
             shown: `request` and `text` of the shown answer.
         """
         text = shown["text"]

@@ -121,7 +121,7 @@ def test_counts_of_verdicts_agree(page: Any, space: str, tmp_path: Path):  # noq
     assert table.locator(".verdict.against").count() > 0
 
 
-def test_no_file_of_a_visitor_is_left(
+def test_no_file_of_a_user_is_left(
     page: Any,  # noqa: F811
     space: str,  # noqa: F811
     stored: Path,  # noqa: F811

@@ -52,7 +52,7 @@ TEXTS = [
     "Wonderful songs. Then a dreadful end.",
     "Nothing happens at all.",
 ]
-# What a visitor sees, in one moment: the box, the result, its text and whether it is dimmed.
+# What a user sees, in one moment: the box, the result, its text and whether it is dimmed.
 STATE = """() => {
   const result = document.querySelector("#result");
   return {
@@ -177,7 +177,7 @@ def test_result_is_dimmed_while_the_box_has_another_text(page: Any, slow_space: 
     assert page.locator("#result").evaluate(opacity) == 1
 
 
-class Visitor:
+class User:
     """Random actions on the page, and what they must lead to."""
 
     def __init__(self, page: Any, rng: random.Random, examples: list[str]) -> None:  # noqa: F811
@@ -226,19 +226,19 @@ def test_result_belongs_to_its_text_whatever_happens(
     visit(page, slow_space)
     wait_until_idle(page)
     page.route("**/queue/join*", delay)
-    visitor = Visitor(page, rng, list(expected))
+    user = User(page, rng, list(expected))
     for _ in range(12):
-        visitor.act()
+        user.act()
         page.wait_for_timeout(rng.choice([0, 0, 50, 200, 500]))
         assert_consistent(page.evaluate(STATE), expected)
     state = wait_until_idle(page)
     page.unroute_all(behavior="ignoreErrors")
     assert_consistent(state, expected)
-    assert state["box"] == visitor.box
-    assert state["stale"] == (visitor.box != visitor.requested)
-    if visitor.requested:
-        assert is_about(state, visitor.requested)
-        assert " ".join(state["sentences"].split()) == " ".join(visitor.requested.split())
+    assert state["box"] == user.box
+    assert state["stale"] == (user.box != user.requested)
+    if user.requested:
+        assert is_about(state, user.requested)
+        assert " ".join(state["sentences"].split()) == " ".join(user.requested.split())
     else:
         assert state["problem"] == "Write or paste a review first."
 

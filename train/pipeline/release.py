@@ -4,7 +4,6 @@ In: a finished run folder. Out: `models/NAME`, the same files with fp16 weights 
 A release is never written to: commands that write, or need ONNX, use its `working_copy`.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from train import console, run_folder
 from train.environment import REPOSITORY
 from train.errors import RunError
-from train.publishing.published_files import is_public
+from train.publishing.published_files import is_public, sha256
 
 MAX_BYTES = 60_000_000  # of all files
 MAX_CHANGED = 1e-4  # share of the evaluated rows
@@ -56,7 +55,7 @@ def write(run: Path, out: Path) -> None:
             (draft / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, draft / name)
     _convert(run / WEIGHTS, draft / WEIGHTS, "fp16")
-    results["release"]["sha256"] = _sha256(draft / WEIGHTS)
+    results["release"]["sha256"] = sha256(draft / WEIGHTS)
     run_folder.save_results(draft / "results.json", results)
     text = card.render(results, f"user/{results['recipe']['name']}")
     (draft / "README.md").write_text(text, encoding="utf-8")
@@ -117,7 +116,7 @@ def unpack(release: Path) -> Path:
 
     copy = _copy_of(release)
     check_files(release)
-    if _sha256(release / WEIGHTS) != run_folder.load_results(release)["release"]["sha256"]:
+    if sha256(release / WEIGHTS) != run_folder.load_results(release)["release"]["sha256"]:
         raise RunError(
             f"{release / WEIGHTS} is not the file that results.json names — restore it with "
             f"`git checkout -- {release}`"
@@ -182,11 +181,6 @@ def _convert(source: Path, target: Path, storage: str) -> None:
     if not all(bool(value.isfinite().all()) for value in weights.values()):
         raise RunError(f"{source} has weights that {storage} can't store")
     save_file(weights, target, metadata={"format": "pt"})
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _stored(tensor: Any, storage: str) -> Any:

@@ -148,7 +148,7 @@ def _check_static(private: bool, hardware: Hardware | None) -> None:
     """Raise `HubError` for what a page without a server can't have."""
     if private:
         raise HubError(
-            "a static Space runs in the visitor's browser, which can't read a private model — omit "
+            "a static Space runs in the user's browser, which can't read a private model — omit "
             "--private, or choose --space-kind gradio"
         )
     if hardware:
@@ -231,7 +231,7 @@ def _remedies(hardware: Hardware | None) -> dict[int, str]:
             "good standing), or subscribe to a plan and keep `--space-hardware cpu-basic`"
         )
     payment += (
-        "; or add `--space-kind static` without hardware: the model then runs in the visitor's "
+        "; or add `--space-kind static` without hardware: the model then runs in the user's "
         "browser, which is free for everybody; or omit --space and run the app on your machine "
         "with `make space`"
     )

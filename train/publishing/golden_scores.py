@@ -1,7 +1,7 @@
 """Golden scores: what a model's ONNX file answers here, stored with the model as a self-test.
 
 In: an exported run folder. Out: `golden-scores.json`. The static Space scores the same reviews in
-the visitor's browser and reports a difference; any other runtime can do the same. The reviews were
+the user's browser and reports a difference; any other runtime can do the same. The reviews were
 written for this project and are never trained on.
 """
 

@@ -4,7 +4,6 @@ In: a complete run folder. Out: `Published`. `HF_ENDPOINT` selects the Hub, only
 reads the token, and a failure leaves the run folder as it is.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -206,7 +205,7 @@ def _verify(repo_id: str, revision: str, files: Files, labels: list[str], second
             f"{error.stderr[-2000:]}"
         ) from error
     for name, file in files.items():
-        if report["files"].get(name) != _sha256(file):
+        if report["files"].get(name) != published_files.sha256(file):
             raise HubError(
                 f"the model is pushed, but {name} from {repo_id} differs from the file that was "
                 f"pushed — {retry_hint}"
@@ -255,10 +254,3 @@ def _verify_seconds(files: Files) -> int:
         len(file) if isinstance(file, bytes) else file.stat().st_size for file in files.values()
     ]
     return math.ceil(VERIFY_SECONDS + sum(sizes) / VERIFY_BYTES_PER_SECOND)
-
-
-def _sha256(file: Path | bytes) -> str:
-    if isinstance(file, bytes):
-        return hashlib.sha256(file).hexdigest()
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,6 +5,7 @@ In: a run folder. Out: path in the repository → file or content. Only files th
 """
 
 import fnmatch
+import hashlib
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -98,3 +99,11 @@ def _without_paths(recipe: Recipe, results: dict[str, Any]) -> Recipe:
     return recipe.model_copy(
         update={"datasets": datasets, "base_model": base_model, "requires": []}
     )
+
+
+def sha256(file: Path | bytes) -> str:
+    """The SHA-256 of a file or of its content, in hexadecimal digits."""
+    if isinstance(file, bytes):
+        return hashlib.sha256(file).hexdigest()
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
