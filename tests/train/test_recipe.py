@@ -239,7 +239,8 @@ def test_invalid_set_is_refused(minimal_yaml: Path, override: str, message: str)
 def test_missing_recipe_lists_shipped_recipes() -> None:
     with pytest.raises(
         RecipeError,
-        match="imbd is no recipe .*imdb, imdb-small, movie-sentiment, quickstart, teacher",
+        match="imbd is no recipe .*imdb, imdb-small, movie-sentiment, movie-sentiment-labels, "
+        "quickstart, teacher",
     ):
         recipes.load("imbd")
 

@@ -16,7 +16,14 @@ each_recipe = pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.ste
 
 
 def test_all_recipes_are_shipped() -> None:
-    names = {"imdb", "imdb-small", "teacher", "movie-sentiment", "quickstart"}
+    names = {
+        "imdb",
+        "imdb-small",
+        "teacher",
+        "movie-sentiment",
+        "movie-sentiment-labels",
+        "quickstart",
+    }
     assert names == {path.stem for path in SHIPPED}
 
 
