@@ -158,8 +158,9 @@ def _layout(path: Path, config: str | None) -> "tuple[dict[str, list[Path]], Any
     splits = {split: names for split, names in splits.items() if names}
     if not splits:
         raise DataError(
-            f"{path} holds no table: looked for files that end in {', '.join(FOLDER_FILES)} (a .json "
-            "file whose first line is only a brace is taken for settings) — name the file of the reviews"
+            f"{path} holds no table: looked for files that end in {', '.join(FOLDER_FILES)} (a "
+            ".json file whose first line is only a brace is taken for settings) — name the file of "
+            "the reviews"
         )
     return splits, infos[name].features if name in infos else None
 
