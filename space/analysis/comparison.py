@@ -19,7 +19,7 @@ import pandas
 
 from space.analysis import statistics
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
-from space.inference.model_cache import Model, ModelCache
+from space.inference.model_cache import Model, ModelCache, ModelName
 from space.views import name, percent
 
 MAX_ROWS = 2_000
@@ -80,7 +80,7 @@ class Comparison:
 
 def compare(
     cache: ModelCache,
-    names: Sequence[tuple[str, str | None]],
+    names: Sequence[ModelName],
     texts: Sequence[Any],
     file_labels: pandas.Series | None = None,
     stopped: Callable[[], bool] = lambda: False,
@@ -91,7 +91,7 @@ def compare(
 
     Args:
         cache: Loads the models.
-        names: Repo id and revision of each.
+        names: Of the two models.
         texts: At most `MAX_ROWS`.
         file_labels: The labels of the texts, if there are any.
         stopped: Whether the comparison must end because others wait; called between batches.
@@ -107,10 +107,10 @@ def compare(
     models: list[TimedModel] = []
     with ExitStack() as stack:
         try:
-            for repo_id, revision in names:
-                yield Step(f"Getting {repo_id}", 0, 2 * len(texts))
-                model = stack.enter_context(cache.acquire(repo_id, revision, stopped))
-                models.append(TimedModel(model))
+            for name in names:
+                yield Step(f"Loading {name.repo_id}", 0, 2 * len(texts))
+                model = stack.enter_context(cache.acquire(name, stopped))
+                models.append(TimedModel(model, name.file))
             yield from _predict_in_turn(models, texts, lambda: stopped() or _is_late(start))
         except ModelUnavailable:
             if not stopped():
@@ -131,10 +131,11 @@ class TimedModel:
 
     Args:
         model: From the cache.
+        file: The ONNX file, if the user named one.
     """
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, model: Model, file: str | None = None) -> None:
+        self.model, self._file = model, file
         self.answers: list[Answer] = []
         self._seconds = 0.0
 
@@ -163,6 +164,7 @@ class TimedModel:
     def first_answers(self, count: int) -> ModelAnswers:
         """The answers to the first `count` texts."""
         name = f"{self.model.repo_id} at {(self.model.commit or '')[:12]}"
+        name += f", {self._file}" if self._file else ""
         is_timed = self._seconds and len(self.answers) >= BATCH_TEXTS
         speed = len(self.answers) / self._seconds if is_timed else math.nan
         return ModelAnswers(name, self.model.labels, self.answers[:count], speed)
@@ -205,7 +207,7 @@ def _predict_in_turn(
     for start in range(0, len(texts), BATCH_TEXTS):
         for model in models:
             done = sum(len(other.answers) for other in models)
-            yield Step(f"Asking {model.model.repo_id}", done, len(models) * len(texts))
+            yield Step(f"Running {model.model.repo_id}", done, len(models) * len(texts))
             if must_stop():
                 return
             model.predict(texts[start : start + BATCH_TEXTS])

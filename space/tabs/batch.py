@@ -24,7 +24,7 @@ from space.tabs.events import HIDDEN, QUIET
 from space.tabs.results import Results
 from space.tabs.review import Review
 from space.tabs.session_files import ResultFolders
-from space.tabs.upload import NO_COLUMN, column_menu, read_upload, upload_area
+from space.tabs.upload import NO_COLUMN, SAMPLE_FILE, column_menu, read_upload, upload_area
 
 REVIEWS_PER_STEP = 64  # between two updates of the progress bar
 MAX_FILES = 3  # scored at the same time; they share the model
@@ -51,6 +51,7 @@ def build(page: Any, service: Service, review: Review) -> None:
     upload = gradio.State([], time_to_live=3600)  # tables of `read_upload`
     report = gradio.State(time_to_live=3600)
     file = upload_area("File of reviews", height=140)
+    sample = gradio.Button("Try a sample file", size="sm", elem_classes="inline")
     status = gradio.HTML(EMPTY)
     with gradio.Column(visible=False) as options:
         part = gradio.Radio([FIRST, SAMPLE], value=FIRST, label="Reviews to analyze", visible=False)
@@ -71,6 +72,7 @@ def build(page: Any, service: Service, review: Review) -> None:
     results = Results(report, folders := ResultFolders())
 
     outputs = [upload, status, options, part, details, *columns, preview, report, progress]
+    sample.click(lambda: str(SAMPLE_FILE), None, file, **HIDDEN)
     received = file.change(receive, file, outputs, **QUIET)
     received.then(results.hide, None, results.components(), **HIDDEN)
     task = _scoring_task(service)

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -32,10 +33,12 @@ from space.files import tables
 from space.inference.classifier import Classifier, ModelUnavailable
 from space.inference.client import cancel_check, current_client
 from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
-from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache
+from space.inference.download import ONNX_FILES
+from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache, ModelName
+from space.suggestions import Suggestion, Suggestions
 from space.tabs import events
-from space.tabs.events import QUIET
-from space.tabs.upload import column_menu, read_upload, upload_area
+from space.tabs.events import HIDDEN, QUIET
+from space.tabs.upload import SAMPLE_FILE, column_menu, read_upload, upload_area
 
 EMPTY = (
     '<p class="empty">Enter two models on the Hub, as user/name or by their address, and one '
@@ -49,7 +52,8 @@ COLUMN_WIDTHS = {"review": 240, "A": 130, "B": 130, "label": 90, "row": 60}  # p
 # An address of a model, as people copy it: with a revision or a file of it.
 ADDRESS = re.compile(
     r"(?:https?://)?[\w.-]+(?::\d+)?/(?:models/)?(?P<repo>[\w.-]+/[\w.-]+?)/?"
-    r"(?:/(?:tree|blob|resolve|commit|raw)/(?P<revision>[^/?#]+)(?:/[^?#]*)?)?(?:/discussions.*)?"
+    r"(?:/(?:tree|blob|resolve|commit|raw)/(?P<revision>[^/?#]+)(?:/(?P<file>[^?#]*))?)?"
+    r"(?:/discussions.*)?"
     r"(?:[?#].*)?"
 )
 OTHER_REPOSITORY = re.compile(r"(?:https?://)?[^/]+/(datasets|spaces|collections|papers)/")
@@ -70,9 +74,12 @@ class Compared:
     file_labels: pandas.Series | None
 
 
-def build(classifier: Classifier) -> None:
-    """Lay out the tab and connect its events."""
+def build(classifier: Classifier, tab: Any) -> None:
+    """Lay out the tab, connect its events, and offer ready comparisons when it is selected."""
     upload = gradio.State(time_to_live=3600)
+    suggestions = Suggestions(classifier)
+    with gradio.Row(visible=False, elem_classes="suggestions") as ready:
+        buttons = [gradio.Button(size="sm", elem_classes="inline") for _ in range(2)]
     with gradio.Row(equal_height=False):
         with gradio.Column():
             models = [
@@ -84,7 +91,7 @@ def build(classifier: Classifier) -> None:
                 gradio.Textbox(
                     label="Revision of A", value=classifier.revision, placeholder="main"
                 ),
-                gradio.Textbox(label="Model B", placeholder="user/name"),
+                gradio.Textbox(label="Model B", placeholder="user/name or its address"),
                 gradio.Textbox(label="Revision of B", placeholder="main"),
             ]
         with gradio.Column():
@@ -108,6 +115,10 @@ def build(classifier: Classifier) -> None:
         datatype="str", max_height=420, max_chars=300, elem_classes="rows",
     )  # fmt: skip
 
+    tab.select(lambda: _offer(suggestions.get()), None, [ready, *buttons], **HIDDEN)
+    for number, button in enumerate(buttons):
+        fill_in = partial(_fill_in, suggestions, number)
+        button.click(fill_in, None, [*models, text, file], **HIDDEN)
     file.change(receive, file, [upload, status, menus, *columns], **QUIET)
     inputs, outputs = [*models, text, upload, *columns], [result, differences, compared]
     task = _comparison_task(ModelCache(classifier))
@@ -115,6 +126,19 @@ def build(classifier: Classifier) -> None:
     compared.change(offer_meanings, compared, [meanings_area, *meanings], **QUIET)
     for menu in meanings:
         menu.input(show_with_meanings, [compared, *meanings], [result, differences], **QUIET)
+
+
+def _offer(suggestions: Sequence[Suggestion]) -> list[Any]:
+    """Updates of the row of ready comparisons and its buttons."""
+    captions = [suggestion.caption for suggestion in suggestions] or ["", ""]
+    return [gradio.update(visible=bool(suggestions)), *captions]
+
+
+def _fill_in(suggestions: Suggestions, number: int) -> list[Any]:
+    """The models with their revisions, the review and the file of a ready comparison."""
+    chosen = suggestions.get()[number]
+    first, second = chosen.models
+    return [first, "", second, "", chosen.review, None if chosen.review else str(SAMPLE_FILE)]
 
 
 def receive(path: str | None) -> list[Any]:
@@ -167,8 +191,8 @@ def _comparison_task(cache: ModelCache) -> Any:
     return run
 
 
-def parse_model(name: str, revision: str) -> tuple[str, str | None]:
-    """The repo id and the revision of a model from its name or its address on the Hub.
+def parse_model(name: str, revision: str) -> ModelName:
+    """A model from its name or its address on the Hub, or from the address of its ONNX file.
 
     Raises:
         ModelUnavailable: It is the address of something else, or empty.
@@ -181,8 +205,12 @@ def parse_model(name: str, revision: str) -> tuple[str, str | None]:
             f"{name} is in the Hub's {other[1]}, not a model. Enter a model, as user/name."
         )
     if name.count("/") > 1 and (address := ADDRESS.fullmatch(name)):
-        return address["repo"], revision or address["revision"]
-    return name, revision or None
+        file = address["file"] or ""
+        if file.endswith(".onnx") and file not in ONNX_FILES:
+            raise ModelUnavailable(f"The file must be {' or '.join(ONNX_FILES)}, got {file}.")
+        chosen = file if file in ONNX_FILES else None
+        return ModelName(address["repo"], revision or address["revision"], chosen)
+    return ModelName(name, revision or None)
 
 
 def offer_meanings(compared: Compared | None) -> list[Any]:

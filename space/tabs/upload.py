@@ -15,6 +15,9 @@ from space.files.tables import Table
 from space.tabs.session_files import delete_upload
 
 NO_COLUMN = "(none)"  # choice of a menu
+# Invented reviews of invented films. Gradio takes it as a value of file inputs, and doesn't copy it.
+SAMPLE_FILE = Path(__file__).resolve().parent.parent / "sample.csv"
+gradio.set_static_paths([SAMPLE_FILE])
 PRIVACY = (
     "Your file is deleted from the server's disk as soon as it is read. The reviews and results "
     "stay in its memory for at most an hour. Files that you download are deleted when you close "

@@ -21,7 +21,7 @@ from space.analysis.comparison import (
     rename_labels,
 )
 from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
-from space.inference.model_cache import ModelCache
+from space.inference.model_cache import ModelCache, ModelName
 from space.tabs.compare import Compared, offer_meanings, parse_model, show_with_meanings
 
 OWN = "demo/tiny"
@@ -149,7 +149,7 @@ def test_compares_in_steps_on_the_same_texts(own: Classifier):
     texts = ["a wonderful film", "a dreadful film", None, "<br />"] * 20
     labels = pandas.Series(["pos", "neg", None, "neg"] * 20)
     cache = ModelCache(own)
-    names = [(own.repo_id or "", None)] * 2
+    names = [ModelName(own.repo_id or "")] * 2
     *steps, last = compare(cache, names, texts, labels)
     assert isinstance(last, Comparison)
     assert all(isinstance(step, Step) for step in steps)
@@ -174,7 +174,7 @@ def test_stopped_comparison_covers_the_texts_so_far(
     own: Classifier, late: bool, monkeypatch: pytest.MonkeyPatch
 ):
     asked = iter([False] * 4 + [True] * 100)  # on 64 texts
-    names = [(own.repo_id or "", None)] * 2
+    names = [ModelName(own.repo_id or "")] * 2
     texts, labels = ["a wonderful film"] * 100, pandas.Series(["pos"] * 100)
     if late:
         monkeypatch.setattr(comparison, "_is_late", lambda start: next(asked))
@@ -191,7 +191,7 @@ def test_stopped_comparison_covers_the_texts_so_far(
 
 
 def test_comparison_stopped_before_any_prediction_says_why(own: Classifier):
-    names = [(own.repo_id or "", None)] * 2
+    names = [ModelName(own.repo_id or "")] * 2
     with pytest.raises(ModelUnavailable, match=r"because others were waiting\. Try again later"):
         list(compare(ModelCache(own), names, ["fine"], None, lambda: True))
 
@@ -204,9 +204,9 @@ def test_refuses_more_texts_than_the_limit(own: Classifier):
 def test_tab_shows_progress_and_escapes_html():
     from space.tabs.compare import progress, show
 
-    assert "0 of 4 predictions</p>" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
-    assert "Getting &lt;b&gt;x&lt;/b&gt;" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
-    assert "3 of 4 predictions, about 2 s left" in progress(Step("Asking", 3, 4), 6.0)
+    assert "0 of 4 predictions</p>" in progress(Step("Loading <b>x</b>", 0, 4), 0.0)
+    assert "Loading &lt;b&gt;x&lt;/b&gt;" in progress(Step("Loading <b>x</b>", 0, 4), 0.0)
+    assert "3 of 4 predictions, about 2 s left" in progress(Step("Running", 3, 4), 6.0)
     page, rows = show(
         compared(answers_of("<i>a", 0.9, 0.8), answers_of("b", 0.2, 0.8), ["<u>", "pos"])
     )
@@ -237,20 +237,27 @@ def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "revision", "model"),
     [
-        ("user/name", "", ("user/name", None)),
-        (" user/name ", "v1", ("user/name", "v1")),
-        ("gpt2", "", ("gpt2", None)),
-        ("https://huggingface.co/user/na.me-x", "", ("user/na.me-x", None)),
-        ("hf.co/user/name/", "", ("user/name", None)),
-        ("huggingface.co/user/name/tree/main", "", ("user/name", "main")),
-        ("https://huggingface.co/user/name/blob/abc/onnx/a.onnx?x=1", "", ("user/name", "abc")),
-        ("https://huggingface.co/user/name/tree/main", "v2", ("user/name", "v2")),
-        ("http://127.0.0.1:8000/demo/tiny#files", "", ("demo/tiny", None)),
+        ("user/name", "", ModelName("user/name")),
+        (" user/name ", "v1", ModelName("user/name", "v1")),
+        ("gpt2", "", ModelName("gpt2")),
+        ("https://huggingface.co/user/na.me-x", "", ModelName("user/na.me-x")),
+        ("hf.co/user/name/", "", ModelName("user/name")),
+        ("huggingface.co/user/name/tree/main", "", ModelName("user/name", "main")),
+        (
+            "https://huggingface.co/user/name/blob/a1/README.md?x=1",
+            "",
+            ModelName("user/name", "a1"),
+        ),
+        (
+            "https://huggingface.co/user/name/blob/a1/onnx/model.onnx",
+            "",
+            ModelName("user/name", "a1", "onnx/model.onnx"),
+        ),
+        ("https://huggingface.co/user/name/tree/main", "v2", ModelName("user/name", "v2")),
+        ("http://127.0.0.1:8000/demo/tiny#files", "", ModelName("demo/tiny")),
     ],
 )
-def test_addresses_of_models_are_accepted(
-    name: str, revision: str, model: tuple[str, str | None]
-) -> None:
+def test_addresses_of_models_are_accepted(name: str, revision: str, model: ModelName) -> None:
     assert parse_model(name, revision) == model
 
 
@@ -259,6 +266,10 @@ def test_addresses_of_models_are_accepted(
     [
         ("https://huggingface.co/datasets/user/name", "is in the Hub's datasets, not a model."),
         ("huggingface.co/spaces/user/name", "is in the Hub's spaces, not a model."),
+        (
+            "https://huggingface.co/user/name/blob/main/onnx/model_fp16.onnx",
+            "must be onnx/model_quantized.onnx or onnx/model.onnx, got onnx/model_fp16.onnx.",
+        ),
         ("  ", "Enter both models"),
     ],
 )
