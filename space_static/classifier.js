@@ -86,7 +86,7 @@ export class Classifier {
     }
     const probabilities = softmax(await this.logits(ids));
     if (!probabilities.every(Number.isFinite)) {
-      throw new InvalidText("The model gives no score for this text: it is not a number.");
+      throw new InvalidText("The model's score for this review is not a number.");
     }
     const best = probabilities.indexOf(Math.max(...probabilities));
     return {
@@ -108,7 +108,7 @@ export class Classifier {
   }
 
   checkTokens(ids, tokens) {
-    if (!tokens) throw new InvalidText("There is no word in this review.");
+    if (!tokens) throw new InvalidText("This review has no words.");
     const unknown = ids.filter((id) => id === this.tokenizer.unk_token_id).length;
     if (unknown === tokens) {
       throw new InvalidText("The model knows no word or character of this review.");

@@ -78,7 +78,7 @@ function showResults(source, texts, answers, labels) {
     ...labels.map((label) => [
       scored.filter((answer) => !answer.unsure && answer.label === label).length, name(label)]),
     [scored.filter((answer) => answer.unsure).length, "Mixed or unsure"],
-    [answers.length - scored.length, "Not scored"],
+    [answers.length - scored.length, "Not analyzed"],
   ];
   const content = write(scoredTable(source, answers, labels));
   const url = URL.createObjectURL(new Blob([content], { type: "text/csv" }));

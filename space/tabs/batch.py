@@ -15,7 +15,12 @@ from space import views
 from space.analysis.report import Report
 from space.files import tables
 from space.files.columns import Columns
-from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
+from space.inference.classifier import (
+    InvalidText,
+    ModelUnavailable,
+    Prediction,
+    name_empty_cells,
+)
 from space.inference.client import cancel_check, current_client
 from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.serving import FILE, Service
@@ -39,8 +44,7 @@ EMPTY = (
     "stars disagree.</p>"
 )
 FIRST, SAMPLE = (f"{kind} {tables.MAX_ROWS:,} rows" for kind in ("The first", "A random sample of"))
-EMPTY_CELL = "The cell is empty."
-PREPARING = views.message("All reviews are analyzed. Preparing the results …", "remark")
+PREPARING = views.message("All reviews are analyzed. Preparing the results…", "remark")
 ROW_NUMBER = re.compile("[0-9]{1,9}")
 NO_FILE = "Upload a file of reviews and choose its columns first."
 SCROLL = "() => document.querySelector('#results')?.scrollIntoView({behavior: 'smooth'})"
@@ -138,24 +142,15 @@ def _scoring_task(service: Service) -> Any:
                     seconds = time.monotonic() - started
                     message = f"{len(answers):,} of {len(texts):,} reviews"
                     yield [None, views.progress(message, len(answers), len(texts), seconds)]
-                labels = service.classifier.load().labels
+                model = service.classifier.load()
         except (ModelUnavailable, Busy, Cancelled) as reason:
             yield [None, views.message(reason)]
             return
         yield [None, PREPARING]
-        yield [Report(table.frame, answers, labels, roles, table.name), PREPARING]
+        report = Report(table.frame, answers, model.labels, roles, table.name, model.unsure_below)
+        yield [report, PREPARING]
 
     return score
-
-
-def name_empty_cells(
-    texts: Sequence[Any], answers: Sequence[Prediction | InvalidText]
-) -> list[Prediction | InvalidText]:
-    """The answers, with a reason for empty cells that fits a file."""
-    return [
-        InvalidText(EMPTY_CELL) if text is None or not str(text).strip() else answer
-        for text, answer in zip(texts, answers, strict=True)
-    ]
 
 
 def read_row(report: Report | None, event: gradio.EventData) -> str:

@@ -27,7 +27,7 @@ from space.analysis.comparison import (
     conclusions,
     possible_meanings,
     rename_labels,
-    short_text,
+    short_answer,
 )
 from space.files import tables
 from space.inference.classifier import Classifier, ModelUnavailable
@@ -42,10 +42,10 @@ from space.tabs.upload import SAMPLE_FILE, column_menu, read_upload, upload_area
 
 EMPTY = (
     '<p class="empty">Enter two models on the Hub, as user/name or by their address, and one '
-    f"review or a file of reviews, of which the first {MAX_ROWS:,} are compared. If the file has "
+    f"review or a file of reviews; of a file, the first {MAX_ROWS:,} are compared. If the file has "
     "labels, the result shows which model is more accurate and whether the difference is "
-    "significant. Any public text classifier works that has an onnx/model.onnx of up to "
-    f"{MAX_ONNX_BYTES / 1e6:,.0f} MB.</p>"
+    "significant. Any public text classifier with an onnx/model.onnx of up to "
+    f"{MAX_ONNX_BYTES / 1e6:,.0f} MB works.</p>"
 )
 STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
 COLUMN_WIDTHS = {"review": 240, "A": 130, "B": 130, "label": 90, "row": 60}  # pixels
@@ -111,7 +111,7 @@ def build(classifier: Classifier, tab: Any) -> None:
     result = gradio.HTML(EMPTY, css_template=STYLE)
     compared = gradio.State(time_to_live=3600)
     differences = gradio.Dataframe(
-        label="Different predictions", interactive=False, visible=False, wrap=True,
+        label="Reviews with different predictions", interactive=False, visible=False, wrap=True,
         datatype="str", max_height=420, max_chars=300, elem_classes="rows",
     )  # fmt: skip
 
@@ -144,7 +144,7 @@ def _fill_in(suggestions: Suggestions, number: int) -> list[Any]:
 def receive(path: str | None) -> list[Any]:
     """Read an uploaded file and preselect its columns."""
     hidden = [gradio.update(visible=False), gradio.update(), gradio.update()]
-    read, message = read_upload(path, MAX_ROWS)
+    read, message = read_upload(path, MAX_ROWS, f"Only the first {MAX_ROWS:,} are compared.")
     if not read:
         return [None, message, *hidden]
     menus = [column_menu(read[0], kind) for kind in ("text", "label")]
@@ -227,7 +227,7 @@ def offer_meanings(compared: Compared | None) -> list[Any]:
 
 def _meaning_menu(model: ModelAnswers, meanings: list[list[str]]) -> Any:
     choices = [AS_THEY_ARE, *map(", ".join, meanings)]
-    label = f"{model.model} has no names for {', '.join(model.labels)}. They mean:"
+    label = f"What {', '.join(model.labels)} of {model.model} mean"
     return gradio.update(choices=choices, value=AS_THEY_ARE, label=label, visible=bool(meanings))
 
 
@@ -261,7 +261,7 @@ def _texts_and_labels(
 
 def progress(step: Step, seconds: float) -> str:
     """A progress bar with the remaining time."""
-    message = f"{step.doing} … {step.done:,} of {step.total:,} predictions"
+    message = f"{step.doing}… {step.done:,} of {step.total:,} predictions"
     return views.progress(message, step.done, step.total, seconds)
 
 
@@ -285,7 +285,7 @@ def _table(comparison: Comparison) -> str:
     sides = [comparison.first, comparison.second]
     rows = [("Model", *(side.model for side in sides))]
     if len(comparison.first.answers) == 1:
-        rows.append(("Prediction", *(short_text(side.answers[0]) for side in sides)))
+        rows.append(("Prediction", *(short_answer(side.answers[0], side) for side in sides)))
     if comparison.outcome and comparison.outcome.first.n:
         agreements = [comparison.outcome.first, comparison.outcome.second]
         accuracies = [agreement.accuracy for agreement in agreements]

@@ -19,9 +19,9 @@ from space.tabs.events import HIDDEN
 from space.tabs.session_files import ResultFolders
 
 MAX_TITLES = 5  # lines beside the one of all reviews
-FINDING_WORDS = views.message("Finding characteristic words …", "remark")
-WRITING = views.message("Preparing the file …", "remark")
-COLUMN_WIDTHS = {"review": "260px", "verdict": "120px", "probability": "100px", "row": "70px"}
+FINDING_WORDS = views.message("Finding characteristic words…", "remark")
+WRITING = views.message("Preparing the file…", "remark")
+COLUMN_WIDTHS = {"review": "260px", "prediction": "120px", "probability": "100px", "row": "70px"}
 CLICK_LINK = "() => document.querySelector('#prepared-file')?.click()"
 FILES = {"csv": "Download as CSV", "workbook": "Download for Excel", "charts": "Download charts"}
 
@@ -49,12 +49,12 @@ class Results:
             self.contradictions = _rows_table("Words and stars disagree", max_height=360)
             self.agreement = gradio.HTML()
             self.confusion = gradio.Plot(label="Confusion matrix", visible=False)
-            self.disagreements = _rows_table("Most confident disagreements", max_height=360)
-            self.filter = gradio.Radio([], label="Reviews", elem_classes="chips")
+            self.disagreements = _rows_table("Label and prediction disagree", max_height=360)
+            self.filter = gradio.Radio([], label="Show", elem_classes="chips")
             self.listing = _rows_table(
                 "Reviews (select one to open it)", visible=True, search="filter"
             )
-            self.not_scored = _rows_table("Not scored", max_height=320)
+            self.not_scored = _rows_table("Not analyzed", max_height=320)
             link = gradio.DownloadButton("Prepared file", visible="hidden", elem_id="prepared-file")
         self._connect_events(buttons, link)
 
@@ -62,15 +62,16 @@ class Results:
         with gradio.Row():
             self.titles = gradio.Dropdown(
                 [], multiselect=True, max_choices=MAX_TITLES, visible=False, min_width=300,
-                label="Titles (a line each; the words are those of their reviews)",
+                label="Titles",
+                info="Each gets its own line in the chart. The words come from their reviews only.",
             )  # fmt: skip
             self.period = gradio.Radio(
                 list(PERIODS), label="Group by", visible=False, min_width=300
             )
         self.over_time = gradio.Plot(label="Reviews over time", visible=False)
         self.stars_over_time = gradio.Plot(label="Mean stars over time", visible=False)
-        self.by_stars = gradio.Plot(label="Verdicts by rating", visible=False)
-        self.by_title = gradio.Plot(label="Verdicts by title", visible=False)
+        self.by_stars = gradio.Plot(label="Predictions by rating", visible=False)
+        self.by_title = gradio.Plot(label="Predictions by title", visible=False)
 
     def _connect_events(self, buttons: dict[str, Any], link: Any) -> None:
         report, selection = self._report, [self.period, self.titles]
@@ -191,7 +192,7 @@ def _rows(frame: pandas.DataFrame | None) -> Any:
     return gradio.update(
         value=frame,
         visible=True,
-        datatype=["html" if column == "verdict" else "str" for column in columns],
+        datatype=["html" if column == "prediction" else "str" for column in columns],
         column_widths=[COLUMN_WIDTHS.get(column, "120px") for column in columns],
     )
 

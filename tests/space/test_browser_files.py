@@ -113,7 +113,7 @@ def test_counts_of_verdicts_agree(page: Any, space: str, tmp_path: Path):  # noq
     assert sum(counts.values()) == 79
     chips = page.locator(".chips label").all_inner_texts()
     assert chips == [
-        "All 80", *(f"{name} {count}" for name, count in counts.items()), "Not scored 1"
+        "All 80", *(f"{name} {count}" for name, count in counts.items()), "Not analyzed 1"
     ]  # fmt: skip
     page.locator(".chips label").filter(has_text="Negative").click()
     table = page.locator(".rows").filter(has_text="select one to open it")
@@ -241,7 +241,9 @@ def test_longer_file_offers_a_sample(page: Any, space: str, tmp_path: Path):  # 
     path = tmp_path / "long.csv"
     path.write_text("text\n" + "".join(f"a wonderful film {i}\n" for i in range(12_000)))
     upload(page, space, path)
-    page.get_by_text("long.csv: 12,000 rows, 1 column. This tab takes 10,000 of them.").wait_for()
+    page.get_by_text(
+        "long.csv: 12,000 rows, 1 column. Choose which 10,000 of them to analyze."
+    ).wait_for()
     page.get_by_label("A random sample of 10,000 rows").check()
     page.locator(ANALYZE).click()
     page.get_by_text("of 10,000 reviews").first.wait_for()

@@ -352,7 +352,7 @@ def test_review_markup_is_shown_as_text(page: Any, site: Site) -> None:
     [
         ("   ", "Write or paste a review first."),
         ("x" * 100_001, "A review may have at most 100,000 characters; this one has 100,001."),
-        ("\u200b\u200b", "There is no word in this review."),
+        ("\u200b\u200b", "This review has no words."),
         ("\U0001f37f\U0001f37f", "The model knows no word or character of this review."),
     ],
 )

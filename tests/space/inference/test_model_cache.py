@@ -180,7 +180,7 @@ def test_without_a_hub_there_is_a_sentence(hub: RunningHub, tmp_path: Path):
     env = {**hub.env(tmp_path, token=None), "HF_ENDPOINT": "http://127.0.0.1:9"}
     [[answer, _, _]] = ask_cache(env, "demo/second")
     assert answer == (
-        "The Hub at http://127.0.0.1:9 does not give demo/second at this moment. Try again later."
+        "The Hub at http://127.0.0.1:9 can't provide demo/second right now. Try again later."
     )
 
 

@@ -212,7 +212,7 @@ def test_bad_model_gets_a_message_and_the_next_one_works(hub: RunningHub, tmp_pa
 
 def test_nan_scores_are_reported_per_text(hub: RunningHub, tmp_path: Path):
     [[skipped, labels]] = compared(hub, tmp_path, 60, "good", "nan")[1:]
-    assert skipped == {"The model gives no score for this text: it is not a number.": 2}
+    assert skipped == {"The model's score for this review is not a number.": 2}
     assert labels == ["NEGATIVE", "POSITIVE"]
 
 
@@ -257,7 +257,7 @@ def test_endless_answer_closes_only_its_own_model(hub: RunningHub, tmp_path: Pat
     assert "InvalidText('Write or paste a review first.')" in out[1]
     assert "InvalidText('A review must be text, got int.')" in out[1]
     assert out[2] == "1"
-    assert "does not give demo/nan at this moment" in out[3]
+    assert "can't provide demo/nan right now" in out[3]
 
 
 # Comparisons of clients at several addresses, each in a thread.
