@@ -28,6 +28,7 @@ from space.tabs import events
 from space.tabs.events import HIDDEN, QUIET
 from space.tabs.results import Results
 from space.tabs.review import Review
+from space.tabs.row_tables import rows_table, show_rows
 from space.tabs.session_files import ResultFolders
 from space.tabs.upload import NO_COLUMN, SAMPLE_FILE, column_menu, read_upload, upload_area
 
@@ -65,10 +66,7 @@ def build(page: Any, service: Service, review: Review) -> None:
                     gradio.Dropdown(label=f"{kind.capitalize()} column", choices=[], min_width=130)
                     for kind in COLUMN_KINDS
                 ]
-            preview = gradio.Dataframe(
-                label="First rows", interactive=False, max_chars=160, max_height=220,
-                elem_classes="rows",
-            )  # fmt: skip
+            preview = rows_table("First rows", max_chars=160, max_height=220)
         with gradio.Row():
             start = gradio.Button("Analyze", variant="primary", elem_id="analyze-file")
             cancel = gradio.Button("Cancel", variant="stop", visible=False)
@@ -103,7 +101,7 @@ def receive(path: str | None) -> list[Any]:
         hidden = gradio.update(visible=False)
         return [[], message or EMPTY, hidden, *unchanged, None, None, ""]
     menus = [column_menu(read[0], kind) for kind in COLUMN_KINDS]
-    preview = _as_texts(read[0].frame.head(PREVIEW_ROWS))
+    preview = show_rows(_as_texts(read[0].frame.head(PREVIEW_ROWS)))
     part = gradio.update(value=FIRST, visible=len(read) > 1)
     is_open = gradio.update(open=True)
     return [read, message, gradio.update(visible=True), part, is_open, *menus, preview, None, ""]

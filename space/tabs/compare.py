@@ -38,6 +38,7 @@ from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache, ModelName
 from space.suggestions import Suggestion, Suggestions
 from space.tabs import events
 from space.tabs.events import HIDDEN, QUIET
+from space.tabs.row_tables import rows_table, show_rows
 from space.tabs.upload import SAMPLE_FILE, column_menu, read_upload, upload_area
 
 EMPTY = (
@@ -48,7 +49,6 @@ EMPTY = (
     f"{MAX_ONNX_BYTES / 1e6:,.0f} MB works.</p>"
 )
 STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
-COLUMN_WIDTHS = {"review": 240, "A": 130, "B": 130, "label": 90, "row": 60}  # pixels
 # An address of a model, as people copy it: with a revision or a file of it.
 ADDRESS = re.compile(
     r"(?:https?://)?[\w.-]+(?::\d+)?/(?:models/)?(?P<repo>[\w.-]+/[\w.-]+?)/?"
@@ -110,9 +110,9 @@ def build(classifier: Classifier, tab: Any) -> None:
         meanings = [gradio.Dropdown(label=f"Labels of {side}", visible=False) for side in "AB"]
     result = gradio.HTML(EMPTY, css_template=STYLE)
     compared = gradio.State(time_to_live=3600)
-    differences = gradio.Dataframe(
-        label="Reviews with different predictions", interactive=False, visible=False, wrap=True,
-        datatype="str", max_height=420, max_chars=300, elem_classes="rows",
+    differences = rows_table(
+        "Reviews with different predictions",
+        visible=False, wrap=True, max_height=420, max_chars=300,
     )  # fmt: skip
 
     tab.select(lambda: _offer(suggestions.get()), None, [ready, *buttons], **HIDDEN)
@@ -268,15 +268,11 @@ def progress(step: Step, seconds: float) -> str:
 def show(comparison: Comparison) -> list[Any]:
     """The result, and an update of the table of differences."""
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in conclusions(comparison))
-    rows = comparison.differing
-    widths = [COLUMN_WIDTHS[column] for column in rows.columns]
-    visible = not rows.empty and len(comparison.first.answers) > 1
+    several = len(comparison.first.answers) > 1
     return [
         f'<section class="figures" role="status"><div>{_table(comparison)}{sentences}</div>'
         "</section>",
-        gradio.update(
-            visible=visible, **({"value": rows, "column_widths": widths} if visible else {})
-        ),
+        show_rows(comparison.differing if several else None),
     ]
 
 
