@@ -16,8 +16,8 @@ from train.publishing import npm_packages
 
 FOLDER = REPOSITORY / "space_static"
 PINS = FOLDER / "packages.json"
-# Of both Spaces: the colors of predictions and attributions, and the sample file.
-SHARED = [REPOSITORY / "space" / name for name in ("style.css", "sample.csv")]
+# Of both Spaces: the colors of predictions and attributions, the example reviews and file.
+SHARED = [REPOSITORY / "space" / name for name in ("style.css", "examples.json", "sample.csv")]
 INDEX = "index.html"
 SUFFIXES = {".css", ".csv", ".html", ".js", ".svg"}
 QUANTIZED, FULL = "onnx/model_quantized.onnx", "onnx/model.onnx"
