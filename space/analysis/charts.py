@@ -151,10 +151,9 @@ def verdicts(
             altair.Tooltip("n:Q", title=f"Reviews of this {heading}", format=","),
         ],
     )  # fmt: skip
-    colors = _verdict_colors(len(names))
     color = altair.Color(
         "verdict:N",
-        scale=altair.Scale(domain=list(names.values()), range=colors),
+        scale=altair.Scale(domain=list(names.values()), range=_verdict_colors(len(names))),
         legend=altair.Legend(title=None, orient="bottom"),
     )
     x = altair.X(
