@@ -1,7 +1,6 @@
 """The static page in a browser: published to a local Hub that serves it, as the Hub does."""
 
 import csv
-import io
 import json
 import os
 import shutil
@@ -171,14 +170,6 @@ def score(page: Any) -> None:
     page.get_by_role("link", name="Download scored file").wait_for()
 
 
-def downloaded(page: Any) -> list[dict[str, str]]:
-    """The rows of the scored file."""
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download scored file").click()
-    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
-    return list(csv.DictReader(io.StringIO(text)))
-
-
 def write_reviews(path: Path, count: int = 40) -> Path:
     """Toy reviews with titles and labels; one is blank, one looks like a formula."""
     rows = toy_reviews(count)
@@ -203,15 +194,17 @@ def test_scores_are_those_of_python(page: Any, site: Site, classifier: Classifie
         "wonderful dreadful " * 3000,
         "  ",
         "🍿",
+        "!!!",
+        "Отличный фильм, 👍",
+        "一部好電影",
+        "A wonderful film 😍😍 for my père, фильм, and 😍😍 again 10/10",
         "x" * 100_001,
     ]
     visit(page, site.url)
     answers = call(page, "score", texts)
     differences = []
-    for text, answer, expected in zip(texts, answers, classifier.predict_batch(texts), strict=True):
-        if text == "🍿":  # the page says it without naming what it can't read
-            assert isinstance(expected, InvalidText) and "knows no word" in answer["error"]
-        elif isinstance(expected, InvalidText):
+    for answer, expected in zip(answers, classifier.predict_batch(texts), strict=True):
+        if isinstance(expected, InvalidText):
             assert answer == {"error": str(expected)}
         else:
             assert (answer["tokensRead"], answer["tokens"]) == (
@@ -222,7 +215,9 @@ def test_scores_are_those_of_python(page: Any, site: Site, classifier: Classifie
             differences.append(
                 abs(answer["probabilities"]["POSITIVE"] - expected.probabilities["POSITIVE"])
             )
-            assert answer["unsure"] == expected.unsure
+            assert (answer["unsure"], answer["neutral"]) == (expected.unsure, expected.neutral)
+            assert answer["unknownTokens"] == expected.unknown_tokens
+            assert answer["unreadable"] == expected.unreadable
     assert len(differences) > 70
     assert max(differences) < 1e-3
 
@@ -258,7 +253,9 @@ def test_first_visit_shows_the_download_and_opens_an_example(page: Any, site: Si
     seen = page.evaluate("[...seen]")
     assert any("MB" in text and text.startswith("Loading the model: ") for text in seen)
     assert page.evaluate("crossOriginIsolated")
-    assert page.locator(".subject").inner_text().startswith("I laughed, I cried")
+    assert (
+        page.locator(".subject").inner_text().rstrip("…") in page.locator("#review").input_value()
+    )
 
 
 def test_page_works_without_a_network(browser: Any, run: Path, tmp_path: Path) -> None:
@@ -316,169 +313,6 @@ def attempt_and_report(page: Any, target: Any, code: str) -> str:
     """What the browser reports on the console when a script is run."""
     assert target.evaluate(code) != "sent"
     return "\n".join(page.failures)
-
-
-def test_keyboard_analyzes_and_selects_tabs(phone: Any, site: Site) -> None:
-    visit(phone, site.url)
-    box = phone.locator("#review")
-    box.fill("a wonderful film")
-    box.press("Control+Enter")
-    phone.get_by_text("3 of 3 tokens read").wait_for()
-    phone.get_by_role("tab", name="Review").focus()
-    phone.keyboard.press("ArrowRight")
-    assert phone.get_by_role("tab", name="File").get_attribute("aria-selected") == "true"
-    phone.get_by_label("File of reviews").wait_for()
-    assert phone.url.endswith("#file")
-    phone.go_back()
-    phone.locator("#review").wait_for()
-
-
-def test_review_markup_is_shown_as_text(page: Any, site: Site) -> None:
-    visit(page, site.url)
-    markup = "<img src=x onerror=alert(1)><script>alert(2)</script> a **wonderful** film. And more."
-    analyze(page, markup)
-    attribution = page.get_by_label("Effect of each sentence")
-    attribution.get_by_text("alert(2)").first.wait_for()
-    assert (
-        "<img src=x onerror=alert(1)><script>alert(2)</script> a **won" in attribution.inner_text()
-    )
-    assert page.locator("img[src=x]").count() == 0
-    attribution.get_by_text("Show the numbers").click()
-    assert attribution.get_by_role("row").count() == 3
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("   ", "Write or paste a review first."),
-        ("x" * 100_001, "A review may have at most 100,000 characters; this one has 100,001."),
-        ("\u200b\u200b", "There is no word in this review."),
-        ("\U0001f37f\U0001f37f", "The model knows no word or character of this review."),
-    ],
-)
-def test_invalid_review_gets_a_message(page: Any, site: Site, text: str, sentence: str) -> None:
-    visit(page, site.url)
-    analyze(page, text)
-    page.get_by_text(sentence).wait_for()
-    assert page.get_by_text("tokens read").count() == 0
-
-
-def test_last_request_wins(page: Any, site: Site) -> None:
-    visit(page, site.url)
-    for name in ["Negated", "Mixed", "Clearly negative", "Sarcastic", "Negated", "Mixed"]:
-        page.get_by_role("button", name=name).click()
-    page.get_by_label("Effect of each sentence").wait_for()
-    assert page.locator(".subject").inner_text().startswith("The lead is superb")
-    assert "The lead is superb" in page.locator("#review").input_value()
-    assert page.locator("#result.stale").count() == 0
-    page.locator("#review").fill("Another text.")
-    assert page.locator("#result.stale").count() == 1
-
-
-def test_share_link_contains_the_review(page: Any, site: Site) -> None:
-    visit(page, site.url)
-    analyze(page, REVIEW)
-    page.get_by_label("Effect of each sentence").get_by_text("dreadful").first.wait_for()
-    page.get_by_role("button", name="Copy link").click()
-    page.get_by_text("Copied. The link contains the whole review.").wait_for()
-    link = page.evaluate("navigator.clipboard.readText()")
-    assert link.startswith(f"{site.url}/#review=A%20wonderful")
-    page.goto("about:blank")
-    visit(page, link)
-    assert page.locator("#review").input_value() == REVIEW
-    for text, message in [
-        ("", "Write or paste a review first."),
-        ("long " * 3000, "at most 8,000"),
-    ]:
-        page.locator("#review").fill(text)
-        page.get_by_role("button", name="Copy link").click()
-        page.locator("#shared").get_by_text(message).wait_for()
-    page.goto(f"{site.url}/#review=%E0%A4%A")
-    page.get_by_text("This link has no review, or was cut off.").wait_for()
-
-
-def test_scores_a_file(page: Any, site: Site, classifier: Classifier, tmp_path: Path) -> None:
-    visit(page, site.url)
-    upload(page, write_reviews(tmp_path / "cinema.csv"))
-    page.get_by_text("cinema.csv: 40 rows, 3 columns.").wait_for()
-    assert page.get_by_label("Text column").locator("option:checked").inner_text() == "text"
-    score(page)
-    rows = downloaded(page)
-    assert len(rows) == 40
-    added = "prediction probability p(NEGATIVE) p(POSITIVE) unsure tokens_read tokens error".split()
-    assert list(rows[0]) == ["text", "label", "title", *added]
-    assert rows[3]["error"] == "Write or paste a review first."
-    assert rows[4]["text"] == "'=wonderful film number 4"
-    assert rows[5]["title"] == "-3"
-    expected = classifier.predict(rows[0]["text"])
-    assert rows[0]["prediction"] == expected.label
-    assert float(rows[0]["probability"]) == pytest.approx(
-        expected.probabilities[expected.label], abs=1e-3
-    )
-    counted = page.get_by_label("Summary").locator(".big").all_inner_texts()
-    assert sum(map(int, counted)) == 40 and counted[-1] == "1"
-    page.get_by_text("Empty cell.").wait_for()
-    page.get_by_role("link", name="film number 6 was dreadful").click()
-    page.locator(".subject").get_by_text("film number 6").wait_for()
-    page.go_back()
-    page.get_by_role("link", name="Download scored file").wait_for()
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("excel.csv", 'text;note\r\n"a wonderful; film";"é"\r\na café;2\r\n'.encode("cp1252")),
-        ("unicode.txt", "text\tnote\r\na wonderful; film\té\r\na café\t2\r\n".encode("utf-16")),
-        ("lines.txt", "a wonderful; film\n\na café".encode()),
-    ],
-)
-def test_reads_dialects_and_encodings(
-    page: Any, site: Site, tmp_path: Path, name: str, content: bytes
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    visit(page, site.url)
-    upload(page, tmp_path / name)
-    page.get_by_text(f"{name}: 2 rows").wait_for()
-    score(page)
-    assert [row["text"] for row in downloaded(page)] == ["a wonderful; film", "a café"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not a text file"),
-        ("empty.csv", b"", "has no rows below its header"),
-        ("wide.csv", b",".join([b"x"] * 300) + b"\n" + b",".join([b"x"] * 300), "200 columns"),
-        ("quotes.csv", b'text,n\n"never closed,1\nnext,2\n', "quotation marks in row"),
-    ],
-)
-def test_unreadable_file_gets_a_message(
-    page: Any, site: Site, tmp_path: Path, name: str, content: bytes, message: str
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    visit(page, site.url)
-    upload(page, tmp_path / name)
-    page.locator("#file-status .problem").get_by_text(message).wait_for()
-    assert not page.locator("#score").is_visible()
-
-
-def test_file_can_be_cancelled_while_a_review_is_analyzed(
-    page: Any, site: Site, tmp_path: Path
-) -> None:
-    path = tmp_path / "long.txt"
-    path.write_text("\n".join(["a wonderful film with a dreadful end " * 60] * 5_000))
-    visit(page, site.url)
-    upload(page, path)
-    page.locator("#score").click()
-    page.get_by_text("of 5,000 reviews, about").wait_for()
-    page.get_by_role("tab", name="Review").click()
-    analyze(page, "a wonderful film")
-    page.get_by_text("3 of 3 tokens read").wait_for()
-    page.get_by_role("tab", name="File").click()
-    page.get_by_role("button", name="Cancel").click()
-    page.get_by_text("Cancelled. No results were kept.").wait_for()
-    assert page.locator("#score").is_enabled()
-    assert page.get_by_role("link", name="Download scored file").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
