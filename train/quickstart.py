@@ -89,11 +89,13 @@ def space(
     model_id: Annotated[
         str | None, typer.Option(envvar="MODEL_ID", help="the model to show")
     ] = None,
+    service: Annotated[bool, typer.Option(help="with the REST API of the web service")] = False,
 ) -> None:
     """Open the page with the released model, if any, else the quick start's, or with MODEL_ID's."""
+    open_page = _open_service if service else _open_space
     if model_id not in {None, MODEL, RELEASED} or "HF_ENDPOINT" in os.environ:
         default = RELEASED if RELEASE.is_dir() else MODEL
-        _open_space({**os.environ, "MODEL_ID": model_id or default})
+        open_page({**os.environ, "MODEL_ID": model_id or default})
         return
     shown = RELEASED if model_id != MODEL and has_release() else MODEL
     if shown == MODEL and not (HUB / "models" / MODEL).exists():
@@ -102,7 +104,7 @@ def space(
         client = client_environment(endpoint)
         if shown == RELEASED:
             publish_release(endpoint, client)
-        _open_space({**client, "MODEL_ID": shown})
+        open_page({**client, "MODEL_ID": shown})
 
 
 @app.command()
@@ -280,6 +282,12 @@ def _open_space(environment: dict[str, str]) -> None:
     """Run the app until Ctrl-C; opens a browser if stdout is a terminal."""
     address = f"http://127.0.0.1:{environment.get('GRADIO_SERVER_PORT', '7860')}"
     _show(address, [str(REPOSITORY / "space/app.py")], env=environment)
+
+
+def _open_service(environment: dict[str, str]) -> None:
+    """Run the web service until Ctrl-C; opens a browser if stdout is a terminal."""
+    address = f"http://127.0.0.1:{environment.get('PORT', '7860')}"
+    _show(address, [str(REPOSITORY / "space/server.py")], env=environment)
 
 
 def _show(address: str, server: list[str], **options: Any) -> None:
