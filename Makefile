@@ -11,7 +11,7 @@ TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests browser quickstart examples test coverage check space space-static hub bench bench-train bench-serve bench-space bench-static
+.PHONY: help setup setup-tests browser quickstart examples test coverage check space serve space-static hub bench bench-train bench-serve bench-space bench-service bench-static
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -89,6 +89,9 @@ examples: setup-tests  ## check the examples in the documents and the app agains
 space: setup  ## open the app in your browser, with the model in models/ or the quick start's (MODEL_ID=user/repo for another)
 	$(BIN)/python -m train.quickstart space
 
+serve: setup  ## ... as a web service: the page and a REST API (/docs) on port 7860
+	$(BIN)/python -m train.quickstart space --service
+
 space-static: setup  ## ... the static page, which runs the model in the browser (needs npm)
 	$(BIN)/python -m train.quickstart space-static
 
@@ -116,6 +119,9 @@ bench-static: setup $(MODEL)/onnx/model.onnx  ## ... the static page (needs npm 
 
 bench-space: setup $(MODEL)/onnx/model.onnx  ## ... the app: cold start, predictions, memory, 50 concurrent users
 	$(BENCH).space --model $(MODEL) --out $(OUT)
+
+bench-service: setup $(MODEL)/onnx/model.onnx  ## ... the web service, compared with infinity-emb and FastAPI around pipeline()
+	$(BENCH).service --model $(MODEL) --out $(OUT)
 
 runs/quickstart/onnx/model.onnx:
 	$(MAKE) quickstart

@@ -52,17 +52,31 @@ APPEARANCE: dict[str, Any] = {
     "js": SCRIPT.read_text(encoding="utf-8"),
 }
 
+MAX_THREADS = 500  # more than the queue admits, so that the queue reports "busy"
+MAX_SESSIONS = 200  # users whose scored files are kept
+SERVER: dict[str, Any] = {
+    "app_kwargs": {
+        "middleware": [Middleware(RequestMiddleware)],
+        "routes": [link_preview.picture_route()],
+    },
+    "max_file_size": tables.MAX_BYTES,
+    "mcp_server": True,
+    "footer_links": ["api", "gradio"],
+    "run_history": False,
+    "enable_monitoring": False,
+}
+
 log = logging.getLogger("space")
 
 
-def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Blocks:
+def build(service: Service, feedback: Feedback | None = None) -> gradio.Blocks:
     """The page; it works before the model is loaded and shows an error if loading fails.
 
     Args:
-        classifier: The model; it may still be loading.
+        service: The model, which may still be loading, and its queue.
         feedback: Where user feedback is stored; disabled by default.
     """
-    service = Service(classifier)
+    classifier = service.classifier
     with Page(title=TITLE, delete_cache=(600, 3600)) as page:
         gradio.Markdown(f"# {TITLE}\n{QUESTION}", elem_classes="masthead")
         status = gradio.Markdown(LOADING, elem_classes="small")
@@ -114,29 +128,29 @@ def keep_loading(classifier: Classifier) -> None:
             time.sleep(RETRY_SECONDS)
 
 
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING)
+def prepare(service: Service) -> gradio.Blocks:
+    """The page with its queue, ready to be served with `SERVER`; loads the model meanwhile."""
     memory.limit_arenas()
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(0)
-    )  # runs exit handlers, which commit feedback
-    classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
-    Thread(target=keep_loading, args=[classifier], daemon=True).start()
-    page = build(classifier, Feedback.from_environment()).queue(max_size=256)
+    Thread(target=keep_loading, args=[service.classifier], daemon=True).start()
+    page = build(service, Feedback.from_environment()).queue(max_size=256)
     LoadShedder(page)
     link_preview.describe(TITLE, QUESTION)
     mcp.answer_in_json()
-    page.launch(
+    return page
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM run the exit handlers, which commit feedback."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    exit_on_sigterm()
+    classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
+    prepare(Service(classifier)).launch(
         **APPEARANCE,
-        app_kwargs={
-            "middleware": [Middleware(RequestMiddleware)],
-            "routes": [link_preview.picture_route()],
-        },
-        max_threads=500,  # more than the queue admits, so that the queue reports "busy"
-        max_file_size=tables.MAX_BYTES,
-        state_session_capacity=200,  # users whose scored files are kept
-        mcp_server=True,
-        footer_links=["api", "gradio"],
-        run_history=False,
-        enable_monitoring=False,
+        **SERVER,
+        max_threads=MAX_THREADS,
+        state_session_capacity=MAX_SESSIONS,
     )

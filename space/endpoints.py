@@ -11,7 +11,7 @@ from typing import Any
 import gradio
 
 from space.inference import attribution
-from space.inference.attribution import Part
+from space.inference.attribution import Explanation, Part
 from space.inference.classifier import InvalidText, Prediction
 from space.inference.serving import BATCH, EXPLANATION, REFUSALS, SINGLE, Service
 
@@ -85,13 +85,9 @@ class Endpoints:
             `attribution` is null.
         """
         with _gradio_errors():
-            explanation = attribution.explain(self._service.request(EXPLANATION), text)
-        return {
-            **to_json(explanation.prediction),
-            "dropped": explanation.dropped,
-            "sentences": [_part_to_json(text, part) for part in explanation.sentences],
-            "words": [_part_to_json(text, part) for part in explanation.words],
-        }
+            return explanation_to_json(
+                attribution.explain(self._service.request(EXPLANATION), text)
+            )
 
 
 def description(function: Callable[..., Any]) -> str:
@@ -115,6 +111,17 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
         "unsure": prediction.unsure,
         "tokens_read": prediction.tokens_read,
         "tokens": prediction.tokens,
+    }
+
+
+def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
+    """A prediction and its parts as described in the Space's README."""
+    text = explanation.text
+    return {
+        **to_json(explanation.prediction),
+        "dropped": explanation.dropped,
+        "sentences": [_part_to_json(text, part) for part in explanation.sentences],
+        "words": [_part_to_json(text, part) for part in explanation.words],
     }
 
 

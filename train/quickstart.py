@@ -88,10 +88,14 @@ ModelId = Annotated[str | None, typer.Option(envvar="MODEL_ID", help="the model 
 
 
 @app.command()
-def space(model_id: ModelId = None) -> None:
+def space(
+    model_id: ModelId = None,
+    service: Annotated[bool, typer.Option(help="with the REST API of the web service")] = False,
+) -> None:
     """Open the page with the released model, if any, else the quick start's, or with MODEL_ID's."""
     with _hub_of(model_id) as (shown, client):
-        _open_space({**client, "MODEL_ID": shown})
+        open_page = _open_service if service else _open_space
+        open_page({**client, "MODEL_ID": shown})
 
 
 @app.command()
@@ -283,6 +287,12 @@ def _open_space(environment: dict[str, str]) -> None:
     """Run the app until Ctrl-C; opens a browser if stdout is a terminal."""
     address = f"http://127.0.0.1:{environment.get('GRADIO_SERVER_PORT', '7860')}"
     _show(address, [str(REPOSITORY / "space/app.py")], env=environment)
+
+
+def _open_service(environment: dict[str, str]) -> None:
+    """Run the web service until Ctrl-C; opens a browser if stdout is a terminal."""
+    address = f"http://127.0.0.1:{environment.get('PORT', '7860')}"
+    _show(address, [str(REPOSITORY / "space/server.py")], env=environment)
 
 
 def _show(address: str, server: list[str], **options: Any) -> None:

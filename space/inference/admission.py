@@ -134,6 +134,12 @@ class AdmissionQueue:
         return job.results
 
     @property
+    def length(self) -> int:
+        """The number of items that wait, of all requests."""
+        with self._changed:
+            return sum(len(job.costs) - job.started for job in self._jobs)
+
+    @property
     def rate(self) -> float:
         """Cost per second of all workers together, as measured."""
         return self.workers * self._total_cost / self._total_seconds

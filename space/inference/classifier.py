@@ -28,6 +28,8 @@ from space.inference.onnx_model import OnnxModel, Tokens
 MAX_CHARACTERS = 100_000  # of a text
 WORDLESS = "."  # a text without words
 EMPTY_CELL = "The cell is empty."
+PAIR_EXPECTED = "This model reads pairs of texts (a review and a second text), got a single text."
+PAIR_REFUSED = "This model reads single texts, got a pair of texts."
 MIN_EVIDENCE = 0.5  # log-odds by which a text must differ from it to lean towards a label
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class ModelUnavailable(Exception):
 
 
 class PairModel(ModelUnavailable):
-    """The model classifies pairs of texts, which the app doesn't support."""
+    """The model classifies pairs of texts, which the caller doesn't support."""
 
 
 class InvalidText(Exception):
@@ -58,6 +60,7 @@ class Prediction:
             a text without words does.
         unknown_tokens: The number of `tokens` that the model doesn't know, such as emoji.
         unreadable: What these stand for: the first different pieces of the text, shortened.
+        logits: In the model's order.
     """
 
     probabilities: dict[str, float]
@@ -67,6 +70,7 @@ class Prediction:
     neutral: bool = False
     unknown_tokens: int = 0
     unreadable: list[str] = field(default_factory=list)
+    logits: list[float] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -85,15 +89,19 @@ class Classifier:
     Args:
         repo_id: `user/name` on the Hub at `HF_ENDPOINT`.
         revision: Commit, tag or branch; the newest commit of `main` by default.
+        pairs: Whether a model of text pairs is accepted.
 
     Attributes:
         commit: The commit that is loaded; None before.
         load_error: Why the last attempt to load the model failed; None if it did not.
     """
 
-    def __init__(self, repo_id: str | None, revision: str | None = None) -> None:
+    def __init__(
+        self, repo_id: str | None, revision: str | None = None, pairs: bool = False
+    ) -> None:
         self.repo_id = repo_id
         self.revision = revision or None
+        self._pairs = pairs
         self.commit: str | None = None
         self.load_error: str | None = None
         self._model: OnnxModel | None = None
@@ -135,19 +143,50 @@ class Classifier:
                 self.commit, self.load_error = folder.name, None
             return self._model
 
-    def download(self) -> Path:
+    def reload(self, revision: str | None = None) -> str:
+        """Replace the model by a newer revision; the old one answers until it has been tried.
+
+        Args:
+            revision: Commit, tag or branch; by default the revision of the start, looked up again.
+
+        Returns:
+            The commit that is loaded now.
+
+        Raises:
+            ModelUnavailable: See `load`; or the labels differ. The old model stays.
+        """
+        current, folder = self.load(), self.download(revision)
+        if folder.name == self.commit:
+            return folder.name
+        model = self._open(folder)
+        if model.labels != current.labels or model.has_pairs != current.has_pairs:
+            raise ModelUnavailable(
+                f"A model is replaced by one with the same labels, {current.labels}, got "
+                f"{model.labels} in {folder.name}. Restart the app for another model."
+            )
+        model.warm_up()
+        with self._loading:
+            self._model, self.commit = model, folder.name
+            self.__dict__.pop("wordless", None)  # computed by the old model
+        return folder.name
+
+    def download(self, revision: str | None = None) -> Path:
         """Download the model or update it, and return its folder, whose name is the commit.
+
+        Args:
+            revision: By default the classifier's own.
 
         Raises:
             ModelUnavailable: See `load`.
         """
         if not self.repo_id:
             raise ModelUnavailable(download.NO_MODEL_ID)
+        revision = revision or self.revision
         try:
-            return download.download(self.repo_id, self.revision)
+            return download.download(self.repo_id, revision)
         except (HTTPError, OSError, HFValidationError) as error:
             raise ModelUnavailable(
-                download.error_message(error, self.repo_id, self.revision)
+                download.error_message(error, self.repo_id, revision)
                 or f"The Hub at {constants.ENDPOINT} does not answer, and there is no copy of "
                 f"{self.repo_id} here. The next request tries again."
             ) from error
@@ -160,7 +199,7 @@ class Classifier:
         except Exception as error:  # anyone can name any repository, with any content
             log.exception("%s can't be loaded", self.repo_id)
             raise ModelUnavailable(download.not_a_classifier_message(self.repo_id)) from error
-        if model.has_pairs:
+        if model.has_pairs and not self._pairs:
             raise PairModel(download.pair_model_message(self.repo_id))
         return model
 
@@ -222,7 +261,9 @@ class Classifier:
         Raises:
             ModelUnavailable: See `load`.
         """
-        model = self.load()
+        model = tokens.model or self.load()
+        if model.has_pairs != (tokens.type_ids is not None):
+            return InvalidText(PAIR_EXPECTED if model.has_pairs else PAIR_REFUSED)
         if not tokens.has_words:
             return InvalidText(_no_words_message(model, tokens.unreadable))
         logits = model.logits(tokens, all_cores)  # (labels,)
@@ -235,9 +276,10 @@ class Classifier:
             tokens_read=len(tokens.ids) - model.special_tokens,
             tokens=tokens.count - model.special_tokens,
             unsure=unsure,
-            neutral=unsure and self._is_neutral(probabilities),
+            neutral=unsure and not model.has_pairs and self._is_neutral(probabilities),
             unknown_tokens=tokens.unknown,
             unreadable=tokens.unreadable,
+            logits=logits.tolist(),
         )
 
     def _is_neutral(self, probabilities: dict[str, float]) -> bool:

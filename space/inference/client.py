@@ -50,9 +50,14 @@ def current_client() -> Client:
     if not _is_public(address):
         forwarded = (request.headers.get("x-forwarded-for") or "").split(",")
         address = next(filter(_is_public, map(str.strip, reversed(forwarded))), address)
+    return network_of(address), request.session_hash or ""
+
+
+def network_of(address: str) -> str:
+    """The address, or the /64 network of a public IPv6 address."""
     if _is_public(address) and isinstance(ip_address(address), IPv6Address):
-        address = str(ip_network((address, 64), strict=False))
-    return address, request.session_hash or ""
+        return str(ip_network((address, 64), strict=False))
+    return address
 
 
 def _is_public(address: str) -> bool:

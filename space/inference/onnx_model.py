@@ -29,6 +29,9 @@ class Tokens:
         has_words: Whether the model can read any word of the text.
         unknown: The number of tokens in the whole text that the model doesn't know.
         unreadable: What these stand for, see `Vocabulary.unreadable`.
+        type_ids: Of a pair, 0 for the tokens of the first text and 1 for those of the second, of
+            shape (tokens,); None for a single text.
+        model: The model that made the tokens, and that has to read them.
     """
 
     ids: NDArray[np.int64]
@@ -36,6 +39,8 @@ class Tokens:
     has_words: bool = True
     unknown: int = 0
     unreadable: list[str] = field(default_factory=list)
+    type_ids: NDArray[np.int64] | None = None
+    model: "OnnxModel | None" = field(default=None, repr=False, compare=False)
 
 
 class OnnxModel:
@@ -70,30 +75,32 @@ class OnnxModel:
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self.special_tokens = self._tokenizer.num_special_tokens_to_add(False)
+        self.special_tokens = self._tokenizer.num_special_tokens_to_add(self.has_pairs)
         self.vocabulary = Vocabulary(self._tokenizer, _unknown_token(tokenizer_config))
         self._input_names = {value.name for value in self._all_cores_session.get_inputs()}
 
-    def encode(self, texts: Sequence[str]) -> list[Tokens]:
-        """The tokens of each text.
+    def encode(self, texts: Sequence[str | tuple[str, str]]) -> list[Tokens]:
+        """The tokens of each text, or of each pair of texts.
 
         A long text is truncated as in training: a quarter of the tokens that are kept come from the
         beginning, the others from the end.
         """
-        # JSON can contain half of a surrogate pair, which UTF-8 can't encode.
-        valid = [text.encode("utf-8", "replace").decode() for text in texts]
+        valid = [_valid(text) if isinstance(text, str) else _valid_pair(*text) for text in texts]
         rows = self._tokenizer.encode_batch_fast(valid)
-        return [self._tokens(text, row.ids) for text, row in zip(valid, rows, strict=True)]
+        return [self._tokens(text, row) for text, row in zip(valid, rows, strict=True)]
 
-    def _tokens(self, text: str, ids: list[int]) -> Tokens:
-        count = len(ids)
-        unknown = self.vocabulary.count_unknown(ids)
-        unreadable = self.vocabulary.unreadable(text) if unknown else []
-        has_words = self.vocabulary.has_words(ids)
+    def _tokens(self, text: str | tuple[str, str], row: Any) -> Tokens:
+        ids, count = np.array(row.ids, dtype=np.int64), len(row.ids)
+        unknown = self.vocabulary.count_unknown(row.ids)
+        first = text if isinstance(text, str) else text[0]
+        unreadable = self.vocabulary.unreadable(first) if unknown else []
+        has_words = self.vocabulary.has_words(row.ids)
+        types = None if isinstance(text, str) else np.array(row.type_ids, dtype=np.int64)
         if count > self.max_tokens:
             head = self.max_tokens // 4
-            ids = ids[:head] + ids[head - self.max_tokens :]
-        return Tokens(np.array(ids, dtype=np.int64), count, has_words, unknown, unreadable)
+            kept = np.r_[:head, count + head - self.max_tokens : count]
+            ids, types = ids[kept], None if types is None else types[kept]
+        return Tokens(ids, count, has_words, unknown, unreadable, types, self)
 
     def logits(self, tokens: Tokens, all_cores: bool) -> NDArray[np.float64]:
         """The logits of one text, of shape (labels,).
@@ -105,11 +112,11 @@ class OnnxModel:
         Raises:
             ValueError: The model's output has another shape.
         """
-        ids = tokens.ids[None]  # (1, tokens)
+        ids, types = tokens.ids[None], tokens.type_ids  # (1, tokens), (tokens,)
         inputs = {
             "input_ids": ids,
             "attention_mask": np.ones_like(ids),
-            "token_type_ids": np.zeros_like(ids),
+            "token_type_ids": np.zeros_like(ids) if types is None else types[None],
         }
         session = self._all_cores_session if all_cores else self._one_core_session
         logits = session.run(
@@ -118,6 +125,12 @@ class OnnxModel:
         if np.shape(logits) != (1, len(self.labels)):
             raise ValueError(f"{len(self.labels)} labels, but logits of shape {np.shape(logits)}")
         return np.asarray(logits[0], dtype=np.float64)
+
+    def warm_up(self) -> None:
+        """Classify a word with each session, which opens them."""
+        (tokens,) = self.encode([("film", "film") if self.has_pairs else "film"])
+        for all_cores in (True, False):
+            self.logits(tokens, all_cores)
 
     @cached_property
     def _all_cores_session(self) -> Any:
@@ -141,6 +154,15 @@ class OnnxModel:
             providers=["CPUExecutionProvider"],
             disabled_optimizers=["SkipLayerNormFusion"],
         )
+
+
+def _valid(text: str) -> str:
+    """The text without halves of surrogate pairs: JSON can contain them, UTF-8 can't."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _valid_pair(first: str, second: str) -> tuple[str, str]:
+    return _valid(first), _valid(second)
 
 
 def _unknown_token(tokenizer_config: dict[str, Any]) -> str | None:

@@ -58,7 +58,16 @@ FILE = Limits(tokens=5_000_000, seconds=1_800, patience=math.inf, zerogpu=True)
 
 
 class LimitReached(InvalidText):
-    """The text was not classified, because the request reached one of its limits."""
+    """The text was not classified, because the request reached one of its limits.
+
+    Attributes:
+        limit: Which one: tokens, seconds or characters.
+    """
+
+    def __init__(self, limit: str, value: float) -> None:
+        unit = "s" if limit == "seconds" else limit
+        super().__init__(f"Left out: the limit of {value:,} {unit} for one request was reached.")
+        self.limit = limit
 
 
 class Service:
@@ -115,7 +124,8 @@ class Request:
         """Classify texts in order, as far as the limits allow.
 
         Args:
-            texts: The texts; the limits drop the last ones first.
+            texts: The texts, or pairs of texts as tuples for a model that reads pairs; the limits
+                drop the last ones first.
             reserved_tokens: Tokens to leave for later calls of this request.
 
         Returns:
@@ -157,7 +167,7 @@ class Request:
     ) -> Iterator[tuple[int, Tokens]]:
         """Yield the index and the tokens of texts, in chunks until the deadline."""
         model = self.service.classifier.load()
-        for chunk in _chunks(indices, [len(texts[i]) for i in indices]):
+        for chunk in _chunks(indices, [_characters(texts[i]) for i in indices]):
             if self.cancelled():
                 raise Cancelled
             if time.monotonic() >= self._deadline:
@@ -168,10 +178,10 @@ class Request:
         """By index, why a text is not even tokenized."""
         errors: dict[int, Prediction | InvalidText] = {}
         for i, text in enumerate(texts):
-            if error := check_text(text):
+            if error := next(filter(None, map(check_text, _parts(text))), None):
                 errors[i] = error
                 continue
-            self.characters += len(text)
+            self.characters += _characters(text)
             if self.characters > self.limits.characters:
                 errors[i] = self._limit_reached("characters")
         return errors
@@ -196,8 +206,15 @@ class Request:
         return predictions
 
     def _limit_reached(self, limit: str) -> LimitReached:
-        value = f"{getattr(self.limits, limit):,} {'s' if limit == 'seconds' else limit}"
-        return LimitReached(f"Left out: the limit of {value} for one request was reached.")
+        return LimitReached(limit, getattr(self.limits, limit))
+
+
+def _parts(text: Any) -> tuple[Any, ...]:
+    return text if isinstance(text, tuple) else (text,)
+
+
+def _characters(text: str | tuple[str, str]) -> int:
+    return sum(map(len, _parts(text)))
 
 
 def _chunks(indices: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:

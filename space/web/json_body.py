@@ -29,12 +29,12 @@ class InvalidBody(Exception):
         self.status = status
 
 
-def check_size(size: int) -> None:
-    """Raise InvalidBody if a body has more than `MAX_BYTES`."""
-    if size > MAX_BYTES:
+def check_size(size: int, max_bytes: int = MAX_BYTES) -> None:
+    """Raise InvalidBody if a body has more than `max_bytes`."""
+    if size > max_bytes:
         raise InvalidBody(
             413,
-            f"The body of this request has {size:,} bytes or more, and {MAX_BYTES:,} are allowed: "
+            f"The body of this request has {size:,} bytes or more, and {max_bytes:,} are allowed: "
             "send less, in several requests.",
         )
 

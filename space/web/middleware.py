@@ -28,6 +28,7 @@ INVALID_INPUTS = (
 FAILED = "This request failed; the app's log says where. Check its inputs, or load the page again."
 UNREADABLE = "This request can't be read: check its address and its body."
 MAX_UPLOAD_BYTES = tables.MAX_BYTES + 2**20  # the file, and the form around it
+JSON_LINES = "application/x-ndjson"  # JSON values, one per line
 MAX_LOG_CHARACTERS = 300  # of an error
 # A Space is shown in a frame of huggingface.co. No other site may frame it, or learn its addresses.
 SECURITY_HEADERS = {
@@ -69,17 +70,32 @@ class Page(gradio.Blocks):  # type: ignore[misc,unused-ignore]
 
 
 class RequestMiddleware:
-    """ASGI middleware: checks bodies, watches for disconnects, answers exceptions, adds headers."""
+    """ASGI middleware: checks bodies, watches for disconnects, answers exceptions, adds headers.
 
-    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
+    Args:
+        app: The app.
+        max_bytes: Of a body that is no upload.
+        seconds: In which such a body must arrive.
+        json_lines: Whether a body of the type application/x-ndjson is passed on as it is.
+    """
+
+    def __init__(
+        self,
+        app: Callable[[Message, Receive, Send], Awaitable[None]],
+        max_bytes: int = json_body.MAX_BYTES,
+        seconds: float | None = None,
+        json_lines: bool = False,
+    ) -> None:
         self.app = app
+        self._max_bytes, self._seconds, self._json_lines = max_bytes, seconds, json_lines
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request, response = _Request(scope, receive), _Response(scope, receive, send)
+        request = _Request(scope, receive, self._max_bytes, self._seconds, self._json_lines)
+        response = _Response(scope, receive, send)
         scope[DISCONNECTED] = request.disconnected
         name = f"{scope['method']} {scope['path'][:100]}"
         try:
@@ -103,13 +119,22 @@ class _Request:
             request (`/run/…`) has no event in Gradio's queue that could tell.
     """
 
-    def __init__(self, scope: Message, receive: Receive) -> None:
+    def __init__(
+        self,
+        scope: Message,
+        receive: Receive,
+        max_bytes: int,
+        seconds: float | None,
+        json_lines: bool,
+    ) -> None:
         headers = Headers(scope=scope)
         types = headers.getlist("content-type")
         is_form = any(value.lower().startswith("multipart/form-data") for value in types)
         # Only this route takes a form. The others read the body as JSON whatever its type is.
         self._is_upload = is_form and scope["path"].endswith(f"{API_PREFIX}/upload")
         self._is_json = scope["method"] == "POST" and not self._is_upload
+        self._max_bytes, self._seconds = max_bytes, seconds
+        self._is_lines = json_lines and any(value.startswith(JSON_LINES) for value in types)
         self._declared_size = max(map(int, headers.getlist("content-length")), default=0)
         self._uploaded_bytes = 0
         self._receive = receive
@@ -121,23 +146,38 @@ class _Request:
         """Read and check a JSON body; returns whether the client is still connected.
 
         Raises:
-            InvalidBody: See `json_body.normalize`; or the body is too large.
+            InvalidBody: See `json_body.normalize`; or the body is too large or too slow.
         """
         if not self._is_json:
             return True
-        json_body.check_size(self._declared_size)
+        json_body.check_size(self._declared_size, self._max_bytes)
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = await self._read()
+        except TimeoutError as error:
+            raise InvalidBody(
+                408,
+                f"The body of this request did not arrive within {self._seconds:g} s: send less, "
+                "in several requests.",
+            ) from error
+        if body is None:
+            return False
+        self._body = body if self._is_lines else json_body.normalize(body)
+        self._watch = asyncio.create_task(self._wait_for_disconnect())
+        return True
+
+    async def _read(self) -> bytes | None:
+        """The whole body; None if the client has disconnected."""
         body = bytearray()
         more = True
         while more:
             message = await self._receive()
             if message["type"] != "http.request":
-                return False
+                return None
             body += message.get("body", b"")
-            json_body.check_size(len(body))
+            json_body.check_size(len(body), self._max_bytes)
             more = message.get("more_body", False)
-        self._body = json_body.normalize(bytes(body))
-        self._watch = asyncio.create_task(self._wait_for_disconnect())
-        return True
+        return bytes(body)
 
     async def receive(self) -> Message:
         """The whole JSON body, then the disconnect; or the messages of another body."""

@@ -34,6 +34,10 @@ APP_FILES = {
     "sample.csv",
     "examples.json",
 }
+# Of the web service, which a Space doesn't run.
+SERVICE_FILES = {
+    "Dockerfile", "Dockerfile.dockerignore", "compose.yaml", "service/otel-requirements.txt"
+}  # fmt: skip
 AFTER = "the model is published; `python -m train publish` can be run again"
 DOWN = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "SLEEPING", "STOPPED"}
 # ZeroGPU needs functions decorated by this package, which runs without torch.
@@ -100,7 +104,8 @@ def deploy(
         # The Hub can preload public models only.
         preloaded = [] if private else _preloaded_files(model.files)
         files = _files(model, preloaded, on_zero=(hardware or current) == "zero-a10g")
-        published_files.print_unpublished(SPACE, {name.removeprefix("space/") for name in files})
+        known = {name.removeprefix("space/") for name in files} | SERVICE_FILES
+        published_files.print_unpublished(SPACE, known)
         head = api.repo_info(space, repo_type="space").sha
         revision = commit(api, space, "space", files, _title(model))
         if revision == head and runtime.stage in DOWN:

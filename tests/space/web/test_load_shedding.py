@@ -35,7 +35,7 @@ class BlockingClassifier:
 
 classifier = BlockingClassifier()
 serving.available_cores = lambda: 1
-page = app.build(classifier).queue()
+page = app.build(Service(classifier)).queue()
 shedder = load_shedding.LoadShedder(page)
 disconnects = []
 class WatchedRequest(middleware._Request):

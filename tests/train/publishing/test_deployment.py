@@ -283,9 +283,11 @@ def test_all_tracked_space_files_are_deployed() -> None:
         ["git", "ls-files", "space"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     at_root = {f"space/{name}": name for name in deployment.HUB_FILES}
+    service = {f"space/{name}" for name in deployment.SERVICE_FILES}
     tracked = {at_root.get(name, name) for name in listed.stdout.split()}
     files = deployment._files(Published("a/b", "0" * 40, "", frozenset()), [], False)
-    assert tracked <= files.keys()
+    assert tracked - service <= files.keys()
+    assert service <= tracked and not service & files.keys()
 
 
 def test_zero_gpu_space_keeps_its_requirements(hub: RunningHub, folder: Path) -> None:

@@ -1,0 +1,215 @@
+"""The API: predictions in text-embeddings-inference's form, and in the app's own.
+
+In: texts in JSON, or one per line. Out: scores, classifications, explanations.
+"""
+
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from fastapi import Request as HttpRequest
+from fastapi import Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from space.endpoints import MAX_TEXTS, explanation_to_json
+from space.inference import attribution
+from space.inference.classifier import InvalidText, Prediction
+from space.inference.client import DISCONNECTED
+from space.inference.concurrency import Cancelled
+from space.inference.serving import (
+    BATCH,
+    EXPLANATION,
+    FILE,
+    REFUSALS,
+    SINGLE,
+    Limits,
+    Request,
+    Service,
+)
+from space.service import problems
+from space.service.lifecycle import Lifecycle
+from space.service.metrics import Metrics
+from space.service.problems import Problem
+from space.service.schemas import (
+    ClassifyRequest,
+    ExplainRequest,
+    PredictRequest,
+    Text,
+    answer_to_json,
+    parse_text,
+    stars,
+)
+from space.service.settings import Settings
+from space.web.middleware import JSON_LINES
+
+STREAM_TEXTS = 64  # of a stream that are classified at once
+# Admitted as a batch; once it runs, as long as a file on the page.
+STREAM = replace(FILE, patience=BATCH.patience, zerogpu=False)
+
+Answer = Prediction | InvalidText
+T = TypeVar("T")
+
+
+class Api:
+    """The routes that answer from the model.
+
+    Args:
+        service: The model and its queue.
+        settings: Limits of requests.
+        metrics: Where texts and tokens are counted.
+        lifecycle: Whether accepted requests have to end.
+    """
+
+    def __init__(
+        self, service: Service, settings: Settings, metrics: Metrics, lifecycle: Lifecycle
+    ) -> None:
+        self._service, self._settings = service, settings
+        self._metrics, self._lifecycle = metrics, lifecycle
+        self._threads = anyio.CapacityLimiter(settings.max_concurrent_requests)
+
+    async def predict(self, body: PredictRequest, http: HttpRequest) -> Response:
+        """Score texts as text-embeddings-inference does: all labels, the most probable first.
+
+        A text that is longer than the model reads is truncated unless `truncate` is false. One text
+        that can't be read refuses the whole request; `/v1/classify` answers the others.
+        """
+        answers = await self._classify(http, body.inputs.texts)
+        scores = [_scores(i, answer, body) for i, answer in enumerate(answers)]
+        return JSONResponse(scores if body.inputs.is_batch else scores[0])
+
+    async def classify(self, body: ClassifyRequest, http: HttpRequest) -> Response:
+        """Classify up to 1,000 texts: label, calibrated probability, doubt, tokens that were read.
+
+        A text that can't be classified has an `error` in its place.
+        """
+        answers = await self._classify(http, body.inputs.texts)
+        if not body.inputs.is_batch and isinstance(answers[0], InvalidText):
+            raise problems.of_refusal(answers[0])
+        return JSONResponse(self._model() | {"results": list(map(answer_to_json, answers))})
+
+    async def classify_stream(self, http: HttpRequest) -> Response:
+        """Classify any number of texts: each line is `{"inputs": text}`, or the text in quotes.
+
+        The answers are lines in the same order, each with the `index` of its text, as in
+        `/v1/classify`. They are sent as they are made.
+        """
+        texts = _lines(await http.body())
+        request = self._request(http, STREAM)
+        first = await self._classify_lines(request, texts)  # a refusal still has its status
+        return StreamingResponse(self._stream(request, texts, first), media_type=JSON_LINES)
+
+    async def explain(self, body: ExplainRequest, http: HttpRequest) -> Response:
+        """Classify a text, and measure the effect of each sentence and of the strongest's words."""
+        request = self._request(http, EXPLANATION)
+        explanation = await self._in_thread(lambda: attribution.explain(request, body.inputs))
+        self._metrics.count_answers([explanation.prediction])
+        answer = explanation_to_json(explanation) | stars(explanation.prediction)
+        return JSONResponse(self._model() | answer)
+
+    def _model(self) -> dict[str, Any]:
+        classifier = self._service.classifier
+        return {"model_id": classifier.repo_id, "model_sha": classifier.commit}
+
+    async def _classify(self, http: HttpRequest, texts: list[Text]) -> list[Answer]:
+        if len(texts) > MAX_TEXTS:
+            raise Problem(
+                413,
+                f"inputs must have at most {MAX_TEXTS:,} texts",
+                f"{len(texts):,}",
+                "send several requests, or lines to /v1/classify/stream",
+            )
+        request = self._request(http, BATCH if len(texts) > 1 else SINGLE)
+        answers = await self._in_thread(lambda: request.predict_batch(texts))
+        self._metrics.count_answers(answers)
+        return answers
+
+    async def _classify_lines(self, request: Request, texts: Iterator[Any]) -> list[Answer]:
+        """The answers to the next lines; none at the end."""
+        chunk = list(islice(texts, STREAM_TEXTS))
+        answers = iter(
+            await self._in_thread(
+                lambda: request.predict_batch(
+                    [text for text in chunk if not isinstance(text, InvalidText)]
+                )
+            )
+        )
+        merged = [text if isinstance(text, InvalidText) else next(answers) for text in chunk]
+        self._metrics.count_answers(merged)
+        return merged
+
+    async def _stream(
+        self, request: Request, texts: Iterator[Any], answers: list[Answer]
+    ) -> AsyncIterator[bytes]:
+        index = 0
+        while answers:
+            for answer in answers:
+                line = {"index": index} | answer_to_json(answer)
+                yield json.dumps(line, ensure_ascii=False).encode() + b"\n"
+                index += 1
+            try:
+                answers = await self._classify_lines(request, texts)
+            except REFUSALS as error:  # too late for a status: the last line tells
+                detail = problems.of_refusal(error).detail
+                yield json.dumps({"index": index, "error": detail}).encode() + b"\n"
+                return
+
+    def _request(self, http: HttpRequest, limits: Limits) -> Request:
+        disconnected, expired = http.scope[DISCONNECTED], self._lifecycle.expired
+        if limits is not STREAM:
+            seconds = min(limits.seconds, self._settings.request_timeout_seconds)
+            limits = replace(limits, seconds=seconds)
+        return Request(self._service, limits, lambda: disconnected.is_set() or expired.is_set())
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Run work that waits for the model.
+
+        Raises:
+            Problem: As many requests as allowed are running; or the service shuts down.
+        """
+        limiter = self._threads
+        if limiter.borrowed_tokens >= limiter.total_tokens:
+            rule = f"at most {limiter.total_tokens:,.0f} requests may run at once"
+            raise problems.busy(1, rule, "more")
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=limiter)
+        except Cancelled:
+            if self._lifecycle.expired.is_set():
+                raise problems.shutdown() from None
+            raise
+
+
+def _scores(index: int, answer: Answer, body: PredictRequest) -> list[dict[str, Any]]:
+    """The scores of one text, the highest first."""
+    if isinstance(answer, InvalidText):
+        raise problems.of_refusal(answer, index if body.inputs.is_batch else None)
+    if body.truncate is False and answer.tokens > answer.tokens_read:
+        raise Problem(
+            413,
+            f"a text must have at most {answer.tokens_read:,} tokens with truncate=false",
+            f"{answer.tokens:,} in text {index}",
+            "shorten the text, or omit truncate",
+        )
+    values = answer.logits if body.raw_scores else answer.probabilities.values()
+    scores = zip(answer.probabilities, values, strict=True)
+    ranked = sorted(scores, key=lambda item: -item[1])
+    return [{"score": score, "label": label} for label, score in ranked]
+
+
+def _lines(body: bytes) -> Iterator[Text | InvalidText]:
+    """The texts of a body with one JSON value per line; blank lines are skipped."""
+    for number, line in enumerate(io.BytesIO(body), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+            yield parse_text(value["inputs"] if isinstance(value, dict) else value)
+        except (ValueError, KeyError, RecursionError):
+            yield InvalidText(
+                f'Line {number} must be {{"inputs": text}} or a text in quotes, got '
+                f"{len(line):,} bytes of something else."
+            )

@@ -1,0 +1,166 @@
+"""The service as one ASGI app: the API, the page, and what is around both.
+
+In: settings, the model and its queue, the page. Out: an app for uvicorn.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio
+from fastapi import FastAPI, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from space.app import APPEARANCE, MAX_SESSIONS, MAX_THREADS, SERVER, TITLE
+from space.inference.serving import REFUSALS, Service
+from space.service import problems, tracing
+from space.service.access import PROBES, STREAM, Access, is_api
+from space.service.api import Api
+from space.service.lifecycle import Lifecycle
+from space.service.metrics import Metrics
+from space.service.observer import Observer
+from space.service.operations import API_VERSION, Operations
+from space.service.problems import Problem
+from space.service.schemas import (
+    REVIEW,
+    ClassifyResponse,
+    ExplainResponse,
+    ProblemDetails,
+    Score,
+)
+from space.service.settings import Settings
+from space.web.middleware import JSON_LINES, RequestMiddleware
+
+DESCRIPTION = (
+    "Sentiment of movie reviews. `/predict` and `/info` answer as text-embeddings-inference does; "
+    "`/v1` has more. Errors are problem details (RFC 9457)."
+)
+PROBLEM = {"model": ProblemDetails, "description": "What is wrong, and the remedy"}
+RESPONSES: dict[int | str, dict[str, Any]] = dict.fromkeys(
+    [400, 401, 413, 415, 422, 429, 500, 503], PROBLEM
+)
+LINES = {
+    "requestBody": {
+        "required": True,
+        "content": {JSON_LINES: {"example": f'{{"inputs": "{REVIEW}"}}\n{{"inputs": "A bore."}}'}},
+    }
+}
+
+
+def create(
+    settings: Settings, service: Service, lifecycle: Lifecycle, page: gradio.Blocks | None = None
+) -> ASGIApp:
+    """The service as an ASGI app.
+
+    Args:
+        settings: From the environment.
+        service: The model, which may still be loading, and its queue.
+        lifecycle: Told by the server when to shut down.
+        page: From `space.app.prepare`; None for the API alone.
+
+    Raises:
+        InvalidSettings: Traces are wanted and OpenTelemetry is not installed.
+    """
+    metrics = Metrics(service)
+    api = _api(
+        Api(service, settings, metrics, lifecycle),
+        Operations(service, settings, metrics, lifecycle),
+    )
+    paths = frozenset(str(getattr(route, "path", "")) for route in api.routes)
+    limited = RequestMiddleware(
+        api, settings.max_body_bytes, settings.request_timeout_seconds, json_lines=True
+    )
+    rest = _without_cors(_host(page)) if page else api
+    app = _choose(lambda path: is_api(path, paths), limited, rest)
+    app = Access(app, settings, paths)
+    if settings.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
+    trusted = TrustedHostMiddleware(app, list(settings.allowed_hosts), www_redirect=False)
+    app = _choose(PROBES.__contains__, app, trusted)  # probes send the address of the container
+    app = Observer(app, metrics, lifecycle, paths)
+    return tracing.trace(app) if settings.otel_exporter_otlp_endpoint else app
+
+
+def _api(api: Api, operations: Operations) -> FastAPI:
+    app = FastAPI(
+        title=TITLE,
+        description=DESCRIPTION,
+        version=API_VERSION,
+        redoc_url=None,
+        dependencies=[Security(HTTPBearer(auto_error=False))],
+        responses=RESPONSES,
+    )
+    scores = list[Score] | list[list[Score]]
+    predictions: dict[str, Any] = {"methods": ["POST"], "tags": ["predictions"]}
+    app.add_api_route("/predict", api.predict, response_model=scores, **predictions)
+    app.add_api_route("/v1/classify", api.classify, response_model=ClassifyResponse, **predictions)
+    app.add_api_route(STREAM, api.classify_stream, openapi_extra=LINES, **predictions)
+    app.add_api_route("/v1/explain", api.explain, response_model=ExplainResponse, **predictions)
+    for path, endpoint in [
+        ("/health", operations.health),
+        ("/ready", operations.ready),
+        ("/info", operations.info),
+        ("/metrics", operations.metrics),
+    ]:
+        app.add_api_route(path, endpoint, methods=["GET"], tags=["operations"])
+    app.add_api_route("/admin/reload", operations.reload, methods=["POST"], tags=["operations"])
+    for kind in (Problem, RequestValidationError, *REFUSALS):
+        app.add_exception_handler(kind, _answer_error)
+    return app
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, RequestValidationError):
+        error = problems.of_validation(list(error.errors()))
+    if not isinstance(error, Problem):
+        error = problems.of_refusal(error)
+    return error.response(request.scope)
+
+
+def _host(page: gradio.Blocks) -> FastAPI:
+    """The page as an app with its own lifespan."""
+    page.max_threads = page._queue.max_thread_count = MAX_THREADS
+    page.state_session_capacity = MAX_SESSIONS
+    host = FastAPI(openapi_url=None)
+    options = {**SERVER, "app_kwargs": dict(SERVER["app_kwargs"])}
+    return gradio.mount_gradio_app(host, page, "/", **APPEARANCE, **options)
+
+
+def _choose(matches: Callable[[str], bool], app: ASGIApp, other: ASGIApp) -> ASGIApp:
+    """An app for the paths that match, and another for the rest."""
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        matched = scope["type"] == "http" and matches(scope["path"])
+        await (app if matched else other)(scope, receive, send)
+
+    return choose
+
+
+def _without_cors(page: ASGIApp) -> ASGIApp:
+    """The page without Gradio's CORS headers, which allow every origin."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_cors(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [
+                    (name, value)
+                    for name, value in message["headers"]
+                    if not name.lower().startswith(b"access-control-")
+                ]
+                message = {**message, "headers": kept}
+            await send(message)
+
+        await page(scope, receive, send_without_cors)
+
+    return answer

@@ -1,0 +1,101 @@
+"""The life of the service: shutdown without lost answers, and new models without a pause.
+
+In: signals and calls of `/admin/reload`. Out: whether the service takes new requests, and whether
+those that run have to end.
+"""
+
+import asyncio
+import logging
+import socket
+from threading import Event, Lock, Timer
+from types import FrameType
+
+import uvicorn
+
+from space.inference.classifier import Classifier, ModelUnavailable
+from space.service.problems import Problem
+
+EXIT_SECONDS = 10  # from SIGTERM to the end of the process
+FINISH_SECONDS = 7  # of these, for requests that were accepted
+CLOSE_SECONDS = 7.5  # after which open connections, such as those of pages, are closed
+CANCEL_SECONDS = 9  # after which uvicorn cancels what is left
+KEEP_ALIVE_SECONDS = 75  # longer than the 60 s of common load balancers
+
+log = logging.getLogger(__name__)
+
+
+class Lifecycle:
+    """Whether the service starts, runs or shuts down.
+
+    Attributes:
+        draining: Whether new requests are refused.
+        expired: Set when accepted requests must end, too.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.draining = False
+        self.expired = Event()
+        self._classifier = classifier
+        self._reloading = Lock()
+
+    def drain(self) -> None:
+        """Refuse new requests, and end the others after `FINISH_SECONDS`."""
+        if not self.draining:
+            self.draining = True
+            timer = Timer(FINISH_SECONDS, self.expired.set)
+            timer.daemon = True
+            timer.start()
+
+    def reload(self, revision: str | None = None) -> str:
+        """Load the newest commit of a revision; see `Classifier.reload`. Returns the commit.
+
+        Raises:
+            Problem: Another reload is running, or the model can't be loaded; the old one stays.
+        """
+        if not self._reloading.acquire(blocking=False):
+            raise Problem(
+                409, "one model is loaded at a time", "a second reload", "wait, and see GET /info"
+            )
+        try:
+            commit = self._classifier.reload(revision)
+        except ModelUnavailable as error:
+            log.error("the model stays at %s: %s", self._classifier.commit, error)
+            raise Problem(
+                503,
+                "the new model must load and answer",
+                str(error),
+                "correct it and call again; the old model goes on answering",
+            ) from error
+        finally:
+            self._reloading.release()
+        log.warning("the model is %s at %s", self._classifier.repo_id, commit)
+        return commit
+
+    def reload_or_log(self) -> None:
+        """As `reload`, for a signal: an error is only logged."""
+        try:
+            self.reload()
+        except Problem as problem:
+            log.error("%s", problem.detail)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which drains on SIGTERM and Ctrl-C."""
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Refuse new requests, then as uvicorn."""
+        self._lifecycle.drain()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn, but close streams that never end, such as a page's heartbeat."""
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._close_connections)
+        await super().shutdown(sockets)
+
+    def _close_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.close()

@@ -1,0 +1,105 @@
+"""Routes for operators: probes, facts, metrics, a new model.
+
+In: requests without texts. Out: the state of the service.
+"""
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import anyio.to_thread
+from fastapi import Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from space.endpoints import MAX_TEXTS
+from space.inference.classifier import MAX_CHARACTERS
+from space.inference.cpu import available_cores
+from space.inference.serving import BATCH, EXPLANATION, Service
+from space.service import problems
+from space.service.lifecycle import Lifecycle
+from space.service.metrics import Metrics
+from space.service.schemas import ReloadRequest
+from space.service.settings import Settings
+
+API_VERSION = "1.0.0"
+PACKAGES = ["gradio", "huggingface_hub", "onnxruntime", "tokenizers"]
+
+
+class Operations:
+    """The routes that answer from the state of the service.
+
+    Args:
+        service: The model and its queue.
+        settings: Limits, for `/info`.
+        metrics: For `/metrics`.
+        lifecycle: For `/ready` and `/admin/reload`.
+    """
+
+    def __init__(
+        self, service: Service, settings: Settings, metrics: Metrics, lifecycle: Lifecycle
+    ) -> None:
+        self._service, self._settings = service, settings
+        self._metrics, self._lifecycle = metrics, lifecycle
+
+    async def health(self) -> dict[str, str]:
+        """Whether the process answers; restart it if this fails."""
+        return {"status": "ok"}
+
+    async def ready(self) -> dict[str, str]:
+        """Whether the model is loaded and new requests are taken; send none if this fails."""
+        classifier = self._service.classifier
+        if self._lifecycle.draining:
+            raise problems.shutdown()
+        if classifier.commit is None:
+            value = classifier.load_error or "a model that is loading"
+            raise problems.unavailable("the model must be loaded", value)
+        return {"status": "ok", "model_sha": classifier.commit}
+
+    async def info(self) -> dict[str, Any]:
+        """The model and the limits, in the fields of text-embeddings-inference and more."""
+        await self.ready()
+        classifier, settings = self._service.classifier, self._settings
+        model = classifier.load()
+        by_index = {str(i): label for i, label in enumerate(model.labels)}
+        by_label = {label: i for i, label in enumerate(model.labels)}
+        return {
+            "model_id": classifier.repo_id,
+            "model_sha": classifier.commit,
+            "model_dtype": "int8" if "quantized" in model.file.name else "float32",
+            "model_type": {"classifier": {"id2label": by_index, "label2id": by_label}},
+            "max_concurrent_requests": settings.max_concurrent_requests,
+            "max_input_length": model.max_tokens,
+            "max_batch_tokens": BATCH.tokens,
+            "max_batch_requests": 1,  # a CPU gains nothing from batches
+            "max_client_batch_size": MAX_TEXTS,
+            "auto_truncate": True,
+            "tokenization_workers": available_cores(),
+            "version": API_VERSION,
+            "sha": None,
+            "docker_label": None,
+            "model_revision": classifier.revision or "main",
+            "labels": model.labels,
+            "unsure_below": model.unsure_below,
+            "text_pairs": model.has_pairs,
+            "limits": {
+                "text_characters": MAX_CHARACTERS,
+                "batch_characters": BATCH.characters,
+                "explanation_tokens": EXPLANATION.tokens,
+                "body_bytes": settings.max_body_bytes,
+                "seconds": settings.request_timeout_seconds,
+                "rate": settings.rate_limit,
+            },
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in PACKAGES},
+        }
+
+    async def metrics(self) -> Response:
+        """Metrics in Prometheus' format."""
+        return Response(self._metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+    async def reload(self, body: ReloadRequest | None = None) -> dict[str, Any]:
+        """Load the newest commit of a revision; the loaded model answers until it is warm."""
+        revision = body.revision if body else None
+        previous = self._service.classifier.commit
+        commit = await anyio.to_thread.run_sync(self._lifecycle.reload, revision)
+        return {"model_sha": commit, "previous_sha": previous}

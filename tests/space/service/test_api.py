@@ -1,0 +1,308 @@
+"""The REST API in process: text-embeddings-inference's shapes, and what goes beyond them."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from service_app import COMMIT, assert_problem, client, loaded
+from starlette.testclient import TestClient
+
+from space.inference import serving
+from space.inference.admission import AdmissionQueue
+from space.inference.classifier import Classifier
+from space.inference.concurrency import Busy
+from space.inference.serving import Service
+from space.service import api as api_module
+
+GOOD, BAD = "a wonderful film", "a dreadful film"
+LONG = "wonderful " * 200  # more than the 64 tokens that the model reads
+LINES = {"Content-Type": "application/x-ndjson"}
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_classifier: Path) -> Classifier:
+    return loaded(tiny_classifier)
+
+
+@pytest.fixture(scope="module")
+def http(classifier: Classifier) -> TestClient:
+    return client(classifier)
+
+
+def predict(http: TestClient, inputs: Any, **options: Any) -> Any:
+    response = http.post("/predict", json={"inputs": inputs, **options})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def scores(classifier: Classifier, text: str) -> list[dict[str, Any]]:
+    """What text-embeddings-inference returns: the labels, the most probable first."""
+    ranked = sorted(classifier.predict(text).probabilities.items(), key=lambda item: -item[1])
+    return [{"score": pytest.approx(p, abs=1e-6), "label": label} for label, p in ranked]
+
+
+@pytest.mark.parametrize("inputs", [GOOD, [GOOD]])
+def test_predict_returns_a_list_for_a_single_text(
+    http: TestClient, classifier: Classifier, inputs: Any
+):
+    assert predict(http, inputs) == scores(classifier, GOOD)
+
+
+def test_predict_returns_lists_for_a_batch(http: TestClient, classifier: Classifier):
+    expected = [scores(classifier, text) for text in (GOOD, BAD)]
+    assert predict(http, [[GOOD], [BAD]]) == expected
+    assert predict(http, [[GOOD]]) == expected[:1]
+
+
+def test_predict_returns_logits_as_raw_scores(http: TestClient):
+    raw = predict(http, GOOD, raw_scores=True)
+    odds = np.exp([score["score"] for score in raw])
+    assert [s["label"] for s in raw] == [s["label"] for s in predict(http, GOOD)]
+    assert odds / odds.sum() == pytest.approx([s["score"] for s in predict(http, GOOD)], abs=1e-6)
+
+
+def test_predict_truncates_unless_told_not_to(http: TestClient, classifier: Classifier):
+    assert predict(http, LONG) == predict(http, LONG, truncate=True) == scores(classifier, LONG)
+    refused = http.post("/predict", json={"inputs": LONG, "truncate": False})
+    assert_problem(refused, 413, "at most 62 tokens", "200 in text 0", "omit truncate")
+    assert predict(http, GOOD, truncate=False) == scores(classifier, GOOD)
+
+
+def test_predict_ignores_fields_of_other_versions(http: TestClient):
+    assert predict(http, GOOD, truncation_direction="Right") == predict(http, GOOD)
+
+
+@pytest.mark.parametrize(
+    "inputs", [None, 7, {}, [], [[]], [1], ["a", "b", "c"], [["a"], "b"], [["a", "b", "c"]], [[1]]]
+)
+def test_predict_refuses_other_shapes(http: TestClient, inputs: Any):
+    response = http.post("/predict", json={"inputs": inputs})
+    assert_problem(response, 422, "inputs: must be a text, a pair [text, text], or a batch")
+
+
+def test_predict_names_the_text_that_can_not_be_read(http: TestClient):
+    assert_problem(http.post("/predict", json={"inputs": [[GOOD], [" "]]}), 422, "text 1: ")
+    assert_problem(http.post("/predict", json={"inputs": "x" * 100_001}), 422, "100,001")
+
+
+def test_pairs_need_a_model_of_pairs(http: TestClient):
+    for inputs in (["a film", "acting"], [["a film", "acting"]]):
+        response = http.post("/predict", json={"inputs": inputs})
+        assert_problem(response, 422, "This model reads single texts, got a pair of texts.")
+
+
+def test_a_model_of_pairs_takes_pairs(tiny_pairs: Path):
+    http = client(loaded(tiny_pairs))
+    single = predict(http, ["the acting was wonderful", "acting"])
+    assert [set(score) for score in single] == [{"score", "label"}] * 2
+    assert predict(http, [["the acting was wonderful", "acting"]]) == [single]
+    other = predict(http, ["the acting was wonderful", "songs"])
+    assert other != single  # the second text is read
+    result = http.post("/v1/classify", json={"inputs": [["the acting was wonderful", "acting"]]})
+    assert result.json()["results"][0]["label"] == single[0]["label"]
+    assert_problem(
+        http.post("/predict", json={"inputs": GOOD}), 422, "reads pairs of texts", "a single text"
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny_pairs(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model, exported for pairs."""
+    import shutil
+
+    from transformers import AutoModelForSequenceClassification
+
+    from train.publishing import export
+
+    folder = tmp_path_factory.mktemp("pairs")
+    shutil.copytree(tiny_classifier, folder, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"text_pairs": True}))
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_classifier)
+    export.write(model.eval(), True, folder / "onnx/model.onnx")
+    return folder
+
+
+def test_pairs_have_the_scores_of_pipeline(tiny_pairs: Path):
+    from transformers import pipeline
+
+    review, aspect = "the acting was wonderful but the songs were dreadful", "acting"
+    expected = pipeline("text-classification", str(tiny_pairs), top_k=None)(
+        {"text": review, "text_pair": aspect}
+    )
+    ours = predict(client(loaded(tiny_pairs)), [review, aspect])
+    assert [s["label"] for s in ours] == [s["label"] for s in expected]
+    assert [s["score"] for s in ours] == pytest.approx([s["score"] for s in expected], abs=1e-4)
+
+
+def test_classify_tells_what_was_read_and_how_sure_it_is(http: TestClient, classifier: Classifier):
+    response = http.post("/v1/classify", json={"inputs": [GOOD, " ", LONG]}).json()
+    assert (response["model_id"], response["model_sha"]) == ("demo/tiny", COMMIT)
+    first, blank, long = response["results"]
+    assert first["probabilities"] == pytest.approx(classifier.predict(GOOD).probabilities)
+    assert {"label", "unsure", "leaning", "unknown_tokens"} <= set(first)
+    assert set(blank) == {"error"}
+    assert long["tokens_read"] == 62 < long["tokens"] == 200
+    single = http.post("/v1/classify", json={"inputs": GOOD}).json()
+    assert single["results"] == [first]
+    assert_problem(http.post("/v1/classify", json={"inputs": " "}), 422)
+
+
+def test_labels_in_stars_have_an_expected_value(tiny_classifier: Path):
+    classifier = loaded(tiny_classifier)
+    classifier.load().labels = ["1 star", "5 stars"]
+    (result,) = client(classifier).post("/v1/classify", json={"inputs": GOOD}).json()["results"]
+    assert result["stars"] == pytest.approx(1 + 4 * result["probabilities"]["5 stars"])
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v1/classify"])
+def test_batches_have_at_most_1000_texts(http: TestClient, path: str):
+    form = [[GOOD]] if path == "/predict" else [GOOD]
+    assert http.post(path, json={"inputs": form * 1000}).status_code == 200
+    response = http.post(path, json={"inputs": form * 1001})
+    assert_problem(response, 413, "at most 1,000 texts", "1,001", "/v1/classify/stream")
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        ({}, ["inputs: Field required"]),
+        ({"inputs": []}, ["at least one text", "list of length 0"]),
+        ({"inputs": [GOOD, 7]}, ["must be a text or a pair"]),
+        ({"inputs": GOOD, "top_k": 1}, ["top_k: Extra inputs"]),
+        ([], ["body: "]),
+    ],
+)
+def test_classify_refuses_other_shapes(http: TestClient, body: Any, parts: list[str]):
+    assert_problem(http.post("/v1/classify", json=body), 422, *parts)
+
+
+def test_explain_measures_sentences_and_words(http: TestClient):
+    text = "A wonderful film. The songs were dreadful."
+    answer = http.post("/v1/explain", json={"inputs": text}).json()
+    assert [part["text"] for part in answer["sentences"]] == [
+        "A wonderful film.", "The songs were dreadful.",
+    ]  # fmt: skip
+    assert {"wonderful", "dreadful"} <= {part["text"] for part in answer["words"]}
+    assert answer["model_sha"] == COMMIT and answer["dropped"] == 0
+    assert_problem(http.post("/v1/explain", json={"inputs": "!!!"}), 422)
+
+
+def stream(http: TestClient, body: bytes) -> list[dict[str, Any]]:
+    response = http.post("/v1/classify/stream", content=body, headers=LINES)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def test_stream_answers_any_number_of_lines_in_order(http: TestClient, classifier: Classifier):
+    texts = [GOOD, BAD] * 700
+    body = "\n".join(
+        json.dumps({"inputs": text} if i % 2 else text) for i, text in enumerate(texts)
+    )
+    answers = stream(http, body.encode())
+    assert [answer["index"] for answer in answers] == list(range(1400))
+    for text, answer in list(zip(texts, answers, strict=True))[-2:]:
+        assert answer["probabilities"] == pytest.approx(classifier.predict(text).probabilities)
+
+
+def test_stream_reports_invalid_lines_in_their_place(http: TestClient):
+    lines = [b'"a film"', b"", b"{not json", b'{"text": "a film"}', b"7", b"[" * 100_000, b'" "']
+    answers = stream(http, b"\n".join(lines))
+    assert [set(answer) == {"index", "error"} for answer in answers] == [False] + [True] * 5
+    assert answers[1]["error"].startswith("Line 3 must be")
+    assert stream(http, b"\n\n") == []
+
+
+def test_stream_ends_with_the_reason_if_the_model_fails_midway(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+):
+    service = Service(classifier)
+    run, calls = service.queue.run, []
+
+    def fail_later(*arguments: Any, **options: Any) -> Any:
+        calls.append(options["patience"])
+        if len(calls) > 1:
+            raise Busy(3)
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(service.queue, "run", fail_later)
+    body = b"\n".join([b'"a film"'] * (api_module.STREAM_TEXTS + 1))
+    answers = stream(client(classifier, service=service), body)
+    assert len(answers) == api_module.STREAM_TEXTS + 1
+    assert "try again in 3 s" in answers[-1]["error"]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v1/classify", "/v1/explain"])
+def test_full_queue_is_429_with_the_wait(classifier: Classifier, path: str):
+    class FullQueue(AdmissionQueue):
+        def run(self, *arguments: Any, **options: Any) -> Any:
+            raise Busy(8)
+
+    http = client(classifier, service=Service(classifier, FullQueue(1)))
+    response = http.post(path, json={"inputs": GOOD})
+    assert_problem(response, 429, "8 s")
+    assert response.headers["retry-after"] == "8"
+    assert response.json()["error_type"] == "Overloaded"
+
+
+def test_a_request_that_takes_too_long_is_503(classifier: Classifier):
+    class LateQueue(AdmissionQueue):
+        def run(self, *arguments: Any, deadline: float, **options: Any) -> Any:
+            time.sleep(max(0, deadline - time.monotonic()))
+            return super().run(*arguments, deadline=deadline, **options)
+
+    service = Service(classifier, LateQueue(1))
+    http = client(classifier, service=service, request_timeout_seconds=0.2)
+    response = http.post("/predict", json={"inputs": GOOD})
+    assert_problem(response, 503, "the limit of 0.2 s", "try again")
+    assert response.headers["retry-after"]
+
+
+def test_limits_of_a_batch_are_413(classifier: Classifier, monkeypatch: pytest.MonkeyPatch):
+    limits = serving.Limits(tokens=4, seconds=60)
+    monkeypatch.setattr(api_module, "BATCH", limits)
+    response = client(classifier).post("/predict", json={"inputs": [[GOOD], [GOOD]]})
+    assert_problem(response, 413, "text 1: Left out: the limit of 4 tokens")
+
+
+def test_more_requests_than_allowed_are_429(classifier: Classifier):
+    from threading import Event, Thread
+
+    released, waiting = Event(), Event()
+
+    class SlowQueue(AdmissionQueue):
+        def run(self, *arguments: Any, **options: Any) -> Any:
+            waiting.set()
+            assert released.wait(60)
+            return super().run(*arguments, **options)
+
+    http = client(classifier, service=Service(classifier, SlowQueue(1)), max_concurrent_requests=1)
+    with http:  # one event loop for both requests
+        answers: list[Any] = []
+        first = Thread(target=lambda: answers.append(http.post("/predict", json={"inputs": GOOD})))
+        first.start()
+        assert waiting.wait(60)
+        response = http.post("/predict", json={"inputs": GOOD})
+        released.set()
+        first.join()
+    assert_problem(response, 429, "at most 1 requests")
+    assert answers[0].status_code == 200
+
+
+def test_documentation_has_examples_that_work(http: TestClient):
+    schema = http.get("/openapi.json").json()
+    assert {"/predict", "/v1/classify", "/v1/explain", "/v1/classify/stream"} <= set(
+        schema["paths"]
+    )
+    for path in ("/predict", "/v1/classify", "/v1/explain"):
+        reference = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        name = reference["schema"]["$ref"].rpartition("/")[2]
+        example = schema["components"]["schemas"][name]["example"]
+        assert http.post(path, json=example).status_code == 200, path
+    lines = schema["paths"]["/v1/classify/stream"]["post"]["requestBody"]["content"]
+    assert len(stream(http, lines["application/x-ndjson"]["example"].encode())) == 2
+    assert "swagger" in http.get("/docs").text
