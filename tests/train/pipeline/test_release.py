@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from conftest import REPOSITORY, assert_card_tells_the_truth, fit_toy_run, toy_reviews
+from conftest import REPOSITORY, fit_toy_run, toy_reviews
 from hubserver import RunningHub
 from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
@@ -333,21 +333,3 @@ def test_pipeline_reads_the_weights_as_fp32(
         assert one["label"] == other["label"]
         assert one["score"] == pytest.approx(other["score"], abs=1e-3)
     assert len({answer["label"] for answer in ours}) == 2
-
-
-MODELS = sorted(path for path in (REPOSITORY / "models").glob("*") if path.is_dir())
-
-
-@pytest.mark.skipif(not MODELS, reason="the repository has no released model")
-def test_released_models_of_the_repository() -> None:
-    for folder in MODELS:
-        assert release.is_release(folder)
-        release.check_files(folder)
-        run_folder.check_committed(folder)
-        recorded = run_folder.load_results(folder)["release"]
-        assert recorded["sha256"] == fingerprint(folder)["model.safetensors"]
-        assert recorded["changed"]["fp16"] <= release.MAX_CHANGED
-        card = (folder / "README.md").read_text(encoding="utf-8")
-        assert assert_card_tells_the_truth(card, folder) > 0
-    files = (file for folder in MODELS for file in folder.rglob("*") if file.is_file())
-    assert sum(file.stat().st_size for file in files) <= release.MAX_BYTES

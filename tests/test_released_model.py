@@ -1,0 +1,59 @@
+"""The released model: what the documents, the card and the page say about it is true."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, assert_card_tells_the_truth
+from test_hub import fingerprint
+from test_quickstart import shown
+
+from train import quickstart, run_folder
+from train.pipeline import release
+
+MODEL = quickstart.RELEASE
+
+
+def test_release_is_complete_committed_and_small() -> None:
+    assert release.is_release(MODEL)
+    release.check_files(MODEL)
+    run_folder.check_committed(MODEL)
+    recorded = run_folder.load_results(MODEL)["release"]
+    assert recorded["sha256"] == fingerprint(MODEL)["model.safetensors"]
+    assert recorded["changed"]["fp16"] <= release.MAX_CHANGED
+    files = [path for path in (REPOSITORY / "models").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= release.MAX_BYTES
+
+
+def test_card_tells_the_truth() -> None:
+    card = (MODEL / "README.md").read_text(encoding="utf-8")
+    assert assert_card_tells_the_truth(card, MODEL) > 0
+    for source in ["stanfordnlp/imdb", "SetFit/sst5"]:  # of its training data
+        assert source in card
+    assert "license: apache-2.0" in card
+
+
+def test_results_are_on_record() -> None:
+    results = run_folder.load_results(MODEL)
+    name = results["recipe"]["name"]
+    record = (REPOSITORY / "benchmarks/results" / f"{name}.json").read_text(encoding="utf-8")
+    assert results["metrics"] == json.loads(record)["metrics"]
+
+
+def test_pipeline_gives_the_answers_that_documents_show() -> None:
+    from transformers import pipeline
+
+    expected = dict([*shown("README.md"), *shown("space/README.md")])
+    expected |= dict(zip(quickstart.REVIEWS, ["POSITIVE", "NEGATIVE", "POSITIVE"], strict=True))
+    answers = pipeline("sentiment-analysis", model=str(MODEL))(list(expected))
+    assert {t: a["label"] for t, a in zip(expected, answers, strict=True)} == expected
+
+
+def test_page_has_an_example_of_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the ONNX file of a working copy, as the page reads it."""
+    from space.examples import CANDIDATES, select
+    from space.inference.classifier import Classifier
+
+    monkeypatch.setattr(release, "COPIES", tmp_path)
+    on_page = Classifier.from_folder(release.working_copy(MODEL))
+    assert list(select(on_page)) == list(CANDIDATES)
