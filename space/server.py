@@ -9,6 +9,7 @@ accepted requests. SIGHUP loads the newest commit of the model.
 import logging
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -49,7 +50,8 @@ def main() -> None:
         timeout_keep_alive=lifecycle.KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=lifecycle.CANCEL_SECONDS,
     )
-    lifecycle.Server(config, life).run()
+    with suppress(KeyboardInterrupt):
+        lifecycle.Server(config, life).run()
 
 
 def _log_as_json() -> None:

@@ -128,16 +128,13 @@ class Api:
         self._metrics.count_answers(answers)
         return answers
 
-    async def _classify_lines(self, request: Request, texts: Iterator[Any]) -> list[Answer]:
+    async def _classify_lines(
+        self, request: Request, texts: Iterator[Any], admitted: bool = False
+    ) -> list[Answer]:
         """The answers to the next lines; none at the end."""
         chunk = list(islice(texts, STREAM_TEXTS))
-        answers = iter(
-            await self._in_thread(
-                lambda: request.predict_batch(
-                    [text for text in chunk if not isinstance(text, InvalidText)]
-                )
-            )
-        )
+        valid = [text for text in chunk if not isinstance(text, InvalidText)]
+        answers = iter(await self._in_thread(lambda: request.predict_batch(valid), admitted))
         merged = [text if isinstance(text, InvalidText) else next(answers) for text in chunk]
         self._metrics.count_answers(merged)
         return merged
@@ -149,30 +146,35 @@ class Api:
         while answers:
             for answer in answers:
                 line = {"index": index} | answer_to_json(answer)
-                yield json.dumps(line, ensure_ascii=False).encode() + b"\n"
+                yield json.dumps(line).encode() + b"\n"
                 index += 1
             try:
-                answers = await self._classify_lines(request, texts)
-            except REFUSALS as error:  # too late for a status: the last line tells
-                detail = problems.of_refusal(error).detail
-                yield json.dumps({"index": index, "error": detail}).encode() + b"\n"
+                answers = await self._classify_lines(request, texts, admitted=True)
+            except (Problem, *REFUSALS) as error:  # too late for a status: the last line tells
+                problem = error if isinstance(error, Problem) else problems.of_refusal(error)
+                yield json.dumps({"index": index, "error": problem.detail}).encode() + b"\n"
                 return
 
     def _request(self, http: HttpRequest, limits: Limits) -> Request:
+        self._lifecycle.check_ready()
         disconnected, expired = http.scope[DISCONNECTED], self._lifecycle.expired
         if limits is not STREAM:
             seconds = min(limits.seconds, self._settings.request_timeout_seconds)
             limits = replace(limits, seconds=seconds)
         return Request(self._service, limits, lambda: disconnected.is_set() or expired.is_set())
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _in_thread(self, work: Callable[[], T], admitted: bool = False) -> T:
         """Run work that waits for the model.
+
+        Args:
+            work: A function.
+            admitted: Whether the request runs already, so that it may wait for a thread.
 
         Raises:
             Problem: As many requests as allowed are running; or the service shuts down.
         """
         limiter = self._threads
-        if limiter.borrowed_tokens >= limiter.total_tokens:
+        if not admitted and limiter.borrowed_tokens >= limiter.total_tokens:
             rule = f"at most {limiter.total_tokens:,.0f} requests may run at once"
             raise problems.busy(1, rule, "more")
         try:

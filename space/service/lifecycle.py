@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 
 from space.inference.classifier import Classifier, ModelUnavailable
+from space.service import problems
 from space.service.problems import Problem
 
 EXIT_SECONDS = 10  # from SIGTERM to the end of the process
@@ -45,6 +46,14 @@ class Lifecycle:
             timer = Timer(FINISH_SECONDS, self.expired.set)
             timer.daemon = True
             timer.start()
+
+    def check_ready(self) -> None:
+        """Raise `Problem` unless the model is loaded and no shutdown has begun."""
+        if self.draining:
+            raise problems.shutdown()
+        if self._classifier.commit is None:
+            value = self._classifier.load_error or "a model that is loading"
+            raise problems.unavailable("the model must be loaded", value)
 
     def reload(self, revision: str | None = None) -> str:
         """Load the newest commit of a revision; see `Classifier.reload`. Returns the commit.

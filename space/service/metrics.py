@@ -20,6 +20,7 @@ from space.inference.serving import Service
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 TEXTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 REFUSALS = {401, 403, 408, 413, 415, 422, 429, 503}  # statuses of refused requests
 
 
@@ -62,7 +63,8 @@ class Metrics:
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""
-        self._requests.labels(method, route, status).inc()
+        known = method if method in METHODS else "other"
+        self._requests.labels(known, route, status).inc()
         self._seconds.labels(route).observe(seconds)
         if status in REFUSALS:
             self._refusals.labels(status).inc()

@@ -15,7 +15,6 @@ from space.endpoints import MAX_TEXTS
 from space.inference.classifier import MAX_CHARACTERS
 from space.inference.cpu import available_cores
 from space.inference.serving import BATCH, EXPLANATION, Service
-from space.service import problems
 from space.service.lifecycle import Lifecycle
 from space.service.metrics import Metrics
 from space.service.schemas import ReloadRequest
@@ -47,17 +46,12 @@ class Operations:
 
     async def ready(self) -> dict[str, str]:
         """Whether the model is loaded and new requests are taken; send none if this fails."""
-        classifier = self._service.classifier
-        if self._lifecycle.draining:
-            raise problems.shutdown()
-        if classifier.commit is None:
-            value = classifier.load_error or "a model that is loading"
-            raise problems.unavailable("the model must be loaded", value)
-        return {"status": "ok", "model_sha": classifier.commit}
+        self._lifecycle.check_ready()
+        return {"status": "ok", "model_sha": str(self._service.classifier.commit)}
 
     async def info(self) -> dict[str, Any]:
         """The model and the limits, in the fields of text-embeddings-inference and more."""
-        await self.ready()
+        self._lifecycle.check_ready()
         classifier, settings = self._service.classifier, self._settings
         model = classifier.load()
         by_index = {str(i): label for i, label in enumerate(model.labels)}

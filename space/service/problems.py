@@ -133,7 +133,7 @@ def of_validation(errors: list[dict[str, Any]]) -> Problem:
     """The problem for the first of the errors that pydantic found in a request."""
     error = errors[0]
     name = ".".join(str(part) for part in error["loc"] if part != "body") or "body"
-    rule = f"{name}: {error['msg'].removeprefix('Value error, ')}"
+    rule = f"{name[:100]}: {error['msg'].removeprefix('Value error, ')}"
     return Problem(422, rule, describe(error.get("input")), SEE_DOCS)
 
 

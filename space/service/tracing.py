@@ -32,6 +32,6 @@ def trace(app: ASGIApp) -> ASGIApp:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     traced: ASGIApp = OpenTelemetryMiddleware(
-        app, excluded_urls="health,ready,metrics", exclude_spans=["receive", "send"]
+        app, excluded_urls="/health$,/ready$,/metrics$", exclude_spans=["receive", "send"]
     )
     return traced

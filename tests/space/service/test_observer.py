@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from service_app import ADMIN_KEY, COMMIT, KEY, assert_problem, client, loaded
+from starlette.websockets import WebSocketDisconnect
 
 from space.inference.admission import AdmissionQueue
 from space.inference.classifier import Classifier
@@ -77,6 +78,11 @@ def test_unexpected_errors_are_problems_without_their_cause(classifier: Classifi
     assert "secret" not in response.text and problem["error_type"] == "Backend"
     assert any("a secret cause" in json.dumps(line) for line in lines)
     assert [line["status"] for line in lines if line["message"] == "request"] == [500]
+
+
+def test_websockets_are_refused(classifier: Classifier):
+    with pytest.raises(WebSocketDisconnect), client(classifier).websocket_connect("/any"):
+        pass
 
 
 def test_each_request_has_an_id(classifier: Classifier):
@@ -149,7 +155,7 @@ def test_probes_tell_loading_running_and_draining():
     response = http.get("/ready")
     assert_problem(response, 503, "The Hub does not answer.")
     assert response.headers["retry-after"]
-    assert_problem(http.post("/predict", json=BODY), 503, "MODEL_ID is not set")
+    assert_problem(http.post("/predict", json=BODY), 503, "The Hub does not answer.")
     assert_problem(http.get("/info"), 503)
 
 
@@ -209,6 +215,7 @@ def test_metrics_count_requests_texts_tokens_and_refusals(classifier: Classifier
     http.post("/v1/classify", json={"inputs": [BODY["inputs"], " "]})
     http.post("/predict", json={"inputs": 7})
     http.get("/v1/x")
+    http.request("MADE_UP", "/v1/x")
     found = metrics(http)
     ok = 'http_requests_total{code="200",method="POST",route="/predict"}'
     assert found[ok] == 1
@@ -218,6 +225,7 @@ def test_metrics_count_requests_texts_tokens_and_refusals(classifier: Classifier
     assert found['requests_refused_total{code="422"}'] == 1
     assert found["request_texts_count"] == 2 and found["request_texts_sum"] == 4
     assert found["tokens_read_total"] > 5
+    assert not [name for name in found if "MADE_UP" in name]  # anyone could fill the memory
     assert found["queue_length"] == 0
     assert found[f'model_info{{model_id="demo/tiny",model_sha="{COMMIT}"}}'] == 1
     assert found["http_requests_active"] == 1  # the one for the metrics
