@@ -1,8 +1,8 @@
 """Speed and load of the Space: the app of `space/`, started as the Hub starts it.
 
 Its model comes from a local Hub: the quick start's, or the one in a run folder. Measured over HTTP:
-cold start, one prediction, attribution, memory, and many concurrent users. Out: a table and
-`space.json`.
+cold start, one prediction, attribution, many concurrent users, and memory and disk after uploads, a
+comparison and a large file. Out: a table and `space.json`.
 
     python -m benchmarks.space [--model runs/quickstart] [--users 50] [--seconds 60] [--out FOLDER]
 """
@@ -25,10 +25,10 @@ from typing import Any
 import aiohttp
 import httpx
 
-from benchmarks import REPOSITORY, add_out, machine, save
+from benchmarks import REPOSITORY, add_out, machine, save, space_memory
 from train import quickstart
 
-MODEL = "demo/space"
+MODEL, OTHER = "demo/space", "demo/other"
 SENTENCE = "The lead carries it, though the middle drags and the score does not help at all. "
 WORDS = 16  # of the sentence
 
@@ -44,7 +44,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         with quickstart.local_hub(Path(scratch) / "hub") as endpoint:
-            publish(endpoint, quickstart.token(root=Path(scratch) / "hub"), options.model)
+            token = quickstart.token(root=Path(scratch) / "hub")
+            for repo_id in (MODEL, OTHER):
+                publish(endpoint, token, options.model, repo_id)
             env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": f"{scratch}/home"}
             env |= {"MODEL_ID": MODEL, "HF_HUB_DISABLE_TELEMETRY": "1"}
             with running(env) as (url, _, _):
@@ -57,6 +59,10 @@ def main() -> None:
                     _measure_load(url, options.users, options.seconds, options.pause)
                 )
                 results["rss_mb"] = _resident_mb(process.pid)
+            temporary = Path(scratch) / "files"
+            with running({**env, "GRADIO_TEMP_DIR": str(temporary)}) as (url, process, _):
+                _ask(url, "classify", review(20))
+                results |= space_memory.measure(url, process.pid, temporary, MODEL, OTHER)
     results["work"] = {"users": options.users, "seconds": options.seconds, "pause": options.pause}
     results["machine"] = machine.describe()
     print(table(results))
@@ -74,9 +80,14 @@ def table(results: dict[str, Any]) -> str:
         ("{load_users} concurrent users: answers", "load_answers", "{:,}"),
         ("{load_users} concurrent users: errors", "load_errors", "{}"),
         ("{load_users} concurrent users: 95th percentile", "load_p95_seconds", "{:.2f} s"),
+        ("{uploads} uploads, a comparison, {rows:,} rows: peak memory", "peak_rss_mb", "{:.0f} MB"),
+        ("with the worker of the other model: peak memory", "peak_total_mb", "{:.0f} MB"),
+        ("files left when the users have closed the page", "files_left", "{:,}"),
     ]
     lines = ["| measurement | value |", "|---|---|"]
     for name, key, form in rows:
+        if key not in results:  # of results recorded before this was measured
+            continue
         lines.append(f"| {name.format(**results)} | {form.format(results[key])} |")
     return "\n".join(lines)
 
@@ -87,13 +98,13 @@ def review(words: int) -> str:
     return (SENTENCE * whole + " ".join(SENTENCE.split()[:rest])).strip()
 
 
-def publish(endpoint: str, token: str, folder: Path) -> None:
-    """Upload a run folder to the local Hub, as the model of the app."""
+def publish(endpoint: str, token: str, folder: Path, repo_id: str = MODEL) -> None:
+    """Upload a run folder to the local Hub, by default as the model of the app."""
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=endpoint, token=token)
-    api.create_repo(MODEL)
-    api.upload_folder(repo_id=MODEL, folder_path=folder, ignore_patterns=["checkpoints/**"])
+    api.create_repo(repo_id)
+    api.upload_folder(repo_id=repo_id, folder_path=folder, ignore_patterns=["checkpoints/**"])
 
 
 @contextmanager

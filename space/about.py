@@ -182,8 +182,8 @@ def unsure_summary(facts: Facts) -> str:
     accuracies = [f"{inside:.2%} accuracy there"] if inside is not None else []
     accuracies += [f"{outside:.2%} on the rest"] if outside is not None else []
     return (
-        f"The model is unsure below a probability of {below:.2%}: {share:.2%} of the {facts.split} "
-        "reviews" + (f" ({', '.join(accuracies)})" if accuracies else "") + "."
+        f"The model is uncertain below a probability of {below:.2%}: {share:.2%} of the "
+        f"{facts.split} reviews" + (f" ({', '.join(accuracies)})" if accuracies else "") + "."
     )
 
 

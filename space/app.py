@@ -71,8 +71,8 @@ def build(classifier: Classifier, feedback: Feedback | None = None) -> gradio.Bl
                 review = Review(service, feedback or Feedback())
             with gradio.Tab("File", id="file"):
                 batch.build(page, service, review)
-            with gradio.Tab("Compare", id="compare"):
-                compare.build(classifier)
+            with gradio.Tab("Compare", id="compare") as compare_tab:
+                compare.build(classifier, compare_tab)
             with gradio.Tab("About", id="about") as about_tab:
                 about.build(classifier, about_tab)
         endpoints.build(service)

@@ -87,7 +87,7 @@ class Feedback:
             place += f" and in the dataset {self.dataset} on the Hub at {constants.ENDPOINT}"
         return (
             "Your feedback is stored with the review's text, the prediction, the model and its "
-            f"revision, and the time, {place}. No name and no address is stored."
+            f"revision, and the time, {place}. Your name and address are not stored."
         )
 
     def record(
@@ -132,7 +132,8 @@ class Feedback:
                     self.folder.mkdir(parents=True, exist_ok=True)
                     stored_bytes = sum(file.stat().st_size for file in self.folder.glob(FILES))
                     if stored_bytes + len(line) > MAX_BYTES:
-                        return f"Not stored: the {MAX_BYTES // 2**20} MB for feedback are full."
+                        limit = f"{MAX_BYTES // 2**20} MB"
+                        return f"Not stored: the {limit} reserved for feedback are full."
                     end = _append(path, line)
                     self._remember(key, end - len(ANSWER_END) - len(_answer(correct)))
         except OSError as error:

@@ -116,7 +116,7 @@
       return message("remark", "Copied. The link contains the whole review.");
     } catch {
       const field = `<input readonly aria-label="Link" value="${link.replaceAll('"', "%22")}">`;
-      return message("remark", `The browser doesn't let this page copy. Copy the link: ${field}`);
+      return message("remark", `Your browser doesn't allow this page to copy. Copy the link yourself: ${field}`);
     }
   }
 
@@ -138,7 +138,7 @@
     const text = linkedReview();
     const problem = query("#link-problem");
     problem.hidden = text !== "";
-    problem.textContent = "This link has no review, or was cut off. Ask for the text instead.";
+    problem.textContent = "This link has no review, or was cut off. Ask the sender for the text.";
     if (text) submit(text);
   }
 

@@ -22,16 +22,16 @@ def usage(facts: Facts, address: str) -> dict[str, str]:
         address: URL of this page, without a trailing slash.
     """
     return {
-        "The model in Python": _python_model(facts),
-        "The model in a browser or Node.js": _javascript_model(facts),
-        "This page from Python": "from gradio_client import Client\n\n"
+        "Run the model in Python": _python_model(facts),
+        "Run the model in a browser or Node.js": _javascript_model(facts),
+        "Call this page from Python": "from gradio_client import Client\n\n"
         f'page = Client("{address}")\n'
         f'print(page.predict("{REVIEW}", api_name="/classify"))\n',
-        "This page from JavaScript": 'import { Client } from "@gradio/client";\n\n'
+        "Call this page from JavaScript": 'import { Client } from "@gradio/client";\n\n'
         f'const page = await Client.connect("{address}");\n'
         f'const {{ data }} = await page.predict("/classify", ["{REVIEW}"]);\n'
         "console.log(data[0]);\n",
-        "This page from a shell": f"event=$(curl -s {address}/gradio_api/call/classify \\\n"
+        "Call this page from a shell": f"event=$(curl -s {address}/gradio_api/call/classify \\\n"
         '  -H "Content-Type: application/json" \\\n'
         f"""  -d '{{"data": ["{REVIEW}"]}}' | cut -d '"' -f 4)\n"""
         f"curl -sN {address}/gradio_api/call/classify/$event\n",

@@ -2,7 +2,7 @@
 // Mirrors space/inference/attribution.py: sentences are removed one at a time; words are added to
 // the spans of words that they begin or end.
 import initSentencex, { segment } from "./vendor/sentencex_wasm.js";
-import { InvalidText } from "./classifier.js";
+import { logOdds } from "./classifier.js";
 import { fetchUnpacked } from "./vendored.js";
 
 const FULL_CONTEXT_CHARACTERS = 50_000; // in all passes over a review, each without one sentence
@@ -114,7 +114,7 @@ async function attributeWindows(classifier, text, label, windows, passes) {
   const parts = [];
   passes.total += windows.reduce((total, { spans }) => total + spans.length + 1, 0);
   const measure = async (variant) => {
-    const probability = await probabilityOf(classifier, variant, label);
+    const probability = await classifier.probability(variant, label);
     await passes.after((passes.done += 1), passes.total);
     return probability;
   };
@@ -151,7 +151,7 @@ async function attributeWords(classifier, text, sentences, label, passes) {
     const values = new Map();
     for (const [first, end] of wordSpansOf(count)) {
       const span = text.slice(words[first][0], words[end - 1][1]);
-      const probability = await probabilityOf(classifier, span, label);
+      const probability = await classifier.probability(span, label);
       values.set(`${first} ${end}`, probability === null ? wordless : logOdds(probability));
       await passes.after((passes.done += 1), passes.total);
     }
@@ -185,19 +185,4 @@ function wordSpansOf(count) {
 
 function mean(values) {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-/** The label's probability for a text; null if nothing remains that can be classified. */
-async function probabilityOf(classifier, text, label) {
-  try {
-    return (await classifier.predict(text)).probabilities[label];
-  } catch (error) {
-    if (error instanceof InvalidText) return null;
-    throw error;
-  }
-}
-
-function logOdds(probability) {
-  const bounded = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
-  return Math.log(bounded / (1 - bounded));
 }

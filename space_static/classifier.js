@@ -4,9 +4,11 @@ import {
   AutoModelForSequenceClassification, AutoTokenizer, Tensor, env,
 } from "./vendor/transformers.min.js";
 import { fetchUnpacked } from "./vendored.js";
+import { Vocabulary } from "./vocabulary.js";
 
 export const MAX_CHARACTERS = 100_000;
 const WORDLESS = "."; // a text without words
+const MIN_EVIDENCE = 0.5; // log-odds by which a text must differ from it to lean towards a label
 // WebGPU needs the larger build of ONNX Runtime.
 const BUILDS = { wasm: "ort-wasm-simd-threaded", webgpu: "ort-wasm-simd-threaded.asyncify" };
 
@@ -20,6 +22,8 @@ export class InvalidText extends Error {
  * `labels` are in the model's order; below `unsureBelow` (a probability) it abstains.
  */
 export class Classifier {
+  #wordless; // a promise
+
   constructor(tokenizer, model) {
     this.tokenizer = tokenizer;
     this.model = model;
@@ -29,6 +33,7 @@ export class Classifier {
     this.maxTokens = Math.min(tokenizer.model_max_length ?? Infinity, positions ?? Infinity);
     this.inputNames = model.sessions.model.inputNames;
     this.special = this.encode("");
+    this.vocabulary = new Vocabulary(tokenizer);
   }
 
   /**
@@ -69,50 +74,71 @@ export class Classifier {
   }
 
   /**
-   * Classify one text. Of a text that is too long, a quarter of the tokens is taken from the
-   * beginning and the others from the end, as in training.
-   * @returns `label`, `probabilities` (by label), `tokensRead` and `tokens` (without [CLS] and
-   *   [SEP]), `unsure`.
+   * Classify one text.
+   * @returns As `classify`, and `unreadable`: the first pieces that the model doesn't know.
    * @throws InvalidText if it has nothing that the model can read, or is too long.
    */
   async predict(text) {
     checkText(text);
-    let ids = this.encode(text);
+    const ids = this.encode(text);
+    if (!this.vocabulary.hasWords(ids)) throw new InvalidText(this.vocabulary.refusal(text));
+    const prediction = await this.classify(ids);
+    const unreadable = prediction.unknownTokens ? this.vocabulary.unreadable(text) : [];
+    return { ...prediction, unreadable };
+  }
+
+  /** The probability of a label for a text; null if it has nothing that the model can read. */
+  async probability(text, label) {
+    const ids = this.encode(text);
+    return this.vocabulary.hasWords(ids) ? (await this.classify(ids)).probabilities[label] : null;
+  }
+
+  /**
+   * Classify the tokens of a text. If there are too many, a quarter is taken from the beginning and
+   * the others from the end, as in training.
+   * @returns `label`, `probabilities` (by label), `tokensRead`, `tokens` and `unknownTokens`
+   *   (without [CLS] and [SEP]), `unsure`, and `neutral`: unsure, and hardly more probable than for a
+   *   text without words.
+   */
+  async classify(ids) {
+    const unknownTokens = this.vocabulary.countUnknown(ids);
     const tokens = ids.length - this.special.length;
-    this.checkTokens(ids, tokens);
     if (ids.length > this.maxTokens) {
       const head = Math.floor(this.maxTokens / 4);
       ids = [...ids.slice(0, head), ...ids.slice(head - this.maxTokens)];
     }
     const probabilities = softmax(await this.logits(ids));
     if (!probabilities.every(Number.isFinite)) {
-      throw new InvalidText("The model gives no score for this text: it is not a number.");
+      throw new InvalidText("The model's score for this review is not a number.");
     }
     const best = probabilities.indexOf(Math.max(...probabilities));
+    const label = this.labels[best];
+    const unsure = probabilities[best] < this.unsureBelow;
     return {
-      label: this.labels[best],
+      label,
       probabilities: this.byLabel(probabilities),
       tokensRead: ids.length - this.special.length,
       tokens,
-      unsure: probabilities[best] < this.unsureBelow,
+      unknownTokens,
+      unsure,
+      neutral: unsure && (await this.#isNeutral(label, probabilities[best])),
     };
   }
 
+  async #isNeutral(label, probability) {
+    const wordless = (await this.wordless())[label];
+    return logOdds(probability) - logOdds(wordless) < MIN_EVIDENCE;
+  }
+
   /** The probabilities, by label, of a text without words. */
-  async wordless() {
-    return this.byLabel(softmax(await this.logits(this.encode(WORDLESS))));
+  wordless() {
+    this.#wordless ??= this.logits(this.encode(WORDLESS)).then((logits) =>
+      this.byLabel(softmax(logits)));
+    return this.#wordless;
   }
 
   byLabel(probabilities) {
     return Object.fromEntries(this.labels.map((label, i) => [label, probabilities[i]]));
-  }
-
-  checkTokens(ids, tokens) {
-    if (!tokens) throw new InvalidText("There is no word in this review.");
-    const unknown = ids.filter((id) => id === this.tokenizer.unk_token_id).length;
-    if (unknown === tokens) {
-      throw new InvalidText("The model knows no word or character of this review.");
-    }
   }
 
   async logits(ids) {
@@ -134,6 +160,12 @@ function checkText(text) {
         `${text.length.toLocaleString("en")}.`,
     );
   }
+}
+
+/** `log(p / (1 - p))`, finite for 0 and 1. */
+export function logOdds(probability) {
+  const bounded = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
+  return Math.log(bounded / (1 - bounded));
 }
 
 function softmax(logits) {

@@ -1,6 +1,8 @@
 // The File tab: a file of reviews, scored by the worker, summarized and downloadable.
 import { guessTextColumn, read, scoredTable, write } from "./csv.js";
-import { count, element, figures, name, percent, progress, sentence, table } from "./views.js";
+import {
+  count, element, figures, name, percentBeside, progress, sentence, table, verdict,
+} from "./views.js";
 
 const PREVIEW_ROWS = 5;
 const LISTED_ROWS = 100;
@@ -46,11 +48,11 @@ export function connectFileTab(model, ready) {
     };
     onProgress({ done: 0, total: source.rows.length });
     try {
-      const { labels } = await ready;
+      const { labels, unsureBelow } = await ready;
       const texts = source.rows.map((row) => row[column]);
       const answers = await model().call("score", texts, { onProgress, signal });
       get("file-progress").replaceChildren();
-      showResults(source, texts, answers, labels);
+      showResults(source, texts, nameEmptyCells(texts, answers), labels, unsureBelow);
     } catch (error) {
       const message = signal.aborted ? "Cancelled. No results were kept." : error.message;
       get("file-progress").replaceChildren(sentence(message, signal.aborted ? "remark" : "problem"));
@@ -72,13 +74,18 @@ function setRunning(running) {
   get("cancel").hidden = !running;
 }
 
-function showResults(source, texts, answers, labels) {
+/** The answers, with a reason for empty cells that fits a file. */
+function nameEmptyCells(texts, answers) {
+  return answers.map((answer, i) => (texts[i].trim() ? answer : { error: "The cell is empty." }));
+}
+
+function showResults(source, texts, answers, labels, unsureBelow) {
   const scored = answers.filter((answer) => answer.error === undefined);
   const rows = [
     ...labels.map((label) => [
       scored.filter((answer) => !answer.unsure && answer.label === label).length, name(label)]),
-    [scored.filter((answer) => answer.unsure).length, "Mixed or unsure"],
-    [answers.length - scored.length, "Not scored"],
+    [scored.filter((answer) => answer.unsure).length, "Uncertain"],
+    [answers.length - scored.length, "Not analyzed"],
   ];
   const content = write(scoredTable(source, answers, labels));
   const url = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
@@ -93,20 +100,20 @@ function showResults(source, texts, answers, labels) {
     element("div.block", {}, element("h2", {}, title),
       element("div.rows", { tabindex: 0, role: "region", "aria-label": title },
         table(["Review", "Prediction", "Probability"],
-          listed.map((answer, i) => listing(i, texts[i], answer)), "Row"))));
+          listed.map((answer, i) => listing(i, texts[i], answer, unsureBelow)), "Row"))));
   get("file-results").focus();
 }
 
 /** The cells of a review; its text is a link that opens it in the Review tab. */
-function listing(index, text, answer) {
+function listing(index, text, answer, unsureBelow) {
   if (answer.error !== undefined) {
-    return [`${index + 1}`, short(text), text.trim() ? answer.error : "Empty cell.", ""];
+    return [`${index + 1}`, short(text), answer.error, ""];
   }
   const link = element("a", { href: `#review=${encodeURIComponent(text)}` }, short(text));
-  const shown = answer.unsure ? `Unsure, leans ${name(answer.label).toLowerCase()}` : name(answer.label);
-  return [`${index + 1}`, link, shown, percent(answer.probabilities[answer.label])];
+  const shown = percentBeside(answer.probabilities[answer.label], unsureBelow);
+  return [`${index + 1}`, link, verdict(answer), shown];
 }
 
 function short(text) {
-  return text.length > LISTED_CHARACTERS ? `${text.slice(0, LISTED_CHARACTERS)} …` : text;
+  return text.length > LISTED_CHARACTERS ? `${text.slice(0, LISTED_CHARACTERS)}…` : text;
 }

@@ -35,8 +35,9 @@ function openAddress() {
 
 async function start() {
   showAbout(null, "not finished");
+  let labels;
   try {
-    await ready;
+    ({ labels } = await ready);
   } catch (error) {
     const reason = `The model ${model} can't be loaded from ${endpoint}: ${error.message}`;
     get("status").replaceChildren(sentence(reason),
@@ -45,7 +46,7 @@ async function start() {
   }
   const label = `${model} (${revision.slice(0, 7)})`;
   get("status").replaceChildren("Model: ", element("a", { href: address }, label));
-  if (!location.hash) review.openExample();
+  review.listExamples(labels, !location.hash).catch((error) => console.error(error));
   // Relative to the page, so that it also works below a path.
   navigator.serviceWorker?.register("service_worker.js", { type: "module" }).catch(() => {});
   await test();
@@ -96,7 +97,7 @@ function showAbout(runtime, outcome) {
     ["Offline", "After the first visit the page works without a network. The browser keeps the " +
       "model and the page's files until you clear the site's data."],
     ["Limits", "The model was trained on movie reviews. A prediction is a probability, not a fact: " +
-      "when the model is unsure, read the review. The effect of a sentence is what changes when " +
+      "when the model is uncertain, read the review. The effect of a sentence is what changes when " +
       "it is left out."],
     ["Runtime", runtime ?? "The model is being loaded."],
     ["Self-test", outcome.charAt(0).toUpperCase() + outcome.slice(1)],

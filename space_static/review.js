@@ -1,22 +1,7 @@
 // The Review tab: the prediction for one review, the effect of each sentence, and a share link.
+import { selectExamples } from "./examples.js";
 import { attribution, count, element, predictionCard, progress, sentence } from "./views.js";
 
-// Written for this project and never trained on. The first opens the page.
-const EXAMPLES = {
-  "Clearly positive": "I laughed, I cried, and I rang my sister from the car park to tell her to " +
-    "go tonight. The lead is wonderful, and the last shot is the kindest ending I have seen in " +
-    "years.",
-  "Clearly negative": "A dull script, wooden acting and an ending that insults you. I kept " +
-    "checking my watch, and half of my row had left before the credits. Two hours wasted.",
-  "Mixed": "The lead is superb and the score is lovely, which makes it all the sadder " +
-    "that the script is dull, the second half is a mess, and the ending is a waste of her talent. " +
-    "I would watch her read a menu. I would not watch this again.",
-  "Negated": "I did not expect to enjoy this, and for once I was wrong. There is not a dull " +
-    "minute in it, nobody overacts, and the ending does not cheat.",
-  "Sarcastic": "Oh, wonderful, another two and a half hours of men explaining " +
-    "submarines to each other. The script is a mess, and the only good bit was when the projector " +
-    "broke.",
-};
 const EMPTY = "The prediction, its probability and the effect of each sentence appear here. " +
   "Paste a review or choose an example.";
 const WAITING = "The review will be analyzed as soon as the model is loaded.";
@@ -47,9 +32,6 @@ export class Review {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.analyze();
     };
     this.box.oninput = () => this.#markStale();
-    for (const [label, text] of Object.entries(EXAMPLES)) {
-      get("examples").append(element("button", { onclick: () => this.open(text) }, label));
-    }
   }
 
   /** Analyze a text that is not typed: an example, or the review of a link. */
@@ -58,12 +40,27 @@ export class Review {
     return this.analyze();
   }
 
-  /** Show what the page does, unless the user was faster. */
-  openExample() {
+  /**
+   * Offer an example of each kind, as they are found.
+   * @param labels The model's.
+   * @param opens Whether the first one opens the page, unless the user was faster.
+   */
+  async listExamples(labels, opens) {
+    const candidates = await (await fetch("examples.json")).json();
+    const predict = (text) => this.#model().call("predict", text);
+    for await (const [kind, text] of selectExamples(candidates, labels, predict)) {
+      const isFirst = get("examples").hidden;
+      get("examples").append(element("button", { onclick: () => this.open(text) }, kind));
+      get("examples").hidden = false;
+      if (isFirst && opens) this.#openExample(text);
+    }
+  }
+
+  #openExample(text) {
     if (this.#current || this.box.value) return;
-    this.open(Object.values(EXAMPLES)[0]);
+    this.open(text);
     this.box.onfocus = () => { // typing replaces the example
-      if (this.box.value === Object.values(EXAMPLES)[0]) this.box.select();
+      if (this.box.value === text) this.box.select();
       this.box.onfocus = null;
     };
   }
@@ -117,7 +114,7 @@ export class Review {
       await navigator.clipboard.writeText(link);
       this.#answer(sentence("Copied. The link contains the whole review.", "remark"));
     } catch {
-      this.#answer(sentence("The browser doesn't let this page copy. Copy the link:", "remark"),
+      this.#answer(sentence("Your browser doesn't allow this page to copy. Copy the link yourself:", "remark"),
         element("input", { "aria-label": "Link", readonly: "", value: link }));
     }
   }

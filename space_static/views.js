@@ -28,24 +28,29 @@ export function sentence(message, kind = "problem") {
   return element(`p.${kind}`, { role: "status" }, String(message));
 }
 
-/** The predicted label, its probability and a bar for each label. */
+/** The predicted label, its probability, and what of the review the model read. */
 export function predictionCard(prediction, unsureBelow) {
-  const { label, probabilities, unsure } = prediction;
-  const heading = unsure ? "Mixed or unsure" : name(label);
-  const leaning = unsure ? `leans ${name(label).toLowerCase()}, ` : "";
-  const shown = percent(probabilities[label], unsure ? Math.floor : Math.round);
-  const bars = Object.entries(probabilities).flatMap(([other, probability]) =>
-    bar(prediction, other, other === label ? shown : percent(probability), probability, unsureBelow));
-  const rule = unsureBelow > 1 / Object.keys(probabilities).length
-    ? `Below ${percent(unsureBelow, Math.ceil)} (the tick) the model is unsure: it makes too many ` +
-      "errors there."
-    : null;
+  const { label, unsure } = prediction;
+  const heading = unsure ? shortPrediction(prediction, unsureBelow) : name(label);
   return element("section.prediction", { role: "status", "aria-label": "Prediction" },
     element(`p.label.${unsure ? "unsure" : color(prediction, label)}`, {}, heading),
-    element("p.probability", {}, `${leaning}${shown} probability`),
-    element("dl.bars", {}, ...bars),
-    rule && element("p.small", {}, rule),
-    element("p.small", {}, tokensRead(prediction)));
+    element("p.probability", {}, probabilityOf(prediction, unsureBelow)),
+    scale(prediction, unsureBelow),
+    threshold(prediction, unsureBelow),
+    element("p.small", {}, tokensRead(prediction)),
+    unknown(prediction));
+}
+
+/** The predicted label, or uncertain with what the model leans to. */
+export function verdict({ label, unsure, neutral }) {
+  if (neutral) return "Uncertain, no leaning";
+  return unsure ? `Uncertain, leaning ${name(label).toLowerCase()}` : name(label);
+}
+
+function shortPrediction(prediction, unsureBelow) {
+  if (prediction.neutral) return verdict(prediction);
+  const shown = percentBeside(prediction.probabilities[prediction.label], unsureBelow);
+  return `${verdict(prediction)} (${shown})`;
 }
 
 /** The review with its sentences colored by their effect, and a table of the numbers. */
@@ -97,12 +102,28 @@ export function name(label) {
 }
 
 /** A probability with one decimal, never rounded to 0% or 100%. */
-export function percent(probability, round = Math.round) {
+export function percent(probability) {
   if (probability > 0.999 && probability < 1) return "over 99.9%";
   if (probability > 0 && probability < 0.001) return "under 0.1%";
-  // 1e-9: 0.07 * 1000 is 70.00000000000001, which `ceil` would take to 71.
-  const nudge = round === Math.ceil ? -1e-9 : 1e-9;
-  return `${(round(1000 * probability + nudge) / 10).toFixed(1)}%`;
+  return `${(100 * probability).toFixed(1)}%`;
+}
+
+/**
+ * A probability in whole percent, on the same side of the threshold as it really is. Never rounded to
+ * 0% or 100%.
+ */
+export function percentBeside(probability, unsureBelow) {
+  const limit = thresholdPercent(unsureBelow);
+  const rounded = Math.round(100 * probability);
+  const value = probability >= unsureBelow ? Math.max(rounded, limit) : Math.min(rounded, limit - 1);
+  if (value >= 100 && probability < 1) return "over 99%";
+  if (value <= 0 && probability > 0) return "under 1%";
+  return `${value}%`;
+}
+
+/** A threshold in whole percent, rounded up; 1e-6: 100 * 0.07 is 7.000000000000001. */
+function thresholdPercent(unsureBelow) {
+  return Math.ceil(100 * unsureBelow - 1e-6);
 }
 
 /** A number with separators of thousands. */
@@ -118,14 +139,56 @@ function tokensRead({ tokensRead: read, tokens }) {
     : counts;
 }
 
-function bar(prediction, label, shown, probability, unsureBelow) {
+function probabilityOf({ label, probabilities, neutral }, unsureBelow) {
+  const shown = percentBeside(probabilities[label], unsureBelow);
+  const sentence = `${shown} probability of ${name(label).toLowerCase()}`;
+  return neutral ? `${sentence}, not clearly more than for a text without words` : sentence;
+}
+
+/** One scale from the first to the last of two labels; a bar for each of more labels. */
+function scale(prediction, unsureBelow) {
+  const labels = Object.keys(prediction.probabilities);
+  if (labels.length !== 2) {
+    return element("dl.bars", {}, ...labels.flatMap((label) => bar(prediction, label, unsureBelow)));
+  }
+  const [first, last] = labels.map((label) => name(label).toLowerCase());
+  const [start, end] = [Math.max(0, 1 - unsureBelow), Math.min(1, unsureBelow)];
+  const hasZone = unsureBelow > 0.5;
+  const { unsure, neutral, probabilities } = prediction;
+  const kind = neutral ? "neutral" : unsure ? "unsure" : "sure";
+  return element("div.scale", { "aria-hidden": "true" },
+    element("div.track", {},
+      hasZone ? element("span.zone", { left: share(start), width: share(end - start) }) : null,
+      element(`b.${kind}`, { left: share(probabilities[labels[1]]) })),
+    element("p.small.ends", {}, element("span", {}, first),
+      hasZone ? element("span", {}, "uncertain") : null, element("span", {}, last)));
+}
+
+function bar(prediction, label, unsureBelow) {
+  const probability = prediction.probabilities[label];
   return [
     element("dt", {}, name(label)),
-    element("dd", {}, element("span", {}, shown),
+    element("dd", {}, element("span", {}, percentBeside(probability, unsureBelow)),
       element("span.track", { "aria-hidden": "true" },
-        element(`b.${color(prediction, label)}`, { width: `${100 * probability}%` }),
-        unsureBelow ? element("i", { left: `${100 * unsureBelow}%` }) : null)),
+        element(`b.${color(prediction, label)}`, { width: share(probability) }),
+        unsureBelow ? element("i", { left: share(unsureBelow) }) : null)),
   ];
+}
+
+function threshold({ probabilities }, unsureBelow) {
+  if (unsureBelow <= 1 / Object.keys(probabilities).length) return null;
+  return element("p.small", {}, `Below ${thresholdPercent(unsureBelow)}% the model is uncertain: it ` +
+    "makes too many errors there.");
+}
+
+function unknown({ unreadable, unknownTokens, tokens }) {
+  if (!unreadable?.length) return null;
+  return element("p.small", {}, `The model doesn't know ${count(unknownTokens)} of the ` +
+    `${count(tokens)} tokens: “${unreadable.join("”, “")}”.`);
+}
+
+function share(value) {
+  return `${100 * value}%`;
 }
 
 /** What the colors mean; the predicted label comes first. */

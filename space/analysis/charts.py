@@ -47,13 +47,13 @@ TITLE_TOOLTIP = altair.Tooltip("title:N", title="Title")
 COUNT_TOOLTIP = altair.Tooltip("n:Q", title="Reviews", format=",")
 SHARE_TOOLTIPS = [
     altair.Tooltip("share:Q", title="Share", format=".1%"),
-    altair.Tooltip("low:Q", title="at least (95%)", format=".1%"),
-    altair.Tooltip("high:Q", title="at most (95%)", format=".1%"),
+    altair.Tooltip("low:Q", title="95% interval from", format=".1%"),
+    altair.Tooltip("high:Q", title="to", format=".1%"),
 ]
 STARS_TOOLTIPS = [
     altair.Tooltip("share:Q", title="Mean stars", format=".2f"),
-    altair.Tooltip("low:Q", title="at least (95%)", format=".2f"),
-    altair.Tooltip("high:Q", title="at most (95%)", format=".2f"),
+    altair.Tooltip("low:Q", title="95% interval from", format=".2f"),
+    altair.Tooltip("high:Q", title="to", format=".2f"),
 ]
 
 
@@ -114,7 +114,7 @@ def _time_chart(
         )
     )
     y = {
-        "title": f"{title}, with 95% band", "scale": altair.Scale(domain=domain), "axis": axis
+        "title": f"{title} (band: 95% interval)", "scale": altair.Scale(domain=domain), "axis": axis
     }  # fmt: skip
     lines = _lines(spans, _time_axis(counts, period), y, tooltips, period)
     chart = altair.layer(bars, lines).resolve_scale(y="independent")
@@ -145,7 +145,7 @@ def verdicts(
         ),
         tooltip=[
             altair.Tooltip("group:N", title=heading.capitalize()),
-            altair.Tooltip("verdict:N", title="Verdict"),
+            altair.Tooltip("verdict:N", title="Prediction"),
             altair.Tooltip("count:Q", title="Reviews", format=","),
             altair.Tooltip("share:Q", title="Share", format=".1%"),
             altair.Tooltip("n:Q", title=f"Reviews of this {heading}", format=","),
@@ -159,7 +159,7 @@ def verdicts(
     )
     x = altair.X(
         "start:Q",
-        title="Share of the reviews, with their number",
+        title="Share of reviews (with their number)",
         scale=altair.Scale(domain=[0, 1]),
         axis=altair.Axis(format=".0%", tickCount=5, labelOverlap=True),
     )
@@ -171,7 +171,7 @@ def verdicts(
         .mark_text(fontSize=11, color="white", fontWeight="bold")
     )
     chart = altair.layer(bars, labels.encode(x=middle, text=altair.Text("count:Q", format=",")))
-    return _style(chart, f"Verdicts by {heading}", height={"step": 26})
+    return _style(chart, f"Predictions by {heading}", height={"step": 26})
 
 
 def _verdict_colors(count: int) -> list[str]:
@@ -209,19 +209,19 @@ def confusion(
     ]
     axis = altair.Axis(labelAngle=0, orient="top")
     base = altair.Chart(_inline_data(pandas.DataFrame(cells))).encode(
-        x=altair.X("prediction:N", title="Verdict", sort=columns, axis=axis),
+        x=altair.X("prediction:N", title="Prediction", sort=columns, axis=axis),
         y=altair.Y("label:N", title="Label in the file", sort=list(labels)),
         tooltip=[
             altair.Tooltip("label:N", title="Label in the file"),
-            altair.Tooltip("prediction:N", title="Verdict"),
+            altair.Tooltip("prediction:N", title="Prediction"),
             COUNT_TOOLTIP,
-            altair.Tooltip("share:Q", title="of this label", format=".1%"),
+            altair.Tooltip("share:Q", title="Share of this label", format=".1%"),
         ],
     )
     tiles = base.mark_rect().encode(color=altair.Color("fill:N", scale=None))
     numbers = base.mark_text(fontSize=16, color=INK).encode(text=altair.Text("n:Q", format=","))
     return _style(
-        altair.layer(tiles, numbers), "Labels in the file by verdict", height={"step": 56}
+        altair.layer(tiles, numbers), "Labels in the file by prediction", height={"step": 56}
     )
 
 
@@ -339,7 +339,7 @@ def _mix_with_white(color: str, strength: float) -> str:
 
 
 def _period_tooltip(period: Period) -> altair.Tooltip:
-    return altair.Tooltip("start:T", title="When", format=DATE_FORMATS[period])
+    return altair.Tooltip("start:T", title="Period", format=DATE_FORMATS[period])
 
 
 def _style(chart: altair.LayerChart, description: str, **size: Any) -> altair.LayerChart:

@@ -18,9 +18,14 @@ import numpy as np
 import pandas
 
 from space.analysis import statistics
-from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
-from space.inference.model_cache import Model, ModelCache
-from space.views import name, percent
+from space.inference.classifier import (
+    InvalidText,
+    ModelUnavailable,
+    Prediction,
+    name_empty_cells,
+)
+from space.inference.model_cache import Model, ModelCache, ModelName
+from space.views import percent, short_prediction
 
 MAX_ROWS = 2_000
 BATCH_TEXTS = 32  # between two checks whether to stop
@@ -43,6 +48,7 @@ class ModelAnswers:
     labels: list[str]
     answers: list[Answer]
     per_second: float  # texts, in batches of BATCH_TEXTS; NaN with fewer texts than one batch
+    unsure_below: float = 0.0  # probability
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Comparison:
 
 def compare(
     cache: ModelCache,
-    names: Sequence[tuple[str, str | None]],
+    names: Sequence[ModelName],
     texts: Sequence[Any],
     file_labels: pandas.Series | None = None,
     stopped: Callable[[], bool] = lambda: False,
@@ -91,7 +97,7 @@ def compare(
 
     Args:
         cache: Loads the models.
-        names: Repo id and revision of each.
+        names: Of the two models.
         texts: At most `MAX_ROWS`.
         file_labels: The labels of the texts, if there are any.
         stopped: Whether the comparison must end because others wait; called between batches.
@@ -107,10 +113,10 @@ def compare(
     models: list[TimedModel] = []
     with ExitStack() as stack:
         try:
-            for repo_id, revision in names:
-                yield Step(f"Getting {repo_id}", 0, 2 * len(texts))
-                model = stack.enter_context(cache.acquire(repo_id, revision, stopped))
-                models.append(TimedModel(model))
+            for name in names:
+                yield Step(f"Loading {name.repo_id}", 0, 2 * len(texts))
+                model = stack.enter_context(cache.acquire(name, stopped))
+                models.append(TimedModel(model, name.file))
             yield from _predict_in_turn(models, texts, lambda: stopped() or _is_late(start))
         except ModelUnavailable:
             if not stopped():
@@ -131,10 +137,11 @@ class TimedModel:
 
     Args:
         model: From the cache.
+        file: The ONNX file, if the user named one.
     """
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, model: Model, file: str | None = None) -> None:
+        self.model, self._file = model, file
         self.answers: list[Answer] = []
         self._seconds = 0.0
 
@@ -150,22 +157,26 @@ class TimedModel:
             if not self.answers:
                 self.model.predict_batch(texts[:2])
             start = time.perf_counter()
-            self.answers += self.model.predict_batch(texts)
+            answers = self.model.predict_batch(texts)
             self._seconds += time.perf_counter() - start
+            self.answers += name_empty_cells(texts, answers)
         except ModelUnavailable:
             raise
         except Exception as error:  # users may name any model of the Hub
             log.warning("%s fails: %s", self.model.repo_id, error)
             raise ModelUnavailable(
-                f"{self.model.repo_id} fails on these texts; the log says how."
+                f"{self.model.repo_id} fails on these reviews; see the app's log for details."
             ) from error
 
     def first_answers(self, count: int) -> ModelAnswers:
         """The answers to the first `count` texts."""
         name = f"{self.model.repo_id} at {(self.model.commit or '')[:12]}"
+        name += f", {self._file}" if self._file else ""
         is_timed = self._seconds and len(self.answers) >= BATCH_TEXTS
         speed = len(self.answers) / self._seconds if is_timed else math.nan
-        return ModelAnswers(name, self.model.labels, self.answers[:count], speed)
+        return ModelAnswers(
+            name, self.model.labels, self.answers[:count], speed, self.model.unsure_below
+        )
 
 
 def possible_meanings(model: ModelAnswers, other: ModelAnswers) -> list[list[str]]:
@@ -205,7 +216,7 @@ def _predict_in_turn(
     for start in range(0, len(texts), BATCH_TEXTS):
         for model in models:
             done = sum(len(other.answers) for other in models)
-            yield Step(f"Asking {model.model.repo_id}", done, len(models) * len(texts))
+            yield Step(f"Running {model.model.repo_id}", done, len(models) * len(texts))
             if must_stop():
                 return
             model.predict(texts[start : start + BATCH_TEXTS])
@@ -219,8 +230,8 @@ def _stop_reason(seconds: float, count: int, total: int, stopped: bool) -> str:
     reason = f"The comparison was stopped after {seconds:,.0f} seconds, "
     reason += "because others were waiting" if stopped else "the time limit"
     if count:
-        return f"{reason}: it covers the first {count:,} of {total:,} texts."
-    return f"{reason}. Try again later, or compare fewer texts or smaller models."
+        return f"{reason}: it covers the first {count:,} of {total:,} reviews."
+    return f"{reason}. Try again later, or compare fewer reviews or smaller models."
 
 
 def compare_answers(
@@ -252,7 +263,7 @@ def compare_answers(
         agreement,
         _outcome(rows, file_labels.to_numpy(), first, second) if file_labels is not None else None,
         Counter(str(pair_errors[0]) for pair_errors in errors if pair_errors),
-        _to_text(rows[differ]),
+        _to_text(rows[differ], first, second),
     )
 
 
@@ -282,12 +293,16 @@ def conclusions(comparison: Comparison) -> list[str]:
         sentences.append(_better_model_sentence(comparison.outcome))
         if unknown := comparison.outcome.unknown:
             sentences.append(
-                f"{unknown.total():,} texts have a label that not both models know, such as "
-                f"{unknown.most_common(1)[0][0]!r}; these labels were ignored."
+                f"Labels that at least one model does not have were ignored in {unknown.total():,} "
+                f"review{'s' * (unknown.total() > 1)}, such as {unknown.most_common(1)[0][0]!r}."
             )
     for reason, count in comparison.skipped.most_common(5):
-        sentences.append(f"{count:,} of the texts were left out: {reason}")
+        sentences.append(f"{_reviews(count)} left out: {reason}")
     return sentences
+
+
+def _reviews(count: int) -> str:
+    return "1 review was" if count == 1 else f"{count:,} reviews were"
 
 
 def _agreement_sentence(comparison: Comparison) -> str:
@@ -299,29 +314,29 @@ def _agreement_sentence(comparison: Comparison) -> str:
             return "They agree." if share.value else "They differ."
         count = round(share.value * share.n)
         return (
-            f"They agree on {count:,} of {share.n:,} texts: {percent(share.value)} (95% interval "
+            f"They agree on {count:,} of {share.n:,} reviews: {percent(share.value)} (95% interval "
             f"{percent(share.low)} to {percent(share.high)})."
         )
     if _same_labels(first, second):
-        return "None of the texts could be scored."
+        return "None of the reviews could be analyzed."
     labels = [", ".join(model.labels[:10]) for model in (first, second)]
-    return f"Their labels are not the same: A has {labels[0]}, B has {labels[1]}."
+    return f"Their labels differ: A has {labels[0]}; B has {labels[1]}."
 
 
 def _better_model_sentence(outcome: Outcome) -> str:
     first, second = outcome.only
     if not outcome.first.n:
-        return "Both models know none of the labels in the file."
+        return "Neither model has any of the labels in the file."
     if first + second == 0:
-        return "Both are right on the same texts."
+        return "Both are right on the same reviews."
     sentence = (
-        f"Only A is right on {first:,} of {outcome.first.n:,} texts, only B on {second:,}. "
+        f"Only A is right on {first:,} of {outcome.first.n:,} reviews, only B on {second:,}. "
         "If both were equally good, chance alone would make a difference this large in "
         f"{percent(outcome.p_value)} of comparisons (McNemar's exact test): "
     )
     if outcome.p_value >= SIGNIFICANCE:
-        return sentence + "these texts do not show which is better."
-    return sentence + f"{'A' if first > second else 'B'} is better on texts like these."
+        return sentence + "these reviews do not show which is better."
+    return sentence + f"{'A' if first > second else 'B'} is better on reviews like these."
 
 
 def _outcome(rows: pandas.DataFrame, file_labels: Any, *models: ModelAnswers) -> Outcome:
@@ -340,20 +355,23 @@ def _outcome(rows: pandas.DataFrame, file_labels: Any, *models: ModelAnswers) ->
     return Outcome(first, second, only, mcnemar(*only), unknown)
 
 
-def _to_text(rows: pandas.DataFrame) -> pandas.DataFrame:
+def _to_text(rows: pandas.DataFrame, first: ModelAnswers, second: ModelAnswers) -> pandas.DataFrame:
     """The rows as the page shows them; those on which both models are confident come first."""
     confidence = rows[["A", "B"]].map(lambda answer: max(answer.probabilities.values()))
     order = confidence.min(axis=1).sort_values(ascending=False, kind="stable").index
     rows = rows.loc[order]
-    return rows.assign(A=rows["A"].map(short_text), B=rows["B"].map(short_text)).astype(str)
+    short = {
+        side: [short_answer(answer, model) for answer in rows[side]]
+        for side, model in (("A", first), ("B", second))
+    }
+    return rows.assign(**short).astype(str)
 
 
-def short_text(answer: Answer) -> str:
-    """An answer in a few words: label, probability and whether the model is unsure."""
+def short_answer(answer: Answer, model: ModelAnswers) -> str:
+    """An answer of a model in a few words, or why there is none."""
     if isinstance(answer, InvalidText):
         return str(answer)
-    unsure = ", unsure" if answer.unsure else ""
-    return f"{name(answer.label)} {percent(answer.probabilities[answer.label])}{unsure}"
+    return short_prediction(answer, model.unsure_below)
 
 
 def _same_labels(first: ModelAnswers, second: ModelAnswers) -> bool:

@@ -21,7 +21,7 @@ from space.files.downloads import append_columns, prediction_frame
 from space.files.ratings import parse_ratings
 from space.files.tables import texts, unused_name
 from space.inference.classifier import InvalidText, Prediction
-from space.views import name, percent
+from space.views import name, percent, percent_beside
 
 MAX_CHARACTERS = 300  # of a review in a table
 MAX_DISAGREEMENTS = 100
@@ -43,6 +43,7 @@ class Report:
         labels: The model's, in its order; statistics are about the last one.
         columns: Which column contains what; `text` is required.
         file_name: Of the file.
+        unsure_below: Probability below which the model is unsure.
     """
 
     frame: pandas.DataFrame
@@ -50,6 +51,7 @@ class Report:
     labels: Sequence[str]
     columns: Columns
     file_name: str = "reviews"
+    unsure_below: float = 0.0
 
     @cached_property
     def predictions(self) -> pandas.DataFrame:
@@ -131,18 +133,18 @@ class Report:
         """How many reviews have each verdict, as HTML."""
         scored = sum(self.counts.values())
         if not scored:
-            return views.message("None of the rows could be scored.")
+            return views.message("None of the rows could be analyzed.")
         share = statistics.proportion(self.counts[self.labels[-1]], scored)
         truncated = int((self.predictions["tokens_read"] < self.predictions["tokens"]).sum())
         errors = len(self.answers) - scored
         facts = [
-            (percent(share.value), f"{self._label}, of {scored:,} reviews "
+            (percent(share.value), f"{self._label.lower()}, of {scored:,} reviews "
              f"(95% interval {share.low:.1%} to {share.high:.1%})"),
-            (f"{errors:,}", "not scored" + (", listed below with the reason" * bool(errors))),
+            (f"{errors:,}", "not analyzed" + ("; listed below with the reason" * bool(errors))),
         ]  # fmt: skip
         if truncated:
             facts.append(
-                (f"{truncated:,}", "longer than the model reads: beginning and end were read")
+                (f"{truncated:,}", "too long for the model, which read their beginning and end")
             )
         return self._stacked_bar(scored) + views.figures(facts)
 
@@ -181,20 +183,18 @@ class Report:
             return ""
         if agreement is None:
             known = ", ".join(self.labels)
-            return views.message(
-                f"No label in the column {column} is one of the model's ({known})."
-            )
+            return views.message(f"The column {column} has none of the model's labels ({known}).")
         accuracy = agreement.accuracy
         facts = [
             (f"{accuracy.value:.1%}", f"accuracy on {agreement.n:,} labeled reviews (95% "
-             f"interval {accuracy.low:.1%} to {accuracy.high:.1%}); of uncertain ones, what the "
-             "model leans to counts"),
+             f"interval {accuracy.low:.1%} to {accuracy.high:.1%}); an uncertain review counts as "
+             "what the model leans to"),
             (f"{agreement.f1:.3f}", "F1"),
         ]  # fmt: skip
         if agreement.unmatched:
             unknown = ", ".join(agreement.unknown)
             facts.append(
-                (f"{agreement.unmatched:,}", f"labels that are not the model's: {unknown}")
+                (f"{agreement.unmatched:,}", f"labels that the model does not have: {unknown}")
             )
         return views.figures(facts)
 
@@ -276,7 +276,7 @@ class Report:
         return [
             (f"All {len(self.answers):,}", "all"),
             *(
-                (f"{name(verdict) if verdict else 'Not scored'} {count:,}", verdict)
+                (f"{name(verdict) if verdict else 'Not analyzed'} {count:,}", verdict)
                 for verdict, count in verdicts.items()
                 if count
             ),
@@ -290,15 +290,16 @@ class Report:
     def listing(self, positions: Sequence[int] | None = None) -> pandas.DataFrame:
         """Scored rows as the page shows them, with their number in the file last; by default all.
 
-        The column `verdict` is HTML.
+        The column `prediction` is HTML.
         """
         rows = list(range(len(self.frame)) if positions is None else positions)
         file_rows, predictions = self.frame.iloc[rows], self.predictions.iloc[rows]
         cells: dict[str, Any] = {
             "review": [self.texts[row][:MAX_CHARACTERS] for row in rows],
-            "verdict": [self._verdict_html(row) for row in rows],
+            "prediction": [self._verdict_html(row) for row in rows],
             "probability": [
-                "" if pandas.isna(value) else percent(value) for value in predictions["probability"]
+                "" if pandas.isna(value) else percent_beside(value, self.unsure_below)
+                for value in predictions["probability"]
             ],
         }
         for column in (
@@ -310,11 +311,11 @@ class Report:
         return pandas.DataFrame(cells | {unused_name("row", cells): file_rows.index + 1})
 
     def _verdict_html(self, row: int) -> str:
-        verdict, label = self.verdicts.iloc[row], self.predictions["prediction"].iloc[row]
-        if not verdict:
-            return "Not scored"
-        text = name(label) if verdict == label else f"Uncertain, leaning {name(label).lower()}"
-        return f'<span class="verdict {self._color(verdict)}">{escape(text)}</span>'
+        answer = self.answers[row]
+        if isinstance(answer, InvalidText):
+            return "Not analyzed"
+        color = self._color(self.verdicts.iloc[row])
+        return f'<span class="verdict {color}">{escape(views.verdict(answer))}</span>'
 
     def disagreements(self) -> pandas.DataFrame | None:
         """Rows whose label differs from the prediction, the most confident first."""

@@ -145,8 +145,7 @@ def _unique_columns(names: list[str], name: str) -> list[str]:
         names = [column or f"column {number}" for number, column in enumerate(names, start=1)]
     if duplicates := _duplicates(names):
         raise InvalidFile(
-            f"{name} has more than one column of the name {duplicates}. Give each column a name of "
-            "its own."
+            f"{name} has more than one column named {duplicates}. Give each column its own name."
         )
     if not names:
         raise InvalidFile(f"{name} has no columns.")
@@ -208,7 +207,7 @@ def _check_integers(value: Any, where: str) -> None:
                 entry = f", entry {number:,}" if isinstance(value, list) else ""
                 raise InvalidFile(
                     f"{where}{entry}: a whole number has more than {MAX_DIGITS:,} digits. Put "
-                    "quotes around it, so that it is a text."
+                    "quotes around it, so that it is read as text."
                 )
             if isinstance(part, dict | list):
                 parts += part.values() if isinstance(part, dict) else part

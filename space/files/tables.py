@@ -58,7 +58,7 @@ def read(path: Path, sample: bool = False) -> Table:
         numbers, rows, total = _read_rows(reader, name, sample)
         keys = reader.columns or list(dict.fromkeys(key for row in rows for key in row))
     if not rows:
-        has_columns = "names its columns, but has no rows" if keys else "has no rows"
+        has_columns = "has column names, but no rows" if keys else "has no rows"
         raise InvalidFile(f"{name} {has_columns}.")
     if not keys:
         raise InvalidFile(f"{name} has no columns: its objects are empty.")

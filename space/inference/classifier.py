@@ -27,6 +27,7 @@ from space.inference.onnx_model import OnnxModel, Tokens
 
 MAX_CHARACTERS = 100_000  # of a text
 WORDLESS = "."  # a text without words
+EMPTY_CELL = "The cell is empty."
 MIN_EVIDENCE = 0.5  # log-odds by which a text must differ from it to lean towards a label
 
 log = logging.getLogger(__name__)
@@ -168,6 +169,11 @@ class Classifier:
         """The labels, in the model's order. Raises ModelUnavailable, see `load`."""
         return self.load().labels
 
+    @property
+    def unsure_below(self) -> float:
+        """The probability below which the model is unsure. Raises ModelUnavailable, see `load`."""
+        return self.load().unsure_below
+
     def predict(self, text: str) -> Prediction:
         """Classify one text. Of a text that is too long, the beginning and the end are read.
 
@@ -221,7 +227,7 @@ class Classifier:
             return InvalidText(_no_words_message(model, tokens.unreadable))
         logits = model.logits(tokens, all_cores)  # (labels,)
         if not np.isfinite(logits).all():
-            return InvalidText("The model gives no score for this text: it is not a number.")
+            return InvalidText("The model's score for this review is not a number.")
         probabilities = _softmax(model.labels, logits)
         unsure = max(probabilities.values()) < model.unsure_below
         return Prediction(
@@ -264,6 +270,16 @@ def check_text(text: object) -> InvalidText | None:
     return None
 
 
+def name_empty_cells(
+    texts: Sequence[Any], answers: Sequence[Prediction | InvalidText]
+) -> list[Prediction | InvalidText]:
+    """The answers to the cells of a file, with a reason for empty ones that fits a file."""
+    return [
+        InvalidText(EMPTY_CELL) if text is None or not str(text).strip() else answer
+        for text, answer in zip(texts, answers, strict=True)
+    ]
+
+
 def log_odds(probability: float) -> float:
     """`log(p / (1 - p))`, finite for 0 and 1."""
     bounded = min(max(probability, 1e-6), 1 - 1e-6)
@@ -277,6 +293,6 @@ def _softmax(labels: Sequence[str], logits: NDArray[np.float64]) -> dict[str, fl
 
 def _no_words_message(model: OnnxModel, unreadable: Sequence[str]) -> str:
     if not unreadable:
-        return "There is no word in this review."
+        return "This review has no words."
     kinds, pieces = model.vocabulary.describe(unreadable), "”, “".join(unreadable)
     return f"The model can't read this review: it doesn't know {kinds} (“{pieces}”)."

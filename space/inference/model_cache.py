@@ -1,7 +1,7 @@
 """The models that users name for a comparison: never more than a few in memory, none too large.
 
-In: a repo id and a revision. Out: a classifier to use for a while, or a sentence for the page why
-there is none.
+In: the name of a model. Out: a classifier to use for a while, or a sentence for the page why there
+is none.
 """
 
 import logging
@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import NamedTuple
 
 from huggingface_hub import HfApi, ModelInfo, constants
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
@@ -31,8 +32,16 @@ TIMEOUT_SECONDS = 10
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, str]  # repo id, commit
+Key = tuple[str, str, str]  # repo id, commit, ONNX file
 Model = Classifier | SandboxedClassifier
+
+
+class ModelName(NamedTuple):
+    """A model on the Hub at `HF_ENDPOINT`."""
+
+    repo_id: str  # user/name
+    revision: str | None = None  # commit, tag or branch; the newest commit of `main` by default
+    file: str | None = None  # one of `ONNX_FILES`; the first that the repository has by default
 
 
 class ModelCache:
@@ -58,41 +67,38 @@ class ModelCache:
     @property
     def idle(self) -> list[str]:
         """The repo ids of the running models that nobody uses, the least recently used first."""
-        return [repo_id for repo_id, _ in self._idle]
+        return [repo_id for repo_id, *_ in self._idle]
 
     @contextmanager
     def acquire(
         self,
-        repo_id: str,
-        revision: str | None = None,
+        name: ModelName,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Model]:
         """The classifier of a repository until the block ends, downloaded if necessary.
 
         Args:
-            repo_id: `user/name` on the Hub at `HF_ENDPOINT`.
-            revision: Commit, tag or branch; the newest commit of `main` by default.
+            name: Of the model, as a user wrote it.
             cancelled: Whether the client has gone: the worker of the model is killed then.
 
         Raises:
             ModelUnavailable: The model does not exist or is not public, is too large or no
                 classifier, or exceeds a limit of `sandbox`; or the Hub can't be reached.
         """
-        repo_id, revision = (repo_id or "").strip(), (revision or "").strip() or None
-        if not repo_id:
-            raise ModelUnavailable("Name both models, as user/name on the Hub.")
+        repo_id, revision, file = name
         if max(len(repo_id), len(revision or "")) > MAX_CHARACTERS:
-            raise ModelUnavailable(f"A name has at most {MAX_CHARACTERS} characters.")
-        info = None if self._is_own(repo_id, revision) else _model_info(repo_id, revision)
-        if info is None or self._is_own(repo_id, info.sha):
+            raise ModelUnavailable(
+                f"The name and revision of a model may have at most {MAX_CHARACTERS} characters."
+            )
+        info = None if self._is_own(name) else _model_info(repo_id, revision)
+        if info is None or self._is_own(name._replace(revision=info.sha)):
             self.own.load()
             yield self.own
             return
-        assert info.sha is not None
-        key, file = (repo_id, info.sha), _onnx_file(info, repo_id)
+        key = (repo_id, info.sha or "", _onnx_file(info, repo_id, file))
         model = self._take(key)
         try:
-            model = model or SandboxedClassifier(repo_id, info.sha, file, cancelled)
+            model = model or SandboxedClassifier(*key, cancelled)
             model.cancelled = cancelled
             yield model
         finally:
@@ -122,11 +128,20 @@ class ModelCache:
         while self._idle and len(self._idle) + self._in_use > MAX_MODELS:
             self._idle.popitem(last=False)[1].close()
 
-    def _is_own(self, repo_id: str, revision: str | None) -> bool:
+    def _is_own(self, name: ModelName) -> bool:
         own = self.own
-        if repo_id != own.repo_id:
+        if name.repo_id != own.repo_id or (name.file and not own.load().file.match(name.file)):
             return False
-        return (revision or "main") == (own.revision or "main") or revision == own.commit
+        return (name.revision or "main") == (own.revision or "main") or name.revision == own.commit
+
+
+def is_available(name: ModelName) -> bool:
+    """Whether the Hub has a model that can be compared."""
+    try:
+        _onnx_file(_model_info(name.repo_id, name.revision), name.repo_id, name.file)
+    except ModelUnavailable:
+        return False
+    return True
 
 
 def _model_info(repo_id: str, revision: str | None) -> ModelInfo:
@@ -160,14 +175,14 @@ def _model_info(repo_id: str, revision: str | None) -> ModelInfo:
     return info
 
 
-def _onnx_file(info: ModelInfo, repo_id: str) -> str:
+def _onnx_file(info: ModelInfo, repo_id: str, file: str | None = None) -> str:
     """The ONNX file to download, after a check of all file sizes."""
     sizes = {
         file.rfilename: math.inf if file.size is None else file.size for file in info.siblings or []
     }
-    onnx_file = next((name for name in ONNX_FILES if name in sizes), None)
+    onnx_file = next((name for name in ([file] if file else ONNX_FILES) if name in sizes), None)
     if onnx_file is None:
-        raise ModelUnavailable(no_onnx_message(repo_id))
+        raise ModelUnavailable(f"{repo_id} has no {file}." if file else no_onnx_message(repo_id))
     limits = dict.fromkeys(REQUIRED_FILES, MAX_OTHER_BYTES) | {onnx_file: MAX_ONNX_BYTES}
     for name, limit in limits.items():
         size = sizes.get(name, 0)

@@ -90,7 +90,9 @@ class SandboxedClassifier:
         with self._closed_on_failure():
             self._send(first, DOWNLOAD_SECONDS)
             self._receive(DOWNLOAD_SECONDS, "to download")
-            self.labels: list[str] = self._receive(LOAD_SECONDS, "to load")["labels"]
+            loaded = self._receive(LOAD_SECONDS, "to load")
+        self.labels: list[str] = loaded["labels"]
+        self.unsure_below: float = loaded["unsure_below"]
 
     @property
     def alive(self) -> bool:
@@ -204,14 +206,12 @@ class SandboxedClassifier:
             return pair_model_message(self.repo_id)
         if answer["step"] == "load":
             return not_a_classifier_message(self.repo_id)
-        return f"{self.repo_id} fails on these texts; see the app's log for details."
+        return f"{self.repo_id} fails on these reviews; see the app's log for details."
 
 
 def hub_unavailable_message(repo_id: str) -> str:
     """The message for a Hub that does not answer or fails."""
-    return (
-        f"The Hub at {constants.ENDPOINT} does not give {repo_id} at this moment. Try again later."
-    )
+    return f"The Hub at {constants.ENDPOINT} can't provide {repo_id} right now. Try again later."
 
 
 def _environment() -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The worker process of one model: it downloads, loads and runs the model within limits.
 
 In: JSON lines on standard input: what to load, then lists of texts. Out: JSON lines on standard
-output: `{"downloaded": true}`, `{"labels": [...]}`, then a line per text; or `{"error": reason}`.
-`sandbox` starts this module and kills it if it takes too long.
+output: `{"downloaded": true}`, `{"labels": [...], "unsure_below": 0.9}`, then a line per text; or
+`{"error": reason}`. `sandbox` starts this module and kills it if it takes too long.
 """
 
 import json
@@ -77,7 +77,7 @@ def _answers(first: Request, requests: "SimpleQueue[Request]") -> Iterator[dict[
     yield {"downloaded": True}
     limit_memory(first["max_memory"])
     classifier = _load(Path(first["folder"]), first["max_tokens"])
-    yield {"labels": classifier.labels}
+    yield {"labels": classifier.labels, "unsure_below": classifier.unsure_below}
     with ThreadPoolExecutor(classifier.load().threads) as pool:
         while True:
             texts = requests.get()["texts"]

@@ -15,7 +15,12 @@ from space import views
 from space.analysis.report import Report
 from space.files import tables
 from space.files.columns import Columns
-from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
+from space.inference.classifier import (
+    InvalidText,
+    ModelUnavailable,
+    Prediction,
+    name_empty_cells,
+)
 from space.inference.client import cancel_check, current_client
 from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.serving import FILE, Service
@@ -23,8 +28,9 @@ from space.tabs import events
 from space.tabs.events import HIDDEN, QUIET
 from space.tabs.results import Results
 from space.tabs.review import Review
+from space.tabs.row_tables import rows_table, show_rows
 from space.tabs.session_files import ResultFolders
-from space.tabs.upload import NO_COLUMN, column_menu, read_upload, upload_area
+from space.tabs.upload import NO_COLUMN, SAMPLE_FILE, column_menu, read_upload, upload_area
 
 REVIEWS_PER_STEP = 64  # between two updates of the progress bar
 MAX_FILES = 3  # scored at the same time; they share the model
@@ -39,8 +45,7 @@ EMPTY = (
     "stars disagree.</p>"
 )
 FIRST, SAMPLE = (f"{kind} {tables.MAX_ROWS:,} rows" for kind in ("The first", "A random sample of"))
-EMPTY_CELL = "The cell is empty."
-PREPARING = views.message("All reviews are analyzed. Preparing the results …", "remark")
+PREPARING = views.message("All reviews are analyzed. Preparing the results…", "remark")
 ROW_NUMBER = re.compile("[0-9]{1,9}")
 NO_FILE = "Upload a file of reviews and choose its columns first."
 SCROLL = "() => document.querySelector('#results')?.scrollIntoView({behavior: 'smooth'})"
@@ -51,6 +56,7 @@ def build(page: Any, service: Service, review: Review) -> None:
     upload = gradio.State([], time_to_live=3600)  # tables of `read_upload`
     report = gradio.State(time_to_live=3600)
     file = upload_area("File of reviews", height=140)
+    sample = gradio.Button("Try a sample file", size="sm", elem_classes="inline")
     status = gradio.HTML(EMPTY)
     with gradio.Column(visible=False) as options:
         part = gradio.Radio([FIRST, SAMPLE], value=FIRST, label="Reviews to analyze", visible=False)
@@ -60,10 +66,7 @@ def build(page: Any, service: Service, review: Review) -> None:
                     gradio.Dropdown(label=f"{kind.capitalize()} column", choices=[], min_width=130)
                     for kind in COLUMN_KINDS
                 ]
-            preview = gradio.Dataframe(
-                label="First rows", interactive=False, max_chars=160, max_height=220,
-                elem_classes="rows",
-            )  # fmt: skip
+            preview = rows_table("First rows", max_chars=160, max_height=220)
         with gradio.Row():
             start = gradio.Button("Analyze", variant="primary", elem_id="analyze-file")
             cancel = gradio.Button("Cancel", variant="stop", visible=False)
@@ -71,6 +74,7 @@ def build(page: Any, service: Service, review: Review) -> None:
     results = Results(report, folders := ResultFolders())
 
     outputs = [upload, status, options, part, details, *columns, preview, report, progress]
+    sample.click(lambda: str(SAMPLE_FILE), None, file, **HIDDEN)
     received = file.change(receive, file, outputs, **QUIET)
     received.then(results.hide, None, results.components(), **HIDDEN)
     task = _scoring_task(service)
@@ -97,7 +101,7 @@ def receive(path: str | None) -> list[Any]:
         hidden = gradio.update(visible=False)
         return [[], message or EMPTY, hidden, *unchanged, None, None, ""]
     menus = [column_menu(read[0], kind) for kind in COLUMN_KINDS]
-    preview = _as_texts(read[0].frame.head(PREVIEW_ROWS))
+    preview = show_rows(_as_texts(read[0].frame.head(PREVIEW_ROWS)))
     part = gradio.update(value=FIRST, visible=len(read) > 1)
     is_open = gradio.update(open=True)
     return [read, message, gradio.update(visible=True), part, is_open, *menus, preview, None, ""]
@@ -136,24 +140,15 @@ def _scoring_task(service: Service) -> Any:
                     seconds = time.monotonic() - started
                     message = f"{len(answers):,} of {len(texts):,} reviews"
                     yield [None, views.progress(message, len(answers), len(texts), seconds)]
-                labels = service.classifier.load().labels
+                model = service.classifier.load()
         except (ModelUnavailable, Busy, Cancelled) as reason:
             yield [None, views.message(reason)]
             return
         yield [None, PREPARING]
-        yield [Report(table.frame, answers, labels, roles, table.name), PREPARING]
+        report = Report(table.frame, answers, model.labels, roles, table.name, model.unsure_below)
+        yield [report, PREPARING]
 
     return score
-
-
-def name_empty_cells(
-    texts: Sequence[Any], answers: Sequence[Prediction | InvalidText]
-) -> list[Prediction | InvalidText]:
-    """The answers, with a reason for empty cells that fits a file."""
-    return [
-        InvalidText(EMPTY_CELL) if text is None or not str(text).strip() else answer
-        for text, answer in zip(texts, answers, strict=True)
-    ]
 
 
 def read_row(report: Report | None, event: gradio.EventData) -> str:

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -26,30 +27,33 @@ from space.analysis.comparison import (
     conclusions,
     possible_meanings,
     rename_labels,
-    short_text,
+    short_answer,
 )
 from space.files import tables
 from space.inference.classifier import Classifier, ModelUnavailable
 from space.inference.client import cancel_check, current_client
 from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
-from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache
+from space.inference.download import ONNX_FILES
+from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache, ModelName
+from space.suggestions import Suggestion, Suggestions
 from space.tabs import events
-from space.tabs.events import QUIET
-from space.tabs.upload import column_menu, read_upload, upload_area
+from space.tabs.events import HIDDEN, QUIET
+from space.tabs.row_tables import rows_table, show_rows
+from space.tabs.upload import SAMPLE_FILE, column_menu, read_upload, upload_area
 
 EMPTY = (
     '<p class="empty">Enter two models on the Hub, as user/name or by their address, and one '
-    f"review or a file of reviews, of which the first {MAX_ROWS:,} are compared. If the file has "
+    f"review or a file of reviews; of a file, the first {MAX_ROWS:,} are compared. If the file has "
     "labels, the result shows which model is more accurate and whether the difference is "
-    "significant. Any public text classifier works that has an onnx/model.onnx of up to "
-    f"{MAX_ONNX_BYTES / 1e6:,.0f} MB.</p>"
+    "significant. Any public text classifier with an onnx/model.onnx of up to "
+    f"{MAX_ONNX_BYTES / 1e6:,.0f} MB works.</p>"
 )
 STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
-COLUMN_WIDTHS = {"review": 240, "A": 130, "B": 130, "label": 90, "row": 60}  # pixels
 # An address of a model, as people copy it: with a revision or a file of it.
 ADDRESS = re.compile(
     r"(?:https?://)?[\w.-]+(?::\d+)?/(?:models/)?(?P<repo>[\w.-]+/[\w.-]+?)/?"
-    r"(?:/(?:tree|blob|resolve|commit|raw)/(?P<revision>[^/?#]+)(?:/[^?#]*)?)?(?:/discussions.*)?"
+    r"(?:/(?:tree|blob|resolve|commit|raw)/(?P<revision>[^/?#]+)(?:/(?P<file>[^?#]*))?)?"
+    r"(?:/discussions.*)?"
     r"(?:[?#].*)?"
 )
 OTHER_REPOSITORY = re.compile(r"(?:https?://)?[^/]+/(datasets|spaces|collections|papers)/")
@@ -70,9 +74,12 @@ class Compared:
     file_labels: pandas.Series | None
 
 
-def build(classifier: Classifier) -> None:
-    """Lay out the tab and connect its events."""
+def build(classifier: Classifier, tab: Any) -> None:
+    """Lay out the tab, connect its events, and offer ready comparisons when it is selected."""
     upload = gradio.State(time_to_live=3600)
+    suggestions = Suggestions(classifier)
+    with gradio.Row(visible=False, elem_classes="suggestions") as ready:
+        buttons = [gradio.Button(size="sm", elem_classes="inline") for _ in range(2)]
     with gradio.Row(equal_height=False):
         with gradio.Column():
             models = [
@@ -84,7 +91,7 @@ def build(classifier: Classifier) -> None:
                 gradio.Textbox(
                     label="Revision of A", value=classifier.revision, placeholder="main"
                 ),
-                gradio.Textbox(label="Model B", placeholder="user/name"),
+                gradio.Textbox(label="Model B", placeholder="user/name or its address"),
                 gradio.Textbox(label="Revision of B", placeholder="main"),
             ]
         with gradio.Column():
@@ -103,11 +110,15 @@ def build(classifier: Classifier) -> None:
         meanings = [gradio.Dropdown(label=f"Labels of {side}", visible=False) for side in "AB"]
     result = gradio.HTML(EMPTY, css_template=STYLE)
     compared = gradio.State(time_to_live=3600)
-    differences = gradio.Dataframe(
-        label="Different predictions", interactive=False, visible=False, wrap=True,
-        datatype="str", max_height=420, max_chars=300, elem_classes="rows",
+    differences = rows_table(
+        "Reviews with different predictions",
+        visible=False, wrap=True, max_height=420, max_chars=300,
     )  # fmt: skip
 
+    tab.select(lambda: _offer(suggestions.get()), None, [ready, *buttons], **HIDDEN)
+    for number, button in enumerate(buttons):
+        fill_in = partial(_fill_in, suggestions, number)
+        button.click(fill_in, None, [*models, text, file], **HIDDEN)
     file.change(receive, file, [upload, status, menus, *columns], **QUIET)
     inputs, outputs = [*models, text, upload, *columns], [result, differences, compared]
     task = _comparison_task(ModelCache(classifier))
@@ -117,10 +128,23 @@ def build(classifier: Classifier) -> None:
         menu.input(show_with_meanings, [compared, *meanings], [result, differences], **QUIET)
 
 
+def _offer(suggestions: Sequence[Suggestion]) -> list[Any]:
+    """Updates of the row of ready comparisons and its buttons."""
+    captions = [suggestion.caption for suggestion in suggestions] or ["", ""]
+    return [gradio.update(visible=bool(suggestions)), *captions]
+
+
+def _fill_in(suggestions: Suggestions, number: int) -> list[Any]:
+    """The models with their revisions, the review and the file of a ready comparison."""
+    chosen = suggestions.get()[number]
+    first, second = chosen.models
+    return [first, "", second, "", chosen.review, None if chosen.review else str(SAMPLE_FILE)]
+
+
 def receive(path: str | None) -> list[Any]:
     """Read an uploaded file and preselect its columns."""
     hidden = [gradio.update(visible=False), gradio.update(), gradio.update()]
-    read, message = read_upload(path, MAX_ROWS)
+    read, message = read_upload(path, MAX_ROWS, f"Only the first {MAX_ROWS:,} are compared.")
     if not read:
         return [None, message, *hidden]
     menus = [column_menu(read[0], kind) for kind in ("text", "label")]
@@ -167,8 +191,8 @@ def _comparison_task(cache: ModelCache) -> Any:
     return run
 
 
-def parse_model(name: str, revision: str) -> tuple[str, str | None]:
-    """The repo id and the revision of a model from its name or its address on the Hub.
+def parse_model(name: str, revision: str) -> ModelName:
+    """A model from its name or its address on the Hub, or from the address of its ONNX file.
 
     Raises:
         ModelUnavailable: It is the address of something else, or empty.
@@ -181,8 +205,12 @@ def parse_model(name: str, revision: str) -> tuple[str, str | None]:
             f"{name} is in the Hub's {other[1]}, not a model. Enter a model, as user/name."
         )
     if name.count("/") > 1 and (address := ADDRESS.fullmatch(name)):
-        return address["repo"], revision or address["revision"]
-    return name, revision or None
+        file = address["file"] or ""
+        if file.endswith(".onnx") and file not in ONNX_FILES:
+            raise ModelUnavailable(f"The file must be {' or '.join(ONNX_FILES)}, got {file}.")
+        chosen = file if file in ONNX_FILES else None
+        return ModelName(address["repo"], revision or address["revision"], chosen)
+    return ModelName(name, revision or None)
 
 
 def offer_meanings(compared: Compared | None) -> list[Any]:
@@ -199,7 +227,7 @@ def offer_meanings(compared: Compared | None) -> list[Any]:
 
 def _meaning_menu(model: ModelAnswers, meanings: list[list[str]]) -> Any:
     choices = [AS_THEY_ARE, *map(", ".join, meanings)]
-    label = f"{model.model} has no names for {', '.join(model.labels)}. They mean:"
+    label = f"What {', '.join(model.labels)} of {model.model} mean"
     return gradio.update(choices=choices, value=AS_THEY_ARE, label=label, visible=bool(meanings))
 
 
@@ -233,22 +261,18 @@ def _texts_and_labels(
 
 def progress(step: Step, seconds: float) -> str:
     """A progress bar with the remaining time."""
-    message = f"{step.doing} … {step.done:,} of {step.total:,} predictions"
+    message = f"{step.doing}… {step.done:,} of {step.total:,} predictions"
     return views.progress(message, step.done, step.total, seconds)
 
 
 def show(comparison: Comparison) -> list[Any]:
     """The result, and an update of the table of differences."""
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in conclusions(comparison))
-    rows = comparison.differing
-    widths = [COLUMN_WIDTHS[column] for column in rows.columns]
-    visible = not rows.empty and len(comparison.first.answers) > 1
+    several = len(comparison.first.answers) > 1
     return [
         f'<section class="figures" role="status"><div>{_table(comparison)}{sentences}</div>'
         "</section>",
-        gradio.update(
-            visible=visible, **({"value": rows, "column_widths": widths} if visible else {})
-        ),
+        show_rows(comparison.differing if several else None),
     ]
 
 
@@ -257,7 +281,7 @@ def _table(comparison: Comparison) -> str:
     sides = [comparison.first, comparison.second]
     rows = [("Model", *(side.model for side in sides))]
     if len(comparison.first.answers) == 1:
-        rows.append(("Prediction", *(short_text(side.answers[0]) for side in sides)))
+        rows.append(("Prediction", *(short_answer(side.answers[0], side) for side in sides)))
     if comparison.outcome and comparison.outcome.first.n:
         agreements = [comparison.outcome.first, comparison.outcome.second]
         accuracies = [agreement.accuracy for agreement in agreements]

@@ -10,7 +10,7 @@ import gradio
 
 from space import views
 
-WAITING = views.message("Waiting in the queue …", "remark")
+WAITING = views.message("Waiting in the queue…", "remark")
 # Events of the page are not API endpoints. `AdmissionQueue` limits concurrency, not Gradio.
 QUIET: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
 HIDDEN = {**QUIET, "show_progress": "hidden"}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio
-import pandas
 
 from space import views
 from space.analysis import charts
@@ -16,12 +15,12 @@ from space.analysis.report import Report
 from space.analysis.statistics import PERIODS, Period
 from space.files import downloads
 from space.tabs.events import HIDDEN
+from space.tabs.row_tables import rows_table, show_rows
 from space.tabs.session_files import ResultFolders
 
 MAX_TITLES = 5  # lines beside the one of all reviews
-FINDING_WORDS = views.message("Finding characteristic words …", "remark")
-WRITING = views.message("Preparing the file …", "remark")
-COLUMN_WIDTHS = {"review": "260px", "verdict": "120px", "probability": "100px", "row": "70px"}
+FINDING_WORDS = views.message("Finding characteristic words…", "remark")
+WRITING = views.message("Preparing the file…", "remark")
 CLICK_LINK = "() => document.querySelector('#prepared-file')?.click()"
 FILES = {"csv": "Download as CSV", "workbook": "Download for Excel", "charts": "Download charts"}
 
@@ -46,15 +45,15 @@ class Results:
             with gradio.Column():
                 gradio.HTML("<h2>Characteristic words</h2>")
                 self.words = gradio.HTML()
-            self.contradictions = _rows_table("Words and stars disagree", max_height=360)
+            self.contradictions = _results_table("Words and stars disagree", max_height=360)
             self.agreement = gradio.HTML()
             self.confusion = gradio.Plot(label="Confusion matrix", visible=False)
-            self.disagreements = _rows_table("Most confident disagreements", max_height=360)
-            self.filter = gradio.Radio([], label="Reviews", elem_classes="chips")
-            self.listing = _rows_table(
-                "Reviews (select one to open it)", visible=True, search="filter"
+            self.disagreements = _results_table("Label and prediction disagree", max_height=360)
+            self.filter = gradio.Radio([], label="Show", elem_classes="chips")
+            self.listing = _results_table(
+                "Reviews (select one to open it)", visible=True, show_search="filter"
             )
-            self.not_scored = _rows_table("Not scored", max_height=320)
+            self.not_scored = _results_table("Not analyzed", max_height=320)
             link = gradio.DownloadButton("Prepared file", visible="hidden", elem_id="prepared-file")
         self._connect_events(buttons, link)
 
@@ -62,15 +61,16 @@ class Results:
         with gradio.Row():
             self.titles = gradio.Dropdown(
                 [], multiselect=True, max_choices=MAX_TITLES, visible=False, min_width=300,
-                label="Titles (a line each; the words are those of their reviews)",
+                label="Titles",
+                info="Each gets its own line in the chart. The words come from their reviews only.",
             )  # fmt: skip
             self.period = gradio.Radio(
                 list(PERIODS), label="Group by", visible=False, min_width=300
             )
         self.over_time = gradio.Plot(label="Reviews over time", visible=False)
         self.stars_over_time = gradio.Plot(label="Mean stars over time", visible=False)
-        self.by_stars = gradio.Plot(label="Verdicts by rating", visible=False)
-        self.by_title = gradio.Plot(label="Verdicts by title", visible=False)
+        self.by_stars = gradio.Plot(label="Predictions by rating", visible=False)
+        self.by_title = gradio.Plot(label="Predictions by title", visible=False)
 
     def _connect_events(self, buttons: dict[str, Any], link: Any) -> None:
         report, selection = self._report, [self.period, self.titles]
@@ -120,12 +120,12 @@ class Results:
                 if isinstance(plot, gradio.Plot)
             },
             self.words: FINDING_WORDS,
-            self.contradictions: _rows(report.contradictions()),
+            self.contradictions: show_rows(report.contradictions(), "prediction"),
             self.agreement: report.agreement_card(),
-            self.disagreements: _rows(report.disagreements()),
+            self.disagreements: show_rows(report.disagreements(), "prediction"),
             self.filter: gradio.update(choices=report.choices(), value="all"),
-            self.listing: _rows(report.listing()),
-            self.not_scored: _rows(report.errors()),
+            self.listing: show_rows(report.listing(), "prediction"),
+            self.not_scored: show_rows(report.errors()),
             self.charts_button: gradio.update(visible=bool(drawn)),
             self.writing: "",
         }
@@ -171,29 +171,11 @@ def _find_words(report: Report | None, titles: list[str]) -> str:
 
 
 def _filter_rows(report: Report | None, verdict: str) -> Any:
-    return _rows(report.listing(report.positions(verdict))) if report else None
+    return show_rows(report.listing(report.positions(verdict)), "prediction") if report else None
 
 
-def _rows_table(
-    label: str, visible: bool = False, max_height: int = 480, search: str = "none"
-) -> Any:
-    return gradio.Dataframe(
-        label=label, interactive=False, visible=visible, max_height=max_height, wrap=True,
-        show_search=search, elem_classes="rows",
-    )  # fmt: skip
-
-
-def _rows(frame: pandas.DataFrame | None) -> Any:
-    """An update of a table; hides it without rows."""
-    if frame is None or frame.empty:
-        return gradio.update(visible=False)
-    columns = list(frame.columns)
-    return gradio.update(
-        value=frame,
-        visible=True,
-        datatype=["html" if column == "verdict" else "str" for column in columns],
-        column_widths=[COLUMN_WIDTHS.get(column, "120px") for column in columns],
-    )
+def _results_table(label: str, **options: Any) -> Any:
+    return rows_table(label, **{"visible": False, "max_height": 480, "wrap": True, **options})
 
 
 def _if_any(value: Any) -> Any:

@@ -15,10 +15,13 @@ from space.files.tables import Table
 from space.tabs.session_files import delete_upload
 
 NO_COLUMN = "(none)"  # choice of a menu
+# Invented reviews of invented films. File inputs take it as a value without a copy.
+SAMPLE_FILE = Path(__file__).resolve().parent.parent / "sample.csv"
+gradio.set_static_paths([SAMPLE_FILE])
 PRIVACY = (
     "Your file is deleted from the server's disk as soon as it is read. The reviews and results "
-    "stay in its memory for at most an hour. Files that you download are deleted when you close "
-    "the page, at the latest after an hour. Nothing else is kept."
+    "stay in its memory for at most an hour. Files that you download are deleted from the server "
+    "when you close the page, or after an hour at the latest. Nothing else is kept."
 )
 MAX_MEGABYTES = tables.MAX_BYTES // 2**20
 TOO_LARGE = (
@@ -59,7 +62,11 @@ def upload_area(label: str, height: int) -> Any:
     return file
 
 
-def read_upload(path: str | None, max_rows: int = tables.MAX_ROWS) -> tuple[list[Table], str]:
+def read_upload(
+    path: str | None,
+    max_rows: int = tables.MAX_ROWS,
+    limit: str = f"Choose which {tables.MAX_ROWS:,} of them to analyze.",
+) -> tuple[list[Table], str]:
     """The table of an upload and a message with its size; without a table, why, or "".
 
     The upload is deleted.
@@ -67,6 +74,7 @@ def read_upload(path: str | None, max_rows: int = tables.MAX_ROWS) -> tuple[list
     Args:
         path: None if the user removed the file.
         max_rows: How many rows the tab takes.
+        limit: The message for a longer file.
 
     Returns:
         The table of the first rows, and for a longer file also one of sampled rows; the message.
@@ -81,18 +89,19 @@ def read_upload(path: str | None, max_rows: int = tables.MAX_ROWS) -> tuple[list
         return [], views.message(reason)
     finally:
         delete_upload(Path(path))
-    return read, views.message(_describe(read[0], max_rows), "remark")
+    more = f" {limit}" if read[0].total > max_rows else ""
+    return read, views.message(_describe(read[0]) + more, "remark")
 
 
-def _describe(table: Table, max_rows: int) -> str:
+def _describe(table: Table) -> str:
     columns = len(table.frame.columns)
     source = f"{table.name}, {table.inside}" if table.inside else table.name
     rows = f"{table.total:,} row{'s' * (table.total != 1)}"
     sentences = [f"{source}: {rows}, {columns} column{'s' * (columns != 1)}."]
     if table.encoding == "cp1252":
-        sentences.append("It is not in UTF-8 and was read as Windows-1252: check the letters.")
-    if table.total > max_rows:
-        sentences.append(f"This tab takes {max_rows:,} of them.")
+        sentences.append(
+            "It is not in UTF-8 and was read as Windows-1252: check letters with accents."
+        )
     return " ".join(sentences)
 
 

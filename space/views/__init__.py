@@ -14,7 +14,7 @@ from space.views.html import (
     progress,
     table,
 )
-from space.views.prediction import prediction_card
+from space.views.prediction import prediction_card, short_prediction, verdict
 
 __all__ = [
     "attribution",
@@ -25,5 +25,7 @@ __all__ = [
     "percent_beside",
     "prediction_card",
     "progress",
+    "short_prediction",
     "table",
+    "verdict",
 ]

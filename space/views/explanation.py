@@ -162,7 +162,7 @@ def _limits(explanation: Explanation) -> str:
         )
     if count := explanation.dropped:
         messages.append(
-            f"{count:,} sentences and words were left out: the limit of one request was reached."
+            f"{count:,} sentences and words were not measured: this request reached its limit."
         )
     return "".join(f'<p class="small">{message}</p>' for message in messages)
 
@@ -172,12 +172,15 @@ def _parts_table(explanation: Explanation) -> str:
     rows = [
         (
             explanation.text[part.start : part.end],
-            "left out" if part.skipped else f"{part.attribution:+.2f}",
+            "not measured" if part.skipped else f"{part.attribution:+.2f}",
             "" if part.probability_without is None else percent(part.probability_without),
         )
         for part in explanation.sentences or explanation.words
     ]
-    headings = [f"Effect on {label} (log-odds)", f"{label} without it"]
+    headings = [
+        f"Effect on {label.lower()} (log-odds)",
+        f"Probability of {label.lower()} without it",
+    ]
     if explanation.sentences:
         return table(headings, rows)
     return table(headings[:1], [row[:2] for row in rows])

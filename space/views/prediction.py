@@ -9,6 +9,22 @@ from space.inference.classifier import Prediction
 from space.views.html import name, percent_beside, threshold_percent
 
 
+def verdict(prediction: Prediction) -> str:
+    """The predicted label, or uncertain with what the model leans to."""
+    if prediction.neutral:
+        return "Uncertain, no leaning"
+    label = name(prediction.label)
+    return f"Uncertain, leaning {label.lower()}" if prediction.unsure else label
+
+
+def short_prediction(prediction: Prediction, unsure_below: float) -> str:
+    """A prediction in a few words: "Positive (97%)", "Uncertain, leaning negative (77%)"."""
+    if prediction.neutral:
+        return verdict(prediction)
+    shown = percent_beside(prediction.probabilities[prediction.label], unsure_below)
+    return f"{verdict(prediction)} ({shown})"
+
+
 def prediction_card(prediction: Prediction, unsure_below: float) -> str:
     """The predicted label, its probability, and what of the review the model read.
 
@@ -18,9 +34,10 @@ def prediction_card(prediction: Prediction, unsure_below: float) -> str:
     """
     label = prediction.label
     color = "unsure" if prediction.unsure else color_of(prediction, label)
+    heading = short_prediction(prediction, unsure_below) if prediction.unsure else name(label)
     return (
         '<section class="prediction" role="status" aria-label="Prediction">'
-        f'<p class="label {color}">{escape(_heading(prediction, unsure_below))}</p>'
+        f'<p class="label {color}">{escape(heading)}</p>'
         f'<p class="probability">{escape(_probability(prediction, unsure_below))}</p>'
         f"{_scale(prediction, unsure_below)}"
         f"{_threshold(prediction, unsure_below)}"
@@ -39,16 +56,6 @@ def tokens_read(prediction: Prediction) -> str:
     if prediction.tokens_read < prediction.tokens:
         return f"{read}: the beginning and the end. The review exceeds the model's maximum length."
     return read
-
-
-def _heading(prediction: Prediction, unsure_below: float) -> str:
-    label = name(prediction.label)
-    if prediction.neutral:
-        return "Uncertain, no leaning"
-    if prediction.unsure:
-        shown = percent_beside(prediction.probabilities[prediction.label], unsure_below)
-        return f"Uncertain, leaning {label.lower()} ({shown})"
-    return label
 
 
 def _probability(prediction: Prediction, unsure_below: float) -> str:

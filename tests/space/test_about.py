@@ -176,7 +176,7 @@ def test_metrics_come_from_results_json(repository: Path):
         ("double negation", "27", "59.26%")
     ]
     assert about.unsure_summary(facts) == (
-        "The model is unsure below a probability of 93.57%: 46.60% of the test reviews (76.61% "
+        "The model is uncertain below a probability of 93.57%: 46.60% of the test reviews (76.61% "
         "accuracy there, 98.13% on the rest)."
     )
     assert dict(about.provenance(facts)) == {

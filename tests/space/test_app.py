@@ -205,7 +205,7 @@ def test_reports_how_much_of_a_long_review_was_read(space: str):
         ("", "Write or paste a review first."),
         (" \n\t", "Write or paste a review first."),
         (None, "Write or paste a review first."),
-        ("<br /><br/>", "There is no word in this review."),
+        ("<br /><br/>", "This review has no words."),
         (7, "A review must be text, got int."),
         (
             "x" * 100_001,

@@ -238,7 +238,7 @@ def test_review_markup_is_shown_as_text(page: Any, space: str):
     [
         ("   ", "Write or paste a review first."),
         ("x" * 100_001, "A review may have at most 100,000 characters; this one has 100,001."),
-        ("\u200b\u200b", "There is no word in this review."),
+        ("\u200b\u200b", "This review has no words."),
         ("\U0001f37f\U0001f37f", "it doesn't know emoji or symbols (“\U0001f37f\U0001f37f”)."),
         ("一部好電影", "it doesn't know Chinese characters (“一部好電影”)."),
     ],

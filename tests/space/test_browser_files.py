@@ -4,6 +4,7 @@ import csv
 import io
 import time
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,95 @@ def test_scores_a_file_draws_charts_and_opens_rows(
     assert review(page).input_value().startswith("film number 5 was wonderful")
 
 
+def test_sample_file_fills_the_tab_and_leaves_no_copy(
+    page: Any,  # noqa: F811
+    space: str,  # noqa: F811
+    stored: Path,  # noqa: F811
+):
+    go_to(page, space, "File")
+    page.get_by_role("button", name="Try a sample file").click()
+    page.get_by_text("sample.csv: 60 rows, 5 columns.").wait_for()
+    columns = {"text": "text", "date": "date", "title": "title", "label": "label"}
+    for kind, column in {**columns, "rating": "stars"}.items():
+        field = page.get_by_label(f"{kind.capitalize()} column").first
+        assert field.input_value() == column
+    page.locator(ANALYZE).click()
+    page.get_by_text("accuracy on 51 labeled reviews").wait_for()
+    assert [path.name for path in files_of(stored).rglob("sample*")] == []
+    go_to(page, space, "File")  # the file is still there for the next user
+    page.get_by_role("button", name="Try a sample file").click()
+    page.get_by_text("sample.csv: 60 rows, 5 columns.").wait_for()
+
+
+# The words of headers that break, or are wider than their cell.
+BROKEN_HEADERS = """() => [...document.querySelectorAll(".rows th span")].flatMap((span) => {
+  const walker = document.createTreeWalker(span, NodeFilter.SHOW_TEXT);
+  const cell = span.closest("th").getBoundingClientRect();
+  const broken = [];
+  while (walker.nextNode()) {
+    for (const word of walker.currentNode.data.matchAll(/\S+/g)) {
+      const range = document.createRange();
+      range.setStart(walker.currentNode, word.index);
+      range.setEnd(walker.currentNode, word.index + word[0].length);
+      const isCut = range.getBoundingClientRect().right > cell.right + 1;
+      if (range.getClientRects().length > 1 || isCut) broken.push(word[0]);
+    }
+  }
+  return broken;
+})"""
+
+
+def test_no_header_breaks_inside_a_word(page: Any, space: str, tmp_path: Path):  # noqa: F811
+    frame = pandas.DataFrame(toy_rows())
+    frame = frame.rename(columns={"label": "sentiment", "day": "submission_date_of_the_review"})
+    frame.to_csv(tmp_path / "cinema.csv", index=False)
+    score(page, space, tmp_path / "cinema.csv")
+    table = page.locator(".rows").filter(has_text="select one to open it")
+    for name in ["prediction", "probability", "submission_date_of_the_review"]:
+        table.get_by_text(name, exact=True).first.wait_for()
+    assert page.evaluate(BROKEN_HEADERS) == []
+    page.get_by_role("button", name="Columns and first rows").click()
+    page.get_by_label("Text column").wait_for()
+    assert page.evaluate(BROKEN_HEADERS) == []
+
+
+# The labels of each axis: their texts and places.
+AXIS_LABELS = """() => [...document.querySelectorAll(".vega-embed .role-axis")].map((axis) =>
+  [...axis.querySelectorAll(".role-axis-label text")]
+    .filter((label) => label.textContent && label.getAttribute("opacity") !== "0")
+    .map((label) => {
+      const { left, right, top } = label.getBoundingClientRect();
+      return { text: label.textContent, left, right, top };
+    }))"""
+
+
+@pytest.mark.parametrize("kind", ["phone", "page"])
+def test_labels_of_charts_are_complete_and_apart(
+    request: pytest.FixtureRequest,
+    space: str,  # noqa: F811
+    tmp_path: Path,
+    kind: str,
+):
+    view = request.getfixturevalue(kind)
+    rows = toy_rows(300)
+    for i, row in enumerate(rows):
+        row["day"] = f"{2021 + i // 60}-{1 + i // 5 % 12:02}-{1 + i % 28:02}"
+        row["title"] = f"The remarkably long name of film {i % 12}"
+    pandas.DataFrame(rows).to_csv(tmp_path / "cinema.csv", index=False)
+    score(view, space, tmp_path / "cinema.csv")
+    view.locator(".vega-embed summary").nth(4).wait_for()
+    for period in ["the one that is chosen", "day"]:
+        if period == "day":
+            view.get_by_label("day", exact=True).check()
+            view.get_by_text("Reviews per day").wait_for()
+        for labels in view.evaluate(AXIS_LABELS):
+            for label, following in pairwise(sorted(labels, key=lambda place: place["left"])):
+                if abs(label["top"] - following["top"]) < 5:
+                    assert label["right"] <= following["left"], (label, following)
+            if kind == "page":
+                assert not any("…" in label["text"] for label in labels)
+
+
 def test_results_scroll_into_view_and_columns_collapse(
     phone: Any,  # noqa: F811
     space: str,  # noqa: F811
@@ -113,7 +203,7 @@ def test_counts_of_verdicts_agree(page: Any, space: str, tmp_path: Path):  # noq
     assert sum(counts.values()) == 79
     chips = page.locator(".chips label").all_inner_texts()
     assert chips == [
-        "All 80", *(f"{name} {count}" for name, count in counts.items()), "Not scored 1"
+        "All 80", *(f"{name} {count}" for name, count in counts.items()), "Not analyzed 1"
     ]  # fmt: skip
     page.locator(".chips label").filter(has_text="Negative").click()
     table = page.locator(".rows").filter(has_text="select one to open it")
@@ -241,7 +331,9 @@ def test_longer_file_offers_a_sample(page: Any, space: str, tmp_path: Path):  # 
     path = tmp_path / "long.csv"
     path.write_text("text\n" + "".join(f"a wonderful film {i}\n" for i in range(12_000)))
     upload(page, space, path)
-    page.get_by_text("long.csv: 12,000 rows, 1 column. This tab takes 10,000 of them.").wait_for()
+    page.get_by_text(
+        "long.csv: 12,000 rows, 1 column. Choose which 10,000 of them to analyze."
+    ).wait_for()
     page.get_by_label("A random sample of 10,000 rows").check()
     page.locator(ANALYZE).click()
     page.get_by_text("of 10,000 reviews").first.wait_for()

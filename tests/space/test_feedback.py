@@ -90,7 +90,15 @@ def test_stores_exactly_what_the_notice_says(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("FEEDBACK_DIR", str(tmp_path / "kept"))
     feedback = Feedback.from_environment()
     assert feedback.enabled
-    parts = ["text", "prediction", "model", "revision", "time", "No name", "on this server's disk"]
+    parts = [
+        "text",
+        "prediction",
+        "model",
+        "revision",
+        "time",
+        "Your name",
+        "on this server's disk",
+    ]
     for part in parts:
         assert part in feedback.notice
     assert "dataset" not in feedback.notice
@@ -159,7 +167,7 @@ def test_reports_full_storage(tmp_path: Path):
     os.truncate(tmp_path / "feedback-earlier.jsonl", MAX_BYTES - 100)
     feedback = Feedback(tmp_path)
     answer = feedback.record("A joy.", PREDICTION, True, "demo/tiny", None)
-    assert answer == "Not stored: the 50 MB for feedback are full."
+    assert answer == "Not stored: the 50 MB reserved for feedback are full."
     assert [file.name for file in tmp_path.iterdir()] == ["feedback-earlier.jsonl"]
 
 

@@ -167,6 +167,17 @@ def test_newest_analysis_wins_over_a_slow_one(
     assert " ".join(state["sentences"].split()) == TEXTS[1]
 
 
+def test_says_that_sentences_are_analyzed(page: Any, slow_space: str):  # noqa: F811
+    visit(page, slow_space)
+    wait_until_idle(page)
+    start_analysis(page, "The slowest film. A dreadful end!")
+    page.locator("#result .prediction").get_by_text("% probability").wait_for()
+    page.locator("#result").get_by_text("Analyzing sentences…").wait_for()
+    wait_until_idle(page)
+    assert page.locator("#result").get_by_text("Analyzing sentences…").count() == 0
+    assert page.locator("#result .review > span").count() == 2
+
+
 def test_result_is_dimmed_while_the_box_has_another_text(page: Any, slow_space: str):  # noqa: F811
     visit(page, slow_space)
     wait_until_idle(page)

@@ -19,6 +19,7 @@ from conftest import REPOSITORY, fit_toy_run, sample_rows, toy_reviews
 from hubserver import WRITE, RunningHub, running_hub
 from test_browser import CHROMIUM, FLAGS, serious_violations
 
+from space.examples import select
 from space.inference.attribution import explain
 from space.inference.classifier import Classifier, InvalidText
 from space.inference.serving import EXPLANATION, Service
@@ -203,15 +204,17 @@ def test_scores_are_those_of_python(page: Any, site: Site, classifier: Classifie
         "wonderful dreadful " * 3000,
         "  ",
         "🍿",
+        "!!!",
+        "Отличный фильм, 👍",
+        "一部好電影",
+        "A wonderful film 😍😍 for my père, фильм, and 😍😍 again 10/10",
         "x" * 100_001,
     ]
     visit(page, site.url)
     answers = call(page, "score", texts)
     differences = []
-    for text, answer, expected in zip(texts, answers, classifier.predict_batch(texts), strict=True):
-        if text == "🍿":  # the page says it without naming what it can't read
-            assert isinstance(expected, InvalidText) and "knows no word" in answer["error"]
-        elif isinstance(expected, InvalidText):
+    for answer, expected in zip(answers, classifier.predict_batch(texts), strict=True):
+        if isinstance(expected, InvalidText):
             assert answer == {"error": str(expected)}
         else:
             assert (answer["tokensRead"], answer["tokens"]) == (
@@ -222,7 +225,9 @@ def test_scores_are_those_of_python(page: Any, site: Site, classifier: Classifie
             differences.append(
                 abs(answer["probabilities"]["POSITIVE"] - expected.probabilities["POSITIVE"])
             )
-            assert answer["unsure"] == expected.unsure
+            assert (answer["unsure"], answer["neutral"]) == (expected.unsure, expected.neutral)
+            assert answer["unknownTokens"] == expected.unknown_tokens
+            assert answer["unreadable"] == expected.unreadable
     assert len(differences) > 70
     assert max(differences) < 1e-3
 
@@ -258,7 +263,9 @@ def test_first_visit_shows_the_download_and_opens_an_example(page: Any, site: Si
     seen = page.evaluate("[...seen]")
     assert any("MB" in text and text.startswith("Loading the model: ") for text in seen)
     assert page.evaluate("crossOriginIsolated")
-    assert page.locator(".subject").inner_text().startswith("I laughed, I cried")
+    assert (
+        page.locator(".subject").inner_text().rstrip("…") in page.locator("#review").input_value()
+    )
 
 
 def test_page_works_without_a_network(browser: Any, run: Path, tmp_path: Path) -> None:
@@ -352,8 +359,8 @@ def test_review_markup_is_shown_as_text(page: Any, site: Site) -> None:
     [
         ("   ", "Write or paste a review first."),
         ("x" * 100_001, "A review may have at most 100,000 characters; this one has 100,001."),
-        ("\u200b\u200b", "There is no word in this review."),
-        ("\U0001f37f\U0001f37f", "The model knows no word or character of this review."),
+        ("\u200b\u200b", "This review has no words."),
+        ("\U0001f37f\U0001f37f", "it doesn't know emoji or symbols (“\U0001f37f\U0001f37f”)."),
     ],
 )
 def test_invalid_review_gets_a_message(page: Any, site: Site, text: str, sentence: str) -> None:
@@ -363,13 +370,59 @@ def test_invalid_review_gets_a_message(page: Any, site: Site, text: str, sentenc
     assert page.get_by_text("tokens read").count() == 0
 
 
-def test_last_request_wins(page: Any, site: Site) -> None:
+def wait_for_examples(page: Any, classifier: Classifier) -> dict[str, str]:
+    """Wait until the page has found its examples; returns those that Python selects."""
+    expected = select(classifier)
+    page.get_by_role("button", name=list(expected)[-1], exact=True).wait_for()
+    return expected
+
+
+def test_examples_are_those_that_the_model_predicts_right(
+    page: Any, site: Site, classifier: Classifier
+) -> None:
     visit(page, site.url)
-    for name in ["Negated", "Mixed", "Clearly negative", "Sarcastic", "Negated", "Mixed"]:
-        page.get_by_role("button", name=name).click()
+    expected = wait_for_examples(page, classifier)
+    assert page.locator("#examples button").all_inner_texts() == list(expected)
+    for kind, text in expected.items():
+        page.get_by_role("button", name=kind, exact=True).click()
+        assert page.locator("#review").input_value() == text
+
+
+def test_scale_shows_the_probability_and_the_uncertain_zone(phone: Any, site: Site) -> None:
+    visit(phone, site.url)
+    analyze(phone, "a wonderful film")
+    card = phone.get_by_label("Prediction")
+    card.get_by_text("3 of 3 tokens read").wait_for()
+    shown = card.locator(".probability").inner_text()
+    track, marker = (card.locator(f".scale {part}").bounding_box() for part in (".track", "b"))
+    position = (marker["x"] + marker["width"] / 2 - track["x"]) / track["width"]
+    percent = {"over 99%": 99.5}.get(shown.partition(" probability")[0])
+    percent = percent or int(shown.partition("%")[0])
+    positive = percent / 100 if "of positive" in shown else 1 - percent / 100
+    assert position == pytest.approx(positive, abs=0.02)
+    zone = card.locator(".scale .zone")
+    if zone.count():
+        box = zone.bounding_box()
+        middle = (box["x"] + box["width"] / 2 - track["x"]) / track["width"]
+        assert middle == pytest.approx(0.5, abs=0.01)
+
+
+def test_card_says_what_the_model_does_not_know(page: Any, site: Site) -> None:
+    visit(page, site.url)
+    analyze(page, "good film \U0001f37f")
+    page.get_by_text("The model doesn't know 1 of the 3 tokens: “\U0001f37f”.").wait_for()
+
+
+def test_last_request_wins(page: Any, site: Site, classifier: Classifier) -> None:
+    visit(page, site.url)
+    expected = wait_for_examples(page, classifier)
+    buttons = page.locator("#examples button").all()
+    for button in [*buttons, *buttons[:-1], buttons[0], buttons[-1]]:
+        button.click()
     page.get_by_label("Effect of each sentence").wait_for()
-    assert page.locator(".subject").inner_text().startswith("The lead is superb")
-    assert "The lead is superb" in page.locator("#review").input_value()
+    text = page.locator("#review").input_value()
+    assert text == list(expected.values())[-1]
+    assert page.locator(".subject").inner_text().rstrip("…") in text
     assert page.locator("#result.stale").count() == 0
     page.locator("#review").fill("Another text.")
     assert page.locator("#result.stale").count() == 1
@@ -407,7 +460,7 @@ def test_scores_a_file(page: Any, site: Site, classifier: Classifier, tmp_path: 
     assert len(rows) == 40
     added = "prediction probability p(NEGATIVE) p(POSITIVE) unsure tokens_read tokens error".split()
     assert list(rows[0]) == ["text", "label", "title", *added]
-    assert rows[3]["error"] == "Write or paste a review first."
+    assert rows[3]["error"] == "The cell is empty."
     assert rows[4]["text"] == "'=wonderful film number 4"
     assert rows[5]["title"] == "-3"
     expected = classifier.predict(rows[0]["text"])
@@ -417,7 +470,7 @@ def test_scores_a_file(page: Any, site: Site, classifier: Classifier, tmp_path: 
     )
     counted = page.get_by_label("Summary").locator(".big").all_inner_texts()
     assert sum(map(int, counted)) == 40 and counted[-1] == "1"
-    page.get_by_text("Empty cell.").wait_for()
+    page.get_by_text("The cell is empty.").wait_for()
     page.get_by_role("link", name="film number 6 was dreadful").click()
     page.locator(".subject").get_by_text("film number 6").wait_for()
     page.go_back()

@@ -25,7 +25,15 @@ Kind = Literal["gradio", "static"]  # an app on a server, or a page that runs in
 
 SPACE = REPOSITORY / "space"
 HUB_FILES = ["README.md", "requirements.txt"]  # at the root of the Space's repository
-APP_FILES = {*HUB_FILES, "style.css", "head.html", "page.js", "preview.png"}
+APP_FILES = {
+    *HUB_FILES,
+    "style.css",
+    "head.html",
+    "page.js",
+    "preview.png",
+    "sample.csv",
+    "examples.json",
+}
 AFTER = "the model is published; `python -m train publish` can be run again"
 DOWN = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "SLEEPING", "STOPPED"}
 # ZeroGPU needs functions decorated by this package, which runs without torch.

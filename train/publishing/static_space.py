@@ -16,7 +16,8 @@ from train.publishing import npm_packages
 
 FOLDER = REPOSITORY / "space_static"
 PINS = FOLDER / "packages.json"
-STYLE = REPOSITORY / "space" / "style.css"  # colors, predictions and attributions of both Spaces
+# Of both Spaces: the colors of predictions and attributions, the example reviews and file.
+SHARED = [REPOSITORY / "space" / name for name in ("style.css", "examples.json", "sample.csv")]
 INDEX = "index.html"
 SUFFIXES = {".css", ".csv", ".html", ".js", ".svg"}
 QUANTIZED, FULL = "onnx/model_quantized.onnx", "onnx/model.onnx"
@@ -41,7 +42,7 @@ def files(
     page: dict[str, Path | bytes] = {
         file.name: file for file in sorted(FOLDER.iterdir()) if file.suffix in SUFFIXES
     }
-    page["style.css"] = STYLE
+    page |= {file.name: file for file in SHARED}
     page[INDEX] = (
         Template((FOLDER / INDEX).read_text(encoding="utf-8"))
         .substitute(

@@ -91,12 +91,12 @@ def test_fits_any_width_and_background(name: str) -> None:
 
 def test_over_time_names_axes_and_units() -> None:
     text = words(drawn(CHARTS["over_time"], VERSIONS[0]))
-    assert {"Positive reviews, with 95% band", "Reviews per month", "0%", "100%"} <= set(text)
+    assert {"Positive reviews (band: 95% interval)", "Reviews per month", "0%", "100%"} <= set(text)
     most = int(rows(14, [""])["n"].max())
     assert str(most) in text
     other = charts.over_time(rows(3, [""]), "week", label="Neutral")
     weekly = words(drawn(other, VERSIONS[0]))
-    assert "Neutral reviews, with 95% band" in weekly and "Reviews per week" in weekly
+    assert "Neutral reviews (band: 95% interval)" in weekly and "Reviews per week" in weekly
     # With few periods, each has one tick.
     assert [word for word in weekly if word.endswith("2024")] == [
         "04 Jan 2024", "04 Feb 2024", "04 Mar 2024",
@@ -164,7 +164,7 @@ def test_confusion_shows_each_count() -> None:
         ("POSITIVE", "POSITIVE", 1250),
     ]
     assert [round(cell["share"], 3) for cell in cells] == [0.93, 0.07, 0.006, 0.994]
-    assert {"40", "3", "7", "1,250", "Verdict", "Label in the file"} <= set(
+    assert {"40", "3", "7", "1,250", "Prediction", "Label in the file"} <= set(
         words(drawn(CHARTS["confusion"], VERSIONS[0]))
     )
     assert {"a.b", "c[0]", "d'e"} <= set(words(drawn(CHARTS["confusion_of_nothing"], VERSIONS[0])))

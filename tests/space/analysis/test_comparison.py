@@ -21,7 +21,7 @@ from space.analysis.comparison import (
     rename_labels,
 )
 from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
-from space.inference.model_cache import ModelCache
+from space.inference.model_cache import ModelCache, ModelName
 from space.tabs.compare import Compared, offer_meanings, parse_model, show_with_meanings
 
 OWN = "demo/tiny"
@@ -78,8 +78,8 @@ def test_agreement_accuracy_and_differing_rows():
     assert result.agreement.value == pytest.approx(2 / 5)
     assert 0.11 < result.agreement.low < 0.12
     assert result.differing.to_dict("list") == {
-        "A": ["Pos 99.0%", "Pos 80.0%", "Pos 60.0%"],
-        "B": ["Neg 98.0%", "Neg 90.0%", "Neg 70.0%"],
+        "A": ["Pos (99%)", "Pos (80%)", "Pos (60%)"],
+        "B": ["Neg (98%)", "Neg (90%)", "Neg (70%)"],
         "label": ["?", "neg", "1"],
         "review": ["text 4", "text 1", "text 3"],
         "row": ["5", "2", "4"],
@@ -90,12 +90,25 @@ def test_agreement_accuracy_and_differing_rows():
     assert result.outcome.second.accuracy.value == 3 / 4
     assert result.outcome.first.n == result.outcome.second.n == 4
     assert conclusions(result) == [
-        "They agree on 2 of 5 texts: 40.0% (95% interval 11.8% to 76.9%).",
-        "Only A is right on 1 of 4 texts, only B on 1. If both were equally good, chance alone "
+        "They agree on 2 of 5 reviews: 40.0% (95% interval 11.8% to 76.9%).",
+        "Only A is right on 1 of 4 reviews, only B on 1. If both were equally good, chance alone "
         "would make a difference this large in 100.0% of comparisons (McNemar's exact test): these "
-        "texts do not show which is better.",
-        "1 texts have a label that not both models know, such as '?'; these labels were ignored.",
+        "reviews do not show which is better.",
+        "Labels that at least one model does not have were ignored in 1 review, such as '?'.",
     ]
+
+
+def test_uncertain_answers_read_as_on_the_rest_of_the_page():
+    unsure = Prediction({"NEG": 0.4, "POS": 0.6}, 3, 3, unsure=True)
+    neutral = Prediction({"NEG": 0.55, "POS": 0.45}, 3, 3, unsure=True, neutral=True)
+    near = Prediction({"NEG": 0.0951, "POS": 0.9049}, 3, 3, unsure=True)
+    first = ModelAnswers("a", ["NEG", "POS"], [unsure, near], 100.0, unsure_below=0.905)
+    second = ModelAnswers("b", ["NEG", "POS"], [neutral, neutral], 100.0, unsure_below=0.6)
+    shown = compared(first, second).differing
+    assert shown["A"].tolist() == [
+        "Uncertain, leaning pos (60%)", "Uncertain, leaning pos (90%)"
+    ]  # fmt: skip
+    assert shown["B"].tolist() == ["Uncertain, no leaning"] * 2
 
 
 def test_says_which_model_is_better_if_significant():
@@ -103,21 +116,21 @@ def test_says_which_model_is_better_if_significant():
     assert result.outcome is not None
     assert result.outcome.p_value == 2 / 2**9
     assert conclusions(result)[1].endswith("in 0.4% of comparisons (McNemar's exact test): A is "
-                                      "better on texts like these.")  # fmt: skip
+                                      "better on reviews like these.")  # fmt: skip
 
 
 def test_texts_without_both_predictions_are_left_out_with_the_reason():
-    reason = "There is no word in this review."
+    reason = "This review has no words."
     result = compared(
         answers_of("a", 0.9, reason, 0.8), answers_of("b", 0.9, reason, reason), ["pos"] * 3
     )
     assert result.skipped == {reason: 2}
     assert result.agreement is not None and result.agreement.n == 1
     assert result.outcome is not None and result.outcome.first.n == 1
-    assert conclusions(result)[-1] == f"2 of the texts were left out: {reason}"
+    assert conclusions(result)[-1] == f"2 reviews were left out: {reason}"
     assert compared(answers_of("a", reason), answers_of("b", reason)).agreement is None
     assert conclusions(compared(answers_of("a", reason), answers_of("b", reason)))[0] == (
-        "None of the texts could be scored."
+        "None of the reviews could be analyzed."
     )
 
 
@@ -128,7 +141,7 @@ def test_models_with_different_labels_have_accuracy_but_no_agreement():
     )
     assert result.agreement is None
     assert conclusions(result)[0] == (
-        "Their labels are not the same: A has NEGATIVE, POSITIVE, B has 1 star, Positive."
+        "Their labels differ: A has NEGATIVE, POSITIVE; B has 1 star, Positive."
     )
     assert result.outcome is not None and result.outcome.first.n == 1  # "neg" is none of B's
     same = compared(
@@ -141,7 +154,7 @@ def test_says_that_no_label_is_known():
     result = compared(answers_of("a", 0.9), answers_of("b", 0.2), ["five stars"])
     assert conclusions(result)[:2] == [
         "They differ.",
-        "Both models know none of the labels in the file.",
+        "Neither model has any of the labels in the file.",
     ]
 
 
@@ -149,7 +162,7 @@ def test_compares_in_steps_on_the_same_texts(own: Classifier):
     texts = ["a wonderful film", "a dreadful film", None, "<br />"] * 20
     labels = pandas.Series(["pos", "neg", None, "neg"] * 20)
     cache = ModelCache(own)
-    names = [(own.repo_id or "", None)] * 2
+    names = [ModelName(own.repo_id or "")] * 2
     *steps, last = compare(cache, names, texts, labels)
     assert isinstance(last, Comparison)
     assert all(isinstance(step, Step) for step in steps)
@@ -158,8 +171,8 @@ def test_compares_in_steps_on_the_same_texts(own: Classifier):
     assert {step.total for step in steps} == {160}
     assert last.agreement is not None and last.agreement.value == 1
     assert last.skipped == {
-        "Write or paste a review first.": 20,
-        "There is no word in this review.": 20,
+        "The cell is empty.": 20,
+        "This review has no words.": 20,
     }
     assert last.first.per_second > 0 and math.isfinite(last.second.per_second)
     assert last.first.answers[0] == own.predict("a wonderful film")
@@ -174,7 +187,7 @@ def test_stopped_comparison_covers_the_texts_so_far(
     own: Classifier, late: bool, monkeypatch: pytest.MonkeyPatch
 ):
     asked = iter([False] * 4 + [True] * 100)  # on 64 texts
-    names = [(own.repo_id or "", None)] * 2
+    names = [ModelName(own.repo_id or "")] * 2
     texts, labels = ["a wonderful film"] * 100, pandas.Series(["pos"] * 100)
     if late:
         monkeypatch.setattr(comparison, "_is_late", lambda start: next(asked))
@@ -186,12 +199,12 @@ def test_stopped_comparison_covers_the_texts_so_far(
     assert last.agreement is not None and last.agreement.n == 64
     why = "the time limit" if late else "because others were waiting"
     assert conclusions(last)[0] == (
-        f"The comparison was stopped after 0 seconds, {why}: it covers the first 64 of 100 texts."
+        f"The comparison was stopped after 0 seconds, {why}: it covers the first 64 of 100 reviews."
     )
 
 
 def test_comparison_stopped_before_any_prediction_says_why(own: Classifier):
-    names = [(own.repo_id or "", None)] * 2
+    names = [ModelName(own.repo_id or "")] * 2
     with pytest.raises(ModelUnavailable, match=r"because others were waiting\. Try again later"):
         list(compare(ModelCache(own), names, ["fine"], None, lambda: True))
 
@@ -204,16 +217,16 @@ def test_refuses_more_texts_than_the_limit(own: Classifier):
 def test_tab_shows_progress_and_escapes_html():
     from space.tabs.compare import progress, show
 
-    assert "0 of 4 predictions</p>" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
-    assert "Getting &lt;b&gt;x&lt;/b&gt;" in progress(Step("Getting <b>x</b>", 0, 4), 0.0)
-    assert "3 of 4 predictions, about 2 s left" in progress(Step("Asking", 3, 4), 6.0)
+    assert "0 of 4 predictions</p>" in progress(Step("Loading <b>x</b>", 0, 4), 0.0)
+    assert "Loading &lt;b&gt;x&lt;/b&gt;" in progress(Step("Loading <b>x</b>", 0, 4), 0.0)
+    assert "3 of 4 predictions, about 2 s left" in progress(Step("Running", 3, 4), 6.0)
     page, rows = show(
         compared(answers_of("<i>a", 0.9, 0.8), answers_of("b", 0.2, 0.8), ["<u>", "pos"])
     )
     assert "&lt;i&gt;a" in page and "<i>" not in page and "&lt;u&gt;" in page
     assert len(rows["value"]) == 1 and len(rows["column_widths"]) == len(rows["value"].columns)
     page, rows = show(compared(answers_of("a", 0.9), answers_of("b", 0.2)))
-    assert "Pos 90.0%" in page and "Neg 80.0%" in page and not rows["visible"]
+    assert "Pos (90%)" in page and "Neg (80%)" in page and not rows["visible"]
 
 
 def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
@@ -223,7 +236,7 @@ def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
     lines = [f"a film of number {i},{'pos' if i % 2 else 'neg'}" for i in range(MAX_ROWS + 5)]
     path.write_text("\n".join(["text,label", *lines]))
     table, message, area, text, label = receive(str(path))
-    assert "2,005 rows, 2 columns." in message and "This tab takes 2,000 of them." in message
+    assert "2,005 rows, 2 columns." in message and "Only the first 2,000 are compared." in message
     assert (area["visible"], text["value"], label["value"]) == (True, "text", "label")
     texts, labels = _texts_and_labels("not read", table, "text", "label")
     assert len(texts) == MAX_ROWS and texts[1] == "a film of number 1"
@@ -237,20 +250,27 @@ def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "revision", "model"),
     [
-        ("user/name", "", ("user/name", None)),
-        (" user/name ", "v1", ("user/name", "v1")),
-        ("gpt2", "", ("gpt2", None)),
-        ("https://huggingface.co/user/na.me-x", "", ("user/na.me-x", None)),
-        ("hf.co/user/name/", "", ("user/name", None)),
-        ("huggingface.co/user/name/tree/main", "", ("user/name", "main")),
-        ("https://huggingface.co/user/name/blob/abc/onnx/a.onnx?x=1", "", ("user/name", "abc")),
-        ("https://huggingface.co/user/name/tree/main", "v2", ("user/name", "v2")),
-        ("http://127.0.0.1:8000/demo/tiny#files", "", ("demo/tiny", None)),
+        ("user/name", "", ModelName("user/name")),
+        (" user/name ", "v1", ModelName("user/name", "v1")),
+        ("gpt2", "", ModelName("gpt2")),
+        ("https://huggingface.co/user/na.me-x", "", ModelName("user/na.me-x")),
+        ("hf.co/user/name/", "", ModelName("user/name")),
+        ("huggingface.co/user/name/tree/main", "", ModelName("user/name", "main")),
+        (
+            "https://huggingface.co/user/name/blob/a1/README.md?x=1",
+            "",
+            ModelName("user/name", "a1"),
+        ),
+        (
+            "https://huggingface.co/user/name/blob/a1/onnx/model.onnx",
+            "",
+            ModelName("user/name", "a1", "onnx/model.onnx"),
+        ),
+        ("https://huggingface.co/user/name/tree/main", "v2", ModelName("user/name", "v2")),
+        ("http://127.0.0.1:8000/demo/tiny#files", "", ModelName("demo/tiny")),
     ],
 )
-def test_addresses_of_models_are_accepted(
-    name: str, revision: str, model: tuple[str, str | None]
-) -> None:
+def test_addresses_of_models_are_accepted(name: str, revision: str, model: ModelName) -> None:
     assert parse_model(name, revision) == model
 
 
@@ -259,6 +279,10 @@ def test_addresses_of_models_are_accepted(
     [
         ("https://huggingface.co/datasets/user/name", "is in the Hub's datasets, not a model."),
         ("huggingface.co/spaces/user/name", "is in the Hub's spaces, not a model."),
+        (
+            "https://huggingface.co/user/name/blob/main/onnx/model_fp16.onnx",
+            "must be onnx/model_quantized.onnx or onnx/model.onnx, got onnx/model_fp16.onnx.",
+        ),
         ("  ", "Enter both models"),
     ],
 )
@@ -284,9 +308,9 @@ def test_labels_without_names_get_a_meaning() -> None:
     assert (area["visible"], first["visible"], second["visible"]) == (True, False, True)
     assert second["choices"] == ["Not chosen", "NEG, POS", "POS, NEG"]
     page, _ = show_with_meanings(state, "Not chosen", "NEG, POS")
-    assert "They agree on 1 of 2 texts" in page
+    assert "They agree on 1 of 2 reviews" in page
     page, _ = show_with_meanings(state, "Not chosen", "POS, NEG")
-    assert "They agree on 1 of 2 texts" in page
+    assert "They agree on 1 of 2 reviews" in page
     renamed = rename_labels(unnamed, ["NEG", "POS"])
     assert renamed.labels == ["NEG", "POS"]
     assert renamed.answers[0] == Prediction({"NEG": pytest.approx(0.1), "POS": 0.9}, 3, 3)

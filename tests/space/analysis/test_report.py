@@ -35,12 +35,12 @@ def test_verdicts_are_the_same_everywhere(report: Report) -> None:
     assert report.counts == {"POSITIVE": 2, "uncertain": 1, "NEGATIVE": 0}
     summary = report.summary()
     for text in ["Positive <strong>2</strong> (66.7%)", "Uncertain <strong>1</strong> (33.3%)",
-                 "Negative <strong>0</strong> (0.0%)", "longer than"]:  # fmt: skip
+                 "Negative <strong>0</strong> (0.0%)", "too long for the model"]:  # fmt: skip
         assert text in summary
-    assert "Positive, of 3 reviews" in summary and "not scored, listed below with" in summary
+    assert "positive, of 3 reviews" in summary and "not analyzed; listed below" in summary
     assert report.choices() == [
         ("All 4", "all"), ("Positive 2", "POSITIVE"), ("Uncertain 1", "uncertain"),
-        ("Not scored 1", ""),
+        ("Not analyzed 1", ""),
     ]  # fmt: skip
     for verdict, positions in {"all": [0, 1, 2, 3], "POSITIVE": [0, 3], "": [2]}.items():
         assert report.positions(verdict) == positions
@@ -57,16 +57,32 @@ def test_listing_shows_each_row_with_its_number_last(report: Report) -> None:
     listing = report.listing()
     assert listing["row"].tolist() == [1, 2, 3, 4]
     assert listing.columns.tolist() == [
-        "review", "verdict", "probability", "stars", "label", "title", "date", "row",
+        "review", "prediction", "probability", "stars", "label", "title", "date", "row",
     ]  # fmt: skip
-    assert [verdict.partition(">")[2] for verdict in listing["verdict"]] == [
+    assert [verdict.partition(">")[2] for verdict in listing["prediction"]] == [
         "Positive</span>", "Uncertain, leaning negative</span>", "", "Positive</span>",
     ]  # fmt: skip
-    assert listing["probability"].tolist() == ["90.0%", "60.0%", "", "95.0%"]
+    assert listing["probability"].tolist() == ["90%", "60%", "", "95%"]
     assert listing["review"][2] == "" and listing["date"][3] == ""
     disagreements = report.disagreements()
     assert disagreements is not None and disagreements["row"].tolist() == [2]
     assert report.errors()[["row", "reason"]].to_numpy().tolist() == [[3, REASON]]
+
+
+def test_listing_says_the_same_as_the_card(report: Report) -> None:
+    answers = [
+        Prediction({"NEGATIVE": 0.0951, "POSITIVE": 0.9049}, 3, 3, unsure=True),
+        Prediction({"NEGATIVE": 0.094, "POSITIVE": 0.906}, 3, 3),
+        Prediction({"NEGATIVE": 0.5, "POSITIVE": 0.5}, 3, 3, unsure=True, neutral=True),
+    ]
+    shown = Report(
+        report.frame[:3], answers, report.labels, Columns("text"), unsure_below=0.905
+    ).listing()
+    assert shown["probability"].tolist() == ["90%", "91%", "50%"]
+    verdicts = ["Uncertain, leaning positive", "Positive", "Uncertain, no leaning"]
+    assert [cell.partition(">")[2] for cell in shown["prediction"]] == [
+        f"{verdict}</span>" for verdict in verdicts
+    ]
 
 
 def test_rows_of_a_sample_keep_their_numbers(report: Report) -> None:
@@ -78,10 +94,10 @@ def test_rows_of_a_sample_keep_their_numbers(report: Report) -> None:
 
 
 def test_columns_with_the_names_of_the_page_are_kept(report: Report) -> None:
-    frame = report.frame.rename(columns={"text": "row", "title": "review", "date": "verdict"})
-    renamed = Report(frame, report.answers, report.labels, Columns("row", "verdict", "review"))
+    frame = report.frame.rename(columns={"text": "row", "title": "review", "date": "prediction"})
+    renamed = Report(frame, report.answers, report.labels, Columns("row", "prediction", "review"))
     assert renamed.listing().columns.tolist() == [
-        "review", "verdict", "probability", "review_2", "verdict_2", "row",
+        "review", "prediction", "probability", "review_2", "prediction_2", "row",
     ]  # fmt: skip
 
 
@@ -94,7 +110,7 @@ def test_markup_in_labels_and_texts_is_escaped() -> None:
     texts = ["<b>bad</b> " * 9] * 6 + ["<i>good</i> " * 9] * 6
     answers = [Prediction({"<u>": score, "P&": 1 - score}, 1, 1) for score in [0.9] * 6 + [0.1] * 6]
     report = Report(pandas.DataFrame({"t": texts}), answers, ["<u>", "P&"], Columns("t"))
-    shown = report.summary() + report.words() + "".join(report.listing()["verdict"])
+    shown = report.summary() + report.words() + "".join(report.listing()["prediction"])
     assert (
         "&lt;u&gt;" in shown and "P&amp;" in shown and "<u>" not in shown and "<i>good" not in shown
     )
@@ -111,6 +127,6 @@ def test_charts_depend_on_the_columns(report: Report) -> None:
 def test_file_without_a_prediction_says_so(report: Report) -> None:
     answers = [InvalidText(REASON)] * 4
     failed = Report(report.frame, answers, report.labels, report.columns)
-    assert "None of the rows could be scored." in failed.summary()
+    assert "None of the rows could be analyzed." in failed.summary()
     assert "over_time" not in failed.charts() and len(failed.errors()) == 4
     assert "need at least 5 positive and 5 negative" in failed.words()

@@ -89,14 +89,14 @@ def test_reads_what_it_wrote(tmp_path: Path) -> None:
     ("rows", "sentence"),
     [
         ([], "a.xlsx is empty: no visible sheet has a row."),
-        ([["text", "n"]], "a.xlsx names its columns, but has no rows."),
+        ([["text", "n"]], "a.xlsx has column names, but no rows."),
         (
             [["My reviews"], ["text", "stars"], ["Good", 4]],
             "a.xlsx, sheet Reviews, row 4: the row has cells outside of the columns that row 3 "
             "names. Write a name above each column, and nothing above the names.",
         ),
         ([["I liked it a lot."], ["I did not."]], "The first line of a.xlsx must name its columns"),
-        ([["text", "text"], ["a", "b"]], "a.xlsx has more than one column of the name 'text'."),
+        ([["text", "text"], ["a", "b"]], "a.xlsx has more than one column named 'text'."),
     ],
 )
 def test_workbook_without_a_table_is_refused(

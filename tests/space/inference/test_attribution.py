@@ -249,9 +249,9 @@ def test_page_and_endpoint_report_parts_skipped_by_the_limit(classifier: Classif
     assert explanation.dropped >= len(skipped) > 0
     html = views.attribution(explanation)
     assert (
-        f"{explanation.dropped} sentences and words were left out: the limit of one request" in html
+        f"{explanation.dropped} sentences and words were not measured: this request reached" in html
     )
-    assert html.count("<td>left out</td>") == len(skipped)
+    assert html.count("<td>not measured</td>") == len(skipped)
     assert endpoints._part_to_json(explanation.text, skipped[0])["attribution"] is None
 
 

@@ -153,7 +153,7 @@ def test_text_without_a_known_word_gets_no_prediction(
 
 @pytest.mark.parametrize("text", ["!!!", "...", "¿?", "<br />", "—"])
 def test_punctuation_is_no_word(loaded: Classifier, text: str) -> None:
-    assert str(loaded.predict_batch([text])[0]) == "There is no word in this review."
+    assert str(loaded.predict_batch([text])[0]) == "This review has no words."
 
 
 def test_unknown_tokens_are_counted_and_shown(loaded: Classifier) -> None:

@@ -19,13 +19,13 @@ ASK = """
 import json, sys
 from pathlib import Path
 from space.inference.classifier import Classifier, ModelUnavailable
-from space.inference.model_cache import ModelCache
+from space.inference.model_cache import ModelCache, ModelName
 cache = ModelCache(Classifier("demo/tiny"))
 answers = []
 for argument in sys.argv[1:]:
-    repo_id, _, revision = argument.partition("@")
+    repo_id, revision, file = [*argument.split("@"), "", ""][:3]
     try:
-        with cache.acquire(repo_id, revision) as model:
+        with cache.acquire(ModelName(repo_id, revision or None, file or None)) as model:
             (prediction,) = model.predict_batch(["a wonderful film"])
         answer = ["own" if model is cache.own else "named", prediction.tokens]
     except ModelUnavailable as reason:
@@ -97,13 +97,28 @@ def test_the_own_model_is_known_by_any_of_its_names(hub: RunningHub, tmp_path: P
     assert [answer[0] for answer, _, _ in answers] == ["own"] * 3
 
 
+def test_one_model_can_be_compared_in_two_precisions(
+    hub: RunningHub, tiny_classifier: Path, tmp_path: Path
+):
+    both = tmp_path / "both"
+    shutil.copytree(tiny_classifier, both)
+    shutil.copy(both / "onnx/model.onnx", both / "onnx/model_quantized.onnx")
+    push(hub, both, "demo/both")
+    env = {**hub.env(tmp_path / "home", token=None), "TMPDIR": str(tmp_path)}
+    code = ASK.replace('Classifier("demo/tiny")', 'Classifier("demo/both")')
+    files = ["", "onnx/model_quantized.onnx", "onnx/model.onnx"]
+    done = run_python(code, env, *(f"demo/both@@{file}" for file in files))
+    answers = [answer[0] for answer, _, _ in json.loads(done.stdout.splitlines()[-1])]
+    assert answers == ["own", "own", "named"]
+
+
 def test_says_why_a_model_can_not_be_compared(hub: RunningHub, tmp_path: Path):
     # The app may read what is private; its visitors may not.
-    models = ["", "demo/nothing", f"{OWN}@v9", "../../etc/passwd", "x" * 300, "demo/private"]
-    empty, unknown, revision, malformed, endless, private = (
+    models = ["demo/nothing", f"{OWN}@v9", "../../etc/passwd", "x" * 300, "demo/private"]
+    models.append("demo/second@@onnx/model_quantized.onnx")
+    unknown, revision, malformed, endless, private, file = (
         answer for answer, _, _ in ask_cache(hub.env(tmp_path), *models)
     )
-    assert empty == "Name both models, as user/name on the Hub."
     assert unknown == (
         f"The Hub at {hub.endpoint} has no public model demo/nothing. Private ones can't be "
         "compared here."
@@ -111,7 +126,8 @@ def test_says_why_a_model_can_not_be_compared(hub: RunningHub, tmp_path: Path):
     assert private == unknown.replace("nothing", "private")
     assert revision == f"{OWN} has no revision v9."
     assert malformed == "A model is named user/name on the Hub, got '../../etc/passwd'."
-    assert endless == "A name has at most 200 characters."
+    assert endless == "The name and revision of a model may have at most 200 characters."
+    assert file == "demo/second has no onnx/model_quantized.onnx."
 
 
 def test_model_of_text_pairs_can_not_be_compared(hub: RunningHub, tmp_path: Path):
@@ -164,7 +180,7 @@ def test_without_a_hub_there_is_a_sentence(hub: RunningHub, tmp_path: Path):
     env = {**hub.env(tmp_path, token=None), "HF_ENDPOINT": "http://127.0.0.1:9"}
     [[answer, _, _]] = ask_cache(env, "demo/second")
     assert answer == (
-        "The Hub at http://127.0.0.1:9 does not give demo/second at this moment. Try again later."
+        "The Hub at http://127.0.0.1:9 can't provide demo/second right now. Try again later."
     )
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from space.inference import sandbox
 from space.inference.classifier import Classifier, ModelUnavailable
 from space.analysis.comparison import compare
-from space.inference.model_cache import ModelCache
+from space.inference.model_cache import ModelCache, ModelName
 seconds, *models = sys.argv[1:]
 sandbox.LOAD_SECONDS, sandbox.MAX_MEMORY = float(seconds), 2**30
 cache = ModelCache(Classifier("demo/tiny"))
@@ -212,7 +212,7 @@ def test_bad_model_gets_a_message_and_the_next_one_works(hub: RunningHub, tmp_pa
 
 def test_nan_scores_are_reported_per_text(hub: RunningHub, tmp_path: Path):
     [[skipped, labels]] = compared(hub, tmp_path, 60, "good", "nan")[1:]
-    assert skipped == {"The model gives no score for this text: it is not a number.": 2}
+    assert skipped == {"The model's score for this review is not a number.": 2}
     assert labels == ["NEGATIVE", "POSITIVE"]
 
 
@@ -227,9 +227,10 @@ def test_endless_answer_closes_only_its_own_model(hub: RunningHub, tmp_path: Pat
         "import os, signal, sys\n"
         "from space.inference import sandbox\n"
         "from space.inference.classifier import Classifier, ModelUnavailable\n"
-        "from space.inference.model_cache import ModelCache\n"
+        "from space.inference.model_cache import ModelCache, ModelName\n"
         "cache = ModelCache(Classifier('demo/tiny'))\n"
-        "with cache.acquire('demo/good') as model, cache.acquire('demo/good') as copy:\n"
+        "good = ModelName('demo/good')\n"
+        "with cache.acquire(good) as model, cache.acquire(good) as copy:\n"
         "    assert model is not copy and cache.idle == []\n"
         "    os.kill(copy._process.pid, signal.SIGSTOP)\n"
         "    sandbox.ANSWER_SECONDS = 1\n"
@@ -242,11 +243,11 @@ def test_endless_answer_closes_only_its_own_model(hub: RunningHub, tmp_path: Pat
         "assert cache.idle == ['demo/good'] and not copy.alive\n"
         "os.kill(model._process.pid, signal.SIGKILL)\n"
         "model._process.wait()\n"
-        "with cache.acquire('demo/good') as again:\n"
+        "with cache.acquire(ModelName('demo/good')) as again:\n"
         "    print(len(again.predict_batch(['fine'])))\n"
         "sandbox.MAX_FILE_BYTES = 1000  # as if the Hub had reported other sizes\n"
         "try:\n"
-        "    with cache.acquire('demo/nan'):\n"
+        "    with cache.acquire(ModelName('demo/nan')):\n"
         "        pass\n"
         "except ModelUnavailable as reason:\n"
         "    print(reason)\n"
@@ -256,7 +257,7 @@ def test_endless_answer_closes_only_its_own_model(hub: RunningHub, tmp_path: Pat
     assert "InvalidText('Write or paste a review first.')" in out[1]
     assert "InvalidText('A review must be text, got int.')" in out[1]
     assert out[2] == "1"
-    assert "does not give demo/nan at this moment" in out[3]
+    assert "can't provide demo/nan right now" in out[3]
 
 
 # Comparisons of clients at several addresses, each in a thread.
@@ -266,7 +267,7 @@ from types import SimpleNamespace
 from space.inference import sandbox
 from space.inference.classifier import Classifier
 from gradio.context import LocalContext
-from space.inference.model_cache import ModelCache
+from space.inference.model_cache import ModelCache, ModelName
 from space.tabs import compare
 sandbox.LOAD_SECONDS = 600
 run = compare._comparison_task(ModelCache(Classifier("demo/tiny")))
@@ -332,7 +333,7 @@ def test_model_is_killed_when_its_client_has_gone(hub: RunningHub, tmp_path: Pat
         "threading.Timer(4, gone.set).start()\n"
         "cache = ModelCache(Classifier('demo/tiny'))\n"
         "try:\n"
-        "    with cache.acquire('demo/endless', None, gone.is_set):\n"
+        "    with cache.acquire(ModelName('demo/endless'), gone.is_set):\n"
         "        pass\n"
         "except ModelUnavailable as reason:\n"
         "    print(reason)\n"

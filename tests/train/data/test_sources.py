@@ -308,7 +308,7 @@ def test_a_short_text_in_another_encoding_is_refused(
         ("a.parquet", "PAR1 no", "a.parquet is a broken Parquet file"),
         ("a.csv", "", "a.csv is empty"),
         ("a.csv", 'text,label\n1,"He said wow\n2,fine\n', "line 2: a quote opens in this row"),
-        ("a.csv", "text,text\na,b\n", "more than one column of the name 'text'"),
+        ("a.csv", "text,text\na,b\n", "more than one column named 'text'"),
         ("a.jsonl", '{"text": 1}\n["a"]\n', "line 2: a row must be an object"),
         ("a.jsonl", '{"text": 1, "text": 2}\n', "more than one key of the name 'text'"),
     ],

@@ -307,8 +307,8 @@ def new(folder: Path) -> Path:
     [
         (b'id,text\n1,"He said wow\n2,fine\n3,weak\n', "line 2: a quote opens in this row and is"),
         (b"id,text\n" + b"1,fine\n" * 9 + b"2\n", "line 11: the row has 1 cell.* row 10 of"),
-        (b"text,text\na,b\n", "more than one column of the name 'text'"),
-        (b"text,a,a\na,b,c\n", "more than one column of the name 'a'"),
+        (b"text,text\na,b\n", "more than one column named 'text'"),
+        (b"text,a,a\na,b,c\n", "more than one column named 'a'"),
         (b"text\na\rb\nc\n", "line 2: a carriage return without a line feed"),
         (b'{"text": "a", "text": "b"}\n', "more than one key of the name 'text'"),
         (b'{"text": "a"}\n{"text": \n', "line 2 is broken JSON"),
