@@ -28,6 +28,7 @@ DATE_FORMATS = {
 MIN_POINT = 5  # reviews; smaller points have no line through them
 ALL = "All reviews"
 VERDICT_COLORS = (BLUE, "#66727f", ORANGE)  # positive, uncertain, negative
+MAX_GROUPS = 20  # of a chart
 COUNT_SCALE = 5  # the tallest bar of the counts takes a fifth of the height
 MAX_TICKS = 8  # with more periods, some have no tick on the axis
 MAX_LARGE_POINTS = 60  # with more periods, points would hide the line
@@ -72,15 +73,56 @@ def over_time(rows: pandas.DataFrame, period: Period, label: str = "Positive") -
     return _time_chart(rows, period, f"{label} reviews", SHARE_TOOLTIPS, [0, 1], axis)
 
 
-def stars_over_time(rows: pandas.DataFrame, period: Period) -> altair.LayerChart:
+def stars_over_time(
+    rows: pandas.DataFrame, period: Period, unit: str = "stars", most: float = 5
+) -> altair.LayerChart:
     """Draw the mean stars over time with their 95% band.
 
     Args:
         rows: From `statistics.mean_over_time`.
         period: Of the rows.
+        unit: What is counted, such as stars.
+        most: The highest possible mean.
     """
-    axis = altair.Axis(values=[0, 1, 2, 3, 4, 5], format="d", grid=True)
-    return _time_chart(rows, period, "Mean stars", STARS_TOOLTIPS, [0, 5], axis)
+    axis = altair.Axis(tickCount=5, format="d", tickMinStep=1, grid=True)
+    return _time_chart(rows, period, f"Mean {unit}", STARS_TOOLTIPS, [0, most], axis)
+
+
+def means(rows: pandas.DataFrame, heading: str, unit: str, most: float) -> altair.LayerChart:
+    """Draw the mean of each group as a point with its 95% interval, for one or two sources.
+
+    Args:
+        rows: From `statistics.group_means`, with the `source` of the values; the order of the
+            groups is kept.
+        heading: What the groups are, such as "title".
+        unit: What is counted, such as stars.
+        most: The highest possible mean.
+    """
+    sources, groups = list(dict.fromkeys(rows["source"])), list(dict.fromkeys(rows["group"]))
+    rows = rows.assign(low=rows["low"].clip(lower=0), high=rows["high"].clip(upper=most))
+    scale = altair.Scale(domain=sources, range=PALETTE)
+    legend = altair.Legend(title=None, orient="bottom") if len(sources) > 1 else None
+    base = altair.Chart(_inline_data(rows)).encode(
+        y=altair.Y(
+            "group:N", title=None, sort=list(map(str, groups)),
+            axis=altair.Axis(labelLimit=LABEL_WIDTH, grid=True),
+        ),
+        color=altair.Color("source:N", scale=scale, legend=legend),
+        tooltip=[
+            altair.Tooltip("group:N", title=heading.capitalize()),
+            altair.Tooltip("source:N", title="Source"), *STARS_TOOLTIPS, COUNT_TOOLTIP,
+        ],
+    )  # fmt: skip
+    domain = altair.Scale(domain=[0, most])
+    axis = altair.Axis(tickCount=5, format="d", tickMinStep=1)
+    x = altair.X("share:Q", title=f"Mean {unit}, with 95% interval", scale=domain, axis=axis)
+    intervals = base.mark_rule(strokeWidth=6, opacity=0.3).encode(
+        x=altair.X("low:Q", scale=domain), x2="high:Q"
+    )
+    shape = altair.Shape("source:N", scale=altair.Scale(domain=sources), legend=legend)
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(x=x, shape=shape)
+    description = f"Mean {unit} by {heading}"
+    return _style(altair.layer(intervals, points), description, height={"step": 26})
 
 
 def _time_chart(
@@ -122,7 +164,11 @@ def _time_chart(
 
 
 def verdicts(
-    rows: pandas.DataFrame, names: Mapping[str, str], heading: str, max_groups: int = 20
+    rows: pandas.DataFrame,
+    names: Mapping[str, str],
+    heading: str,
+    max_groups: int = MAX_GROUPS,
+    colors: Sequence[str] | None = None,
 ) -> altair.LayerChart:
     """Draw the verdicts of each group as one stacked bar, with the counts in it.
 
@@ -131,6 +177,7 @@ def verdicts(
         names: By verdict, in the order of the bar, how it is called.
         heading: What the groups are, such as "title".
         max_groups: How many groups to draw.
+        colors: Of the verdicts; by default those of positive, uncertain and negative.
     """
     groups = list(dict.fromkeys(rows["group"]))[:max_groups]
     order = {verdict: rank for rank, verdict in enumerate(names)}
@@ -151,10 +198,11 @@ def verdicts(
             altair.Tooltip("n:Q", title=f"Reviews of this {heading}", format=","),
         ],
     )  # fmt: skip
-    colors = _verdict_colors(len(names))
     color = altair.Color(
         "verdict:N",
-        scale=altair.Scale(domain=list(names.values()), range=colors),
+        scale=altair.Scale(
+            domain=list(names.values()), range=list(colors or _verdict_colors(len(names)))
+        ),
         legend=altair.Legend(title=None, orient="bottom"),
     )
     x = altair.X(
@@ -181,6 +229,13 @@ def _verdict_colors(count: int) -> list[str]:
     if count == 3:
         return [positive, uncertain, negative]
     return [*PALETTE, uncertain][-count:] if count <= len(PALETTE) else PALETTE
+
+
+def step_colors(count: int) -> list[str]:
+    """Colors of the steps of a scale, from the highest over grey to the lowest."""
+    positive, middle, negative = VERDICT_COLORS
+    distances = [1 - 2 * i / (count - 1) for i in range(count)]  # from 1 to -1
+    return [_mix(positive if d > 0 else negative, middle, abs(d)) for d in distances]
 
 
 def confusion(
@@ -333,8 +388,12 @@ def _tile_color(label: str, verdict: str, labels: Sequence[str]) -> str:
 
 def _mix_with_white(color: str, strength: float) -> str:
     """A color mixed with white; at a strength of 1 the color itself."""
-    channels = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-    mixed = [round(255 + (channel - 255) * strength) for channel in channels]
+    return _mix(color, "#ffffff", strength)
+
+
+def _mix(color: str, other: str, strength: float) -> str:
+    pairs = [(int(color[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5)]
+    mixed = [round(base + (channel - base) * strength) for channel, base in pairs]
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 

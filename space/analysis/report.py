@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas
@@ -50,6 +50,7 @@ class Report:
     labels: Sequence[str]
     columns: Columns
     file_name: str = "reviews"
+    captions: ClassVar[dict[str, str]] = {}  # of charts whose caption on the page is another one
 
     @cached_property
     def predictions(self) -> pandas.DataFrame:
@@ -150,9 +151,13 @@ class Report:
         segments, legend = [], []
         for verdict, count in self.counts.items():
             color, label = self._color(verdict), escape(name(verdict))
-            segments.append(f'<b class="{color}" style="flex-grow:{count}"></b>' * bool(count))
+            style = self._style(verdict)
+            segments.append(
+                f'<b class="{color}" style="flex-grow:{count}{style}"></b>' * bool(count)
+            )
             legend.append(
-                f'<li><i class="{color}"></i>{label} <strong>{count:,}</strong> '
+                f'<li><i class="{color}" style="{style[1:]}"></i>{label} '
+                f"<strong>{count:,}</strong> "
                 f"({count / scored:.1%})</li>"
             )
         return (
@@ -165,6 +170,10 @@ class Report:
         if verdict == UNCERTAIN:
             return "unsure"
         return "against" if verdict == self.labels[0] else "for"
+
+    def _style(self, verdict: str) -> str:
+        """More CSS of a verdict, after a semicolon."""
+        return ""
 
     @property
     def _label(self) -> str:
@@ -238,7 +247,11 @@ class Report:
         rows = statistics.verdict_counts(groups, self.verdicts)
         stars = rows["group"].map(lambda group: float(group.partition(" ")[0]))
         rows = rows.assign(stars=stars).sort_values("stars", ascending=False, kind="stable")
-        return charts.verdicts(rows, self._names, "rating") if len(rows) else None
+        names, colors = self._names, self._verdict_colors()
+        return charts.verdicts(rows, names, "rating", colors=colors) if len(rows) else None
+
+    def _verdict_colors(self) -> list[str] | None:
+        return None
 
     def confusion(self) -> Any:
         """The chart of labels by verdict; None without labels."""
@@ -343,7 +356,7 @@ class Report:
         Args:
             titles: Only reviews of these; all by default.
         """
-        sides = (self.verdicts == self.labels[-1]).astype(int) - (self.verdicts == self.labels[0])
+        sides = self._sides()
         rows = [
             row
             for row in range(len(self.texts))
@@ -354,8 +367,15 @@ class Report:
         )
         if found is None:
             return views.message(NO_WORDS, "remark")
-        columns = zip(found, (self.labels[-1], self.labels[0]), ("for", "against"), strict=True)
+        columns = zip(found, self._side_names(), ("for", "against"), strict=True)
         return f'<section class="words">{"".join(_side(*column) for column in columns)}</section>'
+
+    def _sides(self) -> pandas.Series:
+        """1 for positive rows, -1 for negative ones, 0 for others."""
+        return (self.verdicts == self.labels[-1]).astype(int) - (self.verdicts == self.labels[0])
+
+    def _side_names(self) -> tuple[str, str]:
+        return self.labels[-1], self.labels[0]
 
     def errors(self) -> pandas.DataFrame:
         """The rows without a prediction, and why."""

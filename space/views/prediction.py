@@ -6,6 +6,8 @@ In: a prediction and the model's threshold. Out: HTML.
 from html import escape
 
 from space.inference.classifier import Prediction
+from space.inference.labels import label_values
+from space.views import scale
 from space.views.html import name, percent_beside, threshold_percent
 
 
@@ -29,7 +31,12 @@ def prediction_card(prediction: Prediction, unsure_below: float) -> str:
 
 
 def color_of(prediction: Prediction, label: str) -> str:
-    """CSS class of a label: the model's first label is "against", every other one "for"."""
+    """CSS class of a label: the model's first label is "against", every other one "for".
+
+    Of a scale: of the expected value, whatever the label; in the middle it is "unsure".
+    """
+    if values := label_values(list(prediction.probabilities)):
+        return scale.side(prediction.expected or 0.0, values)
     return "against" if label == next(iter(prediction.probabilities)) else "for"
 
 
@@ -45,6 +52,8 @@ def _heading(prediction: Prediction, unsure_below: float) -> str:
     label = name(prediction.label)
     if prediction.neutral:
         return "Uncertain, no leaning"
+    if prediction.expected is not None:
+        return scale.heading(prediction)
     if prediction.unsure:
         shown = percent_beside(prediction.probabilities[prediction.label], unsure_below)
         return f"Uncertain, leaning {label.lower()} ({shown})"
@@ -61,6 +70,8 @@ def _probability(prediction: Prediction, unsure_below: float) -> str:
 
 def _scale(prediction: Prediction, unsure_below: float) -> str:
     """One scale from the first to the last of two labels; a bar for each of more labels."""
+    if prediction.expected is not None:
+        return scale.bars(prediction)
     if len(prediction.probabilities) != 2:
         bars = "".join(_bar(prediction, label, unsure_below) for label in prediction.probabilities)
         return f'<dl class="bars">{bars}</dl>'

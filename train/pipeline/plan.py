@@ -158,7 +158,10 @@ def _tasks(recipe: Recipe, out: Path, original: Recipe, parents: tuple[Recipe, .
     if recipe.requires:
         _check_available(_paths_of_recipe(recipe), tasks, f"the recipe {recipe.name}")
     inputs = tuple(tasks.values())
-    arguments = json.loads(recipe.model_dump_json(exclude={"requires", "requires_sha256"}))
+    left_out = {"requires", "requires_sha256"}
+    # Outputs from before this key existed keep their digest.
+    left_out |= set() if recipe.ordered else {"ordered"}
+    arguments = json.loads(recipe.model_dump_json(exclude=left_out))
     own = Task(RunStep(step="run", recipe=recipe.name), out, arguments, None, inputs)
     recipe = recipe.model_copy(update={"requires_sha256": own.inputs_sha256})
     return [*inputs, replace(own, recipe=recipe)]
