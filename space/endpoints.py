@@ -44,9 +44,9 @@ class Endpoints:
 
         Returns:
             The label, its probability, the probability of each label, for labels such as stars the
-            expected number of them, the label that the review leans to (null if to none), whether the model is unsure, and how many of the review's
-            tokens were read, and are unknown to the model. A review without any word that the model
-            knows, such as emoji, is an error.
+            expected number of them, the label that the review leans to (null if to none), whether
+            the model is unsure, and how many of the review's tokens were read, and are unknown to
+            the model. A review without any word that the model knows, such as emoji, is an error.
         """
         with _gradio_errors():
             return to_json(self._service.request(SINGLE).predict(text))

@@ -88,43 +88,6 @@ def stars_over_time(
     return _time_chart(rows, period, f"Mean {unit}", STARS_TOOLTIPS, [0, most], axis)
 
 
-def means(rows: pandas.DataFrame, heading: str, unit: str, most: float) -> altair.LayerChart:
-    """Draw the mean of each group as a point with its 95% interval, for one or two sources.
-
-    Args:
-        rows: From `statistics.group_means`, with the `source` of the values; the order of the
-            groups is kept.
-        heading: What the groups are, such as "title".
-        unit: What is counted, such as stars.
-        most: The highest possible mean.
-    """
-    sources, groups = list(dict.fromkeys(rows["source"])), list(dict.fromkeys(rows["group"]))
-    rows = rows.assign(low=rows["low"].clip(lower=0), high=rows["high"].clip(upper=most))
-    scale = altair.Scale(domain=sources, range=PALETTE)
-    legend = altair.Legend(title=None, orient="bottom") if len(sources) > 1 else None
-    base = altair.Chart(_inline_data(rows)).encode(
-        y=altair.Y(
-            "group:N", title=None, sort=list(map(str, groups)),
-            axis=altair.Axis(labelLimit=LABEL_WIDTH, grid=True),
-        ),
-        color=altair.Color("source:N", scale=scale, legend=legend),
-        tooltip=[
-            altair.Tooltip("group:N", title=heading.capitalize()),
-            altair.Tooltip("source:N", title="Source"), *STARS_TOOLTIPS, COUNT_TOOLTIP,
-        ],
-    )  # fmt: skip
-    domain = altair.Scale(domain=[0, most])
-    axis = altair.Axis(tickCount=5, format="d", tickMinStep=1)
-    x = altair.X("share:Q", title=f"Mean {unit}, with 95% interval", scale=domain, axis=axis)
-    intervals = base.mark_rule(strokeWidth=6, opacity=0.3).encode(
-        x=altair.X("low:Q", scale=domain), x2="high:Q"
-    )
-    shape = altair.Shape("source:N", scale=altair.Scale(domain=sources), legend=legend)
-    points = base.mark_point(filled=True, size=70, opacity=1).encode(x=x, shape=shape)
-    description = f"Mean {unit} by {heading}"
-    return _style(altair.layer(intervals, points), description, height={"step": 26})
-
-
 def _time_chart(
     rows: pandas.DataFrame,
     period: Period,
@@ -138,7 +101,7 @@ def _time_chart(
     counts = spans[spans["title"] == ALL]
     most = int(counts["n"].max()) if len(counts) else 1
     bars = (
-        altair.Chart(_inline_data(counts))
+        altair.Chart(inline_data(counts))
         .mark_rect(color=GREY, opacity=0.35)
         .encode(
             x=altair.X("start:T", title=None),
@@ -160,7 +123,7 @@ def _time_chart(
     }  # fmt: skip
     lines = _lines(spans, _time_axis(counts, period), y, tooltips, period)
     chart = altair.layer(bars, lines).resolve_scale(y="independent")
-    return _style(chart, f"{title} by {period}, with their number", height=320)
+    return style(chart, f"{title} by {period}, with their number", height=320)
 
 
 def verdicts(
@@ -185,7 +148,7 @@ def verdicts(
     rows = rows.assign(verdict=rows["verdict"].map(names)).sort_values("order", kind="stable")
     ends = rows.groupby("group")["share"].cumsum()
     rows = rows.assign(group=rows["group"].astype(str), start=ends - rows["share"], end=ends)
-    base = altair.Chart(_inline_data(rows)).encode(
+    base = altair.Chart(inline_data(rows)).encode(
         y=altair.Y(
             "group:N", title=None, sort=list(map(str, groups)),
             axis=altair.Axis(labelLimit=LABEL_WIDTH),
@@ -219,7 +182,7 @@ def verdicts(
         .mark_text(fontSize=11, color="white", fontWeight="bold")
     )
     chart = altair.layer(bars, labels.encode(x=middle, text=altair.Text("count:Q", format=",")))
-    return _style(chart, f"Verdicts by {heading}", height={"step": 26})
+    return style(chart, f"Verdicts by {heading}", height={"step": 26})
 
 
 def _verdict_colors(count: int) -> list[str]:
@@ -229,13 +192,6 @@ def _verdict_colors(count: int) -> list[str]:
     if count == 3:
         return [positive, uncertain, negative]
     return [*PALETTE, uncertain][-count:] if count <= len(PALETTE) else PALETTE
-
-
-def step_colors(count: int) -> list[str]:
-    """Colors of the steps of a scale, from the highest over grey to the lowest."""
-    positive, middle, negative = VERDICT_COLORS
-    distances = [1 - 2 * i / (count - 1) for i in range(count)]  # from 1 to -1
-    return [_mix(positive if d > 0 else negative, middle, abs(d)) for d in distances]
 
 
 def confusion(
@@ -263,7 +219,7 @@ def confusion(
         for prediction in columns
     ]
     axis = altair.Axis(labelAngle=0, orient="top")
-    base = altair.Chart(_inline_data(pandas.DataFrame(cells))).encode(
+    base = altair.Chart(inline_data(pandas.DataFrame(cells))).encode(
         x=altair.X("prediction:N", title="Verdict", sort=columns, axis=axis),
         y=altair.Y("label:N", title="Label in the file", sort=list(labels)),
         tooltip=[
@@ -275,9 +231,7 @@ def confusion(
     )
     tiles = base.mark_rect().encode(color=altair.Color("fill:N", scale=None))
     numbers = base.mark_text(fontSize=16, color=INK).encode(text=altair.Text("n:Q", format=","))
-    return _style(
-        altair.layer(tiles, numbers), "Labels in the file by verdict", height={"step": 56}
-    )
+    return style(altair.layer(tiles, numbers), "Labels in the file by verdict", height={"step": 56})
 
 
 def save(charts: Mapping[str, altair.LayerChart], path: Path) -> None:
@@ -315,7 +269,7 @@ def _lines(
         title=None, orient="bottom", columns=LEGEND_COLUMNS, labelLimit=LABEL_WIDTH, symbolOpacity=1
     )
     title_tooltips = [TITLE_TOOLTIP] if has_titles else []
-    base = altair.Chart(_inline_data(spans)).encode(
+    base = altair.Chart(inline_data(spans)).encode(
         x=x,
         color=altair.Color("title:N", scale=scale, legend=legend if has_titles else None),
         tooltip=[*title_tooltips, _period_tooltip(period), *tooltips, COUNT_TOOLTIP],
@@ -370,7 +324,7 @@ def _add_period_ends(rows: pandas.DataFrame, period: Period) -> pandas.DataFrame
     return rows.drop(columns="period_start").assign(**texts)
 
 
-def _inline_data(rows: pandas.DataFrame) -> altair.InlineData:
+def inline_data(rows: pandas.DataFrame) -> altair.InlineData:
     """Rows as JSON inside the chart; NaN is null.
 
     From a frame Altair takes at most 5,000 rows, and it validates each value of a list.
@@ -388,10 +342,11 @@ def _tile_color(label: str, verdict: str, labels: Sequence[str]) -> str:
 
 def _mix_with_white(color: str, strength: float) -> str:
     """A color mixed with white; at a strength of 1 the color itself."""
-    return _mix(color, "#ffffff", strength)
+    return mix(color, "#ffffff", strength)
 
 
-def _mix(color: str, other: str, strength: float) -> str:
+def mix(color: str, other: str, strength: float) -> str:
+    """A color mixed with another one; at a strength of 1 the color itself."""
     pairs = [(int(color[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5)]
     mixed = [round(base + (channel - base) * strength) for channel, base in pairs]
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
@@ -401,7 +356,7 @@ def _period_tooltip(period: Period) -> altair.Tooltip:
     return altair.Tooltip("start:T", title="When", format=DATE_FORMATS[period])
 
 
-def _style(chart: altair.LayerChart, description: str, **size: Any) -> altair.LayerChart:
+def style(chart: altair.LayerChart, description: str, **size: Any) -> altair.LayerChart:
     """Fit the chart to the page's width and theme; screen readers read the description."""
     return (
         chart.properties(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas
@@ -50,7 +50,11 @@ class Report:
     labels: Sequence[str]
     columns: Columns
     file_name: str = "reviews"
-    captions: ClassVar[dict[str, str]] = {}  # of charts whose caption on the page is another one
+
+    @property
+    def captions(self) -> dict[str, str]:
+        """Captions of charts, by name, that differ from those of the page."""
+        return {}
 
     @cached_property
     def predictions(self) -> pandas.DataFrame:

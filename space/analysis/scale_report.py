@@ -1,23 +1,21 @@
 """The results of a scored file for labels that are a scale, such as stars.
 
-In: as for `Report`. Out: the same parts of the page, about expected values: their mean over time and
-by title, beside the ratings of the file if it has any, and their agreement with these.
+In: as for `Report`. Out: the same parts of the page, about expected values: their mean over time
+and by title, beside the ratings of the file if it has any, and their agreement with these.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
 from html import escape
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas
 
 from space import views
-from space.analysis import charts, statistics
+from space.analysis import charts, scale_charts, statistics
 from space.analysis.report import MAX_DISAGREEMENTS, Report
 from space.files import ratings
-from space.files.columns import Columns
-from space.inference.classifier import InvalidText, Prediction
 from space.inference.labels import label_values, unit
 from space.views import scale
 
@@ -26,26 +24,17 @@ MIN_CONTRADICTION = 2 / 5  # of the scale, between an expected value and a ratin
 MIN_RATED = 10  # reviews with a rating, for a correlation
 
 
-def make_report(
-    frame: pandas.DataFrame,
-    answers: Sequence[Prediction | InvalidText],
-    labels: Sequence[str],
-    columns: Columns,
-    file_name: str,
-) -> Report:
-    """The report that suits the labels; see `Report`."""
-    kind = Report if label_values(labels) is None else ScaleReport
-    return kind(frame, answers, labels, columns, file_name)
-
-
 class ScaleReport(Report):
     """A scored file, by a model whose labels are a scale."""
 
-    captions: ClassVar[dict[str, str]] = {
-        "over_time": "Mean over time",
-        "by_title": "Mean by title",
-        "by_stars": "Predictions by rating in the file",
-    }
+    @property
+    def captions(self) -> dict[str, str]:
+        """The captions of its charts."""
+        return {
+            "over_time": f"Mean {self._unit} over time",
+            "by_title": f"Mean {self._unit} by title",
+            "by_stars": "Predictions by rating in the file",
+        }
 
     @cached_property
     def expected(self) -> pandas.Series:
@@ -146,7 +135,7 @@ class ScaleReport(Report):
         rows = rows[rows["group"].isin(titles)]
         ranks = {title: rank for rank, title in enumerate(titles)}
         rows = rows.sort_values("group", key=lambda group: group.map(ranks), kind="stable")
-        return charts.means(rows, "title", self._unit, self._most) if len(rows) else None
+        return scale_charts.means(rows, "title", self._unit, self._most) if len(rows) else None
 
     def contradictions(self) -> pandas.DataFrame | None:
         """Rows whose expected value and rating are far apart, the farthest first."""
@@ -174,7 +163,7 @@ class ScaleReport(Report):
         return unit(self.labels) or ""
 
     def _verdict_colors(self) -> list[str]:
-        return charts.step_colors(len(self.labels))
+        return scale_charts.step_colors(len(self.labels))
 
     def _color(self, verdict: str) -> str:
         return "step"
@@ -197,3 +186,8 @@ class ScaleReport(Report):
         text = f"{prefix}{value:.1f} {self._unit}"
         color = scale.side(value, self._values)
         return f'<span class="verdict {color}">{escape(text)}</span>'
+
+
+def report_class(labels: Sequence[str]) -> type[Report]:
+    """The kind of report that suits the labels of a model."""
+    return Report if label_values(labels) is None else ScaleReport

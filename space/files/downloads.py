@@ -37,7 +37,8 @@ def prediction_frame(
 
     Returns:
         `prediction` (a label, or ""), its `probability`, `p(LABEL)` of each label (both in [0, 1]),
-        of a scale such as stars `expected_stars` (the mean by probability), `unsure`, `tokens_read`, `tokens`, and `error` (why there is no prediction, or "").
+        of a scale such as stars `expected_stars` (the mean by probability), `unsure`,
+        `tokens_read`, `tokens`, and `error` (why there is no prediction, or "").
     """
     types = {"prediction": "str", "probability": "float64"}
     types |= {f"p({label})": "float64" for label in labels}

@@ -13,7 +13,7 @@ import pandas
 
 from space import views
 from space.analysis.report import Report
-from space.analysis.scale_report import make_report
+from space.analysis.scale_report import report_class
 from space.files import tables
 from space.files.columns import Columns
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
@@ -142,7 +142,8 @@ def _scoring_task(service: Service) -> Any:
             yield [None, views.message(reason)]
             return
         yield [None, PREPARING]
-        yield [make_report(table.frame, answers, labels, roles, table.name), PREPARING]
+        kind = report_class(labels)
+        yield [kind(table.frame, answers, labels, roles, table.name), PREPARING]
 
     return score
 

@@ -1,7 +1,7 @@
 """What a prediction card shows for labels that are a scale, such as stars.
 
-In: a prediction. Out: HTML: the expected value in words, and the distribution as bars in order, with
-colors in order.
+In: a prediction. Out: HTML: the expected value in words, and the distribution as bars in order,
+with colors in order.
 """
 
 from collections.abc import Sequence
