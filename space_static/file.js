@@ -1,6 +1,9 @@
 // The File tab: a file of reviews, scored by the worker, summarized and downloadable.
 import { guessTextColumn, read, scoredTable, write } from "./csv.js";
-import { count, element, figures, name, percent, progress, sentence, table } from "./views.js";
+import { expectedValue, scaleOf } from "./scale.js";
+import {
+  count, element, expectedText, figures, name, percent, progress, sentence, table,
+} from "./views.js";
 
 const PREVIEW_ROWS = 5;
 const LISTED_ROWS = 100;
@@ -80,6 +83,12 @@ function showResults(source, texts, answers, labels) {
     [scored.filter((answer) => answer.unsure).length, "Mixed or unsure"],
     [answers.length - scored.length, "Not scored"],
   ];
+  const scale = scaleOf(labels);
+  const numbers = rows.map(([number, description]) => [count(number), description]);
+  if (scale && scored.length) {
+    const sum = scored.reduce((total, answer) => total + expectedValue(answer.probabilities), 0);
+    numbers.unshift([(sum / scored.length).toFixed(2), `${name(scale.unit)} on average`]);
+  }
   const content = write(scoredTable(source, answers, labels));
   const url = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
   const download = `${source.name.replace(/\.[^.]*$/, "")}-scored.csv`;
@@ -87,7 +96,7 @@ function showResults(source, texts, answers, labels) {
   const title = answers.length > LISTED_ROWS ? `The first ${LISTED_ROWS} reviews` : "All reviews";
   get("file-results").replaceChildren(
     element("div.block", {},
-      figures(rows.map(([number, description]) => [count(number), description]), "Summary"),
+      figures(numbers, "Summary"),
       element("div.row", {}, element("a.button.primary", { href: url, download },
         "Download scored file"))),
     element("div.block", {}, element("h2", {}, title),
@@ -103,7 +112,8 @@ function listing(index, text, answer) {
     return [`${index + 1}`, short(text), text.trim() ? answer.error : "Empty cell.", ""];
   }
   const link = element("a", { href: `#review=${encodeURIComponent(text)}` }, short(text));
-  const shown = answer.unsure ? `Unsure, leans ${name(answer.label).toLowerCase()}` : name(answer.label);
+  const isScale = scaleOf(Object.keys(answer.probabilities)) !== null;
+  const shown = isScale ? expectedText(answer) : answer.unsure ? `Unsure, leans ${name(answer.label).toLowerCase()}` : name(answer.label);
   return [`${index + 1}`, link, shown, percent(answer.probabilities[answer.label])];
 }
 

@@ -1,6 +1,8 @@
 // Elements of predictions, explanations, tables and messages; the classes are those of style.css.
 // Mirrors space/views.py. Texts of users only ever become text nodes.
 
+import { expectedValue, scaleOf, side, stepStyle } from "./scale.js";
+
 const MIN_ATTRIBUTION = 0.05; // log-odds; parts below it are not colored
 
 /**
@@ -31,7 +33,9 @@ export function sentence(message, kind = "problem") {
 /** The predicted label, its probability and a bar for each label. */
 export function predictionCard(prediction, unsureBelow) {
   const { label, probabilities, unsure } = prediction;
-  const heading = unsure ? "Mixed or unsure" : name(label);
+  const heading = scaleOfPrediction(prediction)
+    ? expectedText(prediction)
+    : unsure ? "Mixed or unsure" : name(label);
   const leaning = unsure ? `leans ${name(label).toLowerCase()}, ` : "";
   const shown = percent(probabilities[label], unsure ? Math.floor : Math.round);
   const bars = Object.entries(probabilities).flatMap(([other, probability]) =>
@@ -46,6 +50,17 @@ export function predictionCard(prediction, unsureBelow) {
     element("dl.bars", {}, ...bars),
     rule && element("p.small", {}, rule),
     element("p.small", {}, tokensRead(prediction)));
+}
+
+/** The expected value of a prediction on a scale, in words: "4.2 stars". */
+export function expectedText(prediction) {
+  const value = expectedValue(prediction.probabilities);
+  const shown = `${value.toFixed(1)} ${scaleOfPrediction(prediction).unit}`;
+  return prediction.unsure ? `Unsure, about ${shown}` : shown;
+}
+
+function scaleOfPrediction(prediction) {
+  return scaleOf(Object.keys(prediction.probabilities));
 }
 
 /** The review with its sentences colored by their effect, and a table of the numbers. */
@@ -119,6 +134,16 @@ function tokensRead({ tokensRead: read, tokens }) {
 }
 
 function bar(prediction, label, shown, probability, unsureBelow) {
+  const scale = scaleOfPrediction(prediction);
+  if (scale) {
+    const value = scale.values[Object.keys(prediction.probabilities).indexOf(label)];
+    const look = { width: `${100 * probability}%`, ...stepStyle(value, scale.values) };
+    return [
+      element("dt", {}, name(label)),
+      element("dd", {}, element("span", {}, shown),
+        element("span.track", { "aria-hidden": "true" }, element("b.step", look))),
+    ];
+  }
   return [
     element("dt", {}, name(label)),
     element("dd", {}, element("span", {}, shown),
@@ -133,9 +158,11 @@ function legend(prediction) {
   const label = name(prediction.label);
   const others = Object.keys(prediction.probabilities).filter((key) => key !== prediction.label);
   const opposite = others.length === 1 ? name(others[0]) : `not ${label}`;
+  const scale = scaleOfPrediction(prediction);
+  const sides = scale ? [`more ${scale.unit}`, `fewer ${scale.unit}`] : [label, opposite];
   return element("p.small.legend", {},
-    element(`span.swatch.${partColor(prediction, 1)}`, {}, label.toLowerCase()), " ",
-    element(`span.swatch.${partColor(prediction, -1)}`, {}, opposite.toLowerCase()), " ",
+    element(`span.swatch.${partColor(prediction, 1)}`, {}, sides[0].toLowerCase()), " ",
+    element(`span.swatch.${partColor(prediction, -1)}`, {}, sides[1].toLowerCase()), " ",
     element("span.swatch.top", {}, "strongest"));
 }
 
@@ -187,7 +214,10 @@ function colored(tag, content, { prediction, strongest }, part, largest) {
 
 function tooltip(prediction, { attribution: effect, probabilityWithout }) {
   const label = name(prediction.label);
-  const shown = `${signed(effect)} for ${label}`;
+  const scale = scaleOfPrediction(prediction);
+  const shown = scale
+    ? `+${Math.abs(effect).toFixed(2)} for ${effect < 0 ? "fewer" : "more"} ${scale.unit}`
+    : `${signed(effect)} for ${label}`;
   if (probabilityWithout === null) return shown;
   return `${shown}, ${label} ${percent(probabilityWithout)} without it`;
 }
@@ -198,7 +228,8 @@ function partsTable(text, prediction, parts) {
     text.slice(start, end), signed(effect),
     probabilityWithout === null ? "" : percent(probabilityWithout),
   ]);
-  return table([`Effect on ${label} (log-odds)`, `${label} without it`], rows);
+  const target = scaleOfPrediction(prediction)?.unit ?? label;
+  return table([`Effect on ${target} (log-odds)`, `${label} without it`], rows);
 }
 
 function signed(number) {
@@ -209,13 +240,19 @@ function largestOf(parts) {
   return Math.max(0, ...parts.map((part) => Math.abs(part.attribution)));
 }
 
-/** Class of a label: the model's first label is "against", every other one "for". */
+/**
+ * Class of a label: the model's first label is "against", every other one "for". Of a scale, that of
+ * the expected value.
+ */
 function color(prediction, label) {
+  const scale = scaleOfPrediction(prediction);
+  if (scale) return side(expectedValue(prediction.probabilities), scale.values);
   return label === Object.keys(prediction.probabilities)[0] ? "against" : "for";
 }
 
 /** Class of a part, from the sign of its effect on the predicted label. */
 function partColor(prediction, effect) {
+  if (scaleOfPrediction(prediction)) return effect > 0 ? "for" : "against";
   const own = color(prediction, prediction.label);
   if (effect > 0) return own;
   return own === "for" ? "against" : "for";

@@ -6,7 +6,7 @@ import pandas
 import pytest
 from conftest import STARS, toy_star_reviews
 
-from space import app
+from space import about, app
 from space.analysis.scale_report import ScaleReport
 from space.endpoints import Endpoints
 from space.examples import select
@@ -87,3 +87,14 @@ def test_page_asks_for_stars(star_run: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert app.QUESTION in app.masthead(classifier)  # not loaded from the Hub yet
     classifier.commit = "0" * 40
     assert "How many stars does this review give" in app.masthead(classifier)
+
+
+def test_about_tab_has_the_ordered_metrics(star_run: Path) -> None:
+    facts = about.read_facts(star_run, "demo/stars", "0" * 40, "model.onnx")
+    measured = facts.results["metrics"]["test"]
+    rows = about.headline_metrics(facts)
+    assert (f"{measured['within_one']:.2%}", "within one step of the label") in rows
+    assert f"{measured['mae']:.2f}" in [number for number, _ in rows]
+    assert facts.results["error_analysis"]["unsure"]["share"] == 0 or (
+        "within one step of the label" in about.unsure_summary(facts)
+    )

@@ -79,9 +79,8 @@ def test_charts_are_means_beside_the_ratings(report: Report) -> None:
     drawn = report.charts("day")
     assert list(drawn) == names
     assert set(report.captions) == set(names)
-    over_time = drawn["over_time"].to_dict()
-    rows = over_time["layer"][1]["layer"][0]["data"]["values"]
-    assert FILE in str(rows) and "All reviews" in str(rows)
+    over_time = str(drawn["over_time"].to_dict())
+    assert FILE in over_time and "All reviews" in over_time
     assert FILE not in str(report.over_time("day", ["Salt"]).to_dict())
     assert "Salt" in str(report.over_time("day", ["Salt"]).to_dict())
     by_title = str(drawn["by_title"].to_dict())
