@@ -84,40 +84,24 @@ def run() -> None:
     )
 
 
+ModelId = Annotated[str | None, typer.Option(envvar="MODEL_ID", help="the model to show")]
+
+
 @app.command()
-def space(
-    model_id: Annotated[
-        str | None, typer.Option(envvar="MODEL_ID", help="the model to show")
-    ] = None,
-) -> None:
+def space(model_id: ModelId = None) -> None:
     """Open the page with the released model, if any, else the quick start's, or with MODEL_ID's."""
-    if model_id not in {None, MODEL, RELEASED} or "HF_ENDPOINT" in os.environ:
-        default = RELEASED if RELEASE.is_dir() else MODEL
-        _open_space({**os.environ, "MODEL_ID": model_id or default})
-        return
-    shown = RELEASED if model_id != MODEL and has_release() else MODEL
-    if shown == MODEL and not (HUB / "models" / MODEL).exists():
-        raise typer.BadParameter("no model yet — run `make quickstart`, or set MODEL_ID")
-    with local_hub() as endpoint:
-        client = client_environment(endpoint)
-        if shown == RELEASED:
-            publish_release(endpoint, client)
+    with _hub_of(model_id) as (shown, client):
         _open_space({**client, "MODEL_ID": shown})
 
 
 @app.command()
 def space_static(
-    model_id: Annotated[str, typer.Option(envvar="MODEL_ID", help="the model to show")] = MODEL,
+    model_id: ModelId = None,
     port: Annotated[int, typer.Option(help="of the page on 127.0.0.1")] = 7861,
 ) -> None:
     """Open the static page, as `space` opens the Gradio page."""
-    if model_id != MODEL or "HF_ENDPOINT" in os.environ:
-        _open_static(model_id, os.environ.get("HF_ENDPOINT", "https://huggingface.co"), port)
-        return
-    if not (HUB / "models" / MODEL).exists():
-        raise typer.BadParameter("no model yet — run `make quickstart`, or set MODEL_ID")
-    with local_hub() as endpoint:
-        _open_static(MODEL, endpoint, port)
+    with _hub_of(model_id) as (shown, client):
+        _open_static(shown, client.get("HF_ENDPOINT", "https://huggingface.co"), port)
 
 
 @app.command()
@@ -179,6 +163,25 @@ def seed_base(endpoint: str, recipe: Recipe, folder: Path | None = None) -> None
     api.upload_folder(repo_id=recipe.base_model, folder_path=folder)
     api.create_tag(recipe.base_model, tag=recipe.base_revision, exist_ok=True)
     typer.echo(f"base model {recipe.base_model} is on the local Hub")
+
+
+@contextmanager
+def _hub_of(model_id: str | None) -> Iterator[tuple[str, dict[str, str]]]:
+    """The model to show, and the environment of a client of its Hub.
+
+    The Hub is the local one, unless the user names another model or sets HF_ENDPOINT.
+    """
+    if model_id not in {None, MODEL, RELEASED} or "HF_ENDPOINT" in os.environ:
+        yield model_id or (RELEASED if RELEASE.is_dir() else MODEL), dict(os.environ)
+        return
+    shown = RELEASED if model_id != MODEL and has_release() else MODEL
+    if shown == MODEL and not (HUB / "models" / MODEL).exists():
+        raise typer.BadParameter("no model yet — run `make quickstart`, or set MODEL_ID")
+    with local_hub() as endpoint:
+        client = client_environment(endpoint)
+        if shown == RELEASED:
+            publish_release(endpoint, client)
+        yield shown, client
 
 
 def has_release() -> bool:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-FILES = [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".gz"]
+FOLDER_FILES = [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".gz"]
+FILES = [*FOLDER_FILES, ".xlsx", ".zip"]  # these two are read only if they are named themselves
 
 SplitName = Literal["train", "validation", "test"]
 Count = Annotated[int, Field(ge=1)]

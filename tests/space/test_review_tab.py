@@ -16,6 +16,7 @@ from test_browser import (  # noqa: F401  # `browser`, `page`, `phone`, `run` ar
     analyze,
     browser,
     go_to,
+    leave,
     page,
     phone,
     pytestmark,
@@ -291,8 +292,8 @@ def test_tabs_have_addresses_and_back_returns_to_the_scored_file(
     page.go_back()
     page.get_by_text("film number 6 was dreadful").last.wait_for()
     assert page.get_by_role("tab", selected=True).inner_text() == "File"
+    leave(page)
     page.goto(f"{slow_space}/#about")
-    page.reload()
     page.get_by_text("Train your own model").wait_for()
 
 

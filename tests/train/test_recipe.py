@@ -292,6 +292,8 @@ def test_label_map_keys_are_text(minimal_yaml: Path, yaml_map: str, keys: list[s
         ("stanfordnlp/imdb", False),
         ("imdb", False),
         ("reviews.csv", True),
+        ("reviews.xlsx", True),
+        ("reviews.zip", True),
         ("data/reviews.parquet", True),
         ("./imdb", True),
         ("/data/imdb", True),

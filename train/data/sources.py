@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from train.data import hub_datasets, tables
 from train.errors import DataError, shorten
-from train.sections import FILES, Dataset, Source, is_commit
+from train.sections import FOLDER_FILES, Dataset, Source, is_commit
 
 if TYPE_CHECKING:
     import datasets
@@ -158,8 +158,9 @@ def _layout(path: Path, config: str | None) -> "tuple[dict[str, list[Path]], Any
     splits = {split: names for split, names in splits.items() if names}
     if not splits:
         raise DataError(
-            f"{path} holds no table: looked for files that end in {', '.join(FILES)} (a .json file "
-            "whose first line is only a brace is taken for settings) — name the file of the reviews"
+            f"{path} holds no table: looked for files that end in {', '.join(FOLDER_FILES)} (a "
+            ".json file whose first line is only a brace is taken for settings) — name the file of "
+            "the reviews"
         )
     return splits, infos[name].features if name in infos else None
 
@@ -180,7 +181,7 @@ def _check_is_searchable(path: Path) -> None:
 def _may_be_table(file: Path) -> bool:
     """Whether a file's suffix is that of a table; indented JSON objects are settings."""
     if file.suffix.lower() != ".json":
-        return file.suffix.lower() in FILES
+        return file.suffix.lower() in FOLDER_FILES
     with file.open("rb") as stream:
         return stream.readline(100).strip() != b"{"
 

@@ -114,3 +114,11 @@ def save_predictions(file: Path, logits: FloatArray, labels: list[str]) -> None:
     probabilities = softmax(logits.astype(np.float64), axis=1).astype(np.float16)
     columns = {label: pyarrow.array(probabilities[:, i]) for i, label in enumerate(labels)}
     parquet.write_table(pyarrow.table(columns), file)
+
+
+def load_predictions(file: Path, labels: list[str]) -> FloatArray:
+    """The probabilities that `save_predictions` wrote, (reviews, labels)."""
+    from pyarrow import parquet
+
+    table = parquet.read_table(file, columns=labels)
+    return np.stack([table[label].to_numpy() for label in labels], axis=1).astype(np.float64)

@@ -18,6 +18,7 @@ from train.publishing.published_files import is_public, sha256
 
 MAX_BYTES = 60_000_000  # of all files
 MAX_CHANGED = 1e-4  # share of the evaluated rows
+SURE = 0.75  # rows with a higher probability are not scored again: rounding changes far less
 STORAGE = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # name -> dtype of torch
 WEIGHTS = "model.safetensors"
 SAMPLE_TEXTS = 40  # for the check of the ONNX files
@@ -28,8 +29,10 @@ def write(run: Path, out: Path) -> None:
     """Write a finished run as a release; an earlier release in `out` is replaced.
 
     Its results get a section `release`: `storage` (of the weights), `sha256` of the weights file,
-    `rows` (evaluated rows) and `changed`: for each storage of the weights, the share of these rows
-    that change between right and wrong, which with two labels means that the label changes.
+    `rows` (evaluated rows), `compared` (those that were scored again, because the model is not
+    `SURE`) and, for each storage of the weights, `changed` (the share of all rows that change
+    between right and wrong, which with two labels means that the label changes) and
+    `largest_change` (of a probability, in the compared rows).
 
     Args:
         run: A trained, evaluated and exported run folder, on the machine that has its data.
@@ -37,7 +40,8 @@ def write(run: Path, out: Path) -> None:
 
     Raises:
         RunError: The run is not finished or its code was not committed, `out` is something else,
-            fp16 changes too many predictions, or the release would be too large.
+            fp16 changes too many predictions or a probability by too much, or the release would be
+            too large.
     """
     from train.publishing import card
 
@@ -96,7 +100,6 @@ def working_copy(folder: Path) -> Path:
     """
     if not is_release(folder):
         return folder
-    check_files(folder)
     copy = _copy_of(folder)
     release = run_folder.load_results(folder)["release"]
     if (copy / "results.json").is_file():
@@ -114,8 +117,8 @@ def unpack(release: Path) -> Path:
     """
     from train.publishing import export
 
-    copy = _copy_of(release)
     check_files(release)
+    copy = _copy_of(release)
     if sha256(release / WEIGHTS) != run_folder.load_results(release)["release"]["sha256"]:
         raise RunError(
             f"{release / WEIGHTS} is not the file that results.json names — restore it with "
@@ -141,9 +144,11 @@ def _copy_of(release: Path) -> Path:
 
 
 def _compare_storage(run: Path) -> dict[str, Any]:
-    """`rows` and `changed` of the release; see `write`."""
+    """`rows`, `compared`, `changed` and `largest_change` of the release; see `write`."""
+    from scipy.special import softmax
+
     from train.data import preparation
-    from train.evaluation import row_results
+    from train.evaluation import metrics, row_results
     from train.modeling import model
     from train.pipeline import training_run
 
@@ -153,24 +158,42 @@ def _compare_storage(run: Path) -> dict[str, Any]:
     run_folder.check_split(run, name, split.sha256())
     rows = row_results.load(run / row_results.FILE)
     recorded = np.array(rows.loc[rows["part"] == name, "correct"], dtype=bool)
+    predicted = metrics.load_predictions(run / f"{name}-predictions.parquet", recipe.labels)
+    compared = np.flatnonzero(predicted.max(axis=1) <= SURE)
     classifier, tokenizer = model.load(str(run))
     weights = {key: value.clone() for key, value in classifier.state_dict().items()}
-    changed = {}
+    changed, largest = {}, {}
     for storage in STORAGE:
         rounded = {key: _stored(value, storage).to(value) for key, value in weights.items()}
         classifier.load_state_dict(rounded)
-        scored = training_run.score(classifier, tokenizer, split, f"{name}, {storage}")
-        is_right = scored["logits"].argmax(axis=1) == scored["labels"]
+        again = predicted.copy()
+        if len(compared):
+            part = split.take(compared)
+            scored = training_run.score(classifier, tokenizer, part, f"{name}, {storage}")
+            again[compared] = softmax(scored["logits"], axis=1)
+        is_right = again.argmax(axis=1) == np.array(split.labels)
         changed[storage] = float((is_right != recorded).mean())
+        largest[storage] = float(np.abs(again - predicted).max())
         console.print_line(
-            f"weights in {storage}: {changed[storage]:.4%} of {len(recorded):,} predictions change"
+            f"weights in {storage}: {changed[storage]:.4%} of {len(recorded):,} predictions change,"
+            f" probabilities by at most {largest[storage]:.4f}"
         )
     if (worst := max(changed["fp32"], changed["fp16"])) > MAX_CHANGED:
         raise RunError(
             f"storing the weights as fp16 must change at most {MAX_CHANGED:.2%} of the recorded "
             f"{name} predictions, got {worst:.4%} — evaluate the run again, or train it again"
         )
-    return {"rows": len(recorded), "changed": changed}
+    if (worst := max(largest["fp32"], largest["fp16"])) > (SURE - 0.5) / 2:
+        raise RunError(
+            f"storing the weights as fp16 must change a recorded probability by at most "
+            f"{(SURE - 0.5) / 2:.3f}, got {worst:.3f} — evaluate the run again, or train it again"
+        )
+    return {
+        "rows": len(recorded),
+        "compared": len(compared),
+        "changed": changed,
+        "largest_change": largest,
+    }
 
 
 def _convert(source: Path, target: Path, storage: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from conftest import REPOSITORY, assert_card_tells_the_truth, fit_toy_run, toy_reviews
@@ -36,9 +37,11 @@ def finished(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def written(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release of that run."""
+    """A release of that run; all rows were compared."""
     folder = tmp_path_factory.mktemp("models") / "toy"
-    release.write(finished, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "SURE", 1)  # the toy model is sure of all rows
+        release.write(finished, folder)
     return folder
 
 
@@ -91,6 +94,8 @@ def test_results_record_what_each_storage_changes(finished: Path, written: Path)
     assert recorded["storage"] == "fp16"
     assert recorded["rows"] == results["metrics"]["test"]["n"]
     assert recorded["changed"] == {"fp32": 0, "fp16": 0, "bf16": 0}
+    assert recorded["compared"] == recorded["rows"]
+    assert recorded["largest_change"]["fp32"] < recorded["largest_change"]["bf16"] < 0.1
     assert recorded["sha256"] == fingerprint(written)["model.safetensors"]
 
 
@@ -127,6 +132,18 @@ def test_storage_that_changes_predictions_is_refused(run: Path, tmp_path: Path) 
     assert not (tmp_path / "out").exists()
 
 
+def test_storage_that_could_change_a_sure_row_is_refused(run: Path, tmp_path: Path) -> None:
+    file = run / "test-predictions.parquet"
+    probabilities = pandas.read_parquet(file)
+    first = probabilities.to_numpy()[0]
+    wrong = 0.51 if first.max() > 0.635 else 0.74  # the same label, less or more surely
+    probabilities.loc[0] = [wrong, 1 - wrong] if first[0] > 0.5 else [1 - wrong, wrong]
+    probabilities.astype("float16").to_parquet(file)
+    with pytest.raises(RunError, match=r"change a recorded probability by at most 0\.125, got 0"):
+        release.write(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_coarser_storage_than_the_released_one_is_only_recorded(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +152,7 @@ def test_coarser_storage_than_the_released_one_is_only_recorded(
     def coarse(tensor: Any, storage: str) -> Any:
         return torch.zeros_like(tensor) if storage == "bf16" else stored(tensor, storage)
 
+    monkeypatch.setattr(release, "SURE", 1)
     monkeypatch.setattr(release, "_stored", coarse)  # all rows get the same label
     release.write(run, tmp_path / "out")
     changed = run_folder.load_results(tmp_path / "out")["release"]["changed"]
