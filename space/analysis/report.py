@@ -154,15 +154,10 @@ class Report:
     def _stacked_bar(self, scored: int) -> str:
         segments, legend = [], []
         for verdict, count in self.counts.items():
-            color, label = self._color(verdict), escape(name(verdict))
-            style = self._style(verdict)
-            segments.append(
-                f'<b class="{color}" style="flex-grow:{count}{style}"></b>' * bool(count)
-            )
+            look, label = self._look(verdict), escape(name(verdict))
+            segments.append(f'<b {look};flex-grow:{count}"></b>' * bool(count))
             legend.append(
-                f'<li><i class="{color}" style="{style[1:]}"></i>{label} '
-                f"<strong>{count:,}</strong> "
-                f"({count / scored:.1%})</li>"
+                f'<li><i {look}"></i>{label} <strong>{count:,}</strong> ({count / scored:.1%})</li>'
             )
         return (
             f'<div class="verdicts"><div class="stack" aria-hidden="true">{"".join(segments)}</div>'
@@ -175,9 +170,9 @@ class Report:
             return "unsure"
         return "against" if verdict == self.labels[0] else "for"
 
-    def _style(self, verdict: str) -> str:
-        """More CSS of a verdict, after a semicolon."""
-        return ""
+    def _look(self, verdict: str) -> str:
+        """The HTML attributes of a verdict's color; the style is left open."""
+        return f'class="{self._color(verdict)}" style="'
 
     @property
     def _label(self) -> str:

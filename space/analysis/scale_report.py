@@ -165,12 +165,9 @@ class ScaleReport(Report):
     def _verdict_colors(self) -> list[str]:
         return scale_charts.step_colors(len(self.labels))
 
-    def _color(self, verdict: str) -> str:
-        return "step"
-
-    def _style(self, verdict: str) -> str:
+    def _look(self, verdict: str) -> str:
         value = self._values[list(self.labels).index(verdict)]
-        return f";{scale.step_style(value, self._values)}"
+        return f'class="step" style="{scale.step_style(value, self._values)}'
 
     def _sides(self) -> pandas.Series:
         return np.sign(self.expected - self._middle).fillna(0).astype(int)
