@@ -210,6 +210,30 @@ class CutSentences(Source):
     max_sentences: Count = Field(100_000, description="maximum sentences, drawn at random")
 
 
+class AspectPairs(Source):
+    """Pairs of a review and an aspect of the film, of reviews whose aspects are rated."""
+
+    step: Literal["aspect-pairs"]
+    text: str = Field("text", description="column of the text")
+    aspects: str = Field("aspects", description="column with lists of `aspect` and `polarity`")
+    group: str | None = Field("title", description="column to keep, such as a film's title")
+    out: str = Field("runs/aspect-pairs", min_length=1, description="the folder to write")
+
+
+class AspectSentences(Source):
+    """Sentences that name an aspect of the film, labeled by a teacher where it is sure."""
+
+    step: Literal["aspect-sentences"]
+    split: str = Field("train", description="split to read")
+    text: str = Field("text", description="column of the text")
+    teacher: str = Field(min_length=1, description="run folder; labels NEGATIVE and POSITIVE")
+    min_confidence: float = Field(0.98, gt=0.5, lt=1, description="least probability of a label")
+    max_sentences: Count = Field(60_000, description="maximum sentences that the teacher reads")
+    out: str = Field(
+        "runs/aspect-sentences/train.jsonl", min_length=1, description="the JSONL file to write"
+    )
+
+
 class Teach(Section):
     """Teachers' probabilities of the recipe's training texts, in the file of `distillation`."""
 
@@ -218,11 +242,13 @@ class Teach(Section):
 
 
 # Steps that write one output, in the first process; a `RunStep` trains in all processes.
-DataStep = Patterns | CutSentences | Teach
+DataStep = Patterns | CutSentences | AspectPairs | AspectSentences | Teach
 Step = RunStep | DataStep
 STEPS: dict[str, type[Section]] = {
     "run": RunStep,
     "patterns": Patterns,
     "cut-sentences": CutSentences,
+    "aspect-pairs": AspectPairs,
+    "aspect-sentences": AspectSentences,
     "teach": Teach,
 }

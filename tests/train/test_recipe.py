@@ -247,7 +247,8 @@ def test_invalid_set_is_refused(minimal_yaml: Path, override: str, message: str)
 def test_missing_recipe_lists_shipped_recipes() -> None:
     with pytest.raises(
         RecipeError,
-        match="imbd is no recipe .*imdb, imdb-small, movie-sentiment, movie-sentiment-labels, "
+        match="imbd is no recipe .*aspects, aspects-mams, imdb, imdb-small, movie-sentiment, "
+        "movie-sentiment-labels, "
         "quickstart, stars, teacher",
     ):
         recipes.load("imbd")

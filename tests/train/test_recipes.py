@@ -17,6 +17,8 @@ each_recipe = pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.ste
 
 def test_all_recipes_are_shipped() -> None:
     names = {
+        "aspects",
+        "aspects-mams",
         "imdb",
         "imdb-small",
         "teacher",

@@ -5,6 +5,7 @@ gate compares, and pass rates for results.json. `behavior/README.md` describes t
 """
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from train.errors import DataError
 from train.evaluation.error_analysis import Predict, accuracy_by_group
 from train.evaluation.metrics import FloatArray
 from train.evaluation.row_results import RowResult, row_id
+
+PredictPairs = Callable[[Sequence[str], Sequence[str]], FloatArray]
 
 FOLDER = Path(__file__).parent / "behavior"
 
@@ -34,6 +37,38 @@ def load(folder: Path = FOLDER) -> Suite:
         DataError: A file is missing, empty or not JSON.
     """
     return Suite(_rows(folder / "sentences.jsonl"), _rows(folder / "pairs.jsonl"))
+
+
+def load_aspects(folder: Path = FOLDER) -> list[dict[str, str]]:
+    """Read the sentences in which two aspects have opposite polarity.
+
+    Raises:
+        DataError: See `load`.
+    """
+    return _rows(folder / "aspects.jsonl")
+
+
+def run_aspects(
+    predict: PredictPairs, labels: list[str], rows: list[dict[str, str]]
+) -> list[RowResult]:
+    """Run the sentences with two aspects; one passes if both are predicted right.
+
+    Args:
+        predict: The model's logits of texts and aspects, (texts, labels).
+        labels: The model's labels; without NEGATIVE and POSITIVE among them nothing is run.
+        rows: The sentences.
+    """
+    if not {"NEGATIVE", "POSITIVE"} <= set(labels):
+        return []
+    texts = [row["text"] for row in rows]
+    right = np.array([True] * len(rows))
+    for polarity in ["positive", "negative"]:
+        logits = predict(texts, [row[polarity] for row in rows])
+        right &= np.array(labels)[logits.argmax(axis=1)] == polarity.upper()
+    return [
+        RowResult("aspects", "opposite", row_id(*row.values()), bool(ok))
+        for row, ok in zip(rows, right, strict=True)
+    ]
 
 
 def run(predict: Predict, labels: list[str], suite: Suite) -> list[RowResult]:

@@ -17,7 +17,17 @@ from train import recipe as recipes
 from train import run_folder
 from train.errors import RecipeError
 from train.recipe import Recipe
-from train.sections import FILES, CutSentences, DataStep, RunStep, Step, Teach, is_path
+from train.sections import (
+    FILES,
+    AspectPairs,
+    AspectSentences,
+    CutSentences,
+    DataStep,
+    RunStep,
+    Step,
+    Teach,
+    is_path,
+)
 
 RUNS = Path("runs")
 # An override of these keys also applies to a required recipe that had the same values.
@@ -227,8 +237,10 @@ def _paths_of_step(step: DataStep, recipe: Recipe) -> Iterator[str]:
     if isinstance(step, Teach):
         yield from step.teachers
         yield from _local(dataset.source for dataset in recipe.datasets)
-    elif isinstance(step, CutSentences):
+    elif isinstance(step, CutSentences | AspectPairs | AspectSentences):
         yield from _local([step.source])
+    if isinstance(step, AspectSentences):
+        yield step.teacher
 
 
 def _paths_of_recipe(recipe: Recipe) -> Iterator[str]:

@@ -164,7 +164,10 @@ def evaluate(folder: Path) -> dict[str, Any]:
 
     tolerance, threshold = int(recipe.ordered), results["training"]["unsure_below"]
     errors = error_analysis.confident_errors(logits, labels, tolerance)
-    passed = [] if recipe.has_pairs else behavior_suite.run(predict, recipe.labels, suite)
+    if recipe.has_pairs:
+        passed = behavior_suite.run_aspects(predict, recipe.labels, behavior_suite.load_aspects())
+    else:
+        passed = behavior_suite.run(predict, recipe.labels, suite)
     results["error_analysis"] = {
         "unsure": error_analysis.abstention(logits, labels, threshold, tolerance),
         "confident_errors": errors,
