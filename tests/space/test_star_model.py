@@ -1,0 +1,100 @@
+"""The app with a model of five stars: prediction, effects, API, examples and scored files."""
+
+from pathlib import Path
+
+import pandas
+import pytest
+from conftest import STARS, toy_star_reviews
+
+from space import about, app
+from space.analysis.scale_report import ScaleReport
+from space.endpoints import Endpoints
+from space.examples import select
+from space.feedback import Feedback
+from space.files.columns import Columns
+from space.files.tables import Table
+from space.inference.attribution import explain
+from space.inference.classifier import Classifier
+from space.inference.serving import EXPLANATION, Service
+from space.tabs.batch import FIRST, _scoring_task
+from space.tabs.review import Review
+from space.tabs.upload import NO_COLUMN
+
+MIXED = "The songs were wonderful, wonderful. The end was dreadful, dreadful."
+
+
+@pytest.fixture(scope="module")
+def service(star_run: Path) -> Service:
+    return Service(Classifier.from_folder(star_run))
+
+
+def test_review_tab_shows_expected_stars(service: Service) -> None:
+    import gradio
+
+    with gradio.Blocks():
+        review = Review(service, Feedback())
+    *_, answer = review.analyze("film number 3 was wonderful, a wonderful end", 1, [0])
+    html = answer["html"]
+    assert ' stars</p><p class="probability">' in html
+    assert [html.index(f"<dt>{label}</dt>") for label in STARS] == sorted(
+        html.index(f"<dt>{label}</dt>") for label in STARS
+    )
+
+
+def test_effects_are_on_the_expected_stars(service: Service) -> None:
+    """Whatever the predicted label: a good sentence adds stars, a bad one takes them away."""
+    explanation = explain(service.request(EXPLANATION), MIXED)
+    good, bad = (part.attribution for part in explanation.sentences)
+    assert good > 0 > bad
+    words = {MIXED[word.start : word.end]: word.attribution for word in explanation.words}
+    assert words["wonderful"] > 0 > words["dreadful"]
+
+
+def test_api_has_the_expected_stars(service: Service) -> None:
+    answer = Endpoints(service).classify("a wonderful film with a wonderful end")
+    assert list(answer["probabilities"]) == STARS
+    mean = sum(p * star for star, p in enumerate(answer["probabilities"].values(), start=1))
+    assert answer["expected"] == pytest.approx(mean)
+    explained = Endpoints(service).explain(MIXED)
+    assert 1 <= explained["expected"] <= 5
+
+
+def test_binary_models_have_no_expected_value(tiny_classifier: Path) -> None:
+    binary = Service(Classifier.from_folder(tiny_classifier))
+    assert "expected" not in Endpoints(binary).classify("a wonderful film")
+
+
+def test_file_is_reported_in_stars(service: Service) -> None:
+    rows = toy_star_reviews(40)
+    frame = pandas.DataFrame([{**row, "day": f"2026-01-{1 + i % 28:02}"} for i, row in
+                              enumerate(rows)])  # fmt: skip
+    task = _scoring_task(service)
+    columns = Columns("text", "day", "title", None, "rating")
+    table = Table(frame, "reviews.csv", columns, len(frame))
+    *_, (report, _) = task([table], FIRST, "text", "day", "title", NO_COLUMN, "rating")
+    assert isinstance(report, ScaleReport)
+    assert list(report.charts()) == ["over_time", "by_stars", "by_title"]
+    assert "rank correlation (Spearman)" in report.agreement_card()
+
+
+def test_examples_are_chosen_by_the_side_of_the_scale(star_run: Path) -> None:
+    selected = select(Classifier.from_folder(star_run))
+    assert isinstance(selected, dict)
+
+
+def test_page_asks_for_stars(star_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = Classifier.from_folder(star_run)
+    assert app.QUESTION in app.masthead(classifier)  # not loaded from the Hub yet
+    classifier.commit = "0" * 40
+    assert "How many stars does this review give" in app.masthead(classifier)
+
+
+def test_about_tab_has_the_ordered_metrics(star_run: Path) -> None:
+    facts = about.read_facts(star_run, "demo/stars", "0" * 40, "model.onnx")
+    measured = facts.results["metrics"]["test"]
+    rows = about.headline_metrics(facts)
+    assert (f"{measured['within_one']:.2%}", "within one step of the label") in rows
+    assert f"{measured['mae']:.2f}" in [number for number, _ in rows]
+    assert facts.results["error_analysis"]["unsure"]["share"] == 0 or (
+        "within one step of the label" in about.unsure_summary(facts)
+    )
