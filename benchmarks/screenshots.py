@@ -2,16 +2,19 @@
 
 The reviews are the project's own; the dates of the uploaded file are invented. Needs Chromium.
 Out: `space-review.png`, `space-many.png` and `space-phone.png`, and `space/preview.png`, the
-picture of link previews.
+picture of link previews. `--every` takes each tab instead, empty, filled and in error, in both
+color schemes, on a desktop and a phone: to look at after a change of the page.
 
-    python -m benchmarks.screenshots [--model runs/quickstart] [--out FOLDER]
+    python -m benchmarks.screenshots [--model runs/quickstart] [--out FOLDER] [--every]
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from train import quickstart
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 EXAMPLE = "Mixed"
+SETTLED_MS = 500  # after which nothing moves
 
 
 def main() -> None:
@@ -32,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--every", action="store_true", help="each tab in each state")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -40,7 +45,10 @@ def main() -> None:
             publish(endpoint, quickstart.token(root=Path(scratch) / "hub"), options.model)
             env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": f"{scratch}/home"}
             with running({**env, "MODEL_ID": MODEL}) as (url, _, _):
-                take(url, reviews, options.out)
+                if options.every:
+                    take_every(url, options.out)
+                else:
+                    take(url, reviews, options.out)
 
 
 def write_reviews(path: Path) -> Path:
@@ -77,6 +85,60 @@ def take(url: str, reviews: Path, out: Path) -> None:
         page.get_by_text("Reviews per month").wait_for()
         page.screenshot(path=out / "space-many.png", full_page=True)
         browser.close()
+
+
+def take_every(url: str, out: Path) -> None:
+    """Take each tab in each state; the files are named by tab, state, width and color scheme."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width, scheme in itertools.product((1200, 390), ("light", "dark")):
+            page = _open(browser, url, width, scheme)
+            page.locator("#result:not([aria-busy]) details").wait_for()
+            for state in _states(page):
+                page.wait_for_timeout(SETTLED_MS)
+                page.screenshot(path=out / f"{state}-{width}-{scheme}.png", full_page=True)
+            page.close()
+        browser.close()
+
+
+def _states(page: Any) -> Iterator[str]:
+    """Bring the page into each state; yields its name."""
+    yield "review-filled"
+    page.locator("#review textarea").fill(" ")
+    page.locator("#analyze").click()
+    page.locator("#result .problem").wait_for()
+    yield "review-error"
+    page.get_by_role("tab", name="File").click()
+    yield "file-empty"
+    page.locator("input[type=file]").first.set_input_files(
+        {"name": "picture.csv", "mimeType": "text/csv", "buffer": b"\x89PNG"}
+    )
+    page.locator(".problem:visible").wait_for()
+    yield "file-error"
+    page.get_by_role("button", name="Try a sample file").click()
+    page.get_by_text("sample.csv: 60 rows").wait_for()
+    yield "file-uploaded"
+    page.locator("#analyze-file").click()
+    page.locator(".words, #results .remark:has-text('Characteristic words need')").wait_for()
+    page.locator(".vega-embed summary").nth(4).wait_for()
+    yield "file-filled"
+    page.get_by_role("tab", name="Compare").click()
+    yield "compare-empty"
+    page.get_by_label("Model B").fill("demo/nothing")
+    page.get_by_label("One review for both models").fill("A wonderful film.")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.locator(".problem:visible").wait_for()
+    yield "compare-error"
+    page.get_by_role("button", name="on the sample file").first.click()
+    page.get_by_text("sample.csv: 60 rows").last.wait_for()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_role("rowheader", name="Accuracy").wait_for()
+    yield "compare-filled"
+    page.get_by_role("tab", name="About").click()
+    page.get_by_text("Train your own model").wait_for()
+    yield "about-filled"
 
 
 def _open(browser: Any, url: str, width: int, scheme: str) -> Any:

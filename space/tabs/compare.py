@@ -77,23 +77,13 @@ class Compared:
 def build(classifier: Classifier, tab: Any) -> None:
     """Lay out the tab, connect its events, and offer ready comparisons when it is selected."""
     upload = gradio.State(time_to_live=3600)
-    suggestions = Suggestions(classifier)
     with gradio.Row(visible=False, elem_classes="suggestions") as ready:
         buttons = [gradio.Button(size="sm", elem_classes="inline") for _ in range(2)]
     with gradio.Row(equal_height=False):
         with gradio.Column():
             models = [
-                gradio.Textbox(
-                    label="Model A",
-                    value=classifier.repo_id,
-                    placeholder="user/name or its address",
-                ),
-                gradio.Textbox(
-                    label="Revision of A", value=classifier.revision, placeholder="main"
-                ),
-                gradio.Textbox(label="Model B", placeholder="user/name or its address"),
-                gradio.Textbox(label="Revision of B", placeholder="main"),
-            ]
+                *_name_fields("A", classifier.repo_id, classifier.revision), *_name_fields("B")
+            ]  # fmt: skip
         with gradio.Column():
             text = gradio.Textbox(label="One review for both models", lines=4, max_lines=12)
             file = upload_area("Or a file of reviews", height=120)
@@ -115,6 +105,7 @@ def build(classifier: Classifier, tab: Any) -> None:
         visible=False, wrap=True, max_height=420, max_chars=300,
     )  # fmt: skip
 
+    suggestions = Suggestions(classifier)
     tab.select(lambda: _offer(suggestions.get()), None, [ready, *buttons], **HIDDEN)
     for number, button in enumerate(buttons):
         fill_in = partial(_fill_in, suggestions, number)
@@ -126,6 +117,14 @@ def build(classifier: Classifier, tab: Any) -> None:
     compared.change(offer_meanings, compared, [meanings_area, *meanings], **QUIET)
     for menu in meanings:
         menu.input(show_with_meanings, [compared, *meanings], [result, differences], **QUIET)
+
+
+def _name_fields(side: str, name: str | None = None, revision: str | None = None) -> list[Any]:
+    """The fields for the name of a model and its revision."""
+    return [
+        gradio.Textbox(name, label=f"Model {side}", placeholder="user/name or its address"),
+        gradio.Textbox(revision, label=f"Revision of {side}", placeholder="main"),
+    ]
 
 
 def _offer(suggestions: Sequence[Suggestion]) -> list[Any]:

@@ -1,0 +1,245 @@
+# ruff: noqa: F401, F811  # fixtures are imported, and are the names of arguments
+"""The Review and the File tab of the static page, in a browser."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_page import (
+    REVIEW,
+    Site,
+    analyze,
+    browser,
+    classifier,
+    page,
+    phone,
+    pytestmark,
+    run,
+    score,
+    site,
+    upload,
+    visit,
+    write_reviews,
+)
+
+from space.examples import select
+from space.inference.classifier import Classifier
+
+
+def downloaded(page: Any) -> list[dict[str, str]]:
+    """The rows of the scored file."""
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download scored file").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_keyboard_analyzes_and_selects_tabs(phone: Any, site: Site) -> None:
+    visit(phone, site.url)
+    box = phone.locator("#review")
+    box.fill("a wonderful film")
+    box.press("Control+Enter")
+    phone.get_by_text("3 of 3 tokens read").wait_for()
+    phone.get_by_role("tab", name="Review").focus()
+    phone.keyboard.press("ArrowRight")
+    assert phone.get_by_role("tab", name="File").get_attribute("aria-selected") == "true"
+    phone.get_by_label("File of reviews").wait_for()
+    assert phone.url.endswith("#file")
+    phone.go_back()
+    phone.locator("#review").wait_for()
+
+
+def test_review_markup_is_shown_as_text(page: Any, site: Site) -> None:
+    visit(page, site.url)
+    markup = "<img src=x onerror=alert(1)><script>alert(2)</script> a **wonderful** film. And more."
+    analyze(page, markup)
+    attribution = page.get_by_label("Effect of each sentence")
+    attribution.get_by_text("alert(2)").first.wait_for()
+    assert (
+        "<img src=x onerror=alert(1)><script>alert(2)</script> a **won" in attribution.inner_text()
+    )
+    assert page.locator("img[src=x]").count() == 0
+    attribution.get_by_text("Show the numbers").click()
+    assert attribution.get_by_role("row").count() == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("   ", "Write or paste a review first."),
+        ("x" * 100_001, "A review may have at most 100,000 characters; this one has 100,001."),
+        ("\u200b\u200b", "This review has no words."),
+        ("\U0001f37f\U0001f37f", "it doesn't know emoji or symbols (“\U0001f37f\U0001f37f”)."),
+    ],
+)
+def test_invalid_review_gets_a_message(page: Any, site: Site, text: str, sentence: str) -> None:
+    visit(page, site.url)
+    analyze(page, text)
+    page.get_by_text(sentence).wait_for()
+    assert page.get_by_text("tokens read").count() == 0
+
+
+def wait_for_examples(page: Any, classifier: Classifier) -> dict[str, str]:
+    """Wait until the page has found its examples; returns those that Python selects."""
+    expected = select(classifier)
+    page.get_by_role("button", name=list(expected)[-1], exact=True).wait_for()
+    return expected
+
+
+def test_examples_are_those_that_the_model_predicts_right(
+    page: Any, site: Site, classifier: Classifier
+) -> None:
+    visit(page, site.url)
+    expected = wait_for_examples(page, classifier)
+    assert page.locator("#examples button").all_inner_texts() == list(expected)
+    for kind, text in expected.items():
+        page.get_by_role("button", name=kind, exact=True).click()
+        assert page.locator("#review").input_value() == text
+
+
+def test_scale_shows_the_probability_and_the_uncertain_zone(phone: Any, site: Site) -> None:
+    visit(phone, site.url)
+    analyze(phone, "a wonderful film")
+    card = phone.get_by_label("Prediction")
+    card.get_by_text("3 of 3 tokens read").wait_for()
+    shown = card.locator(".probability").inner_text()
+    track, marker = (card.locator(f".scale {part}").bounding_box() for part in (".track", "b"))
+    position = (marker["x"] + marker["width"] / 2 - track["x"]) / track["width"]
+    percent = {"over 99%": 99.5}.get(shown.partition(" probability")[0])
+    percent = percent or int(shown.partition("%")[0])
+    positive = percent / 100 if "of positive" in shown else 1 - percent / 100
+    assert position == pytest.approx(positive, abs=0.02)
+    zone = card.locator(".scale .zone")
+    if zone.count():
+        box = zone.bounding_box()
+        middle = (box["x"] + box["width"] / 2 - track["x"]) / track["width"]
+        assert middle == pytest.approx(0.5, abs=0.01)
+
+
+def test_card_says_what_the_model_does_not_know(page: Any, site: Site) -> None:
+    visit(page, site.url)
+    analyze(page, "good film \U0001f37f")
+    page.get_by_text("The model doesn't know 1 of the 3 tokens: “\U0001f37f”.").wait_for()
+
+
+def test_last_request_wins(page: Any, site: Site, classifier: Classifier) -> None:
+    visit(page, site.url)
+    expected = wait_for_examples(page, classifier)
+    buttons = page.locator("#examples button").all()
+    for button in [*buttons, *buttons[:-1], buttons[0], buttons[-1]]:
+        button.click()
+    page.get_by_label("Effect of each sentence").wait_for()
+    text = page.locator("#review").input_value()
+    assert text == list(expected.values())[-1]
+    assert page.locator(".subject").inner_text().rstrip("…") in text
+    assert page.locator("#result.stale").count() == 0
+    page.locator("#review").fill("Another text.")
+    assert page.locator("#result.stale").count() == 1
+
+
+def test_share_link_contains_the_review(page: Any, site: Site) -> None:
+    visit(page, site.url)
+    analyze(page, REVIEW)
+    page.get_by_label("Effect of each sentence").get_by_text("dreadful").first.wait_for()
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_text("Copied. The link contains the whole review.").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(f"{site.url}/#review=A%20wonderful")
+    page.goto("about:blank")
+    visit(page, link)
+    assert page.locator("#review").input_value() == REVIEW
+    for text, message in [
+        ("", "Write or paste a review first."),
+        ("long " * 3000, "at most 8,000"),
+    ]:
+        page.locator("#review").fill(text)
+        page.get_by_role("button", name="Copy link").click()
+        page.locator("#shared").get_by_text(message).wait_for()
+    page.goto(f"{site.url}/#review=%E0%A4%A")
+    page.get_by_text("This link has no review, or was cut off.").wait_for()
+
+
+def test_scores_a_file(page: Any, site: Site, classifier: Classifier, tmp_path: Path) -> None:
+    visit(page, site.url)
+    upload(page, write_reviews(tmp_path / "cinema.csv"))
+    page.get_by_text("cinema.csv: 40 rows, 3 columns.").wait_for()
+    assert page.get_by_label("Text column").locator("option:checked").inner_text() == "text"
+    score(page)
+    rows = downloaded(page)
+    assert len(rows) == 40
+    added = "prediction probability p(NEGATIVE) p(POSITIVE) unsure tokens_read tokens error".split()
+    assert list(rows[0]) == ["text", "label", "title", *added]
+    assert rows[3]["error"] == "The cell is empty."
+    assert rows[4]["text"] == "'=wonderful film number 4"
+    assert rows[5]["title"] == "-3"
+    expected = classifier.predict(rows[0]["text"])
+    assert rows[0]["prediction"] == expected.label
+    assert float(rows[0]["probability"]) == pytest.approx(
+        expected.probabilities[expected.label], abs=1e-3
+    )
+    counted = page.get_by_label("Summary").locator(".big").all_inner_texts()
+    assert sum(map(int, counted)) == 40 and counted[-1] == "1"
+    page.get_by_text("The cell is empty.").wait_for()
+    page.get_by_role("link", name="film number 6 was dreadful").click()
+    page.locator(".subject").get_by_text("film number 6").wait_for()
+    page.go_back()
+    page.get_by_role("link", name="Download scored file").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("excel.csv", 'text;note\r\n"a wonderful; film";"é"\r\na café;2\r\n'.encode("cp1252")),
+        ("unicode.txt", "text\tnote\r\na wonderful; film\té\r\na café\t2\r\n".encode("utf-16")),
+        ("lines.txt", "a wonderful; film\n\na café".encode()),
+    ],
+)
+def test_reads_dialects_and_encodings(
+    page: Any, site: Site, tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    visit(page, site.url)
+    upload(page, tmp_path / name)
+    page.get_by_text(f"{name}: 2 rows").wait_for()
+    score(page)
+    assert [row["text"] for row in downloaded(page)] == ["a wonderful; film", "a café"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not a text file"),
+        ("empty.csv", b"", "has no rows below its header"),
+        ("wide.csv", b",".join([b"x"] * 300) + b"\n" + b",".join([b"x"] * 300), "200 columns"),
+        ("quotes.csv", b'text,n\n"never closed,1\nnext,2\n', "quotation marks in row"),
+    ],
+)
+def test_unreadable_file_gets_a_message(
+    page: Any, site: Site, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    visit(page, site.url)
+    upload(page, tmp_path / name)
+    page.locator("#file-status .problem").get_by_text(message).wait_for()
+    assert not page.locator("#score").is_visible()
+
+
+def test_file_can_be_cancelled_while_a_review_is_analyzed(
+    page: Any, site: Site, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("\n".join(["a wonderful film with a dreadful end " * 60] * 5_000))
+    visit(page, site.url)
+    upload(page, path)
+    page.locator("#score").click()
+    page.get_by_text("of 5,000 reviews, about").wait_for()
+    page.get_by_role("tab", name="Review").click()
+    analyze(page, "a wonderful film")
+    page.get_by_text("3 of 3 tokens read").wait_for()
+    page.get_by_role("tab", name="File").click()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled. No results were kept.").wait_for()
+    assert page.locator("#score").is_enabled()
+    assert page.get_by_role("link", name="Download scored file").count() == 0
