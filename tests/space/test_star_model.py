@@ -6,18 +6,16 @@ import pandas
 import pytest
 from conftest import STARS, toy_star_reviews
 
-from space import about, app
+from space import about, app, views
 from space.analysis.scale_report import ScaleReport
 from space.endpoints import Endpoints
 from space.examples import select
-from space.feedback import Feedback
 from space.files.columns import Columns
 from space.files.tables import Table
 from space.inference.attribution import explain
 from space.inference.classifier import Classifier
 from space.inference.serving import EXPLANATION, Service
 from space.tabs.batch import FIRST, _scoring_task
-from space.tabs.review import Review
 from space.tabs.upload import NO_COLUMN
 
 MIXED = "The songs were wonderful, wonderful. The end was dreadful, dreadful."
@@ -28,17 +26,12 @@ def service(star_run: Path) -> Service:
     return Service(Classifier.from_folder(star_run))
 
 
-def test_review_tab_shows_expected_stars(service: Service) -> None:
-    import gradio
-
-    with gradio.Blocks():
-        review = Review(service, Feedback())
-    *_, answer = review.analyze("film number 3 was wonderful, a wonderful end", 1, [0])
-    html = answer["html"]
-    assert ' stars</p><p class="probability">' in html
-    assert [html.index(f"<dt>{label}</dt>") for label in STARS] == sorted(
-        html.index(f"<dt>{label}</dt>") for label in STARS
-    )
+def test_card_shows_expected_stars(service: Service) -> None:
+    prediction = service.classifier.predict("film number 3 was wonderful, a wonderful end")
+    html = views.prediction_card(prediction, service.classifier.load().unsure_below)
+    assert f'{prediction.expected:.1f} stars</p><p class="probability">' in html
+    positions = [html.index(f"<dt>{label}</dt>") for label in STARS]
+    assert positions == sorted(positions)
 
 
 def test_effects_are_on_the_expected_stars(service: Service) -> None:
