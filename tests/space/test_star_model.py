@@ -39,7 +39,7 @@ def test_card_shows_expected_stars(service: Service) -> None:
 
 
 class RatedByWords:
-    """A request whose model counts words: each `wonderful` adds stars, each `dreadful` takes some."""
+    """A request whose model counts words: `wonderful` adds stars, `dreadful` takes some away."""
 
     def __init__(self) -> None:
         wordless = self.stars_of("").probabilities
