@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import REPOSITORY, RESULTS, add_out, machine, save
-from benchmarks.record import Client, hub_with, sets, train_command
+from benchmarks.record import Client, hub_with, sets, train_command, with_ancestors
 from train import recipe, run_folder
 from train.recipe import Recipe
 
@@ -41,7 +41,7 @@ def main() -> None:
     own = recipe.load(RECIPE, settings)
     variants = {SOFT: settings, PLAIN: [*settings, *certain_labels(own)]}
     results: dict[str, Any] = {"settings": options.set, "machine": machine.describe(), "rows": {}}
-    with hub_with([own], options.imdb, options.sst5) as client:
+    with hub_with(with_ancestors([own]), options.imdb, options.sst5) as client:
         for name, overrides in variants.items():
             folder = RUNS / name.replace(" ", "-")
             if not (folder / "results.json").exists():

@@ -1,23 +1,25 @@
 """The app with a model of five stars: prediction, effects, API, examples and scored files."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pandas
 import pytest
 from conftest import STARS, toy_star_reviews
 
-from space import about, app
+from space import about, app, views
 from space.analysis.scale_report import ScaleReport
 from space.endpoints import Endpoints
 from space.examples import select
-from space.feedback import Feedback
 from space.files.columns import Columns
 from space.files.tables import Table
 from space.inference.attribution import explain
-from space.inference.classifier import Classifier
-from space.inference.serving import EXPLANATION, Service
+from space.inference.classifier import Classifier, Prediction
+from space.inference.serving import Service
 from space.tabs.batch import FIRST, _scoring_task
-from space.tabs.review import Review
 from space.tabs.upload import NO_COLUMN
 
 MIXED = "The songs were wonderful, wonderful. The end was dreadful, dreadful."
@@ -28,26 +30,45 @@ def service(star_run: Path) -> Service:
     return Service(Classifier.from_folder(star_run))
 
 
-def test_review_tab_shows_expected_stars(service: Service) -> None:
-    import gradio
-
-    with gradio.Blocks():
-        review = Review(service, Feedback())
-    *_, answer = review.analyze("film number 3 was wonderful, a wonderful end", 1, [0])
-    html = answer["html"]
-    assert ' stars</p><p class="probability">' in html
-    assert [html.index(f"<dt>{label}</dt>") for label in STARS] == sorted(
-        html.index(f"<dt>{label}</dt>") for label in STARS
-    )
+def test_card_shows_expected_stars(service: Service) -> None:
+    prediction = service.classifier.predict("film number 3 was wonderful, a wonderful end")
+    html = views.prediction_card(prediction, service.classifier.load().unsure_below)
+    assert f'{prediction.expected:.1f} stars</p><p class="probability">' in html
+    positions = [html.index(f"<dt>{label}</dt>") for label in STARS]
+    assert positions == sorted(positions)
 
 
-def test_effects_are_on_the_expected_stars(service: Service) -> None:
+class RatedByWords:
+    """A request whose model counts words: `wonderful` adds stars, `dreadful` takes some away."""
+
+    def __init__(self) -> None:
+        wordless = self.stars_of("").probabilities
+        self.service = SimpleNamespace(classifier=SimpleNamespace(wordless=wordless))
+
+    def predict_batch(self, texts: Sequence[str], reserved_tokens: int = 0) -> list[Prediction]:
+        return [self.stars_of(text) for text in texts]
+
+    @staticmethod
+    def stars_of(text: str) -> Prediction:
+        middle = 3 + 0.6 * (text.count("wonderful") - text.count("dreadful"))
+        weights = np.exp(-((np.arange(1, 6) - middle) ** 2))
+        shares = (weights / weights.sum()).tolist()
+        return Prediction(dict(zip(STARS, shares, strict=True)), 9, 9)
+
+
+@pytest.mark.parametrize("more", ["", " Dreadful and dreadful.", " A wonderful, wonderful cast."])
+def test_effects_are_on_the_expected_stars(more: str) -> None:
     """Whatever the predicted label: a good sentence adds stars, a bad one takes them away."""
-    explanation = explain(service.request(EXPLANATION), MIXED)
-    good, bad = (part.attribution for part in explanation.sentences)
+    request: Any = RatedByWords()
+    explanation = explain(request, MIXED + more)
+    good, bad = (part.attribution for part in explanation.sentences[:2])
     assert good > 0 > bad
-    words = {MIXED[word.start : word.end]: word.attribution for word in explanation.words}
-    assert words["wonderful"] > 0 > words["dreadful"]
+    for word in explanation.words:
+        sign = {"wonderful": 1, "dreadful": -1}.get(explanation.text[word.start : word.end], 0)
+        assert np.sign(round(word.attribution, 6)) == sign
+    without = RatedByWords.stars_of(MIXED[MIXED.index("The end") :] + more).probabilities
+    label = explanation.prediction.label
+    assert explanation.sentences[0].probability_without == pytest.approx(without[label])
 
 
 def test_api_has_the_expected_stars(service: Service) -> None:
