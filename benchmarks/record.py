@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import REPOSITORY, RESULTS, add_out, record_run
-from train import quickstart, recipe
+from train import quickstart, recipe, run_folder
 from train.pipeline import plan
 from train.sections import Dataset
 
@@ -46,7 +46,7 @@ def main() -> None:
     recipes = [task.recipe for task in tasks if task.is_run and task.recipe]
     run_recipe, folder = recipes[-1], REPOSITORY / tasks[-1].out
     bases = dict(text.split("=", 1) for text in options.base)
-    with hub_with(recipes, options.imdb, options.sst5, bases) as client:
+    with hub_with(with_ancestors(recipes), options.imdb, options.sst5, bases) as client:
         to = f"demo/{run_recipe.name}"
         train_command(client, "run", options.recipe, "--to", to, *sets(options.set))
     record_run(folder, options.out)
@@ -54,6 +54,12 @@ def main() -> None:
         folder / "test-predictions.parquet",
         options.out / f"{run_recipe.name}-test-predictions.parquet",
     )
+
+
+def with_ancestors(recipes: Sequence[recipe.Recipe]) -> list[recipe.Recipe]:
+    """The recipes, and those of the runs that their base models come from, whose data is read."""
+    folders = [folder for run_recipe in recipes for folder in run_folder.lineage(run_recipe)]
+    return [*recipes, *map(run_folder.load_recipe, folders)]
 
 
 @contextmanager

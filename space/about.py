@@ -153,6 +153,10 @@ def headline_metrics(facts: Facts) -> list[tuple[str, str]]:
         description += f" on {reviews:,.0f} reviews" if reviews is not None else ""
         description += f" (95% interval {interval})" if interval else ""
         rows.append((f"{accuracy:.2%}", description))
+    if (near := lookup_number(measured, "within_one")) is not None:  # of labels such as stars
+        rows.append((f"{near:.2%}", "within one step of the label"))
+    if (distance := lookup_number(measured, "mae")) is not None:
+        rows.append((f"{distance:.2f}", "mean difference between the expected value and the label"))
     if (f1 := lookup_number(measured, "f1")) is not None:
         rows.append((f"{f1:.3f}", "F1"))
     if (ece := lookup_number(measured, "ece")) is not None:
@@ -179,7 +183,9 @@ def unsure_summary(facts: Facts) -> str:
         return ""
     inside = lookup_number(unsure, "accuracy_inside")
     outside = lookup_number(unsure, "accuracy_outside")
-    accuracies = [f"{inside:.2%} accuracy there"] if inside is not None else []
+    is_ordered = lookup_number(facts.results, "metrics", facts.split, "within_one") is not None
+    what = "within one step of the label" if is_ordered else "accuracy"
+    accuracies = [f"{inside:.2%} {what} there"] if inside is not None else []
     accuracies += [f"{outside:.2%} on the rest"] if outside is not None else []
     return (
         f"The model is uncertain below a probability of {below:.2%}: {share:.2%} of the "

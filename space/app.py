@@ -31,6 +31,7 @@ from space.feedback import Feedback
 from space.files import tables
 from space.inference import memory
 from space.inference.classifier import Classifier, ModelUnavailable
+from space.inference.labels import unit
 from space.inference.serving import Service
 from space.tabs import about, batch, compare
 from space.tabs.events import HIDDEN
@@ -42,6 +43,7 @@ from space.web.middleware import Page, RequestMiddleware
 
 TITLE = "Movie sentiment"
 QUESTION = "Is this review positive or negative, and which sentences decide it?"
+SCALE_QUESTION = "How many {} does this review give, and which sentences decide it?"
 LOADING = "Loading the model…"
 STATUS_SECONDS = 3  # between two updates of the model's status
 RETRY_SECONDS = 10  # between two attempts to load the model
@@ -78,7 +80,7 @@ def build(service: Service, feedback: Feedback | None = None) -> gradio.Blocks:
     """
     classifier = service.classifier
     with Page(title=TITLE, delete_cache=(600, 3600)) as page:
-        gradio.Markdown(f"# {TITLE}\n{QUESTION}", elem_classes="masthead")
+        heading = gradio.Markdown(masthead(classifier), elem_classes="masthead")
         status = gradio.Markdown(LOADING, elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:
             with gradio.Tab("Review", id="review"):
@@ -94,14 +96,22 @@ def build(service: Service, feedback: Feedback | None = None) -> gradio.Blocks:
             selected = f"() => moviePage.selectTab('{tab.id}')"
             tab.select(None, None, None, js=selected, **HIDDEN)
 
-        def refresh() -> tuple[str, Any, Any]:
+        def refresh() -> tuple[str, str, Any, Any]:
             timer = gradio.Timer(active=classifier.commit is None)
-            return model_status(classifier), timer, review.list_examples()
+            top = masthead(classifier), model_status(classifier)
+            return *top, timer, review.list_examples()
 
         timer = gradio.Timer(STATUS_SECONDS)  # until the model is loaded
         for event in (page.load, timer.tick):
-            event(refresh, None, [status, timer, review.example_buttons], **HIDDEN)
+            outputs = [heading, status, timer, review.example_buttons]
+            event(refresh, None, outputs, **HIDDEN)
     return page
+
+
+def masthead(classifier: Classifier) -> str:
+    """Markdown with the page's title, and the question that the model answers."""
+    steps = unit(classifier.labels) if classifier.commit else None
+    return f"# {TITLE}\n{SCALE_QUESTION.format(steps) if steps else QUESTION}"
 
 
 def model_status(classifier: Classifier) -> str:

@@ -43,10 +43,10 @@ class Endpoints:
             text: The review, at most 100,000 characters.
 
         Returns:
-            The label, its probability, the probability of each label, the label that the review
-            leans to (null if to none), whether the model is unsure, and how many of the review's
-            tokens were read, and are unknown to the model. A review without any word that the model
-            knows, such as emoji, is an error.
+            The label, its probability, the probability of each label, for labels such as stars the
+            expected number of them, the label that the review leans to (null if to none), whether
+            the model is unsure, and how many of the review's tokens were read, and are unknown to
+            the model. A review without any word that the model knows, such as emoji, is an error.
         """
         with _gradio_errors():
             return to_json(self._service.request(SINGLE).predict(text))
@@ -102,8 +102,10 @@ def description(function: Callable[..., Any]) -> str:
 
 def to_json(prediction: Prediction) -> dict[str, Any]:
     """A prediction as described in the Space's README."""
+    expected = {} if prediction.expected is None else {"expected": prediction.expected}
     return {
         "label": prediction.label,
+        **expected,
         "probability": prediction.probabilities[prediction.label],
         "probabilities": prediction.probabilities,
         "leaning": prediction.leaning,

@@ -13,7 +13,9 @@ from threading import Lock
 from space.analysis.statistics import SYNONYMS
 from space.inference.attribution import Explanation, explain
 from space.inference.classifier import Classifier, Prediction
+from space.inference.labels import label_values
 from space.inference.serving import EXPLANATION, Service
+from space.views.scale import side
 
 # Kind -> reviews with their sentiment, in order of preference. The first kind opens the page.
 CANDIDATES: dict[str, list[tuple[str, str]]] = {
@@ -87,8 +89,13 @@ def _is_right(prediction: Prediction, predicted: str | None, sentiment: str) -> 
 def sentiments(labels: Sequence[str]) -> dict[str, str]:
     """The sentiment of each label whose name tells it, such as `positive`.
 
-    Of numbers, such as stars, the lowest is negative and the highest positive.
+    Of a scale, such as stars, those below the middle are negative and those above it positive; of
+    other numbers, the lowest is negative and the highest positive.
     """
+    if values := label_values(labels):
+        names = {"against": "negative", "unsure": "neutral", "for": "positive"}
+        sides = [names[side(value, values)] for value in values]
+        return dict(zip(labels, sides, strict=True))
     numbers = {label: int(match[0]) for label in labels if (match := re.match(r"\d+", label))}
     if len(numbers) == len(labels):
         ends = {min(numbers.values()): "negative", max(numbers.values()): "positive"}

@@ -3,6 +3,7 @@
 // the spans of words that they begin or end.
 import initSentencex, { segment } from "./vendor/sentencex_wasm.js";
 import { logOdds } from "./classifier.js";
+import { support } from "./scale.js";
 import { fetchUnpacked } from "./vendored.js";
 
 const FULL_CONTEXT_CHARACTERS = 50_000; // in all passes over a review, each without one sentence
@@ -28,8 +29,8 @@ let sentencex; // loaded with the first explanation
  * @param afterPass Awaited with `(done, total)` after each pass; may throw to cancel.
  * @returns `prediction`; `sentences` (empty if there is only one) and `words` (of the strongest
  *   sentences), each with `start`, `end` (exclusive), `attribution` (log-odds of the predicted label
- *   with the part minus those without it) and `probabilityWithout` (of a sentence; null if it can't
- *   be measured, and for words);
+ *   with the part minus those without it; of a scale, those of the expected value's place on it)
+ *   and `probabilityWithout` (of a sentence; null if it can't be measured, and for words);
  *   `fullContext`: whether sentences were removed from the whole review; `strongest`: the index of
  *   the sentence with the largest effect, or -1.
  */
@@ -114,10 +115,11 @@ async function attributeWindows(classifier, text, label, windows, passes) {
   const parts = [];
   passes.total += windows.reduce((total, { spans }) => total + spans.length + 1, 0);
   const measure = async (variant) => {
-    const probability = await classifier.probability(variant, label);
+    const probabilities = await classifier.probabilities(variant);
     await passes.after((passes.done += 1), passes.total);
-    return probability;
+    return probabilities;
   };
+  const evidence = (probabilities) => logOdds(support(probabilities, label));
   for (const { start, end, spans } of windows) {
     const before = await measure(text.slice(start, end));
     for (const [a, b] of spans) {
@@ -126,8 +128,8 @@ async function attributeWindows(classifier, text, label, windows, passes) {
       parts.push({
         start: a,
         end: b,
-        attribution: measured ? logOdds(before) - logOdds(without) : 0,
-        probabilityWithout: measured ? without : null,
+        attribution: measured ? evidence(before) - evidence(without) : 0,
+        probabilityWithout: measured ? without[label] : null,
       });
     }
   }
@@ -140,7 +142,8 @@ async function attributeWindows(classifier, text, label, windows, passes) {
  * spans, half those that reach to the other end of the sentence.
  */
 async function attributeWords(classifier, text, sentences, label, passes) {
-  const wordless = logOdds((await classifier.wordless())[label]);
+  const evidence = (probabilities) => logOdds(support(probabilities, label));
+  const wordless = evidence(await classifier.wordless());
   const sentenceWords = sentences.map(([start, end]) =>
     [...text.slice(start, end).matchAll(WORD)].slice(0, MAX_WORDS).map((word) =>
       [start + word.index, start + word.index + word[0].length]));
@@ -151,8 +154,8 @@ async function attributeWords(classifier, text, sentences, label, passes) {
     const values = new Map();
     for (const [first, end] of wordSpansOf(count)) {
       const span = text.slice(words[first][0], words[end - 1][1]);
-      const probability = await classifier.probability(span, label);
-      values.set(`${first} ${end}`, probability === null ? wordless : logOdds(probability));
+      const probabilities = await classifier.probabilities(span);
+      values.set(`${first} ${end}`, probabilities === null ? wordless : evidence(probabilities));
       await passes.after((passes.done += 1), passes.total);
     }
     const value = (first, end) => (first === end ? wordless : values.get(`${first} ${end}`));

@@ -87,10 +87,10 @@ export class Classifier {
     return { ...prediction, unreadable };
   }
 
-  /** The probability of a label for a text; null if it has nothing that the model can read. */
-  async probability(text, label) {
+  /** The probabilities for a text, by label; null if it has nothing that the model can read. */
+  async probabilities(text) {
     const ids = this.encode(text);
-    return this.vocabulary.hasWords(ids) ? (await this.classify(ids)).probabilities[label] : null;
+    return this.vocabulary.hasWords(ids) ? (await this.classify(ids)).probabilities : null;
   }
 
   /**

@@ -1,6 +1,8 @@
 // Files of reviews → rows, and rows → CSV that is safe to open in a spreadsheet. The parser is Papa
 // Parse, which index.html loads.
 
+import { expectedValue, scaleOf } from "./scale.js";
+
 export const MAX_BYTES = 50 * 2 ** 20;
 const MAX_COLUMNS = 200;
 // The most specific first, as in space/files/columns.py.
@@ -54,15 +56,18 @@ export function guessTextColumn({ columns, rows }) {
 
 /** The rows with the predictions beside them, as columns and rows. */
 export function scoredTable({ columns, rows }, answers, labels) {
-  const added = ["prediction", "probability", ...labels.map((label) => `p(${label})`), "unsure",
-    "tokens_read", "tokens", "error"];
+  const scale = scaleOf(labels);
+  const expected = scale ? [`expected_${scale.unit.replaceAll(" ", "_")}`] : [];
+  const added = ["prediction", "probability", ...labels.map((label) => `p(${label})`), ...expected,
+    "unsure", "tokens_read", "tokens", "error"];
   const names = [...columns];
   for (const name of added) names.push(unusedName(name, names));
   const cells = answers.map((answer) => answer.error !== undefined
-    ? ["", "", ...labels.map(() => ""), "", "", "", answer.error]
+    ? ["", "", ...labels.map(() => ""), ...expected.map(() => ""), "", "", "", answer.error]
     : [answer.label, answer.probabilities[answer.label],
-      ...labels.map((label) => answer.probabilities[label]), answer.unsure ? "True" : "False",
-      answer.tokensRead, answer.tokens, ""]);
+      ...labels.map((label) => answer.probabilities[label]),
+      ...expected.map(() => expectedValue(answer.probabilities)),
+      answer.unsure ? "True" : "False", answer.tokensRead, answer.tokens, ""]);
   return { columns: names, rows: rows.map((row, i) => [...row, ...cells[i]]) };
 }
 

@@ -1,5 +1,7 @@
 // Example reviews: of each kind, one that the loaded model predicts right. Mirrors
 // space/examples.py; the reviews are in examples.json.
+import { scaleOf, side } from "./scale.js";
+
 const SYNONYMS = {
   positive: ["positive", "pos", "p", "praise", "good", "fresh", "true", "yes", "+"],
   negative: ["negative", "neg", "n", "blame", "bad", "rotten", "false", "no", "-"],
@@ -34,8 +36,16 @@ function isRight(prediction, predicted, sentiment) {
   return predicted === sentiment;
 }
 
-/** The sentiment of each label whose name tells it; of stars, of the fewest and the most. */
-function sentiments(labels) {
+/**
+ * The sentiment of each label whose name tells it. Of a scale, such as stars, those below the middle
+ * are negative and those above it positive; of other numbers, the lowest and the highest.
+ */
+export function sentiments(labels) {
+  const scale = scaleOf(labels);
+  if (scale) {
+    const names = { against: "negative", unsure: "neutral", for: "positive" };
+    return new Map(labels.map((label, i) => [label, names[side(scale.values[i], scale.values)]]));
+  }
   const numbers = labels.map((label) => parseInt(label, 10));
   if (numbers.every(Number.isInteger)) {
     const [fewest, most] = [Math.min(...numbers), Math.max(...numbers)];

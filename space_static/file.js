@@ -1,5 +1,6 @@
 // The File tab: a file of reviews, scored by the worker, summarized and downloadable.
 import { guessTextColumn, read, scoredTable, write } from "./csv.js";
+import { expectedValue, scaleOf } from "./scale.js";
 import {
   count, element, figures, name, percentBeside, progress, sentence, table, verdict,
 } from "./views.js";
@@ -81,12 +82,18 @@ function nameEmptyCells(texts, answers) {
 
 function showResults(source, texts, answers, labels, unsureBelow) {
   const scored = answers.filter((answer) => answer.error === undefined);
+  const scale = scaleOf(labels); // an uncertain review has a place on it
   const rows = [
-    ...labels.map((label) => [
-      scored.filter((answer) => !answer.unsure && answer.label === label).length, name(label)]),
-    [scored.filter((answer) => answer.unsure).length, "Uncertain"],
+    ...labels.map((label) => [scored.filter((answer) =>
+      answer.label === label && (scale || !answer.unsure)).length, name(label)]),
+    [scored.filter((answer) => answer.unsure).length, scale ? "Uncertain among these" : "Uncertain"],
     [answers.length - scored.length, "Not analyzed"],
   ];
+  const numbers = rows.map(([number, description]) => [count(number), description]);
+  if (scale && scored.length) {
+    const sum = scored.reduce((total, answer) => total + expectedValue(answer.probabilities), 0);
+    numbers.unshift([(sum / scored.length).toFixed(2), `${name(scale.unit)} on average`]);
+  }
   const content = write(scoredTable(source, answers, labels));
   const url = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
   const download = `${source.name.replace(/\.[^.]*$/, "")}-scored.csv`;
@@ -94,7 +101,7 @@ function showResults(source, texts, answers, labels, unsureBelow) {
   const title = answers.length > LISTED_ROWS ? `The first ${LISTED_ROWS} reviews` : "All reviews";
   get("file-results").replaceChildren(
     element("div.block", {},
-      figures(rows.map(([number, description]) => [count(number), description]), "Summary"),
+      figures(numbers, "Summary"),
       element("div.row", {}, element("a.button.primary", { href: url, download },
         "Download scored file"))),
     element("div.block", {}, element("h2", {}, title),

@@ -3,6 +3,7 @@ import { connectFileTab } from "./file.js";
 import { MAX_DIFFERENCE } from "./golden.js";
 import { ModelWorker } from "./model_worker.js";
 import { Review } from "./review.js";
+import { scaleOf } from "./scale.js";
 import { connectTabs, showTab } from "./tabs.js";
 import { element, progress, sentence } from "./views.js";
 import { fasterWorker } from "./webgpu.js";
@@ -43,6 +44,11 @@ async function start() {
     get("status").replaceChildren(sentence(reason),
       element("button", { onclick: () => location.reload() }, "Try again"));
     return;
+  }
+  const scale = scaleOf(labels);
+  if (scale) {
+    get("question").textContent =
+      `How many ${scale.unit} does this review give, and which sentences decide it?`;
   }
   const label = `${model} (${revision.slice(0, 7)})`;
   get("status").replaceChildren("Model: ", element("a", { href: address }, label));

@@ -1,6 +1,8 @@
 // Elements of predictions, explanations, tables and messages; the classes are those of style.css.
 // Mirrors space/views.py. Texts of users only ever become text nodes.
 
+import { expectedValue, scaleOf, side, stepStyle } from "./scale.js";
+
 const MIN_ATTRIBUTION = 0.05; // log-odds; parts below it are not colored
 
 /**
@@ -31,7 +33,8 @@ export function sentence(message, kind = "problem") {
 /** The predicted label, its probability, and what of the review the model read. */
 export function predictionCard(prediction, unsureBelow) {
   const { label, unsure } = prediction;
-  const heading = unsure ? shortPrediction(prediction, unsureBelow) : name(label);
+  const heading = unsure && !scaleOfPrediction(prediction)
+    ? shortPrediction(prediction, unsureBelow) : verdict(prediction);
   return element("section.prediction", { role: "status", "aria-label": "Prediction" },
     element(`p.label.${unsure ? "unsure" : color(prediction, label)}`, {}, heading),
     element("p.probability", {}, probabilityOf(prediction, unsureBelow)),
@@ -41,9 +44,18 @@ export function predictionCard(prediction, unsureBelow) {
     unknown(prediction));
 }
 
-/** The predicted label, or uncertain with what the model leans to. */
-export function verdict({ label, unsure, neutral }) {
+/**
+ * The predicted label, or uncertain with what the model leans to. Of a scale such as stars, the
+ * expected value: "4.2 stars", "Uncertain, about 3.1 stars".
+ */
+export function verdict(prediction) {
+  const { label, probabilities, unsure, neutral } = prediction;
   if (neutral) return "Uncertain, no leaning";
+  const steps = scaleOfPrediction(prediction);
+  if (steps) {
+    const shown = `${expectedValue(probabilities).toFixed(1)} ${steps.unit}`;
+    return unsure ? `Uncertain, about ${shown}` : shown;
+  }
   return unsure ? `Uncertain, leaning ${name(label).toLowerCase()}` : name(label);
 }
 
@@ -51,6 +63,10 @@ function shortPrediction(prediction, unsureBelow) {
   if (prediction.neutral) return verdict(prediction);
   const shown = percentBeside(prediction.probabilities[prediction.label], unsureBelow);
   return `${verdict(prediction)} (${shown})`;
+}
+
+function scaleOfPrediction(prediction) {
+  return scaleOf(Object.keys(prediction.probabilities));
 }
 
 /** The review with its sentences colored by their effect, and a table of the numbers. */
@@ -145,9 +161,15 @@ function probabilityOf({ label, probabilities, neutral }, unsureBelow) {
   return neutral ? `${sentence}, not clearly more than for a text without words` : sentence;
 }
 
-/** One scale from the first to the last of two labels; a bar for each of more labels. */
+/** One scale from the first to the last of two labels; a bar for each of more labels, in order. */
 function scale(prediction, unsureBelow) {
   const labels = Object.keys(prediction.probabilities);
+  const steps = scaleOf(labels);
+  if (steps) {
+    const styles = steps.values.map((value) => stepStyle(value, steps.values));
+    return element("dl.bars", {}, ...labels.flatMap((label, i) =>
+      step(label, prediction.probabilities[label], styles[i], unsureBelow)));
+  }
   if (labels.length !== 2) {
     return element("dl.bars", {}, ...labels.flatMap((label) => bar(prediction, label, unsureBelow)));
   }
@@ -162,6 +184,15 @@ function scale(prediction, unsureBelow) {
       element(`b.${kind}`, { left: share(probabilities[labels[1]]) })),
     element("p.small.ends", {}, element("span", {}, first),
       hasZone ? element("span", {}, "uncertain") : null, element("span", {}, last)));
+}
+
+function step(label, probability, style, unsureBelow) {
+  return [
+    element("dt", {}, name(label)),
+    element("dd", {}, element("span", {}, percentBeside(probability, unsureBelow)),
+      element("span.track", { "aria-hidden": "true" },
+        element("b.step", { width: share(probability), ...style }))),
+  ];
 }
 
 function bar(prediction, label, unsureBelow) {
@@ -196,9 +227,11 @@ function legend(prediction) {
   const label = name(prediction.label);
   const others = Object.keys(prediction.probabilities).filter((key) => key !== prediction.label);
   const opposite = others.length === 1 ? name(others[0]) : `not ${label}`;
+  const steps = scaleOfPrediction(prediction);
+  const sides = steps ? [`more ${steps.unit}`, `fewer ${steps.unit}`] : [label, opposite];
   return element("p.small.legend", {},
-    element(`span.swatch.${partColor(prediction, 1)}`, {}, label.toLowerCase()), " ",
-    element(`span.swatch.${partColor(prediction, -1)}`, {}, opposite.toLowerCase()), " ",
+    element(`span.swatch.${partColor(prediction, 1)}`, {}, sides[0].toLowerCase()), " ",
+    element(`span.swatch.${partColor(prediction, -1)}`, {}, sides[1].toLowerCase()), " ",
     element("span.swatch.top", {}, "strongest"));
 }
 
@@ -250,7 +283,10 @@ function colored(tag, content, { prediction, strongest }, part, largest) {
 
 function tooltip(prediction, { attribution: effect, probabilityWithout }) {
   const label = name(prediction.label);
-  const shown = `${signed(effect)} for ${label}`;
+  const steps = scaleOfPrediction(prediction);
+  const shown = steps
+    ? `+${Math.abs(effect).toFixed(2)} for ${effect < 0 ? "fewer" : "more"} ${steps.unit}`
+    : `${signed(effect)} for ${label}`;
   if (probabilityWithout === null) return shown;
   return `${shown}, ${label} ${percent(probabilityWithout)} without it`;
 }
@@ -261,7 +297,9 @@ function partsTable(text, prediction, parts) {
     text.slice(start, end), signed(effect),
     probabilityWithout === null ? "" : percent(probabilityWithout),
   ]);
-  return table([`Effect on ${label} (log-odds)`, `${label} without it`], rows);
+  const steps = scaleOfPrediction(prediction);
+  const target = steps ? `the ${steps.unit}` : label;
+  return table([`Effect on ${target} (log-odds)`, `${label} without it`], rows);
 }
 
 function signed(number) {
@@ -272,13 +310,19 @@ function largestOf(parts) {
   return Math.max(0, ...parts.map((part) => Math.abs(part.attribution)));
 }
 
-/** Class of a label: the model's first label is "against", every other one "for". */
+/**
+ * Class of a label: the model's first label is "against", every other one "for". Of a scale, that of
+ * the expected value.
+ */
 function color(prediction, label) {
+  const steps = scaleOfPrediction(prediction);
+  if (steps) return side(expectedValue(prediction.probabilities), steps.values);
   return label === Object.keys(prediction.probabilities)[0] ? "against" : "for";
 }
 
 /** Class of a part, from the sign of its effect on the predicted label. */
 function partColor(prediction, effect) {
+  if (scaleOfPrediction(prediction)) return effect > 0 ? "for" : "against";
   const own = color(prediction, prediction.label);
   if (effect > 0) return own;
   return own === "for" ? "against" : "for";

@@ -167,6 +167,53 @@ def fit_toy_run(folder: Path, base: Path, *overrides: str) -> Path:
     return folder / "tiny"
 
 
+STARS = ["1 star", "2 stars", "3 stars", "4 stars", "5 stars"]
+STAR_WORDS = ["dreadful", "bad", "so so", "good", "wonderful"]
+
+
+def toy_star_reviews(count: int = 200) -> list[dict]:
+    """Rows of `text`, `rating` (1 to 10), `title`, easy to learn; no text stands twice."""
+    rows = []
+    for i in range(count):
+        word = STAR_WORDS[i % 10 // 2]
+        text = f"film number {i} was {word}, with {i % 7} {word} songs and a {word} end"
+        rows.append({"text": text, "rating": 1 + i % 10, "title": f"film {i // 10}"})
+    return rows
+
+
+@pytest.fixture(scope="session")
+def star_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with five ordered labels and soft ones between them: fitted, evaluated, exported."""
+    from train import recipe
+    from train.pipeline import training_run
+    from train.publishing import card, export
+
+    folder = tmp_path_factory.mktemp("stars")
+    with (folder / "reviews.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, ["text", "rating", "title"])
+        writer.writeheader()
+        writer.writerows(toy_star_reviews())
+    label_map = {
+        rating: {STARS[star]: 0.9, STARS[star + (1 if star < 2 else -1)]: 0.1}
+        for rating in range(1, 11)
+        for star in [(rating - 1) // 2]
+    }
+    settings = [
+        *toy_settings(folder / "reviews.csv", tiny_base),
+        f"labels={json.dumps(STARS)}",
+        "ordered=true",
+        "datasets.label=rating",
+        f"datasets.label_map={json.dumps(label_map)}",
+        "epochs=30",
+    ]
+    run = folder / "toy-stars"
+    training_run.fit(recipe.load("quickstart", settings), run)
+    results = training_run.evaluate(run)
+    (run / "README.md").write_text(card.render(results, "demo/stars"), encoding="utf-8")
+    export.export(run)
+    return run
+
+
 @pytest.fixture
 def toy_csv(tmp_path: Path) -> Path:
     """`toy_reviews` as a CSV file."""

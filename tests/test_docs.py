@@ -229,7 +229,7 @@ def test_results_files_have_the_schema() -> None:
         for split in ["validation", "test"]:
             measured = set(results["metrics"][split])  # of an earlier run: without newer metrics
             assert {"n", "accuracy", "accuracy_ci95", "f1", "ece"} <= measured, path
-            assert measured <= {*METRIC_NAMES, "confusion"}, path
+            assert measured <= {*METRIC_NAMES, "confusion", "calibration"}, path
 
 
 def test_results_of_uncommitted_code_are_named() -> None:

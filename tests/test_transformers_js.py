@@ -58,12 +58,12 @@ def install(package: str) -> None:
 
 
 def in_javascript(
-    library: str, hub: RunningHub, tmp_path: Path, dtype: str
+    library: str, hub: RunningHub, tmp_path: Path, dtype: str, **changes: str
 ) -> dict[str, list[float]]:
-    """Probabilities of POSITIVE, of the texts alone and in batches of 8."""
+    """Probabilities of a label, of the texts alone and in batches of 8."""
     install(library)
     job = {"model": MODEL, "dtype": dtype, "texts": TEXTS, "rows": 8, "cache": str(tmp_path)}
-    job["library"] = library
+    job |= {"library": library, "label": "POSITIVE", **changes}
     done = subprocess.run(
         ["node", "transformers.mjs"],
         cwd=JS,
@@ -93,6 +93,29 @@ def test_fp32_gives_the_scores_of_pipeline(
     assert probabilities["alone"] == pytest.approx(expected, abs=1e-4)
     assert probabilities["together"] == pytest.approx(expected, abs=1e-4)
     assert min(expected) < 0.4 < 0.6 < max(expected)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_stars_have_the_scores_of_pipeline(
+    library: str, hub: RunningHub, star_run: Path, tmp_path: Path
+) -> None:
+    from huggingface_hub import HfApi
+    from transformers import pipeline
+
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    api.create_repo("demo/stars", exist_ok=True)
+    patterns = ["*.json", "onnx/*"]
+    api.upload_folder(repo_id="demo/stars", folder_path=star_run, allow_patterns=patterns)
+    classify: Any = pipeline("sentiment-analysis", model=str(star_run))
+    for label in ["1 star", "5 stars"]:
+        expected = [
+            next(answer["score"] for answer in answers if answer["label"] == label)
+            for answers in classify(TEXTS, top_k=None)
+        ]
+        job = {"model": "demo/stars", "label": label}
+        probabilities = in_javascript(library, hub, tmp_path, "fp32", **job)
+        assert probabilities["alone"] == pytest.approx(expected, abs=1e-4)
+        assert probabilities["together"] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

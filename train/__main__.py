@@ -13,6 +13,7 @@ import typer
 
 from train import network
 from train import recipe as recipes
+from train.data import commands
 from train.errors import RecipeError, RunError, TrainError, UsageError
 from train.recipe import Recipe
 from train.sections import FILES
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(commands.app, name="data")
 
 
 def _examples(*commands: str) -> str:
@@ -366,12 +368,10 @@ def _evaluate(folder: Path) -> None:
 
 
 def _print_metrics(by_split: dict[str, Any]) -> None:
+    from train.evaluation.metrics import describe
+
     for split, metrics in by_split.items():
-        low, high = metrics["accuracy_ci95"]
-        typer.echo(
-            f"{split}: accuracy {metrics['accuracy']:.4f} (95% CI {low:.4f} to {high:.4f}), "
-            f"F1 {metrics['f1']:.4f}, ECE {metrics['ece']:.4f}, {metrics['n']:,} reviews"
-        )
+        typer.echo(f"{split}: {describe(metrics)}")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from space.inference.labels import label_values
 from train import plain_yaml
 from train.errors import RecipeError, shorten
 from train.sections import (
@@ -49,6 +50,11 @@ class Recipe(Section):
     license: str = Field("apache-2.0", description="license of the published weights")
     labels: Annotated[list[str], Field(min_length=2)] = Field(
         ["NEGATIVE", "POSITIVE"], description="label names, in the order of the model's outputs"
+    )
+    ordered: bool = Field(
+        False,
+        description="the labels are steps of a scale, such as stars: each name begins with its "
+        "number, in ascending order; adds metrics of the distance between label and prediction",
     )
 
     datasets: Annotated[list[Dataset], Field(min_length=1)]
@@ -129,6 +135,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
+        if self.ordered and label_values(self.labels) is None:
+            raise ValueError(
+                "labels must begin with ascending numbers if ordered is true, such as `1 star` and "
+                f"`2 stars`, got {self.labels}"
+            )
         if self.max_tokens > self.max_position_embeddings:
             raise ValueError(
                 "max_tokens must be at most max_position_embeddings "
@@ -136,7 +147,8 @@ class Recipe(Section):
                 "training can't use more tokens than the model reads"
             )
         for dataset in self.datasets:
-            unknown = {v[0] for v in dataset.label_targets().values() if v} - set(self.labels)
+            targets = dataset.label_targets().values()
+            unknown = {name for target in targets for name in target or {}} - set(self.labels)
             if unknown:
                 raise ValueError(
                     f"label_map must map to one of {self.labels} or null, got {sorted(unknown)}"
@@ -168,6 +180,11 @@ class Recipe(Section):
     def evaluation_split(self) -> str:
         """The split of the final metrics: `test`, or `validation` without a test split."""
         return "test" if any("test" in d.splits for d in self.datasets) else "validation"
+
+    @property
+    def values(self) -> list[float] | None:
+        """The number of each label if they are ordered."""
+        return label_values(self.labels) if self.ordered else None
 
     @property
     def has_pairs(self) -> bool:

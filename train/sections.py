@@ -3,6 +3,7 @@
 In: a part of the YAML file. Out: a frozen pydantic model. `train.recipe` combines them.
 """
 
+import math
 import os
 import re
 from pathlib import Path
@@ -79,9 +80,12 @@ def label_key(value: Any) -> str:
     return re.sub(r"^(-?[0-9]+)\.0+$", r"\1", str(value).strip())
 
 
-def _is_share(value: Any) -> bool:
-    """Whether a value is a number in (0, 1]."""
-    return isinstance(value, int | float) and 0 < value <= 1
+def _is_soft_label(value: Any) -> bool:
+    """Whether a value is one probability by name, or several that add up to 1."""
+    shares = list(value.values()) if isinstance(value, dict) else []
+    if not shares or not all(isinstance(s, int | float) and 0 < s <= 1 for s in shares):
+        return False
+    return len(shares) == 1 or math.isclose(sum(shares), 1, abs_tol=1e-6)
 
 
 class Dataset(Source):
@@ -96,8 +100,9 @@ class Dataset(Source):
     )
     label_map: dict[str, str | dict[str, float] | None] | None = Field(
         None,
-        description="value in the label column -> label name, or {name: probability} as a soft "
-        "label, the rest spread evenly over the other labels; null drops the row",
+        description="value in the label column -> label name, or probabilities as a soft label: "
+        "{name: probability} with the rest spread evenly over the other labels, or {name: "
+        "probability, …} of several that add up to 1; null drops the row",
     )
     group: str | None = Field(
         None, description="column, such as a film's title, whose values no two splits share"
@@ -139,12 +144,11 @@ class Dataset(Source):
     @classmethod
     def _check_targets(cls, value: Any) -> Any:
         for target in value.values() if isinstance(value, dict) else []:
-            probabilities = list(target.values()) if isinstance(target, dict) else [1.0]
-            is_known_type = target is None or isinstance(target, str | dict)
-            if not is_known_type or len(probabilities) != 1 or not _is_share(probabilities[0]):
+            if not (target is None or isinstance(target, str) or _is_soft_label(target)):
                 raise ValueError(
                     "must map to a label name, to {name: probability} with a probability above 0 "
-                    f"and at most 1, or to null, got {target!r}"
+                    "and at most 1, to several that add up to 1, or to null, got "
+                    f"{target!r}"
                 )
         return value
 
@@ -158,13 +162,12 @@ class Dataset(Source):
             )
         return self
 
-    def label_targets(self) -> dict[str, tuple[str, float] | None]:
-        """`label_map` as key → label name and its probability; None drops the row."""
-        targets: dict[str, tuple[str, float] | None] = {}
-        for key, value in (self.label_map or {}).items():
-            soft_label = {value: 1.0} if isinstance(value, str) else value
-            targets[key] = next(iter(soft_label.items())) if soft_label else None
-        return targets
+    def label_targets(self) -> dict[str, dict[str, float] | None]:
+        """`label_map` as key → label names and their probabilities; None drops the row."""
+        return {
+            key: {value: 1.0} if isinstance(value, str) else value
+            for key, value in (self.label_map or {}).items()
+        }
 
 
 class Distillation(Section):
@@ -207,6 +210,30 @@ class CutSentences(Source):
     max_sentences: Count = Field(100_000, description="maximum sentences, drawn at random")
 
 
+class AspectPairs(Source):
+    """Pairs of a review and an aspect of the film, of reviews whose aspects are rated."""
+
+    step: Literal["aspect-pairs"]
+    text: str = Field("text", description="column of the text")
+    aspects: str = Field("aspects", description="column with lists of `aspect` and `polarity`")
+    group: str | None = Field("title", description="column to keep, such as a film's title")
+    out: str = Field("runs/aspect-pairs", min_length=1, description="the folder to write")
+
+
+class AspectSentences(Source):
+    """Sentences that name an aspect of the film, labeled by a teacher where it is sure."""
+
+    step: Literal["aspect-sentences"]
+    split: str = Field("train", description="split to read")
+    text: str = Field("text", description="column of the text")
+    teacher: str = Field(min_length=1, description="run folder; labels NEGATIVE and POSITIVE")
+    min_confidence: float = Field(0.98, gt=0.5, lt=1, description="least probability of a label")
+    max_sentences: Count = Field(60_000, description="maximum sentences that the teacher reads")
+    out: str = Field(
+        "runs/aspect-sentences/train.jsonl", min_length=1, description="the JSONL file to write"
+    )
+
+
 class Teach(Section):
     """Teachers' probabilities of the recipe's training texts, in the file of `distillation`."""
 
@@ -215,11 +242,13 @@ class Teach(Section):
 
 
 # Steps that write one output, in the first process; a `RunStep` trains in all processes.
-DataStep = Patterns | CutSentences | Teach
+DataStep = Patterns | CutSentences | AspectPairs | AspectSentences | Teach
 Step = RunStep | DataStep
 STEPS: dict[str, type[Section]] = {
     "run": RunStep,
     "patterns": Patterns,
     "cut-sentences": CutSentences,
+    "aspect-pairs": AspectPairs,
+    "aspect-sentences": AspectSentences,
     "teach": Teach,
 }

@@ -28,6 +28,7 @@ DATE_FORMATS = {
 MIN_POINT = 5  # reviews; smaller points have no line through them
 ALL = "All reviews"
 VERDICT_COLORS = (BLUE, "#66727f", ORANGE)  # positive, uncertain, negative
+MAX_GROUPS = 20  # of a chart
 COUNT_SCALE = 5  # the tallest bar of the counts takes a fifth of the height
 MAX_TICKS = 8  # with more periods, some have no tick on the axis
 MAX_LARGE_POINTS = 60  # with more periods, points would hide the line
@@ -72,15 +73,19 @@ def over_time(rows: pandas.DataFrame, period: Period, label: str = "Positive") -
     return _time_chart(rows, period, f"{label} reviews", SHARE_TOOLTIPS, [0, 1], axis)
 
 
-def stars_over_time(rows: pandas.DataFrame, period: Period) -> altair.LayerChart:
+def stars_over_time(
+    rows: pandas.DataFrame, period: Period, unit: str = "stars", most: float = 5
+) -> altair.LayerChart:
     """Draw the mean stars over time with their 95% band.
 
     Args:
         rows: From `statistics.mean_over_time`.
         period: Of the rows.
+        unit: What is counted, such as stars.
+        most: The highest possible mean.
     """
-    axis = altair.Axis(values=[0, 1, 2, 3, 4, 5], format="d", grid=True)
-    return _time_chart(rows, period, "Mean stars", STARS_TOOLTIPS, [0, 5], axis)
+    axis = altair.Axis(tickCount=5, format="d", tickMinStep=1, grid=True)
+    return _time_chart(rows, period, f"Mean {unit}", STARS_TOOLTIPS, [0, most], axis)
 
 
 def _time_chart(
@@ -96,7 +101,7 @@ def _time_chart(
     counts = spans[spans["title"] == ALL]
     most = int(counts["n"].max()) if len(counts) else 1
     bars = (
-        altair.Chart(_inline_data(counts))
+        altair.Chart(inline_data(counts))
         .mark_rect(color=GREY, opacity=0.35)
         .encode(
             x=altair.X("start:T", title=None),
@@ -118,11 +123,15 @@ def _time_chart(
     }  # fmt: skip
     lines = _lines(spans, _time_axis(counts, period), y, tooltips, period)
     chart = altair.layer(bars, lines).resolve_scale(y="independent")
-    return _style(chart, f"{title} by {period}, with their number", height=320)
+    return style(chart, f"{title} by {period}, with their number", height=320)
 
 
 def verdicts(
-    rows: pandas.DataFrame, names: Mapping[str, str], heading: str, max_groups: int = 20
+    rows: pandas.DataFrame,
+    names: Mapping[str, str],
+    heading: str,
+    max_groups: int = MAX_GROUPS,
+    colors: Sequence[str] | None = None,
 ) -> altair.LayerChart:
     """Draw the verdicts of each group as one stacked bar, with the counts in it.
 
@@ -131,6 +140,7 @@ def verdicts(
         names: By verdict, in the order of the bar, how it is called.
         heading: What the groups are, such as "title".
         max_groups: How many groups to draw.
+        colors: Of the verdicts; by default those of positive, uncertain and negative.
     """
     groups = list(dict.fromkeys(rows["group"]))[:max_groups]
     order = {verdict: rank for rank, verdict in enumerate(names)}
@@ -138,7 +148,7 @@ def verdicts(
     rows = rows.assign(verdict=rows["verdict"].map(names)).sort_values("order", kind="stable")
     ends = rows.groupby("group")["share"].cumsum()
     rows = rows.assign(group=rows["group"].astype(str), start=ends - rows["share"], end=ends)
-    base = altair.Chart(_inline_data(rows)).encode(
+    base = altair.Chart(inline_data(rows)).encode(
         y=altair.Y(
             "group:N", title=None, sort=list(map(str, groups)),
             axis=altair.Axis(labelLimit=LABEL_WIDTH),
@@ -153,7 +163,9 @@ def verdicts(
     )  # fmt: skip
     color = altair.Color(
         "verdict:N",
-        scale=altair.Scale(domain=list(names.values()), range=_verdict_colors(len(names))),
+        scale=altair.Scale(
+            domain=list(names.values()), range=list(colors or _verdict_colors(len(names)))
+        ),
         legend=altair.Legend(title=None, orient="bottom"),
     )
     x = altair.X(
@@ -170,7 +182,7 @@ def verdicts(
         .mark_text(fontSize=11, color="white", fontWeight="bold")
     )
     chart = altair.layer(bars, labels.encode(x=middle, text=altair.Text("count:Q", format=",")))
-    return _style(chart, f"Predictions by {heading}", height={"step": 26})
+    return style(chart, f"Predictions by {heading}", height={"step": 26})
 
 
 def _verdict_colors(count: int) -> list[str]:
@@ -207,7 +219,7 @@ def confusion(
         for prediction in columns
     ]
     axis = altair.Axis(labelAngle=0, orient="top")
-    base = altair.Chart(_inline_data(pandas.DataFrame(cells))).encode(
+    base = altair.Chart(inline_data(pandas.DataFrame(cells))).encode(
         x=altair.X("prediction:N", title="Prediction", sort=columns, axis=axis),
         y=altair.Y("label:N", title="Label in the file", sort=list(labels)),
         tooltip=[
@@ -219,7 +231,7 @@ def confusion(
     )
     tiles = base.mark_rect().encode(color=altair.Color("fill:N", scale=None))
     numbers = base.mark_text(fontSize=16, color=INK).encode(text=altair.Text("n:Q", format=","))
-    return _style(
+    return style(
         altair.layer(tiles, numbers), "Labels in the file by prediction", height={"step": 56}
     )
 
@@ -259,7 +271,7 @@ def _lines(
         title=None, orient="bottom", columns=LEGEND_COLUMNS, labelLimit=LABEL_WIDTH, symbolOpacity=1
     )
     title_tooltips = [TITLE_TOOLTIP] if has_titles else []
-    base = altair.Chart(_inline_data(spans)).encode(
+    base = altair.Chart(inline_data(spans)).encode(
         x=x,
         color=altair.Color("title:N", scale=scale, legend=legend if has_titles else None),
         tooltip=[*title_tooltips, _period_tooltip(period), *tooltips, COUNT_TOOLTIP],
@@ -314,7 +326,7 @@ def _add_period_ends(rows: pandas.DataFrame, period: Period) -> pandas.DataFrame
     return rows.drop(columns="period_start").assign(**texts)
 
 
-def _inline_data(rows: pandas.DataFrame) -> altair.InlineData:
+def inline_data(rows: pandas.DataFrame) -> altair.InlineData:
     """Rows as JSON inside the chart; NaN is null.
 
     From a frame Altair takes at most 5,000 rows, and it validates each value of a list.
@@ -332,8 +344,13 @@ def _tile_color(label: str, verdict: str, labels: Sequence[str]) -> str:
 
 def _mix_with_white(color: str, strength: float) -> str:
     """A color mixed with white; at a strength of 1 the color itself."""
-    channels = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-    mixed = [round(255 + (channel - 255) * strength) for channel in channels]
+    return mix(color, "#ffffff", strength)
+
+
+def mix(color: str, other: str, strength: float) -> str:
+    """A color mixed with another one; at a strength of 1 the color itself."""
+    pairs = [(int(color[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5)]
+    mixed = [round(base + (channel - base) * strength) for channel, base in pairs]
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
@@ -341,7 +358,7 @@ def _period_tooltip(period: Period) -> altair.Tooltip:
     return altair.Tooltip("start:T", title="Period", format=DATE_FORMATS[period])
 
 
-def _style(chart: altair.LayerChart, description: str, **size: Any) -> altair.LayerChart:
+def style(chart: altair.LayerChart, description: str, **size: Any) -> altair.LayerChart:
     """Fit the chart to the page's width and theme; screen readers read the description."""
     return (
         chart.properties(

@@ -53,6 +53,11 @@ class Report:
     file_name: str = "reviews"
     unsure_below: float = 0.0
 
+    @property
+    def captions(self) -> dict[str, str]:
+        """Captions of charts, by name, that differ from those of the page."""
+        return {}
+
     @cached_property
     def predictions(self) -> pandas.DataFrame:
         """One row per row of the file; see `downloads.prediction_frame`."""
@@ -130,43 +135,47 @@ class Report:
         return [cell if isinstance(cell, str) else "" for cell in cells]
 
     def summary(self) -> str:
-        """How many reviews have each verdict, as HTML."""
+        """The headline, and how many reviews have each verdict, as HTML."""
         scored = sum(self.counts.values())
         if not scored:
             return views.message("None of the rows could be analyzed.")
-        share = statistics.proportion(self.counts[self.labels[-1]], scored)
         truncated = int((self.predictions["tokens_read"] < self.predictions["tokens"]).sum())
         errors = len(self.answers) - scored
         facts = [
-            (percent(share.value), f"{self._label.lower()}, of {scored:,} reviews "
-             f"(95% interval {share.low:.1%} to {share.high:.1%})"),
+            *self._headline(scored),
             (f"{errors:,}", "not analyzed" + ("; listed below with the reason" * bool(errors))),
-        ]  # fmt: skip
+        ]
         if truncated:
             facts.append(
                 (f"{truncated:,}", "too long for the model, which read their beginning and end")
             )
         return self._stacked_bar(scored) + views.figures(facts)
 
+    def _headline(self, scored: int) -> list[tuple[str, str]]:
+        """The first figures of the summary, each with its description."""
+        share = statistics.proportion(self.counts[self.labels[-1]], scored)
+        return [
+            (percent(share.value), f"{self._label.lower()}, of {scored:,} reviews "
+             f"(95% interval {share.low:.1%} to {share.high:.1%})"),
+        ]  # fmt: skip
+
     def _stacked_bar(self, scored: int) -> str:
         segments, legend = [], []
         for verdict, count in self.counts.items():
-            color, label = self._color(verdict), escape(name(verdict))
-            segments.append(f'<b class="{color}" style="flex-grow:{count}"></b>' * bool(count))
+            look, label = self._look(verdict), escape(name(verdict))
+            segments.append(f'<b {look};flex-grow:{count}"></b>' * bool(count))
             legend.append(
-                f'<li><i class="{color}"></i>{label} <strong>{count:,}</strong> '
-                f"({count / scored:.1%})</li>"
+                f'<li><i {look}"></i>{label} <strong>{count:,}</strong> ({count / scored:.1%})</li>'
             )
         return (
             f'<div class="verdicts"><div class="stack" aria-hidden="true">{"".join(segments)}</div>'
             f"<ul>{''.join(legend)}</ul></div>"
         )
 
-    def _color(self, verdict: str) -> str:
-        """CSS class of a verdict."""
-        if verdict == UNCERTAIN:
-            return "unsure"
-        return "against" if verdict == self.labels[0] else "for"
+    def _look(self, verdict: str) -> str:
+        """The HTML attributes of a verdict's color; the style is left open."""
+        color = "against" if verdict == self.labels[0] else "for"
+        return f'class="{"unsure" if verdict == UNCERTAIN else color}" style="'
 
     @property
     def _label(self) -> str:
@@ -238,7 +247,11 @@ class Report:
         rows = statistics.verdict_counts(groups, self.verdicts)
         stars = rows["group"].map(lambda group: float(group.partition(" ")[0]))
         rows = rows.assign(stars=stars).sort_values("stars", ascending=False, kind="stable")
-        return charts.verdicts(rows, self._names, "rating") if len(rows) else None
+        names, colors = self._names, self._verdict_colors()
+        return charts.verdicts(rows, names, "rating", colors=colors) if len(rows) else None
+
+    def _verdict_colors(self) -> list[str] | None:
+        return None
 
     def confusion(self) -> Any:
         """The chart of labels by verdict; None without labels."""
@@ -314,7 +327,7 @@ class Report:
         answer = self.answers[row]
         if isinstance(answer, InvalidText):
             return "Not analyzed"
-        color = self._color(self.verdicts.iloc[row])
+        color = views.verdict_color(answer)
         return f'<span class="verdict {color}">{escape(views.verdict(answer))}</span>'
 
     def disagreements(self) -> pandas.DataFrame | None:
@@ -344,7 +357,7 @@ class Report:
         Args:
             titles: Only reviews of these; all by default.
         """
-        sides = (self.verdicts == self.labels[-1]).astype(int) - (self.verdicts == self.labels[0])
+        sides = self._sides()
         rows = [
             row
             for row in range(len(self.texts))
@@ -355,8 +368,15 @@ class Report:
         )
         if found is None:
             return views.message(NO_WORDS, "remark")
-        columns = zip(found, (self.labels[-1], self.labels[0]), ("for", "against"), strict=True)
+        columns = zip(found, self._side_names(), ("for", "against"), strict=True)
         return f'<section class="words">{"".join(_side(*column) for column in columns)}</section>'
+
+    def _sides(self) -> pandas.Series:
+        """1 for positive rows, -1 for negative ones, 0 for others."""
+        return (self.verdicts == self.labels[-1]).astype(int) - (self.verdicts == self.labels[0])
+
+    def _side_names(self) -> tuple[str, str]:
+        return self.labels[-1], self.labels[0]
 
     def errors(self) -> pandas.DataFrame:
         """The rows without a prediction, and why."""

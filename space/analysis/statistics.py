@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas
 
+from space.inference.labels import label_values
+
 Period = Literal["day", "week", "month", "quarter", "year"]
 PERIODS: tuple[Period, ...] = ("day", "week", "month", "quarter", "year")
 MIN_MEDIAN = 10  # reviews of the median period, below which a longer period is chosen
@@ -107,21 +109,33 @@ def over_time(
     return pandas.concat(shares, ignore_index=True)[columns]
 
 
-def mean_over_time(dates: pandas.Series, values: pandas.Series, period: Period) -> pandas.DataFrame:
+def mean_over_time(
+    dates: pandas.Series, values: pandas.Series, period: Period, title: str = ""
+) -> pandas.DataFrame:
     """The mean of a column per period.
 
     Returns:
-        `period_start`, `title` (""), `share` (the mean), `low`, `high` (its 95% interval by the
-        normal approximation; NaN for a single value), `n`.
+        `period_start`, `title` (as given), `share` (the mean), `low`, `high` and `n`, see
+        `group_means`.
     """
-    rows = pandas.DataFrame(
-        {"period_start": _period_starts(dates, period), "value": values.to_numpy("float64")}
-    ).dropna()
-    groups = rows.groupby("period_start", as_index=False)["value"].agg(["mean", "sem", "count"])
-    margin = Z * groups["sem"]
-    return groups.rename(columns={"mean": "share", "count": "n"}).assign(
-        title="", low=groups["mean"] - margin, high=groups["mean"] + margin
-    )[["period_start", "title", "share", "low", "high", "n"]]
+    means = group_means(pandas.Series(_period_starts(dates, period)), values)
+    means = means.rename(columns={"group": "period_start"}).assign(title=title)
+    return means[["period_start", "title", "share", "low", "high", "n"]]
+
+
+def group_means(groups: pandas.Series, values: pandas.Series) -> pandas.DataFrame:
+    """The mean of a column by group; rows without a group or value are dropped.
+
+    Returns:
+        `group`, `share` (the mean), `low`, `high` (its 95% interval by the normal approximation;
+        NaN for a single value), `n`.
+    """
+    rows = pandas.DataFrame({"group": groups.to_numpy(), "value": values.to_numpy("float64")})
+    means = rows.dropna().groupby("group", as_index=False)["value"].agg(["mean", "sem", "count"])
+    margin = Z * means["sem"]
+    return means.rename(columns={"mean": "share", "count": "n"}).assign(
+        low=means["mean"] - margin, high=means["mean"] + margin
+    )[["group", "share", "low", "high", "n"]]
 
 
 def verdict_counts(groups: pandas.Series, verdicts: pandas.Series) -> pandas.DataFrame:
@@ -159,7 +173,7 @@ def match_labels(file_labels: pandas.Series, labels: Sequence[str]) -> pandas.Se
     """Map the labels of a file to those of the model; NaN where the meaning is unclear.
 
     In this order: the same name in any case, a usual synonym, the index of the label if the column
-    contains only indices. Ratings of 1 to 5 stars are not mapped.
+    contains only indices. Ratings of 1 to 5 stars are mapped only to labels such as `4 stars`.
     """
     normalized = file_labels.map(_normalize, na_action="ignore")
     own = {label.casefold(): label for label in labels}
@@ -278,8 +292,14 @@ def _normalize(label: Any) -> str:
 def _number_meaning(
     present: set[str], labels: Sequence[str], meaning: dict[str, str]
 ) -> dict[str, str]:
-    """Labels by number, if all numbers of the column are 0 and 1, -1 and 1, or indices."""
+    """Labels by number, if all numbers of the column are 0 and 1, -1 and 1, or indices.
+
+    Of a scale, if all are numbers of it.
+    """
     numbers = {text for text in present if text.lstrip("-").isdigit()}
+    if values := label_values(labels):
+        steps = {f"{value:g}": label for value, label in zip(values, labels, strict=True)}
+        return steps if numbers <= set(steps) else {}
     for codes in NUMBER_CODES:
         if len(labels) == 2 and numbers <= set(codes) and set(codes.values()) <= set(meaning):
             return {number: meaning[name] for number, name in codes.items()}

@@ -14,6 +14,7 @@ import pandas
 
 from space.files.tables import unused_name
 from space.inference.classifier import InvalidText, Prediction
+from space.inference.labels import unit
 
 # Spreadsheets run cells that begin with these, full-width forms included.
 FORMULA_STARTS = "=+-@\t\r\n＝＋－＠"
@@ -36,16 +37,20 @@ def prediction_frame(
 
     Returns:
         `prediction` (a label, or ""), its `probability`, `p(LABEL)` of each label (both in [0, 1]),
-        `unsure`, `tokens_read`, `tokens`, and `error` (why there is no prediction, or "").
+        of a scale such as stars `expected_stars` (the mean by probability), `unsure`,
+        `tokens_read`, `tokens`, and `error` (why there is no prediction, or "").
     """
     types = {"prediction": "str", "probability": "float64"}
     types |= {f"p({label})": "float64" for label in labels}
+    expected = f"expected_{steps.replace(' ', '_')}" if (steps := unit(labels)) else None
+    types |= {expected: "float64"} if expected else {}
     types |= {"unsure": "bool", "tokens_read": "Int64", "tokens": "Int64", "error": "str"}
     rows = [
         {
             "prediction": answer.label,
             "probability": answer.probabilities[answer.label],
             **{f"p({label})": answer.probabilities[label] for label in labels},
+            **({expected: answer.expected} if expected else {}),
             "unsure": answer.unsure,
             "tokens_read": answer.tokens_read,
             "tokens": answer.tokens,

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from sentencex import segment
 
 from space.inference.classifier import InvalidText, Prediction, check_text, log_odds
+from space.inference.labels import support
 from space.inference.serving import LimitReached, Request
 
 FULL_CONTEXT_CHARACTERS = 50_000  # in all passes over a review, each without one of its sentences
@@ -47,7 +48,8 @@ class Part:
         end: The end in characters, exclusive.
         attribution: For a sentence, the log-odds of the predicted label with it minus those without
             it; for a word, see `attribute_words`. Positive if the part supports the prediction. 0
-            if it could not be measured.
+            if it could not be measured. If the labels are a scale, such as stars, the log-odds are
+            those of the expected value's place on it (`labels.support`): positive for more stars.
         probability_without: The predicted label's probability without the sentence; None if it
             could not be measured, because nothing remains without the sentence or a limit was
             reached; None for words.
@@ -156,7 +158,7 @@ def attribute_words(
             ]
         )
     )
-    wordless = request.service.classifier.wordless[label]
+    wordless = support(request.service.classifier.wordless, label)
     parts: list[Part] = []
     for found, of_sentence in zip(words, spans, strict=True):
         values = {span: _value(next(results), label, wordless) for span in of_sentence}
@@ -183,7 +185,9 @@ def _value(result: Prediction | InvalidText, label: str, wordless: float) -> flo
     """The log-odds of the label; NaN if a limit was reached."""
     if isinstance(result, LimitReached):
         return math.nan
-    return log_odds(result.probabilities[label] if isinstance(result, Prediction) else wordless)
+    if isinstance(result, Prediction):
+        return log_odds(support(result.probabilities, label))
+    return log_odds(wordless)
 
 
 def _word_part(i: int, words: list[Span], values: dict[Span, float]) -> Part:
@@ -270,6 +274,7 @@ def _attribute(
                 skipped = isinstance(with_part, LimitReached) or isinstance(without, LimitReached)
                 parts.append(Part(start, end, 0.0, None, skipped))
                 continue
-            before, after = with_part.probabilities[label], without.probabilities[label]
-            parts.append(Part(start, end, log_odds(before) - log_odds(after), after))
+            before, after = (support(p.probabilities, label) for p in (with_part, without))
+            effect = log_odds(before) - log_odds(after)
+            parts.append(Part(start, end, effect, without.probabilities[label]))
     return sorted(parts, key=lambda part: part.start)

@@ -23,6 +23,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 from numpy.typing import NDArray
 
 from space.inference import download
+from space.inference.labels import expected_value
 from space.inference.onnx_model import OnnxModel, Tokens
 
 MAX_CHARACTERS = 100_000  # of a text
@@ -76,6 +77,11 @@ class Prediction:
     def label(self) -> str:
         """The most probable label."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def expected(self) -> float | None:
+        """The mean of labels that are a scale, such as stars; None of other labels."""
+        return expected_value(self.probabilities)
 
     @property
     def leaning(self) -> str | None:

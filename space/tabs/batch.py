@@ -13,6 +13,7 @@ import pandas
 
 from space import views
 from space.analysis.report import Report
+from space.analysis.scale_report import report_class
 from space.files import tables
 from space.files.columns import Columns
 from space.inference.classifier import (
@@ -145,7 +146,9 @@ def _scoring_task(service: Service) -> Any:
             yield [None, views.message(reason)]
             return
         yield [None, PREPARING]
-        report = Report(table.frame, answers, model.labels, roles, table.name, model.unsure_below)
+        report = report_class(model.labels)(
+            table.frame, answers, model.labels, roles, table.name, model.unsure_below
+        )
         yield [report, PREPARING]
 
     return score

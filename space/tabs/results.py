@@ -115,7 +115,7 @@ class Results:
             ),
             self.period: gradio.update(value=report.period, visible=has_dates),
             **{
-                plot: _if_any(drawn.get(name))
+                plot: _if_any(drawn.get(name), report.captions.get(name, plot.label))
                 for name, plot in vars(self).items()
                 if isinstance(plot, gradio.Plot)
             },
@@ -178,6 +178,6 @@ def _results_table(label: str, **options: Any) -> Any:
     return rows_table(label, **{"visible": False, "max_height": 480, "wrap": True, **options})
 
 
-def _if_any(value: Any) -> Any:
-    """An update with the value; hides the component if there is none."""
-    return gradio.update(value=value, visible=value is not None)
+def _if_any(value: Any, label: str | None) -> Any:
+    """An update with the value and its label; hides the component if there is none."""
+    return gradio.update(value=value, visible=value is not None, label=label)

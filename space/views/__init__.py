@@ -14,7 +14,7 @@ from space.views.html import (
     progress,
     table,
 )
-from space.views.prediction import prediction_card, short_prediction, verdict
+from space.views.prediction import prediction_card, short_prediction, verdict, verdict_color
 
 __all__ = [
     "attribution",
@@ -28,4 +28,5 @@ __all__ = [
     "short_prediction",
     "table",
     "verdict",
+    "verdict_color",
 ]

@@ -11,6 +11,7 @@ from html import escape
 
 from space.inference.attribution import Explanation, Part
 from space.inference.classifier import Prediction
+from space.inference.labels import unit
 from space.views.html import name, percent, table
 from space.views.prediction import color_of
 
@@ -52,6 +53,8 @@ def _legend(prediction: Prediction) -> str:
 
 def _contrary(explanation: Explanation) -> str:
     """A remark if every sentence points against the prediction."""
+    if explanation.prediction.expected is not None:
+        return ""  # the effects on a scale point to more or fewer steps, not to a label
     effects = [part.attribution for part in explanation.sentences if not part.skipped]
     if not effects or max(effects) >= 0 or min(effects) > -MIN_ATTRIBUTION:
         return ""
@@ -168,7 +171,7 @@ def _limits(explanation: Explanation) -> str:
 
 
 def _parts_table(explanation: Explanation) -> str:
-    label = name(explanation.prediction.label)
+    label = name(explanation.prediction.label).lower()
     rows = [
         (
             explanation.text[part.start : part.end],
@@ -177,10 +180,8 @@ def _parts_table(explanation: Explanation) -> str:
         )
         for part in explanation.sentences or explanation.words
     ]
-    headings = [
-        f"Effect on {label.lower()} (log-odds)",
-        f"Probability of {label.lower()} without it",
-    ]
+    target = f"the {steps}" if (steps := _steps(explanation.prediction)) else label
+    headings = [f"Effect on {target} (log-odds)", f"Probability of {label} without it"]
     if explanation.sentences:
         return table(headings, rows)
     return table(headings[:1], [row[:2] for row in rows])
@@ -188,6 +189,8 @@ def _parts_table(explanation: Explanation) -> str:
 
 def _side(prediction: Prediction, attribution: float) -> str:
     """The label that a part supports, from the sign of its effect on the predicted label."""
+    if steps := _steps(prediction):
+        return f"more {steps}" if attribution >= 0 else f"fewer {steps}"
     label = name(prediction.label).lower()
     if attribution >= 0:
         return label
@@ -195,7 +198,14 @@ def _side(prediction: Prediction, attribution: float) -> str:
     return name(others[0]).lower() if len(others) == 1 else f"not {label}"
 
 
+def _steps(prediction: Prediction) -> str | None:
+    """What the labels count, such as stars; None if they are no scale."""
+    return unit(list(prediction.probabilities))
+
+
 def _color(prediction: Prediction, attribution: float) -> str:
     """CSS class of a part, from the sign of its effect on the predicted label."""
+    if _steps(prediction):
+        return "for" if attribution > 0 else "against"
     color = color_of(prediction, prediction.label)
     return color if attribution > 0 else {"for": "against", "against": "for"}[color]

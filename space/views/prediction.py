@@ -6,23 +6,32 @@ In: a prediction and the model's threshold. Out: HTML.
 from html import escape
 
 from space.inference.classifier import Prediction
+from space.inference.labels import label_values
+from space.views import scale
 from space.views.html import name, percent_beside, threshold_percent
 
 
 def verdict(prediction: Prediction) -> str:
-    """The predicted label, or uncertain with what the model leans to."""
-    if prediction.neutral:
-        return "Uncertain, no leaning"
-    label = name(prediction.label)
-    return f"Uncertain, leaning {label.lower()}" if prediction.unsure else label
+    """The predicted label, or uncertain with what the model leans to.
+
+    Of a scale such as stars, the expected value: "4.2 stars", "Uncertain, about 3.1 stars".
+    """
+    if prediction.expected is not None and not prediction.neutral:
+        return scale.heading(prediction)
+    return _leaning(prediction)
 
 
 def short_prediction(prediction: Prediction, unsure_below: float) -> str:
-    """A prediction in a few words: "Positive (97%)", "Uncertain, leaning negative (77%)"."""
+    """A label in a few words: "Positive (97%)", "Uncertain, leaning negative (77%)"."""
     if prediction.neutral:
-        return verdict(prediction)
+        return _leaning(prediction)
     shown = percent_beside(prediction.probabilities[prediction.label], unsure_below)
-    return f"{verdict(prediction)} ({shown})"
+    return f"{_leaning(prediction)} ({shown})"
+
+
+def verdict_color(prediction: Prediction) -> str:
+    """CSS class of a verdict."""
+    return "unsure" if prediction.unsure else color_of(prediction, prediction.label)
 
 
 def prediction_card(prediction: Prediction, unsure_below: float) -> str:
@@ -32,12 +41,12 @@ def prediction_card(prediction: Prediction, unsure_below: float) -> str:
         prediction: Of one review.
         unsure_below: Probability below which the model counts as uncertain; 0 for never.
     """
-    label = prediction.label
-    color = "unsure" if prediction.unsure else color_of(prediction, label)
-    heading = short_prediction(prediction, unsure_below) if prediction.unsure else name(label)
+    heading = verdict(prediction)
+    if prediction.unsure and prediction.expected is None:
+        heading = short_prediction(prediction, unsure_below)
     return (
         '<section class="prediction" role="status" aria-label="Prediction">'
-        f'<p class="label {color}">{escape(heading)}</p>'
+        f'<p class="label {verdict_color(prediction)}">{escape(heading)}</p>'
         f'<p class="probability">{escape(_probability(prediction, unsure_below))}</p>'
         f"{_scale(prediction, unsure_below)}"
         f"{_threshold(prediction, unsure_below)}"
@@ -46,7 +55,12 @@ def prediction_card(prediction: Prediction, unsure_below: float) -> str:
 
 
 def color_of(prediction: Prediction, label: str) -> str:
-    """CSS class of a label: the model's first label is "against", every other one "for"."""
+    """CSS class of a label: the model's first label is "against", every other one "for".
+
+    Of a scale: of the expected value, whatever the label; in the middle it is "unsure".
+    """
+    if values := label_values(list(prediction.probabilities)):
+        return scale.side(prediction.expected or 0.0, values)
     return "against" if label == next(iter(prediction.probabilities)) else "for"
 
 
@@ -56,6 +70,13 @@ def tokens_read(prediction: Prediction) -> str:
     if prediction.tokens_read < prediction.tokens:
         return f"{read}: the beginning and the end. The review exceeds the model's maximum length."
     return read
+
+
+def _leaning(prediction: Prediction) -> str:
+    if prediction.neutral:
+        return "Uncertain, no leaning"
+    label = name(prediction.label)
+    return f"Uncertain, leaning {label.lower()}" if prediction.unsure else label
 
 
 def _probability(prediction: Prediction, unsure_below: float) -> str:
@@ -68,6 +89,8 @@ def _probability(prediction: Prediction, unsure_below: float) -> str:
 
 def _scale(prediction: Prediction, unsure_below: float) -> str:
     """One scale from the first to the last of two labels; a bar for each of more labels."""
+    if prediction.expected is not None:
+        return scale.bars(prediction, unsure_below)
     if len(prediction.probabilities) != 2:
         bars = "".join(_bar(prediction, label, unsure_below) for label in prediction.probabilities)
         return f'<dl class="bars">{bars}</dl>'

@@ -65,7 +65,17 @@ def test_labels_without_a_sentiment_get_the_first_of_each_kind():
     [
         (["NEGATIVE", "POSITIVE"], {"NEGATIVE": "negative", "POSITIVE": "positive"}),
         (["neg", "neu", "pos"], {"neg": "negative", "neu": "neutral", "pos": "positive"}),
-        (["1 star", "2 stars", "3 stars"], {"1 star": "negative", "3 stars": "positive"}),
+        (["1", "2", "3"], {"1": "negative", "3": "positive"}),
+        (
+            [f"{n} star{'s' * (n > 1)}" for n in range(1, 6)],
+            {
+                "1 star": "negative",
+                "2 stars": "negative",
+                "3 stars": "neutral",
+                "4 stars": "positive",
+                "5 stars": "positive",
+            },
+        ),
         (["VERY_GOOD", "VERY_BAD"], {"VERY_GOOD": "positive", "VERY_BAD": "negative"}),
         (["LABEL_0", "LABEL_1"], {}),
         (["sports", "politics"], {}),

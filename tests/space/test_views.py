@@ -1,6 +1,7 @@
 """HTML of predictions, explanations and messages."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,3 +136,47 @@ def test_probability_near_the_threshold_is_on_its_side(probability: float):
 
 def test_message_is_escaped():
     assert "&lt;img" in views.message("<img src=x>")
+
+
+STARS = ["1 star", "2 stars", "3 stars", "4 stars", "5 stars"]
+
+
+def test_card_of_stars_has_the_expected_ones_and_bars_in_order():
+    stars = Prediction(dict(zip(STARS, [0.0, 0.05, 0.1, 0.45, 0.4], strict=True)), 9, 9)
+    card = views.prediction_card(stars, 0.3)
+    assert '<p class="label for">4.2 stars</p>' in card
+    assert "45% probability of 4 stars" in card
+    assert re.findall("<dt>([^<]+)</dt>", card) == STARS
+    styles = re.findall(r"--side:var\(--(\w+)\);--mix:(\d+)%", card)
+    assert styles == [
+        ("against", "100"), ("against", "50"), ("against", "0"), ("for", "50"), ("for", "100")
+    ]  # fmt: skip
+    assert 'class="scale"' not in card
+
+
+def test_uncertain_stars_are_about_a_number():
+    flat = Prediction(dict(zip(STARS, [0.2, 0.25, 0.2, 0.15, 0.2], strict=True)), 9, 9, unsure=True)
+    assert '<p class="label unsure">Uncertain, about 2.9 stars</p>' in views.prediction_card(
+        flat, 0.3
+    )
+
+
+def test_color_of_stars_agrees_with_the_shown_number():
+    """3.04 is shown as 3.0, which is neither above nor below the middle."""
+    almost = Prediction(dict(zip(STARS, [0.2, 0.18, 0.2, 0.22, 0.2], strict=True)), 9, 9)
+    assert '<p class="label unsure">3.0 stars</p>' in views.prediction_card(almost, 0.0)
+
+
+def test_effects_on_stars_point_to_more_or_fewer():
+    text = "A good film. A dull film. So. A superb film. An awful film."
+    stars = Prediction(dict(zip(STARS, [0.0, 0.5, 0.4, 0.1, 0.0], strict=True)), 9, 9)
+    explanation = replace(
+        explanation_of(text, effects=[0.5, -0.6, 0.0, 2.0, -3.0]), prediction=stars
+    )
+    html = views.attribution(explanation)
+    assert "Strongest for more stars" in html and "Strongest for fewer stars" in html
+    assert "+2.00 for more stars" in html and "+3.00 for fewer stars" in html
+    assert re.search(r'class="for[^>]*>A superb film', html)
+    assert re.search(r'class="against[^>]*>An awful film', html)
+    assert "Effect on the stars (log-odds)" in html
+    assert "Each sentence by itself" not in html

@@ -92,6 +92,14 @@ INVALID: list[tuple[dict[str, Any], list[str]]] = [
     ({"labels": ["GOOD"]}, ["labels must have at least 2 items", "got ['GOOD']"]),
     ({"labels": ["GOOD", "good"]}, ["labels must be different", "got ['GOOD', 'good']"]),
     ({"labels": ["GOOD", " "]}, ["labels must be names", "empty one in ['GOOD', ' ']"]),
+    (
+        {"ordered": True},
+        ["labels must begin with ascending numbers if ordered", "got ['NEGATIVE', 'POSITIVE']"],
+    ),
+    (
+        {"ordered": True, "labels": ["3 stars", "2 stars", "1 star"]},
+        ["labels must begin with ascending numbers", "got ['3 stars', '2 stars', '1 star']"],
+    ),
     ({"base_model": "https://hub/a/b"}, ["base_model must be an id", "the URL https://hub/a/b"]),
     (dataset(source="https://a.b/x.csv"), ["source must be an id", "the URL https://a.b/x.csv"]),
     ({"name": "../escape"}, ["name must match", "got '../escape'"]),
@@ -121,8 +129,8 @@ INVALID: list[tuple[dict[str, Any], list[str]]] = [
         ["datasets.0.label_map must map to a label name", "got {'POSITIVE': 1.5}"],
     ),
     (
-        dataset(label_map={"1": {"POSITIVE": 0.9, "NEGATIVE": 0.1}}),
-        ["datasets.0.label_map must map to a label name", "'NEGATIVE': 0.1}"],
+        dataset(label_map={"1": {"POSITIVE": 0.9, "NEGATIVE": 0.2}}),
+        ["to several that add up to 1, or to null", "'NEGATIVE': 0.2}"],
     ),
     (dataset(label_map={"1": 1}), ["datasets.0.label_map must map to a label name", "got 1"]),
     (
@@ -239,8 +247,9 @@ def test_invalid_set_is_refused(minimal_yaml: Path, override: str, message: str)
 def test_missing_recipe_lists_shipped_recipes() -> None:
     with pytest.raises(
         RecipeError,
-        match="imbd is no recipe .*imdb, imdb-small, movie-sentiment, movie-sentiment-labels, "
-        "quickstart, teacher",
+        match="imbd is no recipe .*aspects, aspects-mams, imdb, imdb-small, movie-sentiment, "
+        "movie-sentiment-labels, "
+        "quickstart, stars, teacher",
     ):
         recipes.load("imbd")
 
@@ -352,3 +361,9 @@ def test_infinite_learning_rate_has_no_suggestion() -> None:
     with pytest.raises(RecipeError) as caught:
         recipes.load("quickstart", ["learning_rate=.inf"])
     assert "did you mean" not in str(caught.value)
+
+
+def test_values_are_the_numbers_of_ordered_labels() -> None:
+    labels = ["1 star", "2 stars", "3 stars"]
+    assert parse(labels=labels, ordered=True).values == [1, 2, 3]
+    assert parse(labels=labels).values is None

@@ -47,10 +47,13 @@ def clean(
     slice_columns = {
         c: [cell_text(v) for v in rows[c]] for c in dataset.slice_by if c in rows.column_names
     }
-    known = [target[0] if target else -1 for target in targets]
-    sure = [target[1] if target else 1.0 for target in targets]
-    confidences = None if all(probability == 1 for probability in sure) else sure
-    split = Split(texts, known, pairs, groups, confidences=confidences, slice_columns=slice_columns)
+    known = [target.label if target else -1 for target in targets]
+    soft = [target.probabilities if target else None for target in targets]
+    split = Split(
+        texts, known, pairs, groups, probabilities=soft if any(soft) else None,
+        ratings=_ratings(rows[dataset.label]) if dataset.label else None,
+        slice_columns=slice_columns,
+    )  # fmt: skip
     dropped = {"empty": len(empty), "mapped to null": len(targets) - len(keep) - len(empty)}
     return split.take(np.array(keep, dtype=np.int64), **dropped)
 
@@ -66,12 +69,20 @@ def _groups(cells: Iterable[Any], column: str, where: str) -> list[str | None]:
     return groups
 
 
-def drop_undecided(split: Split, labels: list[str]) -> Split:
-    """Drop rows whose label is not more likely than chance; they are used for training only."""
-    sure = split.confidences or [1.0] * len(split)
-    keep = [i for i, probability in enumerate(sure) if probability > 1 / len(labels)]
+def _ratings(cells: Iterable[Any]) -> list[float] | None:
+    """The cells as numbers; None if one of them is none."""
+    try:
+        return [float(label_key(cell)) for cell in cells]
+    except ValueError:
+        return None
+
+
+def drop_undecided(split: Split) -> Split:
+    """Drop rows without a single most likely label; they are used for training only."""
+    soft = split.probabilities or [None] * len(split)
+    keep = [i for i, row in enumerate(soft) if row is None or row.count(max(row)) == 1]
     decided = split.take(np.array(keep, dtype=np.int64), undecided=len(split) - len(keep))
-    return replace(decided, confidences=None)
+    return replace(decided, probabilities=None)
 
 
 def cell_text(value: Any) -> str:

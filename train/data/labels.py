@@ -7,7 +7,7 @@ precedence over class numbers. The mapping is printed, with three rows as exampl
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from train import console
 from train.data.label_maps import (
@@ -22,10 +22,17 @@ from train.data.tables import type_name
 from train.errors import DataError, shorten
 from train.sections import Dataset, label_key
 
-Target = tuple[int, float]  # the number of the label and its probability
-
 NO_LABEL = -1  # the label number of rows in a dataset with `label: null`
-_UNKNOWN: Target = (-1, 0.0)
+
+
+class Target(NamedTuple):
+    """The label of a row."""
+
+    label: int  # the number of the most probable one
+    probabilities: tuple[float, ...] | None = None  # of all labels; None: the label is certain
+
+
+_UNKNOWN = Target(-1, (0.0,))
 
 
 def read(
@@ -37,7 +44,7 @@ def read(
     setting: str,
     unlabeled_remedy: str,
 ) -> list[Target | None]:
-    """The label of each row and its probability; None where `label_map` drops the row.
+    """The label of each row; None where `label_map` drops the row.
 
     Args:
         rows: The split, a `datasets.Dataset`.
@@ -52,7 +59,7 @@ def read(
         DataError: A value has no known meaning, or no row has a label.
     """
     if dataset.label is None:
-        return [(NO_LABEL, 1.0)] * len(texts)
+        return [Target(NO_LABEL)] * len(texts)
     where = f"{where}: column {dataset.label!r}"
     keys, names = _keys(rows, dataset.label, where)
     known = _meanings(dataset, labels, names, where, setting)
@@ -98,14 +105,14 @@ def _meanings(
     dataset: Dataset, labels: list[str], names: list[str], where: str, setting: str
 ) -> dict[str, Target | None]:
     """Value -> target, by `label_map` or, without one, by `known_values`."""
-    plain: dict[str, Target | None] = {k: (n, 1.0) for k, n in known_values(labels).items()}
+    plain: dict[str, Target | None] = {k: Target(n) for k, n in known_values(labels).items()}
     if dataset.label_map is None:
         return plain
     mapped = dataset.label_targets()
-    if unknown := sorted({value[0] for value in mapped.values() if value} - set(labels)):
+    if unknown := sorted({name for value in mapped.values() for name in value or {}} - set(labels)):
         raise DataError(f"{where}: label_map must lead to one of {labels} or null, got {unknown}")
     mapped_targets: dict[str, Target | None] = {
-        key: value and (labels.index(value[0]), value[1]) for key, value in mapped.items()
+        key: value and _target(value, labels) for key, value in mapped.items()
     }
     known = {key.casefold(): target for key, target in mapped_targets.items()} | mapped_targets
     if not names or {name.casefold() for name in names} & known.keys():
@@ -113,13 +120,22 @@ def _meanings(
     by_number = {name: known[str(i)] for i, name in enumerate(names) if str(i) in known}
     for name, target in by_number.items():
         word = plain.get(name.casefold())
-        if target and word and not name.isdecimal() and target[0] != word[0]:
+        if target and word and not name.isdecimal() and target.label != word.label:
             raise DataError(
                 f"{where} has the classes {names}, and label_map makes class "
-                f"{names.index(name)}, {name!r}, {labels[target[0]]} — map the names: "
+                f"{names.index(name)}, {name!r}, {labels[target.label]} — map the names: "
                 + setting_argument(propose(names, {}, labels), setting)
             )
     return by_number | {key: target for key, target in known.items() if key in UNLABELED}
+
+
+def _target(shares: dict[str, float], labels: list[str]) -> Target:
+    """A soft label; what its probabilities leave is spread evenly over the other labels."""
+    likeliest = labels.index(max(shares, key=shares.__getitem__))
+    if shares[labels[likeliest]] == 1:
+        return Target(likeliest)
+    rest = max(0.0, 1 - sum(shares.values())) / max(1, len(labels) - len(shares))
+    return Target(likeliest, tuple(shares.get(label, rest) for label in labels))
 
 
 def _print(
@@ -133,8 +149,10 @@ def _print(
 
     def read_as(key: str) -> str:
         target = meaning[key]
-        sure = f" ({target[1]:g})" if target and target[1] < 1 else ""
-        return f"{key or 'empty'} → {labels[target[0]] if target else 'left out'}{sure}"
+        if target is None:
+            return f"{key or 'empty'} → left out"
+        sure = f" ({target.probabilities[target.label]:g})" if target.probabilities else ""
+        return f"{key or 'empty'} → {labels[target.label]}{sure}"
 
     counts = Counter(keys).most_common(MAX_VALUES)
     summary = ", ".join(f"{_printable(read_as(key))} in {n:,} rows" for key, n in counts)

@@ -62,7 +62,7 @@ def load(recipe: Recipe) -> dict[str, Split]:
 def read_split(dataset: Dataset, name: str, labels: list[str], most: int | None = None) -> Split:
     """Read and clean one split for evaluation; at most `most` rows, sampled with a fixed seed."""
     rows = sources.read(dataset.model_copy(update={"train": name}))[name]
-    split = drop_undecided(clean(rows, dataset, labels, name, "evaluation", "datasets"), labels)
+    split = drop_undecided(clean(rows, dataset, labels, name, "evaluation", "datasets"))
     _check_some_left(split, f"{dataset.source} split {name!r}", "name a split that has labels")
     return sample(split, most, seed=0)
 
@@ -133,7 +133,7 @@ def _split(number: int, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set
         else:
             train, splits[name] = _split_off(train, fraction, recipe.split_seed, name)
             split_off[name] = set(filter(None, splits[name].groups or []))
-    splits = {name: drop_undecided(split, recipe.labels) for name, split in splits.items()}
+    splits = {name: drop_undecided(split) for name, split in splits.items()}
     splits["train"] = train.take(np.arange(len(train) if "train" in dataset.splits else 0))
     numbered = {
         name: replace(split, datasets=[number] * len(split)) for name, split in splits.items()

@@ -48,6 +48,15 @@ def check_columns(rows: "datasets.Dataset", source: Dataset, name: str) -> None:
         tables.check_is_text(field, where, "--set datasets.text=… or datasets.text_pair=…")
 
 
+def read_splits(source: Source) -> "dict[str, datasets.Dataset]":
+    """Read all splits of a source, by name, with any columns.
+
+    Raises:
+        DataError: The source is missing or invalid.
+    """
+    return _read(source, set())
+
+
 def texts(source: Source, split: str, column: str) -> list[Any]:
     """Read a column of texts; None where a cell is empty.
 

@@ -21,7 +21,9 @@ class Split:
     pairs: list[str] | None = None
     groups: list[str | None] | None = None  # None: the review is its own group
     datasets: list[int] | None = None  # number of the recipe's dataset that each comes from
-    confidences: list[float] | None = None  # probability of each label; None: all are certain
+    # Probabilities of all labels; None: the label is certain, of all rows or of one.
+    probabilities: list[tuple[float, ...] | None] | None = None
+    ratings: list[float] | None = None  # numbers in the label column; None: not all are numbers
     slice_columns: dict[str, list[str]] | None = None  # columns to show results by
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows
 
@@ -65,7 +67,7 @@ def concatenate(splits: list[Split]) -> Split:
     def joined(parts: list[list[Any] | None]) -> list[Any] | None:
         return None if None in parts else [value for part in parts for value in part or []]
 
-    confidences = [value for s in splits for value in s.confidences or [1.0] * len(s)]
+    probabilities = [row for s in splits for row in s.probabilities or [None] * len(s)]
     groups = [group for s in splits for group in s.groups or [None] * len(s)]
     return Split(
         joined([s.texts for s in splits]) or [],
@@ -73,7 +75,8 @@ def concatenate(splits: list[Split]) -> Split:
         joined([s.pairs for s in splits]),
         groups if any(groups) else None,
         joined([s.datasets for s in splits]),
-        confidences if any(s.confidences for s in splits) else None,
+        probabilities if any(probabilities) else None,
+        joined([s.ratings if len(s) else [] for s in splits]),
         _join_slice_columns(splits),
         dict(sum((Counter(s.dropped) for s in splits), Counter[str]())),
     )

@@ -5,14 +5,20 @@ gate compares, and pass rates for results.json. `behavior/README.md` describes t
 """
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
+from space.inference.labels import label_values
 from train.errors import DataError
 from train.evaluation.error_analysis import Predict, accuracy_by_group
+from train.evaluation.metrics import FloatArray
 from train.evaluation.row_results import RowResult, row_id
+
+PredictPairs = Callable[[Sequence[str], Sequence[str]], FloatArray]
 
 FOLDER = Path(__file__).parent / "behavior"
 
@@ -33,21 +39,54 @@ def load(folder: Path = FOLDER) -> Suite:
     return Suite(_rows(folder / "sentences.jsonl"), _rows(folder / "pairs.jsonl"))
 
 
+def load_aspects(folder: Path = FOLDER) -> list[dict[str, str]]:
+    """Read the sentences in which two aspects have opposite polarity.
+
+    Raises:
+        DataError: See `load`.
+    """
+    return _rows(folder / "aspects.jsonl")
+
+
+def run_aspects(
+    predict: PredictPairs, labels: list[str], rows: list[dict[str, str]]
+) -> list[RowResult]:
+    """Run the sentences with two aspects; one passes if both are predicted right.
+
+    Args:
+        predict: The model's logits of texts and aspects, (texts, labels).
+        labels: The model's labels; without NEGATIVE and POSITIVE among them nothing is run.
+        rows: The sentences.
+    """
+    if not {"NEGATIVE", "POSITIVE"} <= set(labels):
+        return []
+    texts = [row["text"] for row in rows]
+    right = np.array([True] * len(rows))
+    for polarity in ["positive", "negative"]:
+        logits = predict(texts, [row[polarity] for row in rows])
+        right &= np.array(labels)[logits.argmax(axis=1)] == polarity.upper()
+    return [
+        RowResult("aspects", "opposite", row_id(*row.values()), bool(ok))
+        for row, ok in zip(rows, right, strict=True)
+    ]
+
+
 def run(predict: Predict, labels: list[str], suite: Suite) -> list[RowResult]:
     """Run the suite; a pair passes if both of its sides are right.
 
     Args:
         predict: The model's logits of texts, (texts, labels).
-        labels: The model's labels; without NEGATIVE and POSITIVE among them nothing is run.
+        labels: The model's labels. Of a scale, such as stars, an expected value above the middle
+            is POSITIVE, any other NEGATIVE; of others without these two names nothing is run.
         suite: The rows.
     """
-    if not {"NEGATIVE", "POSITIVE"} <= set(labels):
+    values = label_values(labels)
+    if values is None and not {"NEGATIVE", "POSITIVE"} <= set(labels):
         return []
     sentences, pairs = suite
     texts = [row["text"] for row in sentences + pairs] + [row["edited"] for row in pairs]
     expected = [row["label"] for row in sentences + pairs] + [row["edited_label"] for row in pairs]
-    predicted = np.array(labels)[predict(texts).argmax(axis=1)]
-    correct = predicted == np.array(expected)
+    correct = _verdicts(predict(texts), labels, values) == np.array(expected)
     sides = correct[len(sentences) :].reshape(2, len(pairs))
     passed = [*correct[: len(sentences)], *sides.all(axis=0)]
     parts = ["sentences"] * len(sentences) + ["pairs"] * len(pairs)
@@ -55,6 +94,13 @@ def run(predict: Predict, labels: list[str], suite: Suite) -> list[RowResult]:
         RowResult(part, row["kind"], row_id(*(row[key] for key in row if key != "kind")), bool(ok))
         for part, row, ok in zip(parts, sentences + pairs, passed, strict=True)
     ]
+
+
+def _verdicts(logits: FloatArray, labels: list[str], values: list[float] | None) -> Any:
+    if values is None:
+        return np.array(labels)[logits.argmax(axis=1)]
+    expected = softmax(logits, axis=1) @ np.array(values)
+    return np.where(expected > (values[0] + values[-1]) / 2, "POSITIVE", "NEGATIVE")
 
 
 def pass_rates(results: list[RowResult]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -32,7 +32,7 @@ PRESENT = {
 Predict = Callable[[Sequence[str]], FloatArray]  # texts -> logits, (texts, labels)
 
 
-def unsure_below(logits: FloatArray, labels: Any) -> float:
+def unsure_below(logits: FloatArray, labels: Any, tolerance: int = 0) -> float:
     """The confidence below which the model abstains, in [1/labels, 1].
 
     The lowest confidence so that `SURE_ACCURACY` of the reviews at or above it are right.
@@ -40,10 +40,11 @@ def unsure_below(logits: FloatArray, labels: Any) -> float:
     Args:
         logits: Of the validation split, (reviews, labels).
         labels: The label id of each review, (reviews,).
+        tolerance: Steps between prediction and label that still count as right, of ordered labels.
     """
     confidence = softmax(logits, axis=1).max(axis=1)
     order = np.argsort(-confidence, kind="stable")
-    correct = (logits.argmax(axis=1) == labels)[order]
+    correct = _is_right(logits, labels, tolerance)[order]
     accuracy = np.cumsum(correct) / np.arange(1, len(correct) + 1)
     (accurate,) = np.nonzero(accuracy >= SURE_ACCURACY)
     if not len(accurate):
@@ -53,20 +54,23 @@ def unsure_below(logits: FloatArray, labels: Any) -> float:
     return float(confidence[order][accurate[-1]])
 
 
-def abstention(logits: FloatArray, labels: Any, below: float) -> dict[str, float | None]:
+def abstention(
+    logits: FloatArray, labels: Any, below: float, tolerance: int = 0
+) -> dict[str, float | None]:
     """How often the model abstains on a split, and its accuracy then and otherwise.
 
     Args:
         logits: (rows, labels).
         labels: The label id of each row, (rows,).
         below: The confidence below which it abstains.
+        tolerance: As in `unsure_below`.
 
     Returns:
         `below`, `share` (of the rows on which it abstains), `accuracy_inside` (on those rows) and
         `accuracy_outside` (on the others); None for an accuracy without rows.
     """
     unsure = softmax(logits, axis=1).max(axis=1) < below
-    correct = logits.argmax(axis=1) == labels
+    correct = _is_right(logits, labels, tolerance)
 
     def accuracy(rows: Any) -> float | None:
         return float(correct[rows].mean()) if rows.any() else None
@@ -77,6 +81,10 @@ def abstention(logits: FloatArray, labels: Any, below: float) -> dict[str, float
         "accuracy_inside": accuracy(unsure),
         "accuracy_outside": accuracy(~unsure),
     }
+
+
+def _is_right(logits: FloatArray, labels: Any, tolerance: int) -> Any:
+    return np.abs(logits.argmax(axis=1) - labels) <= tolerance
 
 
 def slices(
@@ -133,19 +141,20 @@ def accuracy_by_group(groups: dict[str, Any], correct: Any) -> dict[str, dict[st
     }
 
 
-def confident_errors(logits: FloatArray, labels: Any) -> list[dict[str, Any]]:
+def confident_errors(logits: FloatArray, labels: Any, tolerance: int = 0) -> list[dict[str, Any]]:
     """The `MAX_ERRORS` wrong predictions with the highest confidence, the highest first.
 
     Args:
         logits: (rows, labels).
         labels: The label id of each row, (rows,).
+        tolerance: As in `unsure_below`.
 
     Returns:
         For each: `row` in the split, counted from 0, `label`, `predicted` and `confidence`.
     """
     predicted = logits.argmax(axis=1)
     confidence = softmax(logits, axis=1).max(axis=1)
-    (wrong,) = np.nonzero(predicted != labels)
+    (wrong,) = np.nonzero(~_is_right(logits, labels, tolerance))
     order = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_ERRORS]
     return [
         {

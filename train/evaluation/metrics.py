@@ -69,23 +69,41 @@ def fit_temperature(logits: FloatArray, labels: Any, weights: FloatArray | None 
     return float(np.exp(optimum.x))
 
 
-def metrics(logits: FloatArray, labels: Any) -> dict[str, Any]:
+def metrics(
+    logits: FloatArray, labels: Any, values: list[float] | None = None, ratings: Any = None
+) -> dict[str, Any]:
     """All metrics of one split, by the metric module in `classification_report/`.
 
     Args:
         logits: (rows, labels).
         labels: The label id of each row, (rows,).
+        values: The number of each label if they are ordered, such as stars; ascending.
+        ratings: Of ordered labels: what the expected values are correlated with, (rows,); None:
+            the numbers of the labels.
 
     Returns:
         `n`, `accuracy`, `accuracy_ci95` (Wilson interval), `f1`, `f1_macro`, `precision`,
         `recall`, `roc_auc` (None if a label has no row), `nll` in nats, `ece` and `confusion`
-        (true labels in rows, predicted labels in columns).
+        (true labels in rows, predicted labels in columns). Of ordered labels also `within_one`,
+        `mae`, `quadratic_weighted_kappa`, `spearman`, `verdict_accuracy` and `calibration`, see
+        `ordered_metrics` there.
     """
     import evaluate
 
     report = evaluate.load(str(Path(__file__).parent / "classification_report"))
-    computed: dict[str, Any] = report.compute(predictions=logits, references=labels)
+    computed: dict[str, Any] = report.compute(
+        predictions=logits, references=labels, values=values, ratings=ratings
+    )
     return computed
+
+
+def describe(metrics: dict[str, Any]) -> str:
+    """The main metrics as a line for the terminal."""
+    low, high = metrics["accuracy_ci95"]
+    line = f"accuracy {metrics['accuracy']:.4f} (95% CI {low:.4f} to {high:.4f}), "
+    if "mae" in metrics:
+        line += f"within one {metrics['within_one']:.4f}, MAE {metrics['mae']:.3f}, "
+    return line + f"F1 {metrics['f1']:.4f}, ECE {metrics['ece']:.4f}, {metrics['n']:,} reviews"
 
 
 def save_predictions(file: Path, logits: FloatArray, labels: list[str]) -> None:

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from train.evaluation.classification_report.classification_report import calibration_bins
+from train.evaluation.classification_report.classification_report import (
+    calibration_bins,
+    label_bins,
+)
 from train.evaluation.metrics import FloatArray
 
 
@@ -34,7 +37,9 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     plots: dict[str, Callable[[Any], None]] = {
         "confusion": lambda axes: _confusion(axes, results, split),
-        "reliability": lambda axes: _reliability(axes, softmax(logits, axis=1), labels, split),
+        "reliability": lambda axes: _reliability(
+            axes, softmax(logits, axis=1), labels, split, results["recipe"]
+        ),
         "training": lambda axes: _training(axes, results["training"]["history"]),
     }
     for name, draw in plots.items():
@@ -55,13 +60,33 @@ def _confusion(axes: Any, results: dict[str, Any], split: str) -> None:
     axes.set(xlabel="predicted", ylabel="true", title=f"{split.title()}: {counts.sum():,} reviews")
 
 
-def _reliability(axes: Any, probabilities: Any, labels: Any, split: str) -> None:
-    share, confidence, accuracy = calibration_bins(probabilities, labels)
+def _reliability(
+    axes: Any, probabilities: Any, labels: Any, split: str, recipe: dict[str, Any]
+) -> None:
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+    if recipe.get("ordered"):  # a curve for each label, from cold to warm
+        _reliability_by_label(axes, probabilities, labels, split, recipe["labels"])
+        return
+    share, confidence, accuracy = calibration_bins(probabilities, labels)
     axes.scatter(confidence, accuracy, s=20 + 400 * share)
     low = 1 / probabilities.shape[1] - 0.03
     axes.set(xlim=(low, 1.03), ylim=(min(low, accuracy.min() - 0.03), 1.03))
     axes.set(xlabel="confidence", ylabel="accuracy", title=f"{split.title()}: calibration")
+
+
+def _reliability_by_label(
+    axes: Any, probabilities: Any, labels: Any, split: str, names: list[str]
+) -> None:
+    from matplotlib import colormaps
+
+    colors = colormaps["viridis"](np.linspace(0, 0.9, len(names)))
+    for number, name in enumerate(names):
+        share, probability, frequency = label_bins(probabilities, labels, number)
+        axes.plot(probability, frequency, color=colors[number], linewidth=1, label=name)
+        axes.scatter(probability, frequency, s=10 + 200 * share, color=[colors[number]])
+    axes.legend()
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=f"{split.title()}: calibration")
+    axes.set(xlabel="probability of the label", ylabel="share of reviews with it")
 
 
 def _training(axes: Any, history: dict[str, list[dict[str, float]]]) -> None:

@@ -85,14 +85,23 @@ def _load_pretrained(recipe: Recipe, **settings: Any) -> tuple[Any, Any]:
         for name, key in DROPOUTS.items():
             if hasattr(config, name):
                 setattr(config, name, getattr(recipe, key))
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
             recipe.base_model,
             config=config,
             dtype=torch.float32,  # fp16 weights can't be trained with loss scaling
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # of the head of a base model with other labels
+            output_loading_info=True,
             **revision,
         )
+        _check_only_head_is_new(model, loading["mismatched_keys"])
     return model, tokenizer
+
+
+def _check_only_head_is_new(model: Any, mismatched: Any) -> None:
+    """Raise `ValueError` if weights other than the classifier's have another shape."""
+    if body := sorted(key for key, *_ in mismatched if f"{model.base_model_prefix}." in key):
+        raise ValueError(f"its weights don't fit its config.json: {', '.join(body[:3])}")
 
 
 def _base_model_errors(recipe: Recipe) -> AbstractContextManager[None]:

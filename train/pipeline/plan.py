@@ -17,7 +17,17 @@ from train import recipe as recipes
 from train import run_folder
 from train.errors import RecipeError
 from train.recipe import Recipe
-from train.sections import FILES, CutSentences, DataStep, RunStep, Step, Teach, is_path
+from train.sections import (
+    FILES,
+    AspectPairs,
+    AspectSentences,
+    CutSentences,
+    DataStep,
+    RunStep,
+    Step,
+    Teach,
+    is_path,
+)
 
 RUNS = Path("runs")
 # An override of these keys also applies to a required recipe that had the same values.
@@ -158,7 +168,10 @@ def _tasks(recipe: Recipe, out: Path, original: Recipe, parents: tuple[Recipe, .
     if recipe.requires:
         _check_available(_paths_of_recipe(recipe), tasks, f"the recipe {recipe.name}")
     inputs = tuple(tasks.values())
-    arguments = json.loads(recipe.model_dump_json(exclude={"requires", "requires_sha256"}))
+    left_out = {"requires", "requires_sha256"}
+    # Outputs from before this key existed keep their digest.
+    left_out |= set() if recipe.ordered else {"ordered"}
+    arguments = json.loads(recipe.model_dump_json(exclude=left_out))
     own = Task(RunStep(step="run", recipe=recipe.name), out, arguments, None, inputs)
     recipe = recipe.model_copy(update={"requires_sha256": own.inputs_sha256})
     return [*inputs, replace(own, recipe=recipe)]
@@ -224,8 +237,10 @@ def _paths_of_step(step: DataStep, recipe: Recipe) -> Iterator[str]:
     if isinstance(step, Teach):
         yield from step.teachers
         yield from _local(dataset.source for dataset in recipe.datasets)
-    elif isinstance(step, CutSentences):
+    elif isinstance(step, CutSentences | AspectPairs | AspectSentences):
         yield from _local([step.source])
+    if isinstance(step, AspectSentences):
+        yield step.teacher
 
 
 def _paths_of_recipe(recipe: Recipe) -> Iterator[str]:

@@ -15,7 +15,7 @@ from train import console, environment, run_folder
 from train.errors import RunError, TrainError
 from train.pipeline.plan import Task
 from train.recipe import Recipe
-from train.sections import CutSentences, Patterns, Teach
+from train.sections import AspectPairs, AspectSentences, CutSentences, Patterns, Teach
 
 PUSH_EVERY_SECONDS = 300
 POLL_SECONDS = 0.5
@@ -86,6 +86,16 @@ def _write_output(task: Task) -> str:
 
         shutil.rmtree(draft, ignore_errors=True)
         count = patterns.write(draft, step.seed, step.max_rows)
+    elif isinstance(step, AspectPairs | AspectSentences):
+        from train.augmentation import aspects
+
+        shutil.rmtree(draft, ignore_errors=True)
+        if isinstance(step, AspectPairs):
+            count = aspects.write_pairs(step, draft)
+        else:
+            count = aspects.write_sentences(step, draft)
+        draft.replace(out)
+        return f"{count:,} pairs"
     else:
         from train.augmentation import sentences
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from space.inference.labels import label_values
 from train import environment, run_folder
 from train.augmentation import distillation as teacher_probabilities
 from train.data import preparation, sources
@@ -64,8 +65,9 @@ def fit(
     )  # fmt: skip
     if accelerator.is_main_process:
         calibration, validation_metrics = _calibrate(
-            classifier, tokens["validation"], tokenizer.pad_token_id, _test_mixture_weights(splits)
-        )
+            classifier, tokens["validation"], tokenizer.pad_token_id, _test_mixture_weights(splits),
+            recipe.values, _ratings(recipe, splits["validation"]),
+        )  # fmt: skip
         model.save(classifier, tokenizer, folder)
         statistics = training.statistics(progress, accelerator) | calibration
         statistics |= {"parameters": classifier.num_parameters(), **_describe_base(resolved)}
@@ -97,7 +99,12 @@ def _save_first_results(
 
 
 def _calibrate(
-    classifier: Any, tokens: Tokens, pad_id: int, weights: Any
+    classifier: Any,
+    tokens: Tokens,
+    pad_id: int,
+    weights: Any,
+    values: list[float] | None,
+    ratings: Any,
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Fit temperature and abstention threshold on validation, and store both in the model.
 
@@ -106,6 +113,8 @@ def _calibrate(
         tokens: The validation reviews, with labels.
         pad_id: The id of the padding token.
         weights: The weight of each review, (reviews,); None for equal weights.
+        values: The numbers of ordered labels; within one step of it, a label counts as right.
+        ratings: See `metrics.metrics`.
 
     Returns:
         `temperature` and `unsure_below`; the validation metrics of the calibrated model.
@@ -114,10 +123,10 @@ def _calibrate(
     temperature = metrics.fit_temperature(logits, tokens.labels, weights)
     logits = logits / temperature
     model.fold_temperature(classifier, temperature)
-    unsure_below = error_analysis.unsure_below(logits, tokens.labels)
+    unsure_below = error_analysis.unsure_below(logits, tokens.labels, int(values is not None))
     classifier.config.unsure_below = unsure_below
     calibration = {"temperature": temperature, "unsure_below": unsure_below}
-    return calibration, metrics.metrics(logits, tokens.labels)
+    return calibration, metrics.metrics(logits, tokens.labels, values, ratings)
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
@@ -138,13 +147,14 @@ def evaluate(folder: Path) -> dict[str, Any]:
     test = preparation.load(run_folder.load_pinned_recipe(folder))[name]
     run_folder.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
-    scored = score(classifier, tokenizer, test, name)
+    ratings = _ratings(recipe, test)
+    scored = score(classifier, tokenizer, test, name, recipe.values, ratings)
     logits, labels = scored["logits"], scored["labels"]
     results["evaluation"] = environment.code()
     results["metrics"][name] = scored["metrics"]
     results["slices"] = scored["slices"]
     if len(recipe.datasets) > 1:
-        results["datasets"] = _metrics_by_dataset(logits, labels, test.datasets or [])
+        results["datasets"] = _metrics_by_dataset(logits, labels, test, recipe.values)
 
     def predict(texts: Sequence[str], pairs: Sequence[str] | None = None) -> metrics.FloatArray:
         split = Split(list(texts), [0] * len(texts), list(pairs) if pairs else None)
@@ -152,17 +162,21 @@ def evaluate(folder: Path) -> dict[str, Any]:
             classifier, encode(tokenizer, split, "texts"), tokenizer.pad_token_id, "texts"
         )
 
-    errors = error_analysis.confident_errors(logits, labels)
-    passed = [] if recipe.has_pairs else behavior_suite.run(predict, recipe.labels, suite)
+    tolerance, threshold = int(recipe.ordered), results["training"]["unsure_below"]
+    errors = error_analysis.confident_errors(logits, labels, tolerance)
+    if recipe.has_pairs:
+        passed = behavior_suite.run_aspects(predict, recipe.labels, behavior_suite.load_aspects())
+    else:
+        passed = behavior_suite.run(predict, recipe.labels, suite)
     results["error_analysis"] = {
-        "unsure": error_analysis.abstention(logits, labels, results["training"]["unsure_below"]),
+        "unsure": error_analysis.abstention(logits, labels, threshold, tolerance),
         "confident_errors": errors,
         "suspected_label_errors": {}
         if recipe.has_pairs
         else error_analysis.suspected_label_errors(errors, test.texts, predict),
         "behavior": behavior_suite.pass_rates(passed),
     }
-    results["examples"] = _examples(predict, recipe, results["training"]["unsure_below"])
+    results["examples"] = _examples(predict, recipe, threshold)
     metrics.save_predictions(folder / f"{name}-predictions.parquet", logits, recipe.labels)
     names = [public_name(dataset.source, dataset.is_local) for dataset in recipe.datasets]
     is_right = logits.argmax(axis=1) == labels
@@ -213,7 +227,7 @@ def evaluate_elsewhere(
     classifier, tokenizer = model.load(source, revision)
     labels = [classifier.config.id2label[i] for i in range(classifier.config.num_labels)]
     rows = preparation.read_split(dataset, split, labels, max_rows)
-    scored = score(classifier, tokenizer, rows, split)
+    scored = score(classifier, tokenizer, rows, split, label_values(labels), rows.ratings)
     return {
         "model": {"source": source, "revision": model.commit(source, revision)},
         "environment": environment.describe(str(classifier.device)),
@@ -223,8 +237,15 @@ def evaluate_elsewhere(
     }
 
 
-def score(classifier: Any, tokenizer: Any, split: Split, name: str = "test") -> dict[str, Any]:
-    """Score a split.
+def score(
+    classifier: Any,
+    tokenizer: Any,
+    split: Split,
+    name: str = "test",
+    values: list[float] | None = None,
+    ratings: Any = None,
+) -> dict[str, Any]:
+    """Score a split; `values` and `ratings` are those of `metrics.metrics`.
 
     Returns:
         `logits`, (reviews, labels); `labels`, (reviews,); `metrics` and `slices`.
@@ -236,7 +257,7 @@ def score(classifier: Any, tokenizer: Any, split: Split, name: str = "test") -> 
     return {
         "logits": logits,
         "labels": tokens.labels,
-        "metrics": metrics.metrics(logits, tokens.labels),
+        "metrics": metrics.metrics(logits, tokens.labels, values, ratings),
         "slices": error_analysis.slices(split.texts, tokens.lengths, split.slice_columns, right),
     }
 
@@ -248,14 +269,23 @@ def _logits(classifier: Any, tokens: Tokens, pad_id: int, name: str) -> metrics.
 
 
 def _metrics_by_dataset(
-    logits: metrics.FloatArray, labels: Any, numbers: list[int]
+    logits: metrics.FloatArray, labels: Any, split: Split, values: list[float] | None
 ) -> dict[str, dict[str, Any]]:
-    """The metrics of each dataset, by its number in the recipe; `numbers` has one for each row."""
-    rows = np.array(numbers)
+    """The metrics of each dataset, by its number in the recipe."""
+    numbers = np.array(split.datasets)
+    ratings = None if split.ratings is None else np.array(split.ratings)
     return {
-        str(number): metrics.metrics(logits[rows == number], labels[rows == number])
-        for number in sorted(set(numbers))
+        str(number): metrics.metrics(
+            logits[rows], labels[rows], values, None if ratings is None else ratings[rows]
+        )
+        for number in sorted(set(numbers.tolist()))
+        for rows in [numbers == number]
     }
+
+
+def _ratings(recipe: Recipe, split: Split) -> Any:
+    """The numbers in the label column, unless several datasets have scales of their own."""
+    return split.ratings if len(recipe.datasets) == 1 else None
 
 
 def _describe_data(datasets: list[Dataset], splits: dict[str, Split]) -> dict[str, Any]:
@@ -276,13 +306,14 @@ def _row_weights(dataset_weights: list[float], train: Split) -> Any:
 
 def _targets(train: Split, labels: list[str], distillation: Distillation | None) -> Any:
     """The labels that `losses.classification_loss` takes, of every row."""
-    numbers, count = np.array(train.labels), len(labels)
-    if train.confidences is None and distillation is None:
+    numbers = np.array(train.labels)
+    if train.probabilities is None and distillation is None:
         return numbers
-    # Soft labels: the rest of the probability is spread evenly over the other labels.
-    confidence = np.array(train.confidences or [1.0] * len(train), dtype=np.float32)[:, None]
-    is_label = np.arange(count) == numbers[:, None]  # (rows, labels)
-    probabilities = np.where(is_label, confidence, (1 - confidence) / (count - 1))
+    is_label = np.arange(len(labels)) == numbers[:, None]
+    probabilities = is_label.astype(np.float32)  # (rows, labels)
+    for row, soft_label in enumerate(train.probabilities or []):
+        if soft_label:
+            probabilities[row] = soft_label
     if distillation is None:
         return probabilities
     file = Path(distillation.probabilities)

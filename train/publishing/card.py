@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from space.inference.labels import unit
 from train import console
 from train import recipe as recipes
 from train.environment import REPOSITORY
@@ -19,6 +20,7 @@ from train.sections import Dataset, public_name
 
 TEMPLATE = REPOSITORY / "model_card.md"
 
+IMDB = {"stanfordnlp/imdb", "imdb-ratings"}  # on the Hub; the folder in train/recipes/stars.yaml
 METRIC_NAMES = {
     "n": "reviews",
     "accuracy": "accuracy",
@@ -30,7 +32,15 @@ METRIC_NAMES = {
     "roc_auc": "ROC AUC",
     "nll": "NLL (nats)",
     "ece": "ECE",
+    # Of ordered labels only.
+    "within_one": "within one step of the label",
+    "mae": "MAE of the expected value",
+    "quadratic_weighted_kappa": "quadratic weighted kappa",
+    "spearman": "Spearman correlation",
+    "verdict_accuracy": "accuracy of the verdict",
 }
+INDEXED = ["accuracy", "f1", "precision", "recall", "roc_auc"]  # in the model-index
+INDEXED_OF_SCALES = ["within_one", "mae", "quadratic_weighted_kappa", "spearman"]
 IN_SAMPLE = {"nll", "ece"}  # on validation, where the temperature is fitted
 HYPERPARAMETERS = (
     "epochs batch_tokens max_tokens truncation learning_rate head_learning_rate "
@@ -89,7 +99,7 @@ def _render(results: dict[str, Any], repo_id: str, template: Path) -> str:
         tags=["sentiment-analysis", "movie-reviews"],
         base_model=None if origin["base_is_local"] else origin["base_model"],
         datasets=list(dict.fromkeys([*on_hub, *origin["datasets"]])) or None,
-        metrics=["accuracy", "f1", "roc_auc"],
+        metrics=["accuracy", "f1", "roc_auc", *["mae", "spearmanr"] * recipe.ordered],
         model_name=repo_id.split("/")[-1],
         eval_results=_eval_results(results, recipe),
     )
@@ -106,6 +116,8 @@ def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dic
         "recipe": recipe.model_dump(),
         "labels": [label.replace("|", "\\|") for label in recipe.labels],
         "has_pairs": recipe.has_pairs,
+        "unit": unit(recipe.labels) if recipe.ordered else None,
+        "middle": (values[0] + values[-1]) / 2 if (values := recipe.values) else None,
         "examples": [_example(example) for example in results.get("examples", [])],
         "base_link": f"`{Path(base).name}`" if origin["base_is_local"] else link,
         "base_revision": origin["base_revision"],
@@ -150,7 +162,7 @@ def _data(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Template values about the datasets."""
     data = results["data"]
     names, revisions = _names(results), data["revision"]
-    on_imdb = [dataset.source == "stanfordnlp/imdb" for dataset in recipe.datasets]
+    on_imdb = [name in IMDB for name in names]
     return {
         "source_links": list(dict.fromkeys(map(_link, names, data["local"]))),
         "subject": "IMDb reviews" if all(on_imdb) else "reviews",
@@ -201,13 +213,13 @@ def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
             dataset_name=names[number],
             dataset_split=_own_split(recipe.datasets[number], split) or split,
             dataset_revision=results["data"]["revision"][number],
-            metric_type=key,
+            metric_type={"spearman": "spearmanr"}.get(key, key),
             metric_name=METRIC_NAMES[key],
             metric_value=round(test[key], 6),
         )
         for number, test in _tested(results, recipe)
-        for key in ["accuracy", "f1", "precision", "recall", "roc_auc"]
-        if test[key] is not None
+        for key in [*INDEXED, *INDEXED_OF_SCALES]
+        if test.get(key) is not None
     ]
 
 
@@ -238,7 +250,7 @@ def _figure(key: str, value: Any, split: str) -> str:
         return f"{value:,}"
     if key == "accuracy_ci95":
         return f"{100 * value[0]:.2f}% to {100 * value[1]:.2f}%"
-    if key == "accuracy":
+    if key in {"accuracy", "within_one", "verdict_accuracy"}:
         return f"{100 * value:.2f}%"
     return f"{value:.4f}" + "†" * (key in IN_SAMPLE and split == "validation")
 

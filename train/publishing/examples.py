@@ -10,9 +10,10 @@ from typing import Any
 
 from scipy.special import softmax
 
+from space.inference.labels import label_values
 from train.evaluation.metrics import FloatArray
 
-MIN_CONFIDENCE = 0.9
+MIN_CONFIDENCE, MIN_SCALE_CONFIDENCE = 0.9, 0.5  # of a scale, neighbors share the probability
 LANGUAGE = "en"
 # Sentiment -> reviews, the harder ones first.
 TEXTS = {
@@ -86,12 +87,13 @@ def select(
     rows = [(name, row) for name in candidates if name in known for row in candidates[name]]
     if not rows:
         return []
+    floor = MIN_SCALE_CONFIDENCE if label_values(labels) else MIN_CONFIDENCE
     texts = [row[0] if has_pairs else row for _, row in rows]
     pairs = [row[1] for _, row in rows] if has_pairs else None
     selected: dict[str, dict[str, Any]] = {}
     for i, row in enumerate(softmax(predict(texts, pairs), axis=1)):
         sentiment, best, score = rows[i][0], int(row.argmax()), float(row.max())
-        if known[best] == sentiment and score >= max(MIN_CONFIDENCE, unsure_below):
+        if known[best] == sentiment and score >= max(floor, unsure_below):
             inputs = {"text": texts[i]} | ({"text_pair": pairs[i]} if pairs else {})
             selected.setdefault(sentiment, {**inputs, "label": labels[best], "score": score})
     return list(selected.values())

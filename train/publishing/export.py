@@ -26,6 +26,7 @@ from train.publishing.onnx_graph import OPSET, quantize, write
 
 MAX_DIFFERENCE = 1e-4  # of fp32 logits
 MAX_DROP_POINTS, MIN_AGREEMENT = 0.3, 0.99  # of int8, on validation
+MAX_EXPECTED_SHIFT = 0.05  # of ordered labels in place of the agreement: neighbors are often close
 MAX_SHIFT = 0.01  # of a probability, between a text alone and the same text in a batch
 DIFFERENCE_TEXTS, DIFFERENCE_TOKENS = 200, 3000  # texts for the fp32 check, and the longest
 RESTORED_AGREEMENT = 0.95  # of int8, on few texts
@@ -66,7 +67,7 @@ def export(folder: Path) -> dict[str, Any]:
     results["export"] = {
         "opset": OPSET,
         "fp32": {"bytes": full.stat().st_size, **_check_fp32(classifier, full, tokens)},
-        "int8": _quantized(full, onnx / "model_quantized.onnx", tokens, classifier),
+        "int8": _quantized(full, onnx / "model_quantized.onnx", tokens, classifier, recipe.values),
     }
     run_folder.save_results(folder / "results.json", results)
     exported: dict[str, Any] = results["export"]
@@ -104,7 +105,13 @@ def restore(folder: Path, texts: Sequence[str]) -> None:
         recorded["int8"]["bytes"] = file.stat().st_size
         logits = predict(file, tokens, "int8"), predict(full, tokens, "fp32")
         _, agreement = compare(*logits, tokens)
-        _check_restored(agreement >= RESTORED_AGREEMENT, f"{agreement:.1%} of int8 labels agree")
+        if recipe.values:
+            shift = expected_shift(*logits, recipe.values)
+            measured = f"expected values shift by {shift:.2g} in int8"
+            _check_restored(shift <= MAX_EXPECTED_SHIFT, measured)
+        else:
+            measured = f"{agreement:.1%} of int8 labels agree"
+            _check_restored(agreement >= RESTORED_AGREEMENT, measured)
         sensitivity = batch_sensitivity(file, tokens, classifier)
         _check_restored(sensitivity["max_shift"] <= MAX_SHIFT, f"int8 {_sentence(sensitivity)}")
     run_folder.save_results(folder / "results.json", results)
@@ -114,7 +121,8 @@ def _check_restored(passed: bool, measured: str) -> None:
     if not passed:
         raise RunError(
             f"restored ONNX models must differ from the original by at most {MAX_DIFFERENCE:g} in "
-            f"logits, agree on {RESTORED_AGREEMENT:.0%} of the int8 labels and shift by at most "
+            f"logits, agree on {RESTORED_AGREEMENT:.0%} of the int8 labels (of ordered labels, in "
+            f"the expected value to within {MAX_EXPECTED_SHIFT:g}) and shift by at most "
             f"{MAX_SHIFT} in batches, got: {measured} — report this with the versions of torch "
             "and onnxruntime"
         )
@@ -248,21 +256,35 @@ def _sentence(sensitivity: dict[str, Any]) -> str:
     )
 
 
-def _quantized(full: Path, file: Path, tokens: Tokens, classifier: Any) -> dict[str, Any]:
+def _quantized(
+    full: Path, file: Path, tokens: Tokens, classifier: Any, values: list[float] | None
+) -> dict[str, Any]:
     """Write int8 by the first scheme within the limits.
+
+    Args:
+        full: The fp32 file.
+        file: The int8 file.
+        tokens: The validation reviews.
+        classifier: The original model.
+        values: The number of each label, if they are ordered.
 
     Returns:
         Of the last scheme: `scheme`, `published` (whether it is within the limits),
-        `accuracy_drop_points`, `agreement` (share of equal labels), `in_batches` and `bytes`; of
-        the others the same, in `tried_before`.
+        `accuracy_drop_points`, `agreement` (share of equal labels), `expected_shift` (of ordered
+        labels), `in_batches` and `bytes`; of the others the same, in `tried_before`.
     """
     expected = predict(full, tokens, "fp32")
     tried: list[dict[str, Any]] = []
     for scheme in SCHEMES:
         _quantize(full, file, scheme)
-        drop, agreement = compare(predict(file, tokens, "int8"), expected, tokens)
+        logits = predict(file, tokens, "int8")
+        drop, agreement = compare(logits, expected, tokens)
         sensitivity = batch_sensitivity(file, tokens, classifier)
-        accurate = drop <= MAX_DROP_POINTS and agreement >= MIN_AGREEMENT
+        shift = {"expected_shift": expected_shift(logits, expected, values)} if values else {}
+        is_close = agreement >= MIN_AGREEMENT
+        if values:
+            is_close = shift["expected_shift"] <= MAX_EXPECTED_SHIFT
+        accurate = drop <= MAX_DROP_POINTS and is_close
         passed = accurate and sensitivity["max_shift"] <= MAX_SHIFT
         tried.append(
             {
@@ -270,21 +292,26 @@ def _quantized(full: Path, file: Path, tokens: Tokens, classifier: Any) -> dict[
                 "published": passed,
                 "accuracy_drop_points": drop,
                 "agreement": agreement,
+                **shift,
                 "in_batches": sensitivity,
                 "bytes": file.stat().st_size,
             }
         )
+        distance = f", expected values shift by {shift['expected_shift']:.3f}" if shift else ""
         measured = (
-            f"({scheme}): accuracy drop {drop:+.2f} points, {agreement:.2%} of labels equal on "
-            f"{len(tokens.ids):,} validation reviews; {_sentence(sensitivity)}"
+            f"({scheme}): accuracy drop {drop:+.2f} points, {agreement:.2%} of labels equal"
+            f"{distance} on {len(tokens.ids):,} validation reviews; {_sentence(sensitivity)}"
         )
         if passed:
             console.print_line(f"wrote {file} {measured}")
             break
         file.unlink()
+        limit = (
+            f"{MAX_EXPECTED_SHIFT:g} of the expected value" if values else f"{MIN_AGREEMENT:.0%}"
+        )
         console.print_line(
-            f"int8 is not kept {measured}; the limits are {MAX_DROP_POINTS} points, "
-            f"{MIN_AGREEMENT:.0%} and a shift of {MAX_SHIFT}"
+            f"int8 is not kept {measured}; the limits are {MAX_DROP_POINTS} points, {limit} and a "
+            f"shift of {MAX_SHIFT}"
         )
     return {**tried[-1], "tried_before": tried[:-1]}
 
@@ -300,6 +327,12 @@ def first_matmuls(file: Path, share: float) -> list[str]:
 
     names = [node.name for node in onnx.load(file).graph.node if node.op_type == "MatMul"]
     return names[: round(share * len(names))]
+
+
+def expected_shift(logits: FloatArray, expected: FloatArray, values: list[float]) -> float:
+    """The mean change of the expected value, in units of the labels, such as stars."""
+    means = [softmax(part, axis=1) @ np.array(values) for part in (logits, expected)]
+    return float(np.abs(means[0] - means[1]).mean())
 
 
 def compare(logits: FloatArray, expected: FloatArray, tokens: Tokens) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from train.evaluation import row_results
 from train.evaluation.row_results import FILE
 
 SIGNIFICANCE = 0.05
-SUITE_PARTS = ["sentences", "pairs"]
+SUITE_PARTS = ["sentences", "pairs", "aspects"]
 
 
 def check(run: Path, published: Path, to: str) -> None:

@@ -78,7 +78,7 @@ def write(
         file: The draft; the first part of a CSV file begins with the column names.
         part: The rows.
         predictions: The added cells of each row: label, score, unsure, truncated and reason, or
-            None.
+            None; more cells are numbers.
         names: The names of the added columns.
         schema: `pyarrow.Schema` of a table that can hold all rows of the input.
 
@@ -120,6 +120,7 @@ def _write_parquet(
 
     table = tables.to_arrow(part, schema) if len(part) else schema.empty_table()
     types = [pyarrow.string(), pyarrow.float64(), *[pyarrow.bool_()] * 2, pyarrow.string()]
+    types += [pyarrow.float64()] * (len(names) - len(types))
     columns = zip(*predictions, strict=True) if predictions else [()] * len(types)
     for name, column_type, cells in zip(names, types, columns, strict=True):
         table = table.append_column(name, pyarrow.array(cells, column_type))

@@ -1,7 +1,7 @@
 """Bulk scoring: add predictions to the rows of a file or dataset of any length.
 
 In: a local file, which is checked to its end first, or a Hub dataset, which is streamed. Out: one
-file with all columns of the input and five more. Finished parts are stored beside the output, so
+file with all columns of the input and some more. Finished parts are stored beside the output, so
 that the same command resumes after any interruption and writes each row exactly once. An existing
 output is replaced only when the new one is complete.
 """
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from space.inference.labels import expected_value, unit
 from train import console
 from train.data import hub_datasets, tables
 from train.errors import DataError, Interrupted, ModelError, RunError
@@ -62,7 +63,8 @@ def score(
 ) -> None:
     """Write every row with its prediction, or the `reason` for having none.
 
-    The added columns are `label`, `score` (its probability), `unsure`, `truncated` and `reason`.
+    The added columns are `label`, `score` (its probability), `unsure`, `truncated` and `reason`; if
+    the labels are a scale, such as stars, also `expected_stars`, the mean by probability.
 
     Args:
         source: A file, or the id of a dataset on the Hub.
@@ -91,6 +93,9 @@ def score(
     names = [prefix + name for name in ADDED_COLUMNS]
     _check_columns(data, source, text, names)
     classifier = _classifier(model, revision)
+    if steps := unit(classifier.labels):
+        names.append(f"{prefix}expected_{steps.replace(' ', '_')}")
+        _check_columns(data, source, text, names)
     job: dict[str, Any] = {"input": data.identity, "model": _model_identity(model, classifier)}
     job |= {"text": text, "prefix": prefix, "version": VERSION}
     with _disk_errors(out):
@@ -141,18 +146,20 @@ def _score(
 
 
 def _predict(classifier: "Classifier", part: tables.Part, text: str) -> list[list[Any]]:
-    """The added cells of each row, in the order of `ADDED_COLUMNS`."""
+    """The added cells of each row, in the order of `ADDED_COLUMNS`; of a scale, one more."""
     from space.inference.classifier import Prediction
 
     rows = tables.to_rows(part if isinstance(part, list) else part.select([text]))
     predictions: list[list[Any]] = []
+    is_scale = unit(classifier.labels) is not None
     for answer in classifier.predict_batch([row.get(text) for row in rows]):
         if isinstance(answer, Prediction):
             truncated = answer.tokens_read < answer.tokens
             probability = answer.probabilities[answer.label]
-            predictions.append([answer.label, probability, answer.unsure, truncated, None])
+            cells = [answer.label, probability, answer.unsure, truncated, None]
+            predictions.append([*cells, *[expected_value(answer.probabilities)] * is_scale])
         else:
-            predictions.append([None, None, None, None, str(answer)])
+            predictions.append([None, None, None, None, str(answer), *[None] * is_scale])
     return predictions
 
 

@@ -448,19 +448,57 @@ STARS = {
 }
 
 
-def test_label_map_sets_confidences(write: Write) -> None:
+def test_label_map_sets_probabilities(write: Write) -> None:
     stars = write([{"text": f"review {i}", "label": 1 + i % 5} for i in range(100)])
     splits = preparation.load(recipe_for({"source": str(stars), "label_map": STARS}))
     train = splits["train"]
-    rows = zip(train.texts, train.labels, train.confidences or [], strict=True)
-    sure = {(int(text.split()[1]) % 5, number, p) for text, number, p in rows}
-    assert sure == {(0, 0, 1.0), (1, 0, 0.8), (2, 1, 0.5), (3, 1, 0.8), (4, 1, 1.0)}
+    rows = zip(train.texts, train.labels, train.probabilities or [], strict=True)
+    soft = {(int(text.split()[1]) % 5, number, p) for text, number, p in rows}
+    assert {(stars, number) for stars, number, _ in soft} == {
+        (0, 0),
+        (1, 0),
+        (2, 1),
+        (3, 1),
+        (4, 1),
+    }
+    assert {stars: p for stars, _, p in soft} == {
+        0: None, 1: pytest.approx((0.8, 0.2)), 2: (0.5, 0.5), 3: pytest.approx((0.2, 0.8)), 4: None
+    }  # fmt: skip
     # What has no verdict is learnt from, but nothing is measured on it.
     for name in ["validation", "test"]:
         assert {int(text.split()[1]) % 5 for text in splits[name].texts} == {0, 1, 3, 4}
         assert splits[name].dropped["undecided"] > 0
-        assert splits[name].confidences is None
+        assert splits[name].probabilities is None
     whole = preparation.read_split(
         Dataset(source=str(stars), label_map=STARS), "train", ["NEGATIVE", "POSITIVE"]
     )
     assert (len(whole), whole.dropped) == (80, {"undecided": 20})
+
+
+FIVE = ["1 star", "2 stars", "3 stars", "4 stars", "5 stars"]
+
+
+def test_label_map_names_the_probabilities_of_several_labels(write: Write) -> None:
+    """A rating between two stars is divided between them."""
+    label_map = {
+        1: "1 star",
+        2: {"1 star": 0.5, "2 stars": 0.5},
+        3: {"2 stars": 0.75, "3 stars": 0.25},
+        4: "4 stars",
+        5: {"5 stars": 0.6},
+        6: "3 stars",
+    }
+    source = write([{"text": f"review {i}", "label": 1 + i % 6} for i in range(180)])
+    recipe = recipe_for({"source": str(source), "label_map": label_map}, labels=FIVE)
+    splits = preparation.load(recipe)
+    train = splits["train"]
+    rows = zip(train.texts, train.labels, train.probabilities or [], strict=True)
+    soft = {int(text.split()[1]) % 6 + 1: (label, p) for text, label, p in rows}
+    assert {key: label for key, (label, _) in soft.items()} == {1: 0, 2: 0, 3: 1, 4: 3, 5: 4, 6: 2}
+    assert soft[1][1] is soft[4][1] is soft[6][1] is None
+    assert soft[2][1] == (0.5, 0.5, 0, 0, 0)
+    assert soft[3][1] == (0, 0.75, 0.25, 0, 0)
+    assert soft[5][1] == pytest.approx((0.1, 0.1, 0.1, 0.1, 0.6))
+    # Between two labels there is no right answer; the numbers of the others are kept.
+    assert set(splits["test"].ratings or []) == {1, 3, 4, 5, 6}
+    assert splits["test"].dropped["undecided"] > 0

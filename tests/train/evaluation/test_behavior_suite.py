@@ -183,3 +183,44 @@ def test_missing_empty_or_broken_suite_file_is_an_error(
     with pytest.raises(DataError, match="restore .* from the repository") as caught:
         behavior_suite.load(tmp_path)
     assert str(file) in str(caught.value)
+
+
+ASPECTS = behavior_suite.load_aspects()
+ASPECT_NAMES = {"acting", "story", "direction", "visuals", "music", "pacing", "dialogue"}
+
+
+def test_aspect_sentences_have_two_different_aspects() -> None:
+    assert len(ASPECTS) == 200
+    assert {tuple(row) for row in ASPECTS} == {("text", "positive", "negative")}
+    assert all({row["positive"], row["negative"]} <= ASPECT_NAMES for row in ASPECTS)
+    assert all(row["positive"] != row["negative"] for row in ASPECTS)
+    assert len({normalized(row["text"]) for row in ASPECTS} - set(map(normalized, TEXTS))) == 200
+    counts = Counter(row[side] for row in ASPECTS for side in ("positive", "negative"))
+    assert min(counts.values()) >= 40
+    for name in ASPECT_NAMES:  # an aspect alone doesn't tell the polarity
+        assert sum(row["positive"] == name for row in ASPECTS) / counts[name] == pytest.approx(
+            0.5, abs=0.1
+        )
+
+
+def test_aspect_sentence_passes_if_both_aspects_are_right() -> None:
+    labels = ["NOT_MENTIONED", "NEGATIVE", "POSITIVE"]
+    rows = ASPECTS[:3]
+
+    def predict(texts: Sequence[str], aspects: Sequence[str]) -> FloatArray:
+        """All right but the second's negative aspect, which is missed."""
+        logits = np.zeros((len(texts), 3), dtype=np.float32)
+        for i, (text, aspect) in enumerate(zip(texts, aspects, strict=True)):
+            row = next(row for row in rows if row["text"] == text)
+            right = 2 if row["positive"] == aspect else 1
+            logits[i, 0 if text == rows[1]["text"] and right == 1 else right] = 1
+        return logits
+
+    results = behavior_suite.run_aspects(predict, labels, rows)
+    assert [result.correct for result in results] == [True, False, True]
+    assert {(result.part, result.kind) for result in results} == {("aspects", "opposite")}
+    assert len({result.row for result in results}) == 3
+    assert behavior_suite.run_aspects(predict, ["negative", "positive"], rows) == []
+    assert behavior_suite.pass_rates(results)["aspects"]["all"] == {
+        "n": 3, "accuracy": pytest.approx(2 / 3)
+    }  # fmt: skip

@@ -73,9 +73,14 @@ def test_metrics_agree_with_scikit_learn(labels: int) -> None:
 
 
 def test_report_has_all_metrics() -> None:
+    ordered = set(metrics.metrics(*random_case(5), STARS))
+    assert ordered == {*METRIC_NAMES, "confusion", "calibration"}
     computed = set(metrics.metrics(*random_case(2)))
-    assert computed == {*METRIC_NAMES, "confusion"}
-    assert not [name for name in computed if f"`{name}`" not in (metrics.metrics.__doc__ or "")]
+    assert ordered - computed == {
+        "within_one", "mae", "quadratic_weighted_kappa", "spearman", "verdict_accuracy",
+        "calibration",
+    }  # fmt: skip
+    assert not [name for name in ordered if f"`{name}`" not in (metrics.metrics.__doc__ or "")]
 
 
 def test_metrics_do_not_depend_on_row_order() -> None:
@@ -209,3 +214,62 @@ def test_predict_keeps_the_order_of_reviews(tiny_base: Path) -> None:
     with torch.inference_mode():
         alone = np.concatenate([model(torch.from_numpy(row)[None]).logits.numpy() for row in ids])
     np.testing.assert_allclose(result, alone, atol=1e-5)
+
+
+STARS = [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_ordered_metrics_equal_those_counted_by_hand() -> None:
+    probabilities = [
+        [0.6, 0.4, 0.0, 0.0, 0.0],  # 1.4, label 1: right
+        [0.0, 0.2, 0.3, 0.5, 0.0],  # 3.3, label 3: one step off, no verdict
+        [0.0, 0.0, 0.0, 0.4, 0.6],  # 4.6, label 2: three steps off, wrong verdict
+        [0.0, 0.0, 0.1, 0.2, 0.7],  # 4.6, label 5: right
+    ]
+    logits = np.log(np.maximum(probabilities, 1e-12)).astype(np.float32)
+    labels = np.array([0, 2, 1, 4])
+    result = metrics.metrics(logits, labels, STARS)
+    assert result["accuracy"] == 2 / 4
+    assert result["within_one"] == 3 / 4
+    assert result["mae"] == pytest.approx((0.4 + 0.3 + 2.6 + 0.4) / 4, abs=1e-6)
+    assert result["verdict_accuracy"] == pytest.approx(2 / 3)
+    # 1 - observed / expected squared distances: predicted 1, 4, 5, 5 for 1, 3, 2, 5.
+    observed = (0 + 1 + 9 + 0) / 4
+    expected = np.mean([(p - t) ** 2 for p in [1, 4, 5, 5] for t in [1, 3, 2, 5]])
+    assert result["quadratic_weighted_kappa"] == pytest.approx(1 - observed / expected)
+    shares = [star["share"] for star in result["calibration"]]
+    assert shares == [0.25, 0.25, 0.25, 0, 0.25]
+    means = [star["mean"] for star in result["calibration"]]
+    assert means == pytest.approx(np.mean(probabilities, axis=0), abs=1e-6)
+    # Of 1 star: 0.6 in a bin of its own, and three rows with 0.
+    assert result["calibration"][0]["ece"] == pytest.approx(0.4 / 4, abs=1e-6)
+
+
+def test_spearman_is_that_of_the_ratings_if_there_are_any() -> None:
+    from scipy.stats import spearmanr
+
+    logits, labels = random_case(5)
+    ratings = 2 * labels + np.random.default_rng(0).integers(0, 2, len(labels))
+    expected = softmax(logits.astype(float), axis=1) @ np.array(STARS)
+    by_label = metrics.metrics(logits, labels, STARS)["spearman"]
+    by_rating = metrics.metrics(logits, labels, STARS, ratings)["spearman"]
+    assert by_label == pytest.approx(spearmanr(expected, labels).statistic)
+    assert by_rating == pytest.approx(spearmanr(expected, ratings).statistic)
+    assert by_label != by_rating
+
+
+def test_ordered_metrics_without_a_meaning_are_none() -> None:
+    logits = np.tile(np.array([[0, 0, 3, 0, 0]], dtype=np.float32), (4, 1))
+    result = metrics.metrics(logits, np.array([2, 2, 2, 2]), STARS)
+    assert result["within_one"] == 1
+    for name in ["spearman", "quadratic_weighted_kappa", "verdict_accuracy"]:
+        assert result[name] is None
+    assert "mae" not in metrics.metrics(logits, np.array([2, 2, 2, 2]))
+
+
+def test_description_names_the_distance_of_ordered_labels() -> None:
+    logits, labels = random_case(5)
+    line = metrics.describe(metrics.metrics(logits, labels, STARS))
+    assert "within one 0." in line
+    assert "MAE 0." in line
+    assert "MAE" not in metrics.describe(metrics.metrics(logits, labels))

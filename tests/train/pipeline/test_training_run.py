@@ -443,7 +443,7 @@ def test_targets_are_label_probabilities() -> None:
     labels = ["A", "B", "C"]
     hard = Split(["a", "b"], [1, 0])
     assert training_run._targets(hard, labels, None).tolist() == [1, 0]
-    soft = Split(["a", "b"], [1, 0], confidences=[0.75, 1.0])
+    soft = Split(["a", "b"], [1, 0], probabilities=[(0.125, 0.75, 0.125), None])
     targets = training_run._targets(soft, labels, None)
     assert targets.tolist() == [[0.125, 0.75, 0.125], [1, 0, 0]]
     assert targets.dtype == np.float32

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, STARS
 from huggingface_hub import ModelCard, metadata_eval_result
 
 from train import recipe as recipes
@@ -111,7 +111,33 @@ def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> 
     return {**results, **changes}
 
 
+STAR_METRICS = {
+    "within_one": 0.9432,
+    "mae": 0.4321,
+    "quadratic_weighted_kappa": 0.8765,
+    "spearman": 0.8234,
+    "verdict_accuracy": 0.9345,
+    "calibration": [{"mean": 0.2, "share": 0.21, "ece": 0.012}] * 5,
+}
+
+
+def star_results() -> dict[str, Any]:
+    """Results of a model of stars, tested on two datasets, one of them without 3 stars."""
+    recipe = {
+        "labels": STARS,
+        "ordered": True,
+        "datasets": [{"source": "./runs/imdb-ratings"}, {"source": "user/sentences"}],
+    }
+    measured = metrics_of(labels=5, **STAR_METRICS)
+    results = results_of(recipe, metrics={"validation": measured, "test": measured})
+    only_top = measured | {"quadratic_weighted_kappa": None, "spearman": None}
+    results["datasets"] = {"0": measured, "1": only_top}
+    results["error_analysis"]["confident_errors"][0] |= {"label": 0, "predicted": 4}
+    return results
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
+    "stars": star_results(),
     "imdb": results_of(),
     "local-file": results_of(
         {
@@ -190,7 +216,8 @@ def test_card_does_not_depend_on_the_working_directory(
 @each_variant
 def test_tables_are_well_formed(results: dict[str, Any]) -> None:
     tables = tables_of(render(results, REPO))
-    assert len(tables) == 6 + len(results["slices"])
+    more = 2 * results["recipe"]["ordered"]  # by dataset, and the calibration of each label
+    assert len(tables) == 6 + more + len(results["slices"])
     for before, rows in tables:
         assert before == ""
         assert len(rows) >= 3
@@ -243,11 +270,39 @@ def test_metadata_parses_with_model_card(results: dict[str, Any]) -> None:
 
 @each_variant
 def test_model_index_equals_the_results(results: dict[str, Any]) -> None:
-    test = results["metrics"]["test"]
+    test = (results.get("datasets") or {"0": results["metrics"]["test"]})["0"]
     eval_results = ModelCard(render(results, REPO)).data.eval_results
-    measured = {result.metric_type: result.metric_value for result in eval_results}
+    first = eval_results[0].dataset_type
+    measured = {r.metric_type: r.metric_value for r in eval_results if r.dataset_type == first}
     wanted = ["accuracy", "f1", "precision", "recall", "roc_auc"]
+    if results["recipe"]["ordered"]:
+        wanted += ["within_one", "mae", "quadratic_weighted_kappa"]
+        assert measured.pop("spearmanr") == test["spearman"]
     assert measured == {key: pytest.approx(test[key], abs=1e-6) for key in wanted if test[key]}
+
+
+def test_card_of_stars_has_the_metrics_of_their_distance() -> None:
+    text = render(star_results(), REPO)
+    for line in [
+        "as 1 star, 2 stars, 3 stars, 4 stars, 5 stars.",
+        "94.32% of the predictions are within one step of the label, and the expected stars differ "
+        "from it by 0.43 on average.",
+        "For the expected stars, weight the number of each label by its probability:",
+        "| within one step of the label | 94.32% | 94.32% |",
+        "| MAE of the expected value | 0.4321 | 0.4321 |",
+        "| imdb-ratings | 1,000 | 91.25% | 0.9131 | 0.0123 | 94.32% | 0.4321 | 0.8765 | 0.8234 | "
+        "93.45% |",
+        "| user/sentences | 1,000 | 91.25% | 0.9131 | 0.0123 | 94.32% | 0.4321 | – | – | 93.45% |",
+        "| 5 stars | 20.00% | 21.00% | 0.0120 |",
+        "of each alone with its own ratings",
+        "above or below 3; reviews labeled in the middle are left out",
+        "of which 58.00% are within one step of the label; on the others it is 93.71%.",
+        "More than one step off. Rows of the test split",
+        "Expected stars above 3 count as positive, others as negative.",
+        "@inproceedings{maas-etal-2011-learning",
+    ]:
+        assert line in text, line
+    assert "within one" not in render(results_of(), REPO)
 
 
 def test_model_index_names_task_dataset_revision_and_split() -> None:

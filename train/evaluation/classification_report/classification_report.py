@@ -9,7 +9,7 @@ import datasets
 import evaluate
 import numpy as np
 from scipy.special import log_softmax
-from scipy.stats import binomtest
+from scipy.stats import binomtest, spearmanr
 from sklearn import metrics
 
 BINS = 15
@@ -31,7 +31,9 @@ class ClassificationReport(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions: Any, references: Any) -> dict[str, Any]:
+    def _compute(
+        self, predictions: Any, references: Any, values: Any = None, ratings: Any = None
+    ) -> dict[str, Any]:
         logits = np.asarray(predictions, dtype=np.float64)  # (rows, labels)
         labels = np.asarray(references)  # (rows,)
         log_probabilities = log_softmax(logits, axis=1)
@@ -48,7 +50,7 @@ class ClassificationReport(evaluate.Metric):
         f1_macro = metrics.f1_score(
             labels, predicted, labels=range(count), average="macro", zero_division=0.0
         )
-        return {
+        report = {
             "n": len(labels),
             "accuracy": correct / len(labels),
             "accuracy_ci95": [float(interval.low), float(interval.high)],
@@ -61,6 +63,60 @@ class ClassificationReport(evaluate.Metric):
             "ece": expected_calibration_error(probabilities, labels),
             "confusion": metrics.confusion_matrix(labels, predicted, labels=range(count)).tolist(),
         }
+        return report | (
+            {} if values is None else ordered_metrics(probabilities, labels, values, ratings)
+        )
+
+
+def ordered_metrics(
+    probabilities: Any, labels: Any, values: Any, ratings: Any = None
+) -> dict[str, Any]:
+    """Metrics of labels that are steps of a scale, such as stars.
+
+    The expected value of a row is the mean of the labels' numbers, weighted by probability. Its
+    verdict is whether that is above or below the middle of the scale.
+
+    Args:
+        probabilities: (rows, labels), rows sum to 1.
+        labels: The label id of each row, (rows,).
+        values: The number of each label, (labels,), ascending.
+        ratings: What the expected values are correlated with, (rows,); None: the labels' numbers.
+
+    Returns:
+        `within_one` (share of rows predicted at most one step from their label), `mae` (of the
+        expected value, in units of the labels), `quadratic_weighted_kappa` (Cohen 1968), `spearman`
+        (None if all ratings or all expected values are equal), `verdict_accuracy` (of the rows
+        above or below the middle, None without any) and `calibration`: for each label `mean` (of
+        its probability), `share` (of the rows with it) and `ece` (Kull et al. 2019, arXiv
+        1910.12656: the label against the rest).
+    """
+    count, values = len(values), np.asarray(values, dtype=np.float64)
+    expected, true = probabilities @ values, values[labels]  # (rows,) each
+    predicted = probabilities.argmax(axis=1)
+    ratings = true if ratings is None else np.asarray(ratings, dtype=np.float64)
+    varies = len(np.unique(expected)) > 1 and len(np.unique(ratings)) > 1
+    middle = (values[0] + values[-1]) / 2
+    has_verdict = true != middle
+    verdicts = (np.sign(expected - middle) == np.sign(true - middle))[has_verdict]
+    is_constant = len({*np.unique(labels), *np.unique(predicted)}) == 1  # kappa is 0 / 0
+    kappa = None if is_constant else float(
+        metrics.cohen_kappa_score(labels, predicted, labels=range(count), weights="quadratic")
+    )  # fmt: skip
+    return {
+        "within_one": float((np.abs(predicted - labels) <= 1).mean()),
+        "mae": float(metrics.mean_absolute_error(true, expected)),
+        "quadratic_weighted_kappa": kappa,
+        "spearman": float(spearmanr(expected, ratings).statistic) if varies else None,
+        "verdict_accuracy": float(verdicts.mean()) if len(verdicts) else None,
+        "calibration": [
+            {
+                "mean": float(probabilities[:, label].mean()),
+                "share": float((labels == label).mean()),
+                "ece": _calibration_error(*label_bins(probabilities, labels, label)),
+            }
+            for label in range(count)
+        ],
+    }
 
 
 def roc_auc(labels: Any, probabilities: Any) -> float | None:
@@ -86,8 +142,12 @@ def expected_calibration_error(probabilities: Any, labels: Any) -> float:
         probabilities: (rows, labels), rows sum to 1.
         labels: (rows,).
     """
-    share, confidence, accuracy = calibration_bins(probabilities, labels)
-    return float((share * np.abs(confidence - accuracy)).sum())
+    return _calibration_error(*calibration_bins(probabilities, labels))
+
+
+def label_bins(probabilities: Any, labels: Any, label: int) -> tuple[Any, Any, Any]:
+    """As `calibration_bins`, of the probability of one label, and how often it is right."""
+    return _bins(probabilities[:, label], labels == label)
 
 
 def calibration_bins(probabilities: Any, labels: Any) -> tuple[Any, Any, Any]:
@@ -100,8 +160,14 @@ def calibration_bins(probabilities: Any, labels: Any) -> tuple[Any, Any, Any]:
     Returns:
         Share of the rows, mean confidence and accuracy of each bin, (bins,) each.
     """
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
+    return _bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+
+
+def _calibration_error(share: Any, confidence: Any, accuracy: Any) -> float:
+    return float((share * np.abs(confidence - accuracy)).sum())
+
+
+def _bins(confidence: Any, correct: Any) -> tuple[Any, Any, Any]:
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     counts = np.bincount(bins)
     used = counts > 0

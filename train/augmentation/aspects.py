@@ -1,0 +1,150 @@
+"""Pairs of a text and an aspect of the film, such as its acting, for models of text pairs.
+
+In: reviews with rated aspects, or unrated reviews and a teacher. Out: JSONL files with `text`,
+`aspect` and `label`: NEGATIVE, POSITIVE, NEUTRAL or NOT_MENTIONED.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from train import plain_yaml, run_folder
+from train.augmentation.sentences import split_sentences
+from train.data import preparation, sources
+from train.data.splits import Split
+from train.data.tokens import encode
+from train.errors import DataError, shorten
+from train.evaluation import metrics
+from train.modeling import model
+from train.sections import AspectPairs, AspectSentences
+
+WORDS = Path(__file__).with_name("aspect_words.yaml")
+SEED = 0  # of the draw
+NOT_MENTIONED = "NOT_MENTIONED"
+POLARITIES = {name: name.upper() for name in ["negative", "positive", "neutral"]}
+
+Row = dict[str, Any]
+
+
+def load_words() -> dict[str, re.Pattern[str]]:
+    """Aspect -> a pattern of the words that name it."""
+    words = plain_yaml.read(WORDS)
+    return {
+        aspect: re.compile(rf"\b(?:{'|'.join(map(re.escape, names.split()))})\b", re.IGNORECASE)
+        for aspect, names in words.items()
+    }
+
+
+def write_pairs(step: AspectPairs, out: Path) -> int:
+    """Write a pair for each review and aspect, a file for each split.
+
+    Args:
+        step: The reviews, with a column of lists of `aspect` and `polarity`.
+        out: The folder to create.
+
+    Returns:
+        The number of pairs.
+
+    Raises:
+        DataError: The source can't be read or lacks a column, or a list has other contents.
+    """
+    aspects, count = list(load_words()), 0
+    out.mkdir(parents=True)
+    for split, rows in sources.read_splits(step).items():
+        where = f"{step.source} split {split!r}"
+        columns = [step.text, step.aspects, step.group]
+        if missing := [name for name in columns if name and name not in rows.column_names]:
+            raise DataError(
+                f"{where} has no column {missing[0]!r} — it has: {', '.join(rows.column_names)}"
+            )
+        pairs: list[Row] = []
+        for number, row in enumerate(rows, start=1):
+            rated = _polarities(row[step.aspects], aspects, f"{where}, row {number}")
+            group = {step.group: row[step.group]} if step.group else {}
+            pairs += [
+                {"text": row[step.text], "aspect": a, "label": rated.get(a, NOT_MENTIONED), **group}
+                for a in aspects
+            ]
+        _write(out / f"{split}.jsonl", pairs)
+        count += len(pairs)
+    return count
+
+
+def _polarities(cell: Any, aspects: Sequence[str], where: str) -> dict[str, str]:
+    """Aspect -> label; an aspect that is rated twice must have one polarity."""
+    rated: dict[str, str] = {}
+    for item in cell or []:
+        aspect = item.get("aspect") if isinstance(item, dict) else None
+        label = POLARITIES.get(item.get("polarity")) if isinstance(item, dict) else None
+        if aspect not in aspects or label is None or rated.get(aspect, label) != label:
+            raise DataError(
+                f"{where}: an aspect must be one of {', '.join(aspects)}, each with one polarity of"
+                f" {', '.join(POLARITIES)}, got {shorten(repr(item))}"
+            )
+        rated[aspect] = label
+    return rated
+
+
+def write_sentences(step: AspectSentences, out: Path) -> int:
+    """Write sentences with the aspect that they name, labeled by a teacher where it is sure.
+
+    A sentence that names exactly one aspect gets the teacher's label of the sentence. For each such
+    pair, another says that an aspect is not mentioned: in turn of a sentence that names none, and
+    of the same sentence.
+
+    Args:
+        step: The reviews, the teacher and the limits.
+        out: The JSONL file.
+
+    Returns:
+        The number of pairs.
+
+    Raises:
+        DataError: See `sources.texts`; or the teacher has other labels than NEGATIVE and POSITIVE.
+    """
+    labels = run_folder.load_recipe(Path(step.teacher)).labels
+    if set(labels) != {"NEGATIVE", "POSITIVE"}:
+        raise DataError(
+            f"the labels of {step.teacher} must be NEGATIVE and POSITIVE, got {labels} — choose "
+            "another teacher"
+        )
+    texts = preparation.deduplicate(sources.texts(step, step.split, step.text))
+    sentences = preparation.deduplicate([s for text in texts for s in split_sentences(text)])
+    words, random = load_words(), np.random.default_rng(SEED)
+    shuffled = [sentences[i] for i in random.permutation(len(sentences))]
+    named = [(s, [a for a, pattern in words.items() if pattern.search(s)]) for s in shuffled]
+    single = [(s, found[0]) for s, found in named if len(found) == 1][: step.max_sentences]
+    silent = [s for s, found in named if not found]
+    probabilities = _probabilities(Path(step.teacher), [s for s, _ in single])
+    pairs: list[Row] = []
+    for (sentence, aspect), shares in zip(single, probabilities, strict=True):
+        if shares.max() < step.min_confidence:
+            continue
+        others = [other for other in words if other != aspect]
+        other = others[int(random.integers(len(others)))]
+        absent_in = silent.pop() if len(pairs) % 4 == 0 and silent else sentence
+        pairs.append({"text": sentence, "aspect": aspect, "label": labels[int(shares.argmax())]})
+        pairs.append({"text": absent_in, "aspect": other, "label": NOT_MENTIONED})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _write(out, pairs)
+    return len(pairs)
+
+
+def _probabilities(teacher: Path, texts: list[str]) -> Any:
+    """The teacher's probabilities, (texts, labels)."""
+    classifier, tokenizer = model.load(str(teacher))
+    tokens = encode(tokenizer, Split(texts, [0] * len(texts)), "sentences")
+    tokens = tokens.truncate(model.max_tokens(classifier), "head_tail")
+    model.to_device(classifier)
+    logits = metrics.predict(classifier, tokens, tokenizer.pad_token_id, name="sentences")
+    return softmax(logits, axis=1)
+
+
+def _write(file: Path, rows: Iterable[Row]) -> None:
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    file.write_text("".join(lines), encoding="utf-8")
