@@ -8,7 +8,18 @@ from typing import Any
 import pandas
 import pytest
 from conftest import STARS, toy_star_reviews
-from test_page import MODEL, Site, analyze, browser, call, page, published, pytestmark, score, upload
+from test_page import (
+    MODEL,
+    Site,
+    analyze,
+    browser,
+    call,
+    page,
+    published,
+    pytestmark,
+    score,
+    upload,
+)
 from test_static_tabs import downloaded
 
 from space.inference.attribution import explain
