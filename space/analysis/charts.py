@@ -130,24 +130,18 @@ def verdicts(
     rows: pandas.DataFrame,
     names: Mapping[str, str],
     heading: str,
-    max_groups: int = MAX_GROUPS,
-    colors: Sequence[str] | None = None,
+    colors: list[str] | None = None,
 ) -> altair.LayerChart:
     """Draw the verdicts of each group as one stacked bar, with the counts in it.
 
     Args:
-        rows: From `statistics.verdict_counts`; the order of the groups is kept.
+        rows: From `statistics.verdict_counts`; the first `MAX_GROUPS` are drawn, in their order.
         names: By verdict, in the order of the bar, how it is called.
         heading: What the groups are, such as "title".
-        max_groups: How many groups to draw.
         colors: Of the verdicts; by default those of positive, uncertain and negative.
     """
-    groups = list(dict.fromkeys(rows["group"]))[:max_groups]
-    order = {verdict: rank for rank, verdict in enumerate(names)}
-    rows = rows[rows["group"].isin(groups)].assign(order=rows["verdict"].map(order))
-    rows = rows.assign(verdict=rows["verdict"].map(names)).sort_values("order", kind="stable")
-    ends = rows.groupby("group")["share"].cumsum()
-    rows = rows.assign(group=rows["group"].astype(str), start=ends - rows["share"], end=ends)
+    groups = list(dict.fromkeys(rows["group"]))[:MAX_GROUPS]
+    rows = _stack(rows[rows["group"].isin(groups)], names)
     base = altair.Chart(inline_data(rows)).encode(
         y=altair.Y(
             "group:N", title=None, sort=list(map(str, groups)),
@@ -161,11 +155,10 @@ def verdicts(
             altair.Tooltip("n:Q", title=f"Reviews of this {heading}", format=","),
         ],
     )  # fmt: skip
+    colors = colors or _verdict_colors(len(names))
     color = altair.Color(
         "verdict:N",
-        scale=altair.Scale(
-            domain=list(names.values()), range=list(colors or _verdict_colors(len(names)))
-        ),
+        scale=altair.Scale(domain=list(names.values()), range=colors),
         legend=altair.Legend(title=None, orient="bottom"),
     )
     x = altair.X(
@@ -183,6 +176,15 @@ def verdicts(
     )
     chart = altair.layer(bars, labels.encode(x=middle, text=altair.Text("count:Q", format=",")))
     return style(chart, f"Predictions by {heading}", height={"step": 26})
+
+
+def _stack(rows: pandas.DataFrame, names: Mapping[str, str]) -> pandas.DataFrame:
+    """The rows with names of the verdicts, and `start` and `end` of each in its group's bar."""
+    order = {verdict: rank for rank, verdict in enumerate(names)}
+    rows = rows.assign(order=rows["verdict"].map(order), verdict=rows["verdict"].map(names))
+    rows = rows.sort_values("order", kind="stable")
+    ends = rows.groupby("group")["share"].cumsum()
+    return rows.assign(group=rows["group"].astype(str), start=ends - rows["share"], end=ends)
 
 
 def _verdict_colors(count: int) -> list[str]:

@@ -28,8 +28,8 @@ def bars(prediction: Prediction, unsure_below: float) -> str:
     """A bar for each label, in order."""
     values = label_values(list(prediction.probabilities)) or []
     rows = "".join(
-        f"<dt>{escape(name(label))}</dt>"
-        f"<dd><span>{percent_beside(probability, unsure_below)}</span>"
+        f"<dt>{escape(name(label))}</dt><dd>"
+        f"<span>{percent_beside(probability, unsure_below)}</span>"
         '<span class="track" aria-hidden="true">'
         f'<b class="step" style="width:{probability:.2%};{step_style(value, values)}"></b>'
         "</span></dd>"

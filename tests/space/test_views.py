@@ -152,6 +152,8 @@ def test_card_of_stars_has_the_expected_ones_and_bars_in_order():
         ("against", "100"), ("against", "50"), ("against", "0"), ("for", "50"), ("for", "100")
     ]  # fmt: skip
     assert 'class="scale"' not in card
+    # A comparison of models is about labels.
+    assert views.short_prediction(stars, 0.3) == "4 stars (45%)"
 
 
 def test_uncertain_stars_are_about_a_number():
@@ -179,4 +181,5 @@ def test_effects_on_stars_point_to_more_or_fewer():
     assert re.search(r'class="for[^>]*>A superb film', html)
     assert re.search(r'class="against[^>]*>An awful film', html)
     assert "Effect on the stars (log-odds)" in html
+    assert "Probability of 2 stars without it" in html
     assert "Each sentence by itself" not in html
