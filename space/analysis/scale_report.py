@@ -70,10 +70,10 @@ class ScaleReport(Report):
             return views.message("None of the rows could be scored.")
         every = pandas.Series([""] * len(self.expected))
         mean = statistics.group_means(every, self.expected).iloc[0]
-        interval = "" if scored < 2 else f" (95% interval {mean.low:.2f} to {mean.high:.2f})"
+        interval = "" if scored < 2 else f" (95% interval {mean['low']:.2f} to {mean['high']:.2f})"
         errors, unsure = len(self.answers) - scored, int(self.predictions["unsure"].sum())
         facts = [
-            (f"{mean.share:.2f}", f"{self._unit} on average, of {scored:,} reviews{interval}"),
+            (f"{mean['share']:.2f}", f"{self._unit} on average, of {scored:,} reviews{interval}"),
             (f"{unsure:,}", "uncertain: the probability of each label is low"),
             (f"{errors:,}", "not scored" + (", listed below with the reason" * bool(errors))),
         ]  # fmt: skip
@@ -173,7 +173,8 @@ class ScaleReport(Report):
         return np.sign(self.expected - self._middle).fillna(0).astype(int)
 
     def _side_names(self) -> tuple[str, str]:
-        return tuple(f"{word} {self._middle:g} {self._unit}" for word in ("above", "below"))
+        middle = f"{self._middle:g} {self._unit}"
+        return f"above {middle}", f"below {middle}"
 
     def _verdict_html(self, row: int) -> str:
         value = self.expected.iloc[row]
