@@ -64,10 +64,11 @@ class ScaleReport(Report):
     def _headline(self, scored: int) -> list[tuple[str, str]]:
         every = pandas.Series([""] * len(self.expected))
         mean = statistics.group_means(every, self.expected).iloc[0]
-        interval = "" if scored < 2 else f" (95% interval {mean.low:.2f} to {mean.high:.2f})"
+        low, high = mean["low"], mean["high"]
+        interval = "" if scored < 2 else f" (95% interval {low:.2f} to {high:.2f})"
         unsure = int(self.predictions["unsure"].sum())
         return [
-            (f"{mean.share:.2f}", f"{self._unit} on average, of {scored:,} reviews{interval}"),
+            (f"{mean['share']:.2f}", f"{self._unit} on average, of {scored:,} reviews{interval}"),
             (f"{unsure:,}", "uncertain: the probability of each label is low"),
         ]
 
@@ -165,7 +166,8 @@ class ScaleReport(Report):
         return np.sign(self.expected - self._middle).fillna(0).astype(int)
 
     def _side_names(self) -> tuple[str, str]:
-        return tuple(f"{word} {self._middle:g} {self._unit}" for word in ("above", "below"))
+        middle = f"{self._middle:g} {self._unit}"
+        return f"above {middle}", f"below {middle}"
 
 
 def report_class(labels: Sequence[str]) -> type[Report]:

@@ -112,7 +112,7 @@ BROKEN_HEADERS = """() => [...document.querySelectorAll(".rows th span")].flatMa
   const cell = span.closest("th").getBoundingClientRect();
   const broken = [];
   while (walker.nextNode()) {
-    for (const word of walker.currentNode.data.matchAll(/\S+/g)) {
+    for (const word of walker.currentNode.data.matchAll(/[^ ]+/g)) {
       const range = document.createRange();
       range.setStart(walker.currentNode, word.index);
       range.setEnd(walker.currentNode, word.index + word[0].length);

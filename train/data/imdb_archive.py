@@ -13,7 +13,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, cast
 
 from tqdm import tqdm
 
@@ -103,7 +103,7 @@ def _rows(
                     f"{number}, as in https://www.imdb.com/title/tt0000001/, got {got} — "
                     f"{_REMEDY}"
                 )
-            labels = {"label": None, "rating": None}
+            labels: dict[str, Any] = {"label": None, "rating": None}
             if kind != "unsup":
                 labels = {"label": kind, "rating": rating}
             rows.append({"text": text, **labels, "movie": movie[1]})
@@ -144,7 +144,7 @@ def _files(archive: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with (
             gzip.open(archive) as unpacked,
-            tarfile.open(fileobj=_Limited(unpacked), mode="r|") as tar,
+            tarfile.open(fileobj=cast(Any, _Limited(unpacked)), mode="r|") as tar,
             tqdm(tar, desc="read", unit="file", unit_scale=True) as members,
         ):
             for count, member in enumerate(members):
@@ -176,7 +176,7 @@ def _files(archive: Path) -> Iterator[tuple[str, bytes]]:
 class _Limited:
     """A stream that stops an archive from unpacking to more than `MAX_BYTES`."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: gzip.GzipFile) -> None:
         self._stream, self._read = stream, 0
 
     def read(self, size: int) -> bytes:

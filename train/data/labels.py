@@ -112,7 +112,7 @@ def _meanings(
     if unknown := sorted({name for value in mapped.values() for name in value or {}} - set(labels)):
         raise DataError(f"{where}: label_map must lead to one of {labels} or null, got {unknown}")
     mapped_targets: dict[str, Target | None] = {
-        key: value and _target(value, labels) for key, value in mapped.items()
+        key: _target(value, labels) if value else None for key, value in mapped.items()
     }
     known = {key.casefold(): target for key, target in mapped_targets.items()} | mapped_targets
     if not names or {name.casefold() for name in names} & known.keys():

@@ -263,7 +263,8 @@ def test_metadata_parses_with_model_card(results: dict[str, Any]) -> None:
     assert metadata.library_name == "transformers"
     assert metadata.license == "apache-2.0"
     assert metadata.language == results["recipe"]["language"]
-    assert metadata.metrics == ["accuracy", "f1", "roc_auc"]
+    of_scales = ["mae", "spearmanr"] * results["recipe"]["ordered"]
+    assert metadata.metrics == ["accuracy", "f1", "roc_auc", *of_scales]
     assert metadata.model_name == "movie-sentiment"
     assert metadata.eval_results
 
