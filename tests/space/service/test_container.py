@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 from conftest import REPOSITORY
 from hubserver import running_hub
