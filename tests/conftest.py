@@ -172,10 +172,14 @@ STAR_WORDS = ["dreadful", "bad", "so so", "good", "wonderful"]
 
 
 def toy_star_reviews(count: int = 200) -> list[dict]:
-    """Rows of `text`, `rating` (1 to 10), `title`, easy to learn; no text stands twice."""
+    """Rows of `text`, `rating` (1 to 10), `title`, easy to learn; no text stands twice.
+
+    Every seventh has the word of the next star: of a model without errors, the best temperature
+    would be 0, and its logits too large to compare.
+    """
     rows = []
     for i in range(count):
-        word = STAR_WORDS[i % 10 // 2]
+        word = STAR_WORDS[min(4, i % 10 // 2 + (i % 7 == 3))]
         text = f"film number {i} was {word}, with {i % 7} {word} songs and a {word} end"
         rows.append({"text": text, "rating": 1 + i % 10, "title": f"film {i // 10}"})
     return rows

@@ -79,8 +79,9 @@ def _polarities(cell: Any, aspects: Sequence[str], where: str) -> dict[str, str]
     """Aspect -> label; an aspect that is rated twice must have one polarity."""
     rated: dict[str, str] = {}
     for item in cell or []:
-        aspect = item.get("aspect") if isinstance(item, dict) else None
-        label = POLARITIES.get(item.get("polarity")) if isinstance(item, dict) else None
+        parts = item if isinstance(item, dict) else {}
+        aspect, polarity = str(parts.get("aspect")), str(parts.get("polarity"))
+        label = POLARITIES.get(polarity)
         if aspect not in aspects or label is None or rated.get(aspect, label) != label:
             raise DataError(
                 f"{where}: an aspect must be one of {', '.join(aspects)}, each with one polarity of"
