@@ -166,7 +166,7 @@ def test_labels_of_charts_are_complete_and_apart(
     for period in ["the one that is chosen", "day"]:
         if period == "day":
             view.get_by_label("day", exact=True).check()
-            view.get_by_text("Reviews per day").wait_for()
+            view.get_by_text("Reviews per day").nth(1).wait_for()  # of both charts
         for labels in view.evaluate(AXIS_LABELS):
             for label, following in pairwise(sorted(labels, key=lambda place: place["left"])):
                 if abs(label["top"] - following["top"]) < 5:
