@@ -299,7 +299,8 @@ def _number_meaning(
     numbers = {text for text in present if text.lstrip("-").isdigit()}
     if values := label_values(labels):
         steps = {f"{value:g}": label for value, label in zip(values, labels, strict=True)}
-        return steps if numbers <= set(steps) else {}
+        if numbers <= set(steps):
+            return steps
     for codes in NUMBER_CODES:
         if len(labels) == 2 and numbers <= set(codes) and set(codes.values()) <= set(meaning):
             return {number: meaning[name] for number, name in codes.items()}

@@ -155,8 +155,9 @@ def test_match_labels_maps_unambiguous_labels(file_labels: list[object], expecte
 
 def test_match_labels_with_other_models() -> None:
     stars = ["1 star", "2 stars", "3 stars"]
-    assert statistics.match_labels(column(1, 2, 3), stars).isna().all()
-    assert statistics.match_labels(column(1, 2), stars).isna().all()
+    assert statistics.match_labels(column(1, 2, 3), stars).tolist() == stars
+    assert statistics.match_labels(column(1, 2), stars).tolist() == stars[:2]
+    assert statistics.match_labels(column(1, 5), stars).isna().all()  # of another scale
     assert statistics.match_labels(column(0, 2), stars).tolist() == ["1 star", "3 stars"]
     assert statistics.match_labels(column("2 STARS"), stars).tolist() == ["2 stars"]
     plain = ["LABEL_0", "LABEL_1"]
