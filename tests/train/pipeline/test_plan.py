@@ -222,7 +222,7 @@ def test_edited_or_unknown_output_is_refused(origin: str) -> None:
     [
         pytest.param(
             "[{step: run, recipe: techer}]",
-            "student requires techer: techer is no recipe — give a YAML file, or one of: imdb",
+            "student requires techer: techer is no recipe — give a YAML file, or one of: aspects",
             id="unknown recipe",
         ),
         pytest.param(
