@@ -122,7 +122,7 @@ def test_paths_without_recipe_are_reported(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=f"{tmp_path} is a folder — give a YAML file, or one"):
         recipes.load(tmp_path)
     for odd in ["a" * 5000, "a\0b", "", "\ud83d"]:
-        with pytest.raises(RecipeError, match="give a YAML file, or one of: imdb") as caught:
+        with pytest.raises(RecipeError, match="give a YAML file, or one of: aspects") as caught:
             recipes.load(odd)
         assert len(str(caught.value)) < 1000
 
