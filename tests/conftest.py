@@ -208,7 +208,7 @@ def star_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "ordered=true",
         "datasets.label=rating",
         f"datasets.label_map={json.dumps(label_map)}",
-        "epochs=30",
+        "epochs=60",
     ]
     run = folder / "toy-stars"
     training_run.fit(recipe.load("quickstart", settings), run)

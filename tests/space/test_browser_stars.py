@@ -78,5 +78,5 @@ def test_file_shows_means_beside_the_ratings(
     legend = [line.split()[0] for line in shown.locator(".verdicts li").all_inner_texts()]
     assert legend == ["5", "4", "3", "2", "1"]
     table = shown.locator(".rows").filter(has_text="select one to open it")
-    assert " stars" in table.locator(".verdict").first.inner_text()
+    assert " stars" in table.locator(".verdict").first.text_content()
     assert shown.evaluate("document.documentElement.scrollWidth") <= shown.viewport_size["width"]
