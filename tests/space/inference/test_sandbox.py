@@ -33,7 +33,7 @@ cache = ModelCache(Classifier("demo/tiny"))
 answers = []
 for model in models:
     try:
-        pair = [("demo/tiny", None), (model, None)]
+        pair = [ModelName("demo/tiny"), ModelName(model)]
         *_, last = compare(cache, pair, ["a wonderful film", "weak"])
         answer = [dict(last.skipped), last.second.labels]
     except ModelUnavailable as reason:
@@ -321,7 +321,7 @@ def test_endless_models_of_several_clients_end_when_another_client_waits(
         "assert 'because others were waiting. Try again later' in html, html\n"
         "import os; os._exit(0)\n"
     )
-    quick = CLIENTS.replace("run = ", "compare.TURN_SECONDS = 1\nrun = ")
+    quick = CLIENTS.replace("run = ", "compare.SLOT_SECONDS = 1\nrun = ")
     run_python(quick + code, environment(hub, tmp_path))
 
 

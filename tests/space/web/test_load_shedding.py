@@ -17,6 +17,7 @@ import httpx
 from starlette.middleware import Middleware
 from space import app
 from space.inference import serving
+from space.inference.serving import Service
 from space.inference.classifier import Prediction
 from space.inference.onnx_model import Tokens
 from space.web import load_shedding, middleware
