@@ -206,7 +206,7 @@ def test_commits_feedback_to_a_private_dataset(tmp_path: Path):
         kept = {**env, "FEEDBACK_DIR": str(tmp_path / "kept")}
         record(kept, "A joy.", "A bore.")
         notice = record(env, "Kept nowhere else.").stderr
-        assert f"and in the dataset {DATASET} on the Hub at {hub.endpoint}. No name" in notice
+        assert f"and in the dataset {DATASET} on the Hub at {hub.endpoint}. Your name" in notice
         rows = fetch_dataset(hub, tmp_path / "dataset")
         assert sorted(row["text"] for row in rows) == ["A bore.", "A joy.", "Kept nowhere else."]
         assert {row["model"] for row in rows} == {"demo/tiny"}
