@@ -377,7 +377,7 @@ def test_number_of_too_many_digits_is_named_with_its_row(
         sources.read(Dataset(source=str(path)))
     assert str(caught.value) == (
         f"{path}, {where}: a whole number has more than 4,300 digits. Put quotes around it, so "
-        "that it is a text."
+        "that it is read as text."
     )
     path.write_text(f'{{"text": "a", "label": "pos", "n": {number[:4301]}}}')
     assert sources.read(Dataset(source=str(path)))["train"]["n"][0] == number[:4301]
