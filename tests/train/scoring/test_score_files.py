@@ -34,6 +34,8 @@ ANSWER = ["POSITIVE", 0.75, False, False, None]
 class Fake:
     """A classifier that predicts POSITIVE, and refuses what the real one refuses."""
 
+    labels = list(PREDICTION.probabilities)
+
     def predict_batch(self, texts: list[Any]) -> list[Any]:
         return [classifier.check_text(text) or PREDICTION for text in texts]
 
