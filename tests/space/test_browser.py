@@ -259,10 +259,8 @@ def test_any_other_text_gets_a_prediction(page: Any, space: str):
     page.get_by_text("The model doesn't know 1 of the 3 tokens: “\U0001f37f”.").wait_for()
 
 
-def test_scale_shows_the_probability_and_the_uncertain_zone(phone: Any, space: str):
-    visit(phone, space)
-    analyze(phone, "a wonderful film")
-    card = phone.get_by_label("Prediction")
+def check_scale(card: Any) -> None:
+    """The marker of a prediction is at its probability, and the uncertain zone in the middle."""
     shown = card.locator(".probability").inner_text()
     track, marker = (card.locator(f".scale {part}").bounding_box() for part in (".track", "b"))
     position = (marker["x"] + marker["width"] / 2 - track["x"]) / track["width"]
@@ -275,6 +273,12 @@ def test_scale_shows_the_probability_and_the_uncertain_zone(phone: Any, space: s
         box = zone.bounding_box()
         middle = (box["x"] + box["width"] / 2 - track["x"]) / track["width"]
         assert middle == pytest.approx(0.5, abs=0.01)
+
+
+def test_scale_shows_the_probability_and_the_uncertain_zone(phone: Any, space: str):
+    visit(phone, space)
+    analyze(phone, "a wonderful film")
+    check_scale(phone.get_by_label("Prediction"))
 
 
 def test_strongest_sentences_lead_to_their_place_and_a_tap_shows_the_effect(phone: Any, space: str):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_browser import check_scale
 from test_page import (
     REVIEW,
     Site,
@@ -104,18 +105,7 @@ def test_scale_shows_the_probability_and_the_uncertain_zone(phone: Any, site: Si
     analyze(phone, "a wonderful film")
     card = phone.get_by_label("Prediction")
     card.get_by_text("3 of 3 tokens read").wait_for()
-    shown = card.locator(".probability").inner_text()
-    track, marker = (card.locator(f".scale {part}").bounding_box() for part in (".track", "b"))
-    position = (marker["x"] + marker["width"] / 2 - track["x"]) / track["width"]
-    percent = {"over 99%": 99.5}.get(shown.partition(" probability")[0])
-    percent = percent or int(shown.partition("%")[0])
-    positive = percent / 100 if "of positive" in shown else 1 - percent / 100
-    assert position == pytest.approx(positive, abs=0.02)
-    zone = card.locator(".scale .zone")
-    if zone.count():
-        box = zone.bounding_box()
-        middle = (box["x"] + box["width"] / 2 - track["x"]) / track["width"]
-        assert middle == pytest.approx(0.5, abs=0.01)
+    check_scale(card)
 
 
 def test_card_says_what_the_model_does_not_know(page: Any, site: Site) -> None:
