@@ -90,11 +90,12 @@ class OnnxModel:
         return [self._tokens(text, row) for text, row in zip(valid, rows, strict=True)]
 
     def _tokens(self, text: str | tuple[str, str], row: Any) -> Tokens:
-        ids, count = np.array(row.ids, dtype=np.int64), len(row.ids)
-        unknown = self.vocabulary.count_unknown(row.ids)
+        numbers = row.ids  # each access makes a new list
+        ids, count = np.array(numbers, dtype=np.int64), len(numbers)
+        unknown = self.vocabulary.count_unknown(numbers)
         first = text if isinstance(text, str) else text[0]
         unreadable = self.vocabulary.unreadable(first) if unknown else []
-        has_words = self.vocabulary.has_words(row.ids)
+        has_words = self.vocabulary.has_words(numbers)
         types = None if isinstance(text, str) else np.array(row.type_ids, dtype=np.int64)
         if count > self.max_tokens:
             head = self.max_tokens // 4

@@ -67,10 +67,8 @@ def create(
     Raises:
         InvalidSettings: Traces are wanted and OpenTelemetry is not installed.
     """
-    metrics, telemetry = (
-        Metrics(service),
-        tracing.configuration(settings.otel_exporter_otlp_endpoint),
-    )
+    metrics = Metrics(service)
+    telemetry = tracing.configuration(settings.otel_exporter_otlp_endpoint)
     api = _api(
         telemetry,
         Api(service, settings, metrics, lifecycle),
