@@ -23,6 +23,8 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 from numpy.typing import NDArray
 
 from space.inference import download
+from space.inference import engine as engines
+from space.inference.engine import Engine, EngineUnavailable
 from space.inference.labels import expected_value
 from space.inference.onnx_model import OnnxModel, Tokens
 
@@ -45,7 +47,16 @@ class PairModel(ModelUnavailable):
 
 
 class InvalidText(Exception):
-    """The text can't be classified; the message says why, in a sentence for the page."""
+    """The text can't be classified; the message says why, in a sentence for the page.
+
+    Args:
+        message: The sentence.
+        without_text: The sentence without pieces of the text, for those who don't know the text.
+    """
+
+    def __init__(self, message: str, without_text: str | None = None) -> None:
+        super().__init__(message)
+        self.without_text = without_text or message
 
 
 @dataclass(frozen=True)
@@ -56,12 +67,15 @@ class Prediction:
         probabilities: By label, in the model's order.
         tokens_read: The number of tokens that the model read, without [CLS] and [SEP].
         tokens: The number of tokens in the text, without [CLS] and [SEP].
-        unsure: Whether the highest probability is below the model's threshold `unsure_below`.
-        neutral: Whether the model is unsure, and the text hardly makes the label more probable than
-            a text without words does.
+        unsure: Whether the highest probability is below the model's threshold `unsure_below`, or
+            there is a `language_caution`.
+        neutral: Whether the probability is below the threshold, and the text hardly makes the label
+            more probable than a text without words does.
         unknown_tokens: The number of `tokens` that the model doesn't know, such as emoji.
         unreadable: What these stand for: the first different pieces of the text, shortened.
         logits: In the model's order.
+        language_caution: A sentence for the page if the text looks like a language that the model
+            was not trained on.
     """
 
     probabilities: dict[str, float]
@@ -72,6 +86,7 @@ class Prediction:
     unknown_tokens: int = 0
     unreadable: list[str] = field(default_factory=list)
     logits: list[float] = field(default_factory=list)
+    language_caution: str | None = None
 
     @property
     def label(self) -> str:
@@ -96,38 +111,54 @@ class Classifier:
         repo_id: `user/name` on the Hub at `HF_ENDPOINT`.
         revision: Commit, tag or branch; the newest commit of `main` by default.
         pairs: Whether a model of text pairs is accepted.
+        variable: The environment variable with the `repo_id`, for messages.
+        engine: See `engine.choose`.
 
     Attributes:
         commit: The commit that is loaded; None before.
+        loaded_revision: The revision that it was looked up by; None for `main`.
         load_error: Why the last attempt to load the model failed; None if it did not.
     """
 
     def __init__(
-        self, repo_id: str | None, revision: str | None = None, pairs: bool = False
+        self,
+        repo_id: str | None,
+        revision: str | None = None,
+        pairs: bool = False,
+        variable: str = "MODEL_ID",
+        engine: str | None = None,
     ) -> None:
         self.repo_id = repo_id
-        self.revision = revision or None
-        self._pairs = pairs
+        self.revision = self.loaded_revision = revision or None
+        self._engine = engine
+        self._pairs, self._variable = pairs, variable
         self.commit: str | None = None
         self.load_error: str | None = None
         self._model: OnnxModel | None = None
         self._loading = Lock()
 
     @classmethod
-    def from_hub(cls, repo_id: str, revision: str | None = None) -> Self:
+    def from_hub(cls, repo_id: str, revision: str | None = None, pairs: bool = False) -> Self:
         """A classifier with its model loaded. Raises ModelUnavailable, see `load`."""
-        classifier = cls(repo_id, revision)
+        classifier = cls(repo_id, revision, pairs)
         classifier.load()
         return classifier
 
     @classmethod
-    def from_folder(cls, folder: Path, threads: int | None = None) -> Self:
+    def from_folder(
+        cls,
+        folder: Path,
+        threads: int | None = None,
+        *,
+        pairs: bool = False,
+        engine: str | None = None,
+    ) -> Self:
         """The classifier in a run folder or a copy of a repository.
 
         Raises:
             ModelUnavailable: The folder has no ONNX file, or its model can't be loaded.
         """
-        classifier = cls(str(folder))
+        classifier = cls(str(folder), pairs=pairs, engine=engine)
         classifier._model = classifier._open(folder, threads)
         return classifier
 
@@ -136,7 +167,8 @@ class Classifier:
 
         Raises:
             ModelUnavailable: There is no repo id or no such model, the Hub can't be reached and the
-                cache has no copy, or the model is no classifier of single texts.
+                cache has no copy, the model is no classifier of single texts, or the engine can't
+                run here.
         """
         with self._loading:
             if self._model is None:
@@ -159,10 +191,12 @@ class Classifier:
             The commit that is loaded now.
 
         Raises:
-            ModelUnavailable: See `load`; or the labels differ. The old model stays.
+            ModelUnavailable: See `load`; or the labels differ, or it can't classify a word. The
+                old model stays.
         """
         current, folder = self.load(), self.download(revision)
         if folder.name == self.commit:
+            self.loaded_revision = revision or self.revision
             return folder.name
         model = self._open(folder)
         if model.labels != current.labels or model.has_pairs != current.has_pairs:
@@ -170,9 +204,14 @@ class Classifier:
                 f"A model is replaced by one with the same labels, {current.labels}, got "
                 f"{model.labels} in {folder.name}. Restart the app for another model."
             )
-        model.warm_up()
+        try:
+            model.warm_up()
+        except Exception as error:  # anyone can publish any graph
+            log.exception("%s can't classify a word", self.repo_id)
+            raise ModelUnavailable(download.not_a_classifier_message(self.repo_id)) from error
         with self._loading:
             self._model, self.commit = model, folder.name
+            self.loaded_revision = revision or self.revision
             self.__dict__.pop("wordless", None)  # computed by the old model
         return folder.name
 
@@ -189,25 +228,34 @@ class Classifier:
             raise ModelUnavailable(download.NO_MODEL_ID)
         revision = revision or self.revision
         try:
-            return download.download(self.repo_id, revision)
+            files = [engine.file for engine in self._candidates()]
+            return download.download(self.repo_id, revision, files)
         except (HTTPError, OSError, HFValidationError) as error:
             raise ModelUnavailable(
-                download.error_message(error, self.repo_id, revision)
+                download.error_message(error, self.repo_id, revision, self._variable)
                 or f"The Hub at {constants.ENDPOINT} does not answer, and there is no copy of "
                 f"{self.repo_id} here. The next request tries again."
             ) from error
 
     def _open(self, folder: Path, threads: int | None = None) -> OnnxModel:
-        if not any((folder / name).is_file() for name in download.ONNX_FILES):
+        candidates = self._candidates()
+        if not any((folder / engine.file).is_file() for engine in candidates):
             raise ModelUnavailable(download.no_onnx_message(self.repo_id))
         try:
-            model = OnnxModel(folder, threads)
+            model = OnnxModel(folder, candidates, threads)
         except Exception as error:  # anyone can name any repository, with any content
             log.exception("%s can't be loaded", self.repo_id)
             raise ModelUnavailable(download.not_a_classifier_message(self.repo_id)) from error
         if model.has_pairs and not self._pairs:
             raise PairModel(download.pair_model_message(self.repo_id))
         return model
+
+    def _candidates(self) -> list[Engine]:
+        """The engines that may run the model, the best one first."""
+        try:
+            return engines.choose(self._engine)
+        except EngineUnavailable as error:
+            raise ModelUnavailable(str(error)) from error
 
     @property
     def labels(self) -> list[str]:
@@ -235,7 +283,8 @@ class Classifier:
         """Classify texts, each alone and on one core; a single text gets all cores.
 
         A CPU gains nothing from batches: one text of some length uses a core fully. With int8, a
-        text's score would also depend on the other texts in its batch.
+        text's score would also depend on the other texts in its batch. For a model of text pairs,
+        each text is a tuple of two.
 
         Returns:
             For each text, in order, a prediction or the reason for having none.
@@ -271,7 +320,7 @@ class Classifier:
         if model.has_pairs != (tokens.type_ids is not None):
             return InvalidText(PAIR_EXPECTED if model.has_pairs else PAIR_REFUSED)
         if not tokens.has_words:
-            return InvalidText(_no_words_message(model, tokens.unreadable))
+            return _no_words(model, tokens.unreadable)
         logits = model.logits(tokens, all_cores)  # (labels,)
         if not np.isfinite(logits).all():
             return InvalidText("The model's score for this review is not a number.")
@@ -281,11 +330,12 @@ class Classifier:
             probabilities,
             tokens_read=len(tokens.ids) - model.special_tokens,
             tokens=tokens.count - model.special_tokens,
-            unsure=unsure,
+            unsure=unsure or tokens.language_caution is not None,
             neutral=unsure and not model.has_pairs and self._is_neutral(probabilities),
             unknown_tokens=tokens.unknown,
             unreadable=tokens.unreadable,
             logits=logits.tolist(),
+            language_caution=tokens.language_caution,
         )
 
     def _is_neutral(self, probabilities: dict[str, float]) -> bool:
@@ -306,7 +356,9 @@ class Classifier:
 
 
 def check_text(text: object) -> InvalidText | None:
-    """Why a text is invalid before it reaches the model; None if it is valid."""
+    """Why a text or a pair is invalid before it reaches the model; None if it is valid."""
+    if isinstance(text, tuple):
+        return next(filter(None, map(check_text, text)), None)
     if text is not None and not isinstance(text, str):
         return InvalidText(f"A review must be text, got {type(text).__name__}.")
     if not text or not text.strip():
@@ -339,8 +391,9 @@ def _softmax(labels: Sequence[str], logits: NDArray[np.float64]) -> dict[str, fl
     return dict(zip(labels, (odds / odds.sum()).tolist(), strict=True))
 
 
-def _no_words_message(model: OnnxModel, unreadable: Sequence[str]) -> str:
+def _no_words(model: OnnxModel, unreadable: Sequence[str]) -> InvalidText:
     if not unreadable:
-        return "This review has no words."
+        return InvalidText("This review has no words.")
     kinds, pieces = model.vocabulary.describe(unreadable), "”, “".join(unreadable)
-    return f"The model can't read this review: it doesn't know {kinds} (“{pieces}”)."
+    reason = f"The model can't read this review: it doesn't know {kinds}"
+    return InvalidText(f"{reason} (“{pieces}”).", f"{reason}.")

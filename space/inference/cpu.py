@@ -1,4 +1,4 @@
-"""The number of CPU cores that this process may use.
+"""The CPU: the number of cores that this process may use, and the instruction sets.
 
 psutil reports the affinity, but not the quota of a container, which a Space has.
 """
@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def available_cores() -> int:
@@ -29,3 +30,13 @@ def _quota() -> float:
         return int(quota) / int(period) if int(quota) > 0 else math.inf
     except (OSError, ValueError):
         return math.inf
+
+
+def flags() -> frozenset[str]:
+    """The instruction sets of the CPU as Linux names them, such as `amx_bf16`; empty elsewhere."""
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    named = (line.partition(":")[2] for line in lines if line.startswith("flags"))
+    return frozenset(next(named, "").split())

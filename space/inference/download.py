@@ -4,6 +4,8 @@ In: a repo id and a revision. Out: the folder of a snapshot, with the files that
 """
 
 import errno
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download
@@ -18,17 +20,25 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 REQUIRED_FILES = [CONFIG, TOKENIZER, TOKENIZER_CONFIG]
-# int8 if its accuracy was good enough to publish it, else fp32. No other model file is downloaded.
-ONNX_FILES = ["onnx/model_quantized.onnx", "onnx/model.onnx"]
+INT8_FILE = "onnx/model_quantized.onnx"  # published if its accuracy is good enough
+FP32_FILE = "onnx/model.onnx"
+ONNX_FILES = [INT8_FILE, FP32_FILE]
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC}
 NO_MODEL_ID = (
     "MODEL_ID is not set. It names the model to show, such as user/movie-sentiment: "
     "set it on a Space under Settings, Variables, and elsewhere in the environment."
 )
 
+log = logging.getLogger(__name__)
 
-def download(repo_id: str, revision: str | None) -> Path:
-    """Download a model or update it; use the cache if the Hub can't be reached.
+
+def download(repo_id: str, revision: str | None, onnx_files: Sequence[str] = ONNX_FILES) -> Path:
+    """Download a model or update it; use the cache if the Hub can't be reached, or it is read-only.
+
+    Args:
+        repo_id: `user/name`.
+        revision: Commit, tag or branch; None for the newest commit of `main`.
+        onnx_files: The first one that the repository has is downloaded, and no other model file.
 
     Returns:
         The folder of the snapshot; its name is the commit.
@@ -37,16 +47,38 @@ def download(repo_id: str, revision: str | None) -> Path:
         HTTPError, OSError, HFValidationError: See `error_message`.
     """
     try:
-        return _snapshot(repo_id, revision, local_files_only=False)
+        return _snapshot(repo_id, revision, onnx_files, local_files_only=False)
     except HfHubHTTPError:
         raise  # the Hub answered
     except HTTPError:
         # huggingface_hub uses the cache if a connection is refused, but not if it breaks off.
-        return _snapshot(repo_id, revision, local_files_only=True)
+        return _snapshot(repo_id, revision, onnx_files, local_files_only=True)
+    except OSError as error:
+        if error.errno not in UNWRITABLE or not (
+            folder := _complete_copy(repo_id, revision, onnx_files)
+        ):
+            raise
+        log.warning(
+            "the cache can't be written (%s): %s stays at %s", error.strerror, repo_id, folder.name
+        )
+        return folder
 
 
-def _snapshot(repo_id: str, revision: str | None, local_files_only: bool) -> Path:
-    for onnx_file in ONNX_FILES:
+def _complete_copy(repo_id: str, revision: str | None, onnx_files: Sequence[str]) -> Path | None:
+    """The folder of a copy in the cache that has every file; None without one."""
+    try:
+        folder = _snapshot(repo_id, revision, onnx_files, local_files_only=True)
+    except OSError:  # no copy, or no folder
+        return None
+    has_model = any((folder / name).is_file() for name in onnx_files)
+    is_complete = has_model and all((folder / name).is_file() for name in REQUIRED_FILES)
+    return folder if is_complete else None
+
+
+def _snapshot(
+    repo_id: str, revision: str | None, onnx_files: Sequence[str], local_files_only: bool
+) -> Path:
+    for onnx_file in onnx_files:
         folder = Path(
             snapshot_download(
                 repo_id,
@@ -60,17 +92,26 @@ def _snapshot(repo_id: str, revision: str | None, local_files_only: bool) -> Pat
     return folder
 
 
-def error_message(error: Exception, repo_id: str | None, revision: str | None) -> str | None:
-    """The cause of a failed download in one sentence; None if the Hub could not be reached."""
+def error_message(
+    error: Exception, repo_id: str | None, revision: str | None, variable: str = "MODEL_ID"
+) -> str | None:
+    """The cause of a failed download in one sentence; None if the Hub could not be reached.
+
+    Args:
+        error: Of the download.
+        repo_id: The model.
+        revision: Of the model.
+        variable: The environment variable that names the model.
+    """
     hub = constants.ENDPOINT
     if isinstance(error, HFValidationError):
-        return f"MODEL_ID must be user/name, as the Hub writes it, got {repo_id!r}."
+        return f"{variable} must be user/name, as the Hub writes it, got {repo_id!r}."
     if isinstance(error, GatedRepoError):
         return f"{repo_id} is gated: ask for access on its page, and set the secret HF_TOKEN."
     if isinstance(error, RepositoryNotFoundError):
         return f"The Hub at {hub} has no model {repo_id}, or this app's HF_TOKEN may not read it."
     if isinstance(error, RevisionNotFoundError):
-        return f"{repo_id} has no revision {revision}: check MODEL_REVISION."
+        return f"{repo_id} has no revision {revision}: check {variable.removesuffix('ID')}REVISION."
     if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
         return f"The Hub at {hub} refused {repo_id} with status {error.response.status_code}."
     if isinstance(error, OSError) and error.errno in UNWRITABLE:

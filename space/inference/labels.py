@@ -1,7 +1,7 @@
-"""Labels that are steps of a scale, such as stars: their numbers, and the expected value.
+"""What labels mean: their sentiment, and the numbers of those that are a scale, such as stars.
 
-In: the names of a model's labels, or probabilities by label. Out: numbers, or None if the labels
-are no scale.
+In: the names of a model's labels, or probabilities by label. Out: sentiments and sides; numbers and
+the expected value, or None if the labels are no scale.
 """
 
 import re
@@ -9,6 +9,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 STEP = re.compile(r"(\d+(?:\.\d+)?)[\s_-]*([^\W\d_]\D*)")  # 4 stars, 4.5 stars, 1_star
+# Other usual names of labels, in lower case.
+SYNONYMS = {
+    "positive": {"positive", "pos", "p", "praise", "good", "fresh", "true", "yes", "+"},
+    "negative": {"negative", "neg", "n", "blame", "bad", "rotten", "false", "no", "-"},
+    "neutral": {"neutral", "neu", "mixed"},
+}
+SENTIMENTS = {word: sentiment for sentiment, words in SYNONYMS.items() for word in words}
 MIN_STEPS = 3  # two labels are a yes or no, whatever their names
 
 
@@ -51,6 +58,56 @@ def support(probabilities: Mapping[str, float], label: str) -> float:
         return probabilities[label]
     lowest, highest = scale[0][0], scale[0][-1]
     return min(1.0, max(0.0, (value - lowest) / (highest - lowest)))
+
+
+def sentiments(labels: Sequence[str]) -> dict[str, str]:
+    """The sentiment of each label whose name tells it, such as `positive`.
+
+    Of a scale, such as stars, those below the middle are negative and those above it positive; of
+    other numbers, the lowest is negative and the highest positive.
+    """
+    if values := label_values(labels):
+        names = {-1: "negative", 0: "neutral", 1: "positive"}
+        return {
+            label: names[scale_side(value, values)]
+            for label, value in zip(labels, values, strict=True)
+        }
+    numbers = {label: int(match[0]) for label in labels if (match := re.match(r"\d+", label))}
+    if len(numbers) == len(labels):
+        ends = {min(numbers.values()): "negative", max(numbers.values()): "positive"}
+        return {label: ends[number] for label, number in numbers.items() if number in ends}
+    last_words = {label: re.split(r"[\s_-]+", label.casefold())[-1] for label in labels}
+    return {label: SENTIMENTS[word] for label, word in last_words.items() if word in SENTIMENTS}
+
+
+def sides(labels: Sequence[str]) -> dict[str, int]:
+    """For each label 1 if it is positive, -1 if it is negative, 0 if it is neither.
+
+    Where the names don't tell it, the first label is negative and the last one positive.
+    """
+    signs = {"positive": 1, "neutral": 0, "negative": -1}
+    known = {label: signs[sentiment] for label, sentiment in sentiments(labels).items()}
+    if len(labels) == 2 and len(known) == 1:  # such as positive and other
+        ((_, sign),) = known.items()
+        return {label: known.get(label, -sign) for label in labels}
+    if not any(known.values()):
+        known = {labels[0]: -1, labels[-1]: 1} if labels else {}
+    return {label: known.get(label, 0) for label in labels}
+
+
+def in_order(labels: Sequence[str]) -> list[str]:
+    """The labels from negative over neutral to positive; see `sides`."""
+    signs = sides(labels)
+    ascending = list(labels)
+    if ascending and signs[ascending[0]] > signs[ascending[-1]]:
+        ascending.reverse()
+    return sorted(ascending, key=signs.__getitem__)
+
+
+def scale_side(value: float, values: Sequence[float]) -> int:
+    """1 above the middle of a scale, -1 below it, 0 in the middle, with one decimal as shown."""
+    difference = round(value, 1) - (values[0] + values[-1]) / 2
+    return (difference > 0) - (difference < 0)
 
 
 @lru_cache(maxsize=64)

@@ -187,8 +187,9 @@ def _onnx_file(info: ModelInfo, repo_id: str, file: str | None = None) -> str:
     for name, limit in limits.items():
         size = sizes.get(name, 0)
         if size > limit:
+            shown = "of unknown size" if math.isinf(size) else f"{math.ceil(size / 1e6):,} MB"
             raise ModelUnavailable(
-                f"{repo_id} is too large to be compared here: its {name} may have at most "
-                f"{limit / 1e6:,.0f} MB, and has {size / 1e6:,.0f}."
+                f"{repo_id} is too large to be compared here: its {name} is {shown}; "
+                f"the limit is {limit / 1e6:,.0f} MB."
             )
     return onnx_file

@@ -1,4 +1,4 @@
-"""A model in memory: tokenizer, labels and ONNX Runtime sessions.
+"""A model in memory: tokenizer, labels and sessions of its engine.
 
 In: a folder with the files that `download` names; texts. Out: their tokens, and logits.
 """
@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from space.inference import engine as engines
 from space.inference.cpu import available_cores
-from space.inference.download import CONFIG, ONNX_FILES, TOKENIZER, TOKENIZER_CONFIG
+from space.inference.download import CONFIG, TOKENIZER, TOKENIZER_CONFIG
+from space.inference.engine import Engine
+from space.inference.languages import LanguageCheck
 from space.inference.vocabulary import Vocabulary
 
 
@@ -31,6 +34,7 @@ class Tokens:
         unreadable: What these stand for, see `Vocabulary.unreadable`.
         type_ids: Of a pair, 0 for the tokens of the first text and 1 for those of the second, of
             shape (tokens,); None for a single text.
+        language_caution: Why the model may not be able to read the text, see `LanguageCheck`.
         model: The model that made the tokens, and that has to read them.
     """
 
@@ -40,6 +44,7 @@ class Tokens:
     unknown: int = 0
     unreadable: list[str] = field(default_factory=list)
     type_ids: NDArray[np.int64] | None = None
+    language_caution: str | None = None
     model: "OnnxModel | None" = field(default=None, repr=False, compare=False)
 
 
@@ -48,22 +53,28 @@ class OnnxModel:
 
     Args:
         folder: The files of the model.
+        candidates: Engines, of which the first is used whose ONNX file is in the folder.
         threads: CPU threads; all available cores by default.
 
     Attributes:
+        engine: The engine that is used.
         file: The ONNX file that is used.
         labels: The labels, in the model's order.
         max_tokens: The most tokens that the model reads of a text, with [CLS] and [SEP].
         special_tokens: The number of special tokens, such as [CLS], that each text gets.
         unsure_below: The probability below which the model abstains; 0 for never.
         has_pairs: Whether the model was trained on pairs of texts.
+        aspects: The second texts of its training pairs, if they were few.
         vocabulary: What of a text the model can read.
     """
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, candidates: Sequence[Engine], threads: int | None = None
+    ) -> None:
         from tokenizers import Tokenizer
 
-        self.file = next(folder / name for name in ONNX_FILES if (folder / name).is_file())
+        self.engine = next(engine for engine in candidates if (folder / engine.file).is_file())
+        self.file = folder / self.engine.file
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         tokenizer_config = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
         self.labels = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
@@ -71,13 +82,18 @@ class OnnxModel:
         self.max_tokens = int(min(tokenizer_config["model_max_length"], positions))
         self.unsure_below = float(config.get("unsure_below") or 0)
         self.has_pairs = bool(config.get("text_pairs"))
+        self.aspects: list[str] = list(config.get("aspects") or []) if self.has_pairs else []
         self.threads = threads or available_cores()
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self.special_tokens = self._tokenizer.num_special_tokens_to_add(self.has_pairs)
         self.vocabulary = Vocabulary(self._tokenizer, _unknown_token(tokenizer_config))
-        self._input_names = {value.name for value in self._all_cores_session.get_inputs()}
+        self._languages = LanguageCheck(
+            config.get("text_languages") or [], config.get("text_scripts") or []
+        )
+        self._runtime = engines.load(self.engine, self.file, self.max_tokens)
+        self._input_names = self._all_cores_session.input_names
 
     def encode(self, texts: Sequence[str | tuple[str, str]]) -> list[Tokens]:
         """The tokens of each text, or of each pair of texts.
@@ -95,13 +111,19 @@ class OnnxModel:
         unknown = self.vocabulary.count_unknown(numbers)
         first = text if isinstance(text, str) else text[0]
         unreadable = self.vocabulary.unreadable(first) if unknown else []
-        has_words = self.vocabulary.has_words(numbers)
+        own = (
+            numbers
+            if isinstance(text, str)
+            else [n for n, i in zip(numbers, row.sequence_ids, strict=True) if i == 0]
+        )
+        has_words = self.vocabulary.has_words(own)  # of the review, whatever it is paired with
         types = None if isinstance(text, str) else np.array(row.type_ids, dtype=np.int64)
         if count > self.max_tokens:
             head = self.max_tokens // 4
             kept = np.r_[:head, count + head - self.max_tokens : count]
             ids, types = ids[kept], None if types is None else types[kept]
-        return Tokens(ids, count, has_words, unknown, unreadable, types, self)
+        caution = self._languages.caution(first)
+        return Tokens(ids, count, has_words, unknown, unreadable, types, caution, self)
 
     def logits(self, tokens: Tokens, all_cores: bool) -> NDArray[np.float64]:
         """The logits of one text, of shape (labels,).
@@ -120,9 +142,7 @@ class OnnxModel:
             "token_type_ids": np.zeros_like(ids) if types is None else types[None],
         }
         session = self._all_cores_session if all_cores else self._one_core_session
-        logits = session.run(
-            ["logits"], {name: inputs[name] for name in inputs if name in self._input_names}
-        )[0]
+        logits = session.run({name: inputs[name] for name in inputs if name in self._input_names})
         if np.shape(logits) != (1, len(self.labels)):
             raise ValueError(f"{len(self.labels)} labels, but logits of shape {np.shape(logits)}")
         return np.asarray(logits[0], dtype=np.float64)
@@ -134,27 +154,14 @@ class OnnxModel:
             self.logits(tokens, all_cores)
 
     @cached_property
-    def _all_cores_session(self) -> Any:
-        return self._session(self.threads)
+    def _all_cores_session(self) -> engines.Session:
+        return self._runtime.session(self.threads, calls=1)
 
     @cached_property
-    def _one_core_session(self) -> Any:
-        return self._session(1) if self.threads > 1 else self._all_cores_session
-
-    def _session(self, threads: int) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        # Free the memory after each text: the arena would keep what the longest text needed.
-        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-        # On CPUs the fused operator is slower than the two operators that it replaces.
-        return onnxruntime.InferenceSession(
-            self.file,
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=["SkipLayerNormFusion"],
-        )
+    def _one_core_session(self) -> engines.Session:
+        if self.threads == 1:
+            return self._all_cores_session
+        return self._runtime.session(1, calls=self.threads)
 
 
 def _valid(text: str) -> str:

@@ -37,6 +37,7 @@ class Limits:
 
     Attributes:
         tokens: The tokens that the model reads, in all texts; the first text is always classified.
+            Infinite for no limit, as for `seconds`.
         seconds: From the request's arrival, with the time that it waits.
         characters: In all texts. They take time to tokenize even if the model doesn't read them:
             a text may be longer than the model's limit, and a word of any length may be one token.
@@ -44,7 +45,7 @@ class Limits:
         zerogpu: Whether a ZeroGPU Space runs it on its GPU machines.
     """
 
-    tokens: int
+    tokens: float
     seconds: float
     characters: float = math.inf
     patience: float = PATIENCE_SECONDS
@@ -76,15 +77,27 @@ class Service:
     Args:
         classifier: The model.
         queue: By default, one with as many workers as there are cores.
+        aspects: A second model, of text pairs, which shares the queue.
     """
 
-    def __init__(self, classifier: Classifier, queue: AdmissionQueue | None = None) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        queue: AdmissionQueue | None = None,
+        aspects: Classifier | None = None,
+    ) -> None:
         self.classifier = classifier
         self.queue = queue or AdmissionQueue(available_cores())
+        self.aspects = Service(aspects, self.queue) if aspects else None
 
-    def request(self, limits: Limits) -> "Request":
-        """A request of the Gradio event that the calling thread handles."""
-        return Request(self, limits, cancel_check())
+    def request(self, limits: Limits, cancelled: Callable[[], bool] | None = None) -> "Request":
+        """A request, by default of the Gradio event that the calling thread handles.
+
+        Args:
+            limits: What the request may use.
+            cancelled: Whether the client has gone; by default that of the event.
+        """
+        return Request(self, limits, cancelled or cancel_check())
 
 
 class Request:
@@ -147,7 +160,7 @@ class Request:
         return [results[i] for i in range(len(texts))]
 
     def _encode(
-        self, texts: Sequence[Any], max_tokens: int
+        self, texts: Sequence[Any], max_tokens: float
     ) -> tuple[dict[int, Tokens], dict[int, Prediction | InvalidText]]:
         """By index: the tokens of the texts within the limits, and the reasons for the others."""
         rows: dict[int, Tokens] = {}
@@ -178,7 +191,7 @@ class Request:
         """By index, why a text is not even tokenized."""
         errors: dict[int, Prediction | InvalidText] = {}
         for i, text in enumerate(texts):
-            if error := next(filter(None, map(check_text, _parts(text))), None):
+            if error := check_text(text):
                 errors[i] = error
                 continue
             self.characters += _characters(text)
@@ -209,12 +222,8 @@ class Request:
         return LimitReached(limit, getattr(self.limits, limit))
 
 
-def _parts(text: Any) -> tuple[Any, ...]:
-    return text if isinstance(text, tuple) else (text,)
-
-
 def _characters(text: str | tuple[str, str]) -> int:
-    return sum(map(len, _parts(text)))
+    return sum(map(len, text if isinstance(text, tuple) else (text,)))
 
 
 def _chunks(indices: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:

@@ -77,7 +77,7 @@ class Vocabulary:
         """What unreadable pieces are, in words: "Cyrillic letters", "emoji or symbols"."""
         kinds: dict[str, None] = {}
         for character in "".join(pieces):
-            if character.isalpha() and (script := _script(character)) not in self._read:
+            if character.isalpha() and (script := script_of(character)) not in self._read:
                 is_chinese = script == "CJK"
                 name = "Chinese characters" if is_chinese else f"{script.capitalize()} letters"
                 kinds[name] = None
@@ -97,10 +97,10 @@ def _token_texts(tokenizer: Any) -> dict[int, str]:
 def _scripts(text: str) -> set[str]:
     if text.isascii():
         return {"LATIN"} if any(map(str.isalpha, text)) else set()
-    return {_script(character) for character in text if character.isalpha()}
+    return {script_of(character) for character in text if character.isalpha()}
 
 
-def _script(letter: str) -> str:
+def script_of(letter: str) -> str:
     """The first word of a letter's Unicode name, which is that of its script."""
     return unicodedata.name(letter, "UNKNOWN").partition(" ")[0]
 

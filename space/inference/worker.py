@@ -21,6 +21,7 @@ from huggingface_hub import snapshot_download
 
 from space.inference.classifier import Classifier, InvalidText, PairModel, Prediction, check_text
 from space.inference.download import REQUIRED_FILES
+from space.inference.engine import ONNXRUNTIME_INT8
 
 MAX_LABELS, MAX_LABEL_CHARACTERS = 1_000, 200
 MAX_REASON_CHARACTERS = 500
@@ -86,7 +87,8 @@ def _answers(first: Request, requests: "SimpleQueue[Request]") -> Iterator[dict[
 
 
 def _load(folder: Path, max_tokens: int) -> Classifier:
-    classifier = Classifier.from_folder(folder)
+    # The limit on memory is measured for ONNX Runtime, whichever file the user chose.
+    classifier = Classifier.from_folder(folder, engine=ONNXRUNTIME_INT8)
     model = classifier.load()
     model.max_tokens = min(model.max_tokens, max_tokens)
     labels = model.labels

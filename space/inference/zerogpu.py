@@ -12,13 +12,13 @@ from typing import Any
 
 from space.inference.classifier import Classifier, InvalidText, Prediction
 
-PredictInFolder = Callable[[str, Sequence[Any]], list[Prediction | InvalidText]]
+PredictInFolder = Callable[[str, str, Sequence[Any]], list[Prediction | InvalidText]]
 
 
 def predict_batch(classifier: Classifier, texts: Sequence[Any]) -> list[Prediction | InvalidText]:
     """As `Classifier.predict_batch`, within ZeroGPU's limits on time."""
-    folder = classifier.load().file.parent.parent
-    return _predict(str(folder), texts)
+    model = classifier.load()
+    return _predict(str(model.file.parent.parent), model.engine.name, texts)
 
 
 def is_zerogpu() -> bool:
@@ -26,14 +26,16 @@ def is_zerogpu() -> bool:
     return bool(os.environ.get("SPACES_ZERO_GPU"))
 
 
-def _predict_in_folder(folder: str, texts: Sequence[Any]) -> list[Prediction | InvalidText]:
+def _predict_in_folder(
+    folder: str, engine: str, texts: Sequence[Any]
+) -> list[Prediction | InvalidText]:
     """ZeroGPU runs this in another process, so the model is opened anew: threads don't survive."""
-    return _open(folder).predict_batch(texts)
+    return _open(folder, engine).predict_batch(texts)
 
 
-@lru_cache(maxsize=1)
-def _open(folder: str) -> Classifier:
-    return Classifier.from_folder(Path(folder))
+@lru_cache(maxsize=2)  # the model of reviews and the one of aspects
+def _open(folder: str, engine: str) -> Classifier:
+    return Classifier.from_folder(Path(folder), pairs=True, engine=engine)
 
 
 def _decorate(function: PredictInFolder) -> PredictInFolder:

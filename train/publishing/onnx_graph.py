@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -52,7 +53,8 @@ def quantize(full: Path, file: Path, operators: list[str], **options: Any) -> No
     """Quantize the weights of some operators to int8, and score each text of a batch separately.
 
     Dynamic quantization takes an activation's scale from all tokens of the batch, so padding and
-    other texts would change a text's logits. `_loop_over_texts` prevents that.
+    other texts would change a text's logits. `_loop_over_texts` prevents that. `quantize_dynamic`
+    has one scale for a whole table of embeddings; here each row has its own.
 
     Args:
         full: The fp32 graph.
@@ -69,7 +71,10 @@ def quantize(full: Path, file: Path, operators: list[str], **options: Any) -> No
     proto.graph.node.extend(nodes)
     settings = {"weight_type": QuantType.QInt8, "per_channel": True, **options}
     with _without_warnings():
-        quantize_dynamic(proto, file, op_types_to_quantize=operators, **settings)
+        products = [operator for operator in operators if operator != "Gather"]
+        quantize_dynamic(proto, file, op_types_to_quantize=products, **settings)
+    if "Gather" in operators:
+        _quantize_embeddings(file)
     _loop_over_texts(file)
 
 
@@ -224,6 +229,38 @@ def _unmasked(node: Any) -> Any:
     (fused,) = helper.get_node_attr_value(node, "then_branch").node
     fused.output[:] = node.output
     return fused
+
+
+def _quantize_embeddings(file: Path) -> None:
+    """Store the tables of embeddings in int8, with one scale per row."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = (proto := onnx.load(file)).graph
+    tables = {table.name: table for table in graph.initializer if len(table.dims) == 2}
+    nodes = []
+    for node in graph.node:
+        table = tables.get(node.input[0]) if node.op_type == "Gather" else None
+        if table is None or table.data_type != TensorProto.FLOAT:
+            nodes.append(node)
+            continue
+        rows, (_, ids), (out,) = numpy_helper.to_array(table), node.input, node.output
+        scale = np.maximum(np.abs(rows).max(axis=1, keepdims=True) / 127, np.finfo(np.float32).tiny)
+        names = [f"{table.name}_{part}" for part in ("quantized", "scale")]
+        for name, values in zip(names, (np.rint(rows / scale).astype(np.int8), scale), strict=True):
+            graph.initializer.append(numpy_helper.from_array(values, name))
+        graph.initializer.remove(table)
+        nodes += [
+            helper.make_node("Gather", [names[0], ids], [f"{out}_quantized"]),
+            helper.make_node(
+                "Cast", [f"{out}_quantized"], [f"{out}_rounded"], to=TensorProto.FLOAT
+            ),
+            helper.make_node("Gather", [names[1], ids], [f"{out}_scale"]),
+            helper.make_node("Mul", [f"{out}_rounded", f"{out}_scale"], [out]),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(proto, file)
 
 
 def _loop_over_texts(file: Path) -> None:
