@@ -7,7 +7,7 @@ import what they need themselves, so that `--help` is fast.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -15,8 +15,26 @@ from train import network
 from train import recipe as recipes
 from train.data import commands
 from train.errors import RecipeError, RunError, TrainError, UsageError
+from train.options import (
+    AllowRegression,
+    AspectModel,
+    Aspects,
+    CheckpointsTo,
+    Out,
+    Overrides,
+    Private,
+    RecipeName,
+    Resume,
+    Space,
+    SpaceHardware,
+    SpaceKind,
+    SpaceWait,
+    TextColumn,
+    TextPairColumn,
+    To,
+)
 from train.recipe import Recipe
-from train.sections import FILES
+from train.sections import FILES, FORMATS
 
 app = typer.Typer(
     help="Train, evaluate and publish a sentiment model for movie reviews.",
@@ -26,43 +44,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(commands.app, name="data")
+SOURCE = f"a file ({FORMATS}, or text with a review per line), or a Hub id"
 
 
 def _examples(*commands: str) -> str:
     """The end of a help text; click keeps its line breaks."""
     return "\n".join(["\b", "Examples:", *(f"  python -m train {c}" for c in commands)])
-
-
-RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="a YAML file, or the name of one in train/recipes")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="override a key of the recipe; repeatable"),
-]
-Out = Annotated[Path | None, typer.Option(help="the run folder; default: runs/NAME")]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="fail if there is no run to resume, here or on the Hub")
-]
-CheckpointsTo = Annotated[
-    str | None,
-    typer.Option(metavar="USER/REPO", help="a private repository for checkpoints, also to resume"),
-]
-To = Annotated[str, typer.Option("--to", metavar="USER/REPO", help="the model repository")]
-Private = Annotated[bool, typer.Option("--private", help="create private repositories")]
-AllowRegression = Annotated[bool, typer.Option("--allow-regression", help="skip the release gate")]
-Space = Annotated[
-    str | None, typer.Option(metavar="USER/SPACE", help="also deploy the app as this Space")
-]
-SpaceHardware = Annotated[
-    Literal["cpu-basic", "zero-a10g"] | None,  # see train.publishing.deployment
-    typer.Option(help="zero-a10g: free for two Spaces per account; cpu-basic: PRO or Team plan"),
-]
-SpaceKind = Annotated[Literal["gradio", "static"], typer.Option(help="static: free, in browsers")]
-TextColumn = Annotated[str, typer.Option("--text", help="column of the text")]
-SpaceWait = Annotated[
-    float, typer.Option(min=0, metavar="MINUTES", help="wait this long for the Space, then call it")
-]
 
 
 @app.command(epilog=_examples("plan movie-sentiment"))
@@ -172,8 +159,8 @@ def export(run: Annotated[Path, typer.Argument(help="a finished run folder")]) -
 @app.command(
     epilog=_examples(
         "publish runs/imdb-small --to user/movie-sentiment",
-        "publish runs/imdb-small --to user/movie-sentiment --space user/movie-sentiment",
         "publish runs/imdb-small --to user/m --space user/m --space-kind static",
+        "publish runs/imdb-small --to user/m --space user/m --space-hardware zero-a10g",
         "publish models/movie-sentiment --to user/movie-sentiment",
     )
 )
@@ -185,6 +172,7 @@ def publish(
     space_kind: SpaceKind = "gradio",
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
+    aspect_model: AspectModel = None,
     allow_regression: AllowRegression = False,
 ) -> None:
     """Publish a run folder to the Hub in one commit and check it there; also a Space."""
@@ -193,14 +181,14 @@ def publish(
 
     if space:
         publication.check_space_model(run_folder.load_recipe(run))
-    targets = (to, private, space, space_hardware, None, space_kind)
+    targets = (to, private, space, space_hardware, None, space_kind, aspect_model)
     if release.is_release(run):
         publication.check_targets(*targets)  # before the copy, which takes a minute
         run = release.working_copy(run)
     run_folder.check_complete(run)
     with run_folder.locked(run):
         publication.check_targets(*targets)
-        deployment = (space, space_hardware, space_wait, space_kind)
+        deployment = (space, space_hardware, space_wait, space_kind, aspect_model)
         publication.publish(run, to, private, allow_regression, *deployment)
 
 
@@ -221,7 +209,11 @@ def release(
         release.write(run, out)
 
 
-@app.command(epilog=_examples("run imdb --to user/movie-sentiment --space user/movie-sentiment"))
+@app.command(
+    epilog=_examples(
+        "run imdb --to user/movie-sentiment --space user/movie-sentiment --space-kind static"
+    )
+)
 def run(
     recipe: RecipeName,
     to: To,
@@ -234,6 +226,7 @@ def run(
     space_kind: SpaceKind = "gradio",
     space_hardware: SpaceHardware = None,
     space_wait: SpaceWait = 10,
+    aspect_model: AspectModel = None,
     allow_regression: AllowRegression = False,
 ) -> None:
     """Train as `fit` does, then evaluate, export and publish.
@@ -251,7 +244,7 @@ def run(
         costs.print_plan(tasks)
         if console.is_first_process():
             publication.check_targets(
-                to, private, space, space_hardware, checkpoints_to, space_kind
+                to, private, space, space_hardware, checkpoints_to, space_kind, aspect_model
             )
         steps.run_all(tasks, resume, checkpoints_to)
         steps.leave_processes()
@@ -261,7 +254,7 @@ def run(
                 _evaluate(folder)
             if not results["export"]:
                 export(folder)
-            deployment = (space, space_hardware, space_wait, space_kind)
+            deployment = (space, space_hardware, space_wait, space_kind, aspect_model)
             publication.publish(folder, to, private, allow_regression, *deployment)
 
 
@@ -269,16 +262,17 @@ def run(
     epilog=_examples(
         "score reviews.csv --model user/movie-sentiment --out scored.csv",
         "score user/reviews --split train --model runs/imdb-small --out scored.parquet",
+        "score reviews.csv --model user/movie-aspects --aspects all --out aspects.csv",
     )
 )
 def score(
-    source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="a CSV, TSV, JSON or Parquet file, or a Hub id")
-    ],
+    source: Annotated[str, typer.Argument(metavar="INPUT", help=SOURCE)],
     model: Annotated[str, typer.Option(metavar="USER/REPO", help="a Hub id, or a run folder")],
     out: Annotated[Path, typer.Option(help="the file to write: .csv, .jsonl or .parquet")],
     revision: Annotated[str | None, typer.Option(help="commit or tag of the model")] = None,
     text: TextColumn = "text",
+    text_pair_column: TextPairColumn = None,
+    aspects: Aspects = None,
     split: Annotated[str, typer.Option(help="of a Hub dataset")] = "test",
     config: Annotated[str | None, typer.Option(help="of a Hub dataset with several")] = None,
     prefix: Annotated[str, typer.Option(help="prefix of the added columns")] = "",
@@ -293,8 +287,8 @@ def score(
     if Path(model).is_dir():
         model = str(release.working_copy(Path(model)))
     score(
-        source, model, out, revision=revision, text=text, split=split, config=config,
-        prefix=prefix, overwrite=overwrite,
+        source, model, out, revision=revision, text=text, text_pair=text_pair_column,
+        aspects=aspects, split=split, config=config, prefix=prefix, overwrite=overwrite,
     )  # fmt: skip
 
 
@@ -320,9 +314,7 @@ def teach(
     )
 )
 def cut_sentences(
-    source: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="a CSV, TSV, JSON or Parquet file, or a Hub id")
-    ],
+    source: Annotated[str, typer.Argument(metavar="CORPUS", help=SOURCE)],
     out: Annotated[Path, typer.Option(help="the JSONL file to write")],
     max_sentences: Annotated[
         int, typer.Option(min=1, help="maximum sentences, drawn at random")

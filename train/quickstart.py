@@ -80,7 +80,7 @@ def run() -> None:
         "the same on huggingface.co, with an account:\n"
         "  .venv/bin/hf auth login\n"
         "  .venv/bin/python -m train run imdb-small --to YOU/movie-sentiment"
-        " --space YOU/movie-sentiment"
+        " --space YOU/movie-sentiment --space-kind static"
     )
 
 

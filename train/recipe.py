@@ -46,7 +46,9 @@ class Recipe(Section):
         pattern=r"^[A-Za-z0-9][\w.-]*$",
         description="name of the run folder",
     )
-    language: str = Field("en", description="language code of the reviews, for the model card")
+    language: str = Field(
+        "en", description="language code of the reviews, for the model card and config.json"
+    )
     license: str = Field("apache-2.0", description="license of the published weights")
     labels: Annotated[list[str], Field(min_length=2)] = Field(
         ["NEGATIVE", "POSITIVE"], description="label names, in the order of the model's outputs"
@@ -73,6 +75,11 @@ class Recipe(Section):
     base_revision: str | None = Field(None, description="commit or tag of the base model")
     max_position_embeddings: int = Field(
         4096, ge=16, le=32768, multiple_of=8, description="maximum tokens of the published model"
+    )
+    trim_vocabulary: bool = Field(
+        False,
+        description="keep only the tokens of the training reviews, single characters and special "
+        "tokens: a smaller model with the same answers on such reviews",
     )
     max_tokens: int = Field(512, ge=16, description="maximum tokens of a review in training")
     truncation: Literal["head", "head_tail"] = Field(
@@ -111,7 +118,9 @@ class Recipe(Section):
         5e-5, description="peak for the encoder, usually 2e-5 to 2e-4"
     )
     head_learning_rate: LearningRate | None = Field(
-        None, description="peak for the classifier head, usually 1 to 10 times learning_rate"
+        None,
+        description="peak for the classifier head, usually 1 to 10 times `learning_rate`; null: "
+        "the same as `learning_rate`",
     )
     weight_decay: float = Field(0.01, ge=0, lt=1, description="of AdamW; none on biases and norms")
     warmup_fraction: float = Field(
@@ -175,6 +184,11 @@ class Recipe(Section):
     def base_is_local(self) -> bool:
         """Whether `base_model` is a folder rather than a model on the Hub."""
         return is_local(self.base_model)
+
+    @property
+    def languages(self) -> list[str]:
+        """The language codes of all datasets, each once, in their order."""
+        return list(dict.fromkeys(d.language or self.language for d in self.datasets))
 
     @property
     def evaluation_split(self) -> str:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 FOLDER_FILES = [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".gz"]
 FILES = [*FOLDER_FILES, ".xlsx", ".zip"]  # these two are read only if they are named themselves
+FORMATS = "CSV, TSV, JSON, JSONL, Parquet, Excel or ZIP"  # in help texts
 
 SplitName = Literal["train", "validation", "test"]
 Count = Annotated[int, Field(ge=1)]
@@ -61,9 +62,7 @@ class Section(BaseModel):
 class Source(Section):
     """A source of rows: a dataset on the Hub, a file or a folder."""
 
-    source: HubIdOrPath = Field(
-        description="a Hub dataset id, or a CSV, TSV, JSONL, Parquet file or folder"
-    )
+    source: HubIdOrPath = Field(description=f"a Hub dataset id, a file ({FORMATS}), or a folder")
     revision: str | None = Field(None, description="commit or tag of a Hub dataset")
     config: str | None = Field(None, description="configuration of a Hub dataset with several")
 
@@ -123,6 +122,12 @@ class Dataset(Source):
         ["train", "validation", "test"],
         description="splits that its rows may go to; without `test` in any dataset the final "
         "metrics are of `validation`",
+    )
+    language: str | None = Field(
+        None,
+        pattern="^[a-z]{2,3}$",
+        description="language code of its texts; null: the `language` of the recipe. With several "
+        "languages the test accuracy is also reported by language",
     )
     weight: float = Field(
         1.0, gt=0, le=100, description="mean number of times that an epoch uses each training row"
@@ -227,7 +232,7 @@ class AspectSentences(Source):
     split: str = Field("train", description="split to read")
     text: str = Field("text", description="column of the text")
     teacher: str = Field(min_length=1, description="run folder; labels NEGATIVE and POSITIVE")
-    min_confidence: float = Field(0.98, gt=0.5, lt=1, description="least probability of a label")
+    min_confidence: float = Field(0.9, gt=0.5, lt=1, description="minimum probability of a label")
     max_sentences: Count = Field(60_000, description="maximum sentences that the teacher reads")
     out: str = Field(
         "runs/aspect-sentences/train.jsonl", min_length=1, description="the JSONL file to write"

@@ -6,21 +6,20 @@ In: reviews with rated aspects, or unrated reviews and a teacher. Out: JSONL fil
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from train import plain_yaml, run_folder
+from train.augmentation import distillation
 from train.augmentation.sentences import split_sentences
 from train.data import preparation, sources
+from train.data.labels import NO_LABEL
 from train.data.splits import Split
-from train.data.tokens import encode
 from train.errors import DataError, shorten
-from train.evaluation import metrics
-from train.modeling import model
 from train.sections import AspectPairs, AspectSentences
 
 WORDS = Path(__file__).with_name("aspect_words.yaml")
@@ -95,18 +94,20 @@ def write_sentences(step: AspectSentences, out: Path) -> int:
     """Write sentences with the aspect that they name, labeled by a teacher where it is sure.
 
     A sentence that names exactly one aspect gets the teacher's label of the sentence. For each such
-    pair, another says that an aspect is not mentioned: in turn of a sentence that names none, and
-    of the same sentence.
+    pair, another has an aspect that is not mentioned. Two sentences with different aspects are also
+    joined into one text.
 
     Args:
         step: The reviews, the teacher and the limits.
-        out: The JSONL file.
+        out: The JSONL file. An interrupted call continues after the last finished part.
 
     Returns:
         The number of pairs.
 
     Raises:
-        DataError: See `sources.texts`; or the teacher has other labels than NEGATIVE and POSITIVE.
+        DataError: See `sources.texts`; the teacher has other labels than NEGATIVE and POSITIVE; or
+            no sentence names exactly one aspect.
+        RunError: The teacher is no finished run.
     """
     labels = run_folder.load_recipe(Path(step.teacher)).labels
     if set(labels) != {"NEGATIVE", "POSITIVE"}:
@@ -119,31 +120,54 @@ def write_sentences(step: AspectSentences, out: Path) -> int:
     words, random = load_words(), np.random.default_rng(SEED)
     shuffled = [sentences[i] for i in random.permutation(len(sentences))]
     named = [(s, [a for a, pattern in words.items() if pattern.search(s)]) for s in shuffled]
-    single = [(s, found[0]) for s, found in named if len(found) == 1][: step.max_sentences]
-    silent = [s for s, found in named if not found]
-    probabilities = _probabilities(Path(step.teacher), [s for s, _ in single])
-    pairs: list[Row] = []
-    for (sentence, aspect), shares in zip(single, probabilities, strict=True):
-        if shares.max() < step.min_confidence:
-            continue
-        others = [other for other in words if other != aspect]
-        other = others[int(random.integers(len(others)))]
-        absent_in = silent.pop() if len(pairs) % 4 == 0 and silent else sentence
-        pairs.append({"text": sentence, "aspect": aspect, "label": labels[int(shares.argmax())]})
-        pairs.append({"text": absent_in, "aspect": other, "label": NOT_MENTIONED})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _write(out, pairs)
+    single = [(s, aspects[0]) for s, aspects in named if len(aspects) == 1][: step.max_sentences]
+    silent = [s for s, aspects in named if not aspects]
+    if not single:
+        raise DataError(
+            f"{step.source} must have sentences that name exactly one of {', '.join(words)}, got "
+            f"none in {len(texts):,} texts — choose another `source`, `split` or `text`"
+        )
+    folder = distillation.parts_of(out)
+    named_one = Split([sentence for sentence, _ in single], [NO_LABEL] * len(single))
+    shares_of = distillation.predict_in_parts([Path(step.teacher)], named_one, folder, "fp32")
+    sure = [
+        {"text": sentence, "aspect": aspect, "label": labels[int(shares.argmax())]}
+        for (sentence, aspect), shares in zip(single, shares_of, strict=True)
+        if shares.max() >= step.min_confidence
+    ]
+    pairs = [*sure, *_absent(sure, silent, random), *_joined(sure)]
+    draft = folder / "pairs"
+    _write(draft, pairs)
+    draft.replace(out)
+    shutil.rmtree(folder)
     return len(pairs)
 
 
-def _probabilities(teacher: Path, texts: list[str]) -> Any:
-    """The teacher's probabilities, (texts, labels)."""
-    classifier, tokenizer = model.load(str(teacher))
-    tokens = encode(tokenizer, Split(texts, [0] * len(texts)), "sentences")
-    tokens = tokens.truncate(model.max_tokens(classifier), "head_tail")
-    model.to_device(classifier)
-    logits = metrics.predict(classifier, tokens, tokenizer.pad_token_id, name="sentences")
-    return softmax(logits, axis=1)
+def _absent(sure: list[Row], silent: list[str], random: np.random.Generator) -> Iterator[Row]:
+    """A pair whose aspect is not mentioned for each labeled sentence.
+
+    In turn, another sentence, which names no aspect, with the same aspect, and the same sentence
+    with the aspect of another one: each aspect is absent about as often as it is named.
+    """
+    aspects = [row["aspect"] for row in sure]
+    if len(set(aspects)) < 2:
+        aspects = list(load_words())
+    for number, row in enumerate(sure):
+        text, aspect = row["text"], row["aspect"]
+        if number % 2 == 0 and silent:
+            text = silent.pop()
+        else:
+            while aspect == row["aspect"]:
+                aspect = aspects[int(random.integers(len(aspects)))]
+        yield {"text": text, "aspect": aspect, "label": NOT_MENTIONED}
+
+
+def _joined(sure: list[Row]) -> Iterator[Row]:
+    """Two labeled sentences as one text, with the aspect of each, so that texts have several."""
+    for first, second in zip(sure[::2], sure[1::2], strict=False):
+        if first["aspect"] != second["aspect"]:
+            text = f"{first['text']} {second['text']}"
+            yield from ({**row, "text": text} for row in (first, second))
 
 
 def _write(file: Path, rows: Iterable[Row]) -> None:

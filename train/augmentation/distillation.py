@@ -6,6 +6,7 @@ of each label. `targets` combines them with the labels.
 """
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,20 +47,45 @@ def teach(teachers: Sequence[Path], recipe: Recipe, out: Path) -> int:
         DataError: A teacher has other labels, or was trained on the student's validation or test
             reviews.
     """
-    results = [_check_teacher(teacher, recipe.labels) for teacher in teachers]
+    for teacher in teachers:
+        _check_teacher(teacher, recipe.labels)
     splits = preparation.load(recipe)
     for teacher in teachers:
         ancestors = run_folder.lineage(run_folder.load_recipe(teacher))
         preparation.check_unseen([teacher, *ancestors], splits)
     train = splits["train"]
     rows = {text_key(pair): row for row, pair in enumerate(train.keys())}
-    keys = np.array(list(rows), dtype=np.uint64)
     texts = train.take(np.array(list(rows.values()), dtype=np.int64))
-    folder = out.with_name(f"{out.name}.parts")
+    folder, precision = parts_of(out), devices.choose_precision(recipe.precision)
+    probabilities = predict_in_parts(teachers, texts, folder, precision)
+    _write_table(out, np.array(list(rows), dtype=np.uint64), probabilities, recipe.labels)
+    shutil.rmtree(folder)
+    return len(rows)
+
+
+def parts_of(out: Path) -> Path:
+    """The folder of the finished parts of an output."""
+    return out.with_name(f"{out.name}.parts")
+
+
+def predict_in_parts(
+    teachers: Sequence[Path], texts: "Split", folder: Path, precision: str
+) -> FloatArray:
+    """The teachers' mean probabilities, fp16, (texts, labels); an interrupted call resumes.
+
+    Args:
+        teachers: Run folders that `fit` has finished, with the same labels.
+        texts: What they label; the labels of the split are not used.
+        folder: Where finished parts are stored. Remove it once the result is saved.
+        precision: `fp16`, `bf16` or `fp32`.
+
+    Raises:
+        RunError: A teacher is no finished run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    precision = devices.choose_precision(recipe.precision)
+    keys = np.array([text_key(pair) for pair in texts.keys()], dtype=np.uint64)
+    identity = repr([run_folder.load_results(teacher) for teacher in teachers]).encode()
     models = [model.load(str(teacher)) for teacher in teachers]
-    identity = repr(results).encode()
     files = []
     for start in range(0, len(keys), PART_TEXTS):
         part = np.arange(start, min(start + PART_TEXTS, len(keys)))
@@ -68,11 +94,7 @@ def teach(teachers: Sequence[Path], recipe: Recipe, out: Path) -> int:
         if not files[-1].exists():
             name = f"{start + len(part):,} of {len(keys):,} for"
             _write_part(files[-1], models, texts.take(part), name, precision)
-    _write_table(out, keys, np.concatenate([np.load(file) for file in files]), recipe.labels)
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
-    return len(keys)
+    return np.concatenate([np.load(file) for file in files])
 
 
 def targets(train: "Split", label_probabilities: FloatArray, file: Path, labels: list[str]) -> Any:
@@ -124,18 +146,14 @@ def text_key(pair: tuple[str, str]) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-def _check_teacher(teacher: Path, labels: list[str]) -> dict[str, Any]:
-    """The results of a teacher; an error unless it is a finished run with these labels."""
-    results, teacher_labels = (
-        run_folder.load_results(teacher),
-        run_folder.load_recipe(teacher).labels,
-    )
-    if teacher_labels != labels:
+def _check_teacher(teacher: Path, labels: list[str]) -> None:
+    """Raise unless a teacher is a finished run with these labels."""
+    run_folder.load_results(teacher)
+    if (teacher_labels := run_folder.load_recipe(teacher).labels) != labels:
         raise DataError(
             f"the labels of {teacher} must be {labels}, got {teacher_labels} — choose a teacher "
             "with the student's labels"
         )
-    return results
 
 
 def _write_part(

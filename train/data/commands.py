@@ -17,7 +17,8 @@ def _group() -> None:
 
 
 @app.command(
-    epilog="\b\nExamples:\n  python -m train data imdb-archive aclImdb_v1.tar.gz --out runs/imdb"
+    epilog="\b\nExamples:\n"
+    "  python -m train data imdb-archive aclImdb_v1.tar.gz --out runs/imdb-ratings"
 )
 def imdb_archive(
     archive: Annotated[Path, typer.Argument(help="aclImdb_v1.tar.gz, from its authors' page")],

@@ -135,10 +135,17 @@ def _split(number: int, recipe: Recipe) -> tuple[dict[str, Split], dict[str, set
             split_off[name] = set(filter(None, splits[name].groups or []))
     splits = {name: drop_undecided(split) for name, split in splits.items()}
     splits["train"] = train.take(np.arange(len(train) if "train" in dataset.splits else 0))
-    numbered = {
-        name: replace(split, datasets=[number] * len(split)) for name, split in splits.items()
-    }
+    language = dataset.language or recipe.language if len(recipe.languages) > 1 else None
+    numbered = {name: _mark(split, number, language) for name, split in splits.items()}
     return numbered, split_off
+
+
+def _mark(split: Split, number: int, language: str | None) -> Split:
+    """The rows with the number of their dataset and, if given, their language as a slice column."""
+    columns = split.slice_columns
+    if language:
+        columns = {"language": [language] * len(split), **(columns or {})}
+    return replace(split, datasets=[number] * len(split), slice_columns=columns)
 
 
 def _split_off(split: Split, fraction: float, seed: int, name: str) -> tuple[Split, Split]:

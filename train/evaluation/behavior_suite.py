@@ -39,13 +39,13 @@ def load(folder: Path = FOLDER) -> Suite:
     return Suite(_rows(folder / "sentences.jsonl"), _rows(folder / "pairs.jsonl"))
 
 
-def load_aspects(folder: Path = FOLDER) -> list[dict[str, str]]:
+def load_aspects() -> list[dict[str, str]]:
     """Read the sentences in which two aspects have opposite polarity.
 
     Raises:
         DataError: See `load`.
     """
-    return _rows(folder / "aspects.jsonl")
+    return _rows(FOLDER / "aspects.jsonl")
 
 
 def run_aspects(

@@ -2,6 +2,6 @@
 
 In: a recipe and tokens. Out: a model folder that `pipeline()` loads, with training statistics.
 Open `model` for building, loading and saving, `training` for the loop (`losses`, `schedule`,
-`checkpoints`), `resolve` for what a resumed run keeps, and `devices`,
+`checkpoints`), `vocabulary` for trimming, `resolve` for what a resumed run keeps, and `devices`,
 `cpu` and `first_token` for precision and speed.
 """

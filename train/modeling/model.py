@@ -6,6 +6,7 @@ needs: label names, removal of `<br />`, positions for long reviews, calibrated 
 
 import inspect
 import json
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from accelerate.utils import set_seed
 from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
-from tokenizers import Regex, normalizers
+from tokenizers import Regex, Tokenizer, normalizers
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -26,10 +27,11 @@ from transformers import (
 )
 from transformers.utils import cached_file, logging
 
+from space.inference import languages
 from train.data.preparation import BREAK
 from train.errors import ModelError, RunError
 from train.hub_errors import explained
-from train.modeling import first_token
+from train.modeling import first_token, vocabulary
 from train.recipe import Recipe
 from train.sections import is_commit
 
@@ -47,14 +49,22 @@ REQUIRED_FILES = [  # one file of each line
 TOKENIZER_KEYS = ["unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]
 
 
-def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def build(
+    recipe: Recipe, texts: Sequence[str] = ()
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The base model with a new classifier, and its tokenizer.
 
     The seed is set before the head is created: in another order the same seed would give
     another model (transformers#8569).
 
+    Args:
+        recipe: Names the base model.
+        texts: What the model will be trained on: decides which tokens `trim_vocabulary` keeps, and
+            which scripts config.json names.
+
     Raises:
-        ModelError: The base model is missing, gated, has no safetensors, or too few positions.
+        ModelError: The base model is missing, gated, has no safetensors, or too few positions; or
+            its vocabulary can't be trimmed.
     """
     labels = dict(enumerate(recipe.labels))
     model, tokenizer = _load_pretrained(
@@ -66,6 +76,11 @@ def build(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     stretch_positions(model, recipe.max_position_embeddings)
     first_token.use_first_token_only(model)
     tokenizer = portable_tokenizer(tokenizer, recipe.max_position_embeddings)
+    if recipe.trim_vocabulary:
+        backend = vocabulary.trim(model, tokenizer.backend_tokenizer, texts)
+        tokenizer = _as_fast_tokenizer(backend, tokenizer, recipe.max_position_embeddings)
+    if texts:
+        model.config.text_scripts = languages.scripts(texts)
     # transformers 5 gives DistilBERT the tokenizer of BERT; the model of 4.x rejects its type ids.
     inputs = inspect.signature(model.forward).parameters
     tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n in inputs]
@@ -81,7 +96,8 @@ def _load_pretrained(recipe: Recipe, **settings: Any) -> tuple[Any, Any]:
         _check_cached(recipe.base_model, recipe.base_revision)
         tokenizer = AutoTokenizer.from_pretrained(recipe.base_model, **revision)
         config = AutoConfig.from_pretrained(recipe.base_model, **settings, **revision)
-        config.text_pairs = recipe.has_pairs  # `score` and the Space refuse pairs
+        config.text_pairs = recipe.has_pairs  # `score` and the Space read pairs differently
+        config.text_languages = recipe.languages  # the Space warns of texts in others
         for name, key in DROPOUTS.items():
             if hasattr(config, name):
                 setattr(config, name, getattr(recipe, key))
@@ -255,11 +271,18 @@ def portable_tokenizer(
     backend.normalizer = normalizers.Sequence(steps)
     backend.no_truncation()
     backend.no_padding()
+    return _as_fast_tokenizer(backend, tokenizer, positions)
+
+
+def _as_fast_tokenizer(
+    backend: Tokenizer, like: PreTrainedTokenizerBase, positions: int
+) -> PreTrainedTokenizerFast:
+    """A tokenizer of the generic fast class with the special tokens of another."""
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         model_max_length=positions,
-        model_input_names=tokenizer.model_input_names,
-        **{key: getattr(tokenizer, key) for key in TOKENIZER_KEYS if getattr(tokenizer, key)},
+        model_input_names=like.model_input_names,
+        **{key: getattr(like, key) for key in TOKENIZER_KEYS if getattr(like, key)},
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from train import console, run_folder
 from train.errors import HubError, RunError
-from train.publishing import deployment, hub, smoke_test_space
+from train.publishing import deployment, hub, npm_packages, smoke_test_space, static_space
 from train.recipe import Recipe
 
 
@@ -18,7 +18,7 @@ def check_space_model(recipe: Recipe) -> None:
     if recipe.has_pairs:
         raise RunError(
             "the app reads single texts, and this model classifies pairs (`text_pair` is set) — "
-            "omit --space"
+            "omit --space, or show it beside another model, which `publish --aspect-model` does"
         )
 
 
@@ -29,8 +29,11 @@ def check_targets(
     hardware: deployment.Hardware | None,
     checkpoints_to: str | None = None,
     kind: deployment.Kind = "gradio",
+    aspect_model: str | None = None,
 ) -> None:
     """Raise `HubError` unless the token can write to the model, Space and checkpoint repositories.
+
+    The libraries of a static Space are downloaded too, which needs npm.
 
     Args:
         to: The model repository.
@@ -39,7 +42,10 @@ def check_targets(
         hardware: The Space's hardware; None to keep the present or the default one.
         checkpoints_to: The repository of the checkpoints; only its name is checked here.
         kind: Whether the Space is an app on a server or a static page.
+        aspect_model: A model of text pairs on the Hub that the Space also shows.
     """
+    if aspect_model and not space:
+        raise HubError(f"--aspect-model {aspect_model} needs a Space — add --space")
     if hardware and not space:
         raise HubError(f"--space-hardware {hardware} needs a Space — add --space")
     for name in filter(None, [to, space, checkpoints_to]):
@@ -47,6 +53,10 @@ def check_targets(
     hub.check_target(to, private)
     if space:
         deployment.check_target(space, private, hardware, kind)
+    if aspect_model:
+        deployment.check_aspect_model(aspect_model, kind)
+    if space and kind == "static":
+        npm_packages.fetch(static_space.PINS)
 
 
 def publish(
@@ -58,6 +68,7 @@ def publish(
     hardware: deployment.Hardware | None,
     wait_minutes: float,
     kind: deployment.Kind = "gradio",
+    aspect_model: str | None = None,
 ) -> None:
     """Publish a run folder to the model repository `to` and, if given, deploy the Space.
 
@@ -70,6 +81,7 @@ def publish(
         hardware: The Space's hardware.
         wait_minutes: How long to wait until the Space runs.
         kind: Whether the Space is an app on a server or a static page.
+        aspect_model: A model of text pairs on the Hub that the Space also shows.
     """
     model = hub.publish(folder, to, private, allow_regression)
     console.print_line(
@@ -80,7 +92,7 @@ def publish(
     if kind == "static":
         deployed = deployment.deploy_static(space, model)
     else:
-        deployed = deployment.deploy(space, model, private, hardware)
+        deployed = deployment.deploy(space, model, private, hardware, aspect_model)
     console.print_line(f"space  {deployed.url}")
     labels = run_folder.load_results(folder)["recipe"]["labels"]
     answer = smoke_test_space.smoke_test_space(deployed, labels, 60 * wait_minutes)

@@ -81,19 +81,20 @@ def _write_output(task: Task) -> str:
         assert task.recipe is not None
         count = distillation.teach([Path(teacher) for teacher in step.teachers], task.recipe, out)
         return f"probabilities for {count:,} texts"
+    if isinstance(step, AspectSentences):
+        from train.augmentation import aspects
+
+        return f"{aspects.write_sentences(step, out):,} pairs"
     if isinstance(step, Patterns):
         from train.augmentation import patterns
 
         shutil.rmtree(draft, ignore_errors=True)
         count = patterns.write(draft, step.seed, step.max_rows)
-    elif isinstance(step, AspectPairs | AspectSentences):
+    elif isinstance(step, AspectPairs):
         from train.augmentation import aspects
 
         shutil.rmtree(draft, ignore_errors=True)
-        if isinstance(step, AspectPairs):
-            count = aspects.write_pairs(step, draft)
-        else:
-            count = aspects.write_sentences(step, draft)
+        count = aspects.write_pairs(step, draft)
         draft.replace(out)
         return f"{count:,} pairs"
     else:
@@ -150,8 +151,8 @@ def _pull_checkpoint(repo_id: str, recipe: Recipe, folder: Path) -> None:
     hub.check_target(repo_id, private=True)
     if not _is_started(recipe, folder):
         has_checkpoint = hub.pull_checkpoint(repo_id, recipe, folder)
-        found = "resuming from the" if has_checkpoint else "no"
-        console.print_line(f"{found} checkpoint on {repo_id}")
+        state = "resuming from the" if has_checkpoint else "no"
+        console.print_line(f"{state} checkpoint on {repo_id}")
 
 
 def _checkpoint_pusher(repo_id: str) -> Callable[[Path], None]:

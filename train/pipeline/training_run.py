@@ -24,6 +24,8 @@ from train.publishing import examples
 from train.recipe import Recipe
 from train.sections import Dataset, Distillation, public_name
 
+MAX_ASPECTS = 50  # second texts that config.json lists
+
 
 def fit(
     recipe: Recipe,
@@ -51,7 +53,8 @@ def fit(
     with accelerator.main_process_first():
         splits = preparation.load(resolved)
         preparation.check_unseen(run_folder.lineage(recipe), splits)
-        classifier, tokenizer = model.build(resolved)
+        train = splits["train"]
+        classifier, tokenizer = model.build(resolved, [*train.texts, *(train.pairs or [])])
     environment.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())
     start_run(recipe, resolved, folder, accelerator, resume=resume)
     tokens = {name: encode(tokenizer, splits[name], name) for name in ["train", "validation"]}
@@ -68,6 +71,8 @@ def fit(
             classifier, tokens["validation"], tokenizer.pad_token_id, _test_mixture_weights(splits),
             recipe.values, _ratings(recipe, splits["validation"]),
         )  # fmt: skip
+        if second_texts := splits["train"].pairs:
+            classifier.config.aspects = _aspects(second_texts)
         model.save(classifier, tokenizer, folder)
         statistics = training.statistics(progress, accelerator) | calibration
         statistics |= {"parameters": classifier.num_parameters(), **_describe_base(resolved)}
@@ -75,6 +80,12 @@ def fit(
         device = devices.device_name(accelerator)
         _save_first_results(recipe, folder, data, statistics, validation_metrics, device)
     accelerator.wait_for_everyone()
+
+
+def _aspects(second_texts: Sequence[str]) -> list[str]:
+    """The distinct second texts, for `config.json`; none if there are too many to be a list."""
+    aspects = list(dict.fromkeys(second_texts))
+    return aspects if len(aspects) <= MAX_ASPECTS else []
 
 
 def _save_first_results(
@@ -203,7 +214,7 @@ def _row_results(
 
 
 def _examples(predict: examples.Predict, recipe: Recipe, unsure_below: float) -> list[Any]:
-    if recipe.language != examples.LANGUAGE:
+    if examples.LANGUAGE not in recipe.languages:
         return []
     return examples.select(predict, recipe.labels, recipe.has_pairs, unsure_below)
 

@@ -92,7 +92,7 @@ def _render(results: dict[str, Any], repo_id: str, template: Path) -> str:
     )
     on_hub = [s for s, local in zip(data["repo"], data["local"], strict=True) if not local]
     metadata = ModelCardData(
-        language=recipe.language,
+        language=recipe.languages if len(recipe.languages) > 1 else recipe.languages[0],
         license=recipe.license,
         library_name="transformers",
         pipeline_tag="text-classification",
@@ -115,6 +115,7 @@ def _run(results: dict[str, Any], recipe: Recipe, origin: dict[str, Any]) -> dic
     return {
         "recipe": recipe.model_dump(),
         "labels": [label.replace("|", "\\|") for label in recipe.labels],
+        "languages": recipe.languages,
         "has_pairs": recipe.has_pairs,
         "unit": unit(recipe.labels) if recipe.ordered else None,
         "middle": (values[0] + values[-1]) / 2 if (values := recipe.values) else None,

@@ -4,14 +4,16 @@ In: a `Published` model and the hardware. Out: `Deployed`, once everything is pu
 `smoke_test_space` checks that it runs.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import HfApi, RepoCard, SpaceHardware, constants
+from huggingface_hub import HfApi, RepoCard, SpaceHardware, constants, hf_hub_download
 
+from space.inference.download import FP32_FILE, INT8_FILE, REQUIRED_FILES
 from train import console
 from train.environment import REPOSITORY
 from train.errors import HubError
@@ -33,10 +35,12 @@ APP_FILES = {
     "preview.png",
     "sample.csv",
     "examples.json",
+    "inference/language_names.json",
 }
 # Of the web service, which a Space doesn't run.
 SERVICE_FILES = {
-    "Dockerfile", "Dockerfile.dockerignore", "compose.yaml", "service/otel-requirements.txt"
+    "Dockerfile", "Dockerfile.dockerignore", "compose.yaml", "openvino-requirements.txt",
+    "service/otel-requirements.txt",
 }  # fmt: skip
 AFTER = "the model is published; `python -m train publish` can be run again"
 DOWN = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "SLEEPING", "STOPPED"}
@@ -79,7 +83,11 @@ def check_target(
 
 
 def deploy(
-    space: str, model: Published, private: bool = False, hardware: Hardware | None = None
+    space: str,
+    model: Published,
+    private: bool = False,
+    hardware: Hardware | None = None,
+    aspect_model: str | None = None,
 ) -> Deployed:
     """Push `space/`, adapted to its hardware, and set the model that it loads.
 
@@ -88,6 +96,8 @@ def deploy(
         model: The model that it shows.
         private: Whether the Space and the model are private.
         hardware: What to run on; None keeps what the Space has, or takes the Hub's default.
+        aspect_model: A model of text pairs on the Hub, for the table of aspects; None keeps what
+            the Space has.
 
     Raises:
         HubError: The Hub refuses it.
@@ -100,7 +110,13 @@ def deploy(
         if hardware not in (None, current):
             api.request_space_hardware(space, SpaceHardware(hardware))
             console.print_line(f"asked the Hub to move {space} from {current} to {hardware}")
-        _set_variables(api, space, {"MODEL_ID": model.repo_id, "MODEL_REVISION": model.revision})
+        variables = {"MODEL_ID": model.repo_id, "MODEL_REVISION": model.revision}
+        if aspect_model:
+            variables |= {
+                "ASPECT_MODEL_ID": aspect_model,
+                "ASPECT_MODEL_REVISION": str(api.model_info(aspect_model).sha),
+            }
+        _set_variables(api, space, variables)
         # The Hub can preload public models only.
         preloaded = [] if private else _preloaded_files(model.files)
         files = _files(model, preloaded, on_zero=(hardware or current) == "zero-a10g")
@@ -111,6 +127,28 @@ def deploy(
         if revision == head and runtime.stage in DOWN:
             api.restart_space(space)  # a push without changes does not restart it
     return Deployed(space, revision, f"{constants.ENDPOINT}/spaces/{space}")
+
+
+def check_aspect_model(repo_id: str, kind: Kind) -> None:
+    """Check that a Space can show the aspects that a model finds.
+
+    Raises:
+        HubError: The Space is static; or the model is missing, can't be read, reads single texts or
+            doesn't list its aspects.
+    """
+    if kind == "static":
+        raise HubError(
+            f"a static Space shows no aspects, got --aspect-model {repo_id} — omit it, or choose "
+            "--space-kind gradio"
+        )
+    check_name(repo_id)
+    with explained(f"reading the aspect model {repo_id}", name=repo_id):
+        config = json.loads(Path(hf_hub_download(repo_id, "config.json")).read_text("utf-8"))
+    if not config.get("text_pairs") or not config.get("aspects"):
+        raise HubError(
+            f"--aspect-model must be a model of text pairs whose config.json lists `aspects`, got "
+            f"{repo_id} — train one with the recipe `aspects`, or omit it"
+        )
 
 
 def deploy_static(space: str, model: Published) -> Deployed:
@@ -223,10 +261,12 @@ def _is_app_file(file: Path) -> bool:
 
 
 def _preloaded_files(files: frozenset[str]) -> list[str]:
-    """The files of a published model that the Space loads: int8 if it has it."""
-    quantized = "onnx/model_quantized.onnx"
-    onnx = quantized if quantized in files else "onnx/model.onnx"
-    return ["config.json", "tokenizer.json", "tokenizer_config.json", onnx]
+    """The files of a published model that the Space loads: int8 if it has it, fp32 for OpenVINO."""
+    onnx = [INT8_FILE if INT8_FILE in files else FP32_FILE]
+    pins = (SPACE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    if any(pin.startswith("openvino") for pin in pins):
+        onnx = sorted({*onnx, FP32_FILE})
+    return [*REQUIRED_FILES, *onnx]
 
 
 def _remedies(hardware: Hardware | None) -> dict[int, str]:

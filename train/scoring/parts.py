@@ -11,7 +11,7 @@ import csv
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,8 @@ def write_atomically(file: Path, write: Callable[[Path], Any]) -> None:
 def write(
     file: Path,
     part: tables.Part,
-    predictions: Sequence[Sequence[Any]],
-    names: Sequence[str],
+    cells: Sequence[Sequence[Any]],
+    columns: Mapping[str, type],
     schema: Any,
 ) -> None:
     """Write one part, in the format named by its file, such as `000000000.csv.draft`.
@@ -77,9 +77,8 @@ def write(
     Args:
         file: The draft; the first part of a CSV file begins with the column names.
         part: The rows.
-        predictions: The added cells of each row: label, score, unsure, truncated and reason, or
-            None; more cells are numbers.
-        names: The names of the added columns.
+        cells: The added cells of each row, or None.
+        columns: The added columns with their types: str, float or bool.
         schema: `pyarrow.Schema` of a table that can hold all rows of the input.
 
     Raises:
@@ -87,16 +86,16 @@ def write(
     """
     number, suffix = Path(file.stem).stem, Path(file.stem).suffix
     if suffix == ".parquet":
-        _write_parquet(file, part, predictions, names, schema)
+        _write_parquet(file, part, cells, columns, schema)
         return
-    columns = [*schema.names, *names]
+    names = [*schema.names, *columns]
     with file.open("w", encoding="utf-8", newline="") as stream:
         if suffix == ".csv" and not int(number):
-            stream.write(_record(columns))
-        for row, prediction in zip(tables.to_rows(part), predictions, strict=True):
-            scored = {**row, **dict(zip(names, prediction, strict=True))}
+            stream.write(_record(names))
+        for row, added in zip(tables.to_rows(part), cells, strict=True):
+            scored = {**row, **dict(zip(columns, added, strict=True))}
             if suffix == ".csv":
-                stream.write(_record(as_text(scored.get(name)) for name in columns))
+                stream.write(_record(as_text(scored.get(name)) for name in names))
             else:
                 stream.write(as_json(scored) + "\n")
 
@@ -111,19 +110,22 @@ def _record(cells: Iterable[str]) -> str:
 def _write_parquet(
     file: Path,
     part: tables.Part,
-    predictions: Sequence[Sequence[Any]],
-    names: Sequence[str],
+    cells: Sequence[Sequence[Any]],
+    columns: Mapping[str, type],
     schema: Any,
 ) -> None:
     import pyarrow
     from pyarrow import parquet
 
     table = tables.to_arrow(part, schema) if len(part) else schema.empty_table()
-    types = [pyarrow.string(), pyarrow.float64(), *[pyarrow.bool_()] * 2, pyarrow.string()]
-    types += [pyarrow.float64()] * (len(names) - len(types))
-    columns = zip(*predictions, strict=True) if predictions else [()] * len(types)
-    for name, column_type, cells in zip(names, types, columns, strict=True):
-        table = table.append_column(name, pyarrow.array(cells, column_type))
+    types: dict[type, Any] = {
+        str: pyarrow.string(),
+        float: pyarrow.float64(),
+        bool: pyarrow.bool_(),
+    }
+    by_column = zip(*cells, strict=True) if cells else [()] * len(columns)
+    for (name, kind), values in zip(columns.items(), by_column, strict=True):
+        table = table.append_column(name, pyarrow.array(values, types[kind]))
     try:
         parquet.write_table(table, file)
     except pyarrow.ArrowException as error:

@@ -18,24 +18,20 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
-from space.inference.labels import expected_value, unit
 from train import console
 from train.data import hub_datasets, tables
-from train.errors import DataError, Interrupted, ModelError, RunError
-from train.scoring import parts
+from train.errors import DataError, Interrupted, RunError, UsageError
+from train.scoring import parts, predictions
+from train.scoring.predictions import Predictor
 from train.sections import FILES, is_local
 from train.signals import StopRequest
 
-if TYPE_CHECKING:
-    from space.inference.classifier import Classifier
-
-ADDED_COLUMNS = ["label", "score", "unsure", "truncated", "reason"]
 PART_ROWS = 500  # a kill loses at most one part
-VERSION = 3  # of the format of the parts; parts of another version are not resumed
+VERSION = 4  # of the format of the parts; parts of another version are not resumed
 
 
 @dataclass
@@ -56,6 +52,8 @@ def score(
     *,
     revision: str | None = None,
     text: str = "text",
+    text_pair: str | None = None,
+    aspects: str | None = None,
     split: str = "test",
     config: str | None = None,
     prefix: str = "",
@@ -63,8 +61,10 @@ def score(
 ) -> None:
     """Write every row with its prediction, or the `reason` for having none.
 
-    The added columns are `label`, `score` (its probability), `unsure`, `truncated` and `reason`; if
-    the labels are a scale, such as stars, also `expected_stars`, the mean by probability.
+    The added columns are `label`, `score` (its probability), `unsure`, `caution` (if the text seems
+    to be in another language), `truncated` and `reason`; if the labels are a scale, such as stars,
+    also `expected_stars`, the mean by probability. With `aspects` they are `NAME_label` and
+    `NAME_score` of each, `caution`, `truncated` and `reason`.
 
     Args:
         source: A file, or the id of a dataset on the Hub.
@@ -72,6 +72,9 @@ def score(
         out: The file to write; its suffix chooses the format.
         revision: Of the model.
         text: The column of the reviews.
+        text_pair: The column of the second texts, for a model of text pairs.
+        aspects: `all` or names separated by commas, which a model of text pairs combines with each
+            review, instead of `text_pair`.
         split: Of a Hub dataset.
         config: Of a Hub dataset with several configurations.
         prefix: Put before the names of the added columns.
@@ -80,9 +83,14 @@ def score(
     Raises:
         DataError: The input is missing or invalid, or its text column is missing or not text.
         RunError: The output exists, is the input, can't be written, or has parts of another job.
-        ModelError: The model can't be loaded.
+        ModelError: See `predictions.load`.
+        UsageError: Both `text_pair` and `aspects` are given.
         Interrupted: Ctrl-C or SIGTERM; the same command resumes.
     """
+    if text_pair and aspects:
+        raise UsageError(
+            f"give --text-pair-column or --aspects, got both: {text_pair!r} and {aspects!r}"
+        )
     with _disk_errors(out):
         out = _target(out)
         _check_out(out, [source, model], prefix, overwrite)
@@ -90,25 +98,27 @@ def score(
         parts.remove(out)  # a killed command had joined them, but not removed all
         return
     data = _open(source, split, config)
-    names = [prefix + name for name in ADDED_COLUMNS]
-    _check_columns(data, source, text, names)
-    classifier = _classifier(model, revision)
-    if steps := unit(classifier.labels):
-        names.append(f"{prefix}expected_{steps.replace(' ', '_')}")
-        _check_columns(data, source, text, names)
-    job: dict[str, Any] = {"input": data.identity, "model": _model_identity(model, classifier)}
-    job |= {"text": text, "prefix": prefix, "version": VERSION}
+    _check_columns(data, source, text, "--text")
+    if text_pair:
+        _check_columns(data, source, text_pair, "--text-pair-column")
+    added = [] if aspects else predictions.COLUMNS  # with aspects, the model may name them
+    _check_not_taken(data, source, [prefix + name for name in added])
+    predictor = predictions.load(model, revision, text, text_pair, aspects)
+    console.print_line(f"engine: {predictor.classifier.load().engine}")
+    columns = {prefix + name: kind for name, kind in predictor.columns.items()}
+    _check_not_taken(data, source, list(columns))
+    job: dict[str, Any] = {"input": data.identity, "prefix": prefix}
+    job |= _identity(model, predictor)
     with _disk_errors(out):
-        _score(data, job, out, classifier, text, names, overwrite)
+        _score(data, job, out, predictor, columns, overwrite)
 
 
 def _score(
     data: Input,
     job: dict[str, Any],
     out: Path,
-    classifier: "Classifier",
-    text: str,
-    names: list[str],
+    predictor: Predictor,
+    columns: dict[str, type],
     overwrite: bool,
 ) -> None:
     folder = parts.folder_of(out)
@@ -129,9 +139,9 @@ def _score(
                 if number:
                     break
                 console.print_line("the input has no rows: the output has none either")
-            predictions = _predict(classifier, part, text)
+            cells = predictor.predict(part)
             write = partial(
-                parts.write, part=part, predictions=predictions, names=names, schema=data.schema
+                parts.write, part=part, cells=cells, columns=columns, schema=data.schema
             )
             parts.write_atomically(folder / f"{number:09d}{out.suffix.lower()}", write)
             bar.update(len(part))
@@ -143,24 +153,6 @@ def _score(
     parts.join(out)
     parts.remove(out)
     console.print_line(f"wrote {out}")
-
-
-def _predict(classifier: "Classifier", part: tables.Part, text: str) -> list[list[Any]]:
-    """The added cells of each row, in the order of `ADDED_COLUMNS`; of a scale, one more."""
-    from space.inference.classifier import Prediction
-
-    rows = tables.to_rows(part if isinstance(part, list) else part.select([text]))
-    predictions: list[list[Any]] = []
-    is_scale = unit(classifier.labels) is not None
-    for answer in classifier.predict_batch([row.get(text) for row in rows]):
-        if isinstance(answer, Prediction):
-            truncated = answer.tokens_read < answer.tokens
-            probability = answer.probabilities[answer.label]
-            cells = [answer.label, probability, answer.unsure, truncated, None]
-            predictions.append([*cells, *[expected_value(answer.probabilities)] * is_scale])
-        else:
-            predictions.append([None, None, None, None, str(answer), *[None] * is_scale])
-    return predictions
 
 
 def _target(out: Path) -> Path:
@@ -223,15 +215,18 @@ def _disk_errors(out: Path) -> Iterator[None]:
         raise RunError(message) from error
 
 
-def _check_columns(data: Input, source: str, text: str, names: list[str]) -> None:
+def _check_columns(data: Input, source: str, text: str, option: str) -> None:
     if not data.columns:
         raise DataError(f"{source} has no rows and names no columns — name a file with reviews")
     if text not in data.columns:
         raise DataError(
             f"{source} has no column {text!r} — it has: {', '.join(data.columns)}; name yours "
-            "with --text"
+            f"with {option}"
         )
-    tables.check_is_text(data.schema.field(text), source, "--text")
+    tables.check_is_text(data.schema.field(text), source, option)
+
+
+def _check_not_taken(data: Input, source: str, names: list[str]) -> None:
     if taken := [name for name in names if name in data.columns]:
         raise DataError(
             f"{source} already has a column {taken[0]!r} — rename the added columns with --prefix, "
@@ -317,22 +312,18 @@ def _with_schema(arrow: Iterable[Any], schema: Any, source: str) -> Iterator[Any
         ) from error
 
 
-def _classifier(model: str, revision: str | None) -> "Classifier":
-    # The Space's own classifier, so that both give the same scores.
-    from space.inference.classifier import Classifier, ModelUnavailable
-    from train.hub_errors import explained
-
-    doing = f"model {model!r} can't be loaded"
-    with explained(doing, ModelError, name=model, expected=(ModelUnavailable,)):
-        if Path(model).is_dir():
-            return Classifier.from_folder(Path(model))
-        return Classifier.from_hub(model, revision)
-
-
-def _model_identity(model: str, classifier: "Classifier") -> dict[str, Any]:
-    with classifier.load().file.open("rb") as stream:
+def _identity(model: str, predictor: Predictor) -> dict[str, Any]:
+    """What decides the predictions of a row."""
+    loaded = predictor.classifier.load()
+    with loaded.file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"name": model, "sha256": digest}
+    return {
+        "model": {"name": model, "sha256": digest, "engine": loaded.engine.name},
+        "text": predictor.text,
+        "text_pair": predictor.text_pair,
+        "aspects": predictor.aspects,
+        "version": VERSION,
+    }
 
 
 def _start(folder: Path, job: dict[str, Any], overwrite: bool) -> int:
