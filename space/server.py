@@ -7,8 +7,10 @@ accepted requests. SIGHUP loads the newest commit of the model.
 """
 
 import logging
+import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -31,15 +33,17 @@ def main() -> None:
     _log_as_json()
     try:
         settings = Settings.from_environment()
-        classifier = Classifier(settings.model_id, settings.model_revision, pairs=True)
-        service, life = Service(classifier), lifecycle.Lifecycle(classifier)
+        model = settings.model_id, settings.model_revision
+        classifier = Classifier(*model, pairs=True, engine=settings.engine)
+        life = lifecycle.Lifecycle(classifier)
+        service = Service(classifier, aspects=page.aspect_classifier(os.environ))
         served = app.create(settings, service, life, page.prepare(service))
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
     page.exit_on_sigterm()
     if hasattr(signal, "SIGHUP"):  # not on Windows
-        signal.signal(signal.SIGHUP, lambda *_: Thread(target=life.reload_or_log).start())
+        signal.signal(signal.SIGHUP, lambda *_: _start(life.reload_or_log))
     config = uvicorn.Config(
         served,
         host=settings.listen_host,
@@ -52,6 +56,11 @@ def main() -> None:
     )
     with suppress(KeyboardInterrupt):
         lifecycle.Server(config, life).run()
+
+
+def _start(work: Callable[[], None]) -> None:
+    """Run work in a thread that must not delay the end of the process."""
+    Thread(target=work, daemon=True).start()
 
 
 def _log_as_json() -> None:

@@ -24,10 +24,12 @@ from space.service.problems import Problem
 from space.service.settings import Settings
 from space.web.middleware import JSON_LINES
 
-ADMIN = "/admin/"
+ADMIN, DOCS = "/admin/", "/docs"
 PROBES = {"/health", "/ready"}
-DOCUMENTATION = {"/docs", "/openapi.json"}
-STREAM = "/v1/classify/stream"
+STREAM_PATH = "/v1/classify/stream"
+PAGE, UNKNOWN = "page", "unknown"  # routes that are no path of the API
+ROUTE = "service.route"  # key of a request's scope
+OPEN = PROBES | {PAGE, DOCS, "/openapi.json"}  # without a key, unless it protects all
 CHALLENGE = 'Basic realm="API key as password", Bearer'
 
 
@@ -37,16 +39,12 @@ class Access:
     Args:
         app: The app.
         settings: Keys and rates.
-        api_paths: The paths of the API; any other is the page's.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, api_paths: frozenset[str]) -> None:
-        self.app = app
-        self._settings, self._api_paths = settings, api_paths
-        self._keys, self._admin_keys = (
-            _digests(settings.api_keys),
-            _digests(settings.admin_api_keys),
-        )
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self._settings = app, settings
+        self._keys = _digests(settings.api_keys)
+        self._admin_keys = _digests(settings.admin_api_keys)
         self._rate = limits.parse(settings.rate_limit) if settings.rate_limit else None
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
@@ -56,45 +54,27 @@ class Access:
             try:
                 self._check(scope)
             except Problem as problem:
-                await problem.response(scope)(scope, receive, send)
+                await problem.send(scope, send)
                 return
         await self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        path, headers = scope["path"], Headers(scope=scope)
+        path, route, headers = scope["path"], scope[ROUTE], Headers(scope=scope)
         key = _key_of(headers)
         if path.startswith(ADMIN):
-            self._check_admin(key)
-        elif self._keys and not (self._is_open(path) or _contains(self._keys, key)):
-            raise Problem(
-                401,
-                "this address needs an API key of this service",
-                "no key" if key is None else "an unknown key",
-                "send the header `Authorization: Bearer KEY`",
-                headers={"WWW-Authenticate": CHALLENGE},
-            )
+            if not self._admin_keys:
+                rule = "/admin needs ADMIN_API_KEYS"
+                raise Problem(403, rule, "none", "set this variable and restart the service")
+            _check_key(self._admin_keys, key, "/admin needs a key of ADMIN_API_KEYS")
+        elif self._keys and not self._is_open(route):
+            _check_key(self._keys, key, "this address needs an API key of this service")
         if scope["method"] == "POST":
             self._check_rate(scope, key)
-            if path in self._api_paths:
+            if route not in {PAGE, UNKNOWN}:
                 _check_type(path, headers.get("content-type", ""))
 
-    def _is_open(self, path: str) -> bool:
-        is_page = not is_api(path, self._api_paths) or path in PROBES | DOCUMENTATION
-        return is_page and self._settings.api_keys_protect == "api"
-
-    def _check_admin(self, key: str | None) -> None:
-        if not self._admin_keys:
-            raise Problem(
-                403, "/admin needs ADMIN_API_KEYS", "none", "set it and restart the service"
-            )
-        if not _contains(self._admin_keys, key):
-            raise Problem(
-                401,
-                "/admin needs a key of ADMIN_API_KEYS",
-                "no key" if key is None else "another key",
-                "send the header `Authorization: Bearer KEY`",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+    def _is_open(self, route: str) -> bool:
+        return route in OPEN and self._settings.api_keys_protect == "api"
 
     def _check_rate(self, scope: Scope, key: str | None) -> None:
         if self._rate is None:
@@ -104,26 +84,34 @@ class Access:
         caller = known or network_of(scope["client"][0] if scope.get("client") else "")
         if not self._limiter.hit(self._rate, caller):
             reset = self._limiter.get_window_stats(self._rate, caller).reset_time
-            raise problems.busy(
-                max(1, math.ceil(reset - time.time())),
-                f"a key or an address may send {self._settings.rate_limit} POST requests",
-                "more",
+            limit = f"{self._settings.rate_limit} POST requests"
+            rule, state = (
+                f"a key or an address may send {limit}",
+                f"The limit of {limit} is reached",
             )
+            raise problems.busy(max(1, math.ceil(reset - time.time())), rule, "more", state)
 
 
-def is_api(path: str, api_paths: frozenset[str]) -> bool:
-    """Whether a path is one of the API, existing or not; any other belongs to the page."""
-    return path in api_paths or path.startswith(("/v1/", ADMIN))
+def route_of(path: str, api_paths: frozenset[str]) -> str:
+    """The path if it is one of the API; `DOCS` for its files; else `UNKNOWN` or `PAGE`."""
+    if path.startswith(f"{DOCS}/"):
+        return DOCS
+    return path if path in api_paths else UNKNOWN if path.startswith(("/v1/", ADMIN)) else PAGE
+
+
+def _check_key(known: list[bytes], key: str | None, rule: str) -> None:
+    if not _contains(known, key):
+        value = "no key" if key is None else "an unknown key"
+        remedy = "send the header `Authorization: Bearer KEY`"
+        raise Problem(401, rule, value, remedy, headers={"WWW-Authenticate": CHALLENGE})
 
 
 def _check_type(path: str, content_type: str) -> None:
     """Browsers send other types without asking the service, which CORS could not prevent."""
-    expected = JSON_LINES if path == STREAM else "application/json"
+    expected = JSON_LINES if path == STREAM_PATH else "application/json"
     if content_type.partition(";")[0].strip().lower() != expected and path != f"{ADMIN}reload":
-        value = repr(content_type[:100]) if content_type else "none"
-        raise Problem(
-            415, f"Content-Type must be {expected}", value, f"send `Content-Type: {expected}`"
-        )
+        rule, remedy = f"Content-Type must be {expected}", f"send `Content-Type: {expected}`"
+        raise Problem(415, rule, problems.describe_header(content_type or None), remedy)
 
 
 def _key_of(headers: Headers) -> str | None:

@@ -5,6 +5,7 @@ In: texts in JSON, or one per line. Out: scores, classifications, explanations.
 
 import io
 import json
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -16,40 +17,23 @@ from fastapi import Request as HttpRequest
 from fastapi import Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from space.endpoints import MAX_TEXTS, explanation_to_json
+from space.endpoints import MAX_TEXTS, answer_to_json, explanation_to_json, find_aspects
 from space.inference import attribution
 from space.inference.classifier import InvalidText, Prediction
 from space.inference.client import DISCONNECTED
 from space.inference.concurrency import Cancelled
-from space.inference.serving import (
-    BATCH,
-    EXPLANATION,
-    FILE,
-    REFUSALS,
-    SINGLE,
-    Limits,
-    Request,
-    Service,
-)
+from space.inference.serving import BATCH, EXPLANATION, REFUSALS, SINGLE, Limits, Request, Service
 from space.service import problems
 from space.service.lifecycle import Lifecycle
 from space.service.metrics import Metrics
 from space.service.problems import Problem
-from space.service.schemas import (
-    ClassifyRequest,
-    ExplainRequest,
-    PredictRequest,
-    Text,
-    answer_to_json,
-    parse_text,
-    stars,
-)
+from space.service.schemas import ClassifyRequest, ExplainRequest, PredictRequest, Text, parse_text
 from space.service.settings import Settings
 from space.web.middleware import JSON_LINES
 
 STREAM_TEXTS = 64  # of a stream that are classified at once
-# Admitted as a batch; once it runs, as long as a file on the page.
-STREAM = replace(FILE, patience=BATCH.patience, zerogpu=False)
+# Admitted as a batch; then as much as its body has, at the pace at which its client reads.
+STREAM = Limits(tokens=math.inf, seconds=math.inf, patience=BATCH.patience)
 
 Answer = Prediction | InvalidText
 T = TypeVar("T")
@@ -83,20 +67,21 @@ class Api:
         return JSONResponse(scores if body.inputs.is_batch else scores[0])
 
     async def classify(self, body: ClassifyRequest, http: HttpRequest) -> Response:
-        """Classify up to 1,000 texts: label, calibrated probability, doubt, tokens that were read.
+        """Classify up to 1,000 texts: label, probability, whether it is unsure, tokens read.
 
         A text that can't be classified has an `error` in its place.
         """
+        model = self._model()
         answers = await self._classify(http, body.inputs.texts)
         if not body.inputs.is_batch and isinstance(answers[0], InvalidText):
             raise problems.of_refusal(answers[0])
-        return JSONResponse(self._model() | {"results": list(map(answer_to_json, answers))})
+        return JSONResponse(model | {"results": list(map(answer_to_json, answers))})
 
     async def classify_stream(self, http: HttpRequest) -> Response:
-        """Classify any number of texts: each line is `{"inputs": text}`, or the text in quotes.
+        """Classify as many texts as fit into a body: each line is `{"inputs": text}`, or a text.
 
         The answers are lines in the same order, each with the `index` of its text, as in
-        `/v1/classify`. They are sent as they are made.
+        `/v1/classify`. They are sent as they are made, without a limit of time.
         """
         texts = _lines(await http.body())
         request = self._request(http, STREAM)
@@ -104,25 +89,33 @@ class Api:
         return StreamingResponse(self._stream(request, texts, first), media_type=JSON_LINES)
 
     async def explain(self, body: ExplainRequest, http: HttpRequest) -> Response:
-        """Classify a text, and measure the effect of each sentence and of the strongest's words."""
-        request = self._request(http, EXPLANATION)
-        explanation = await self._in_thread(lambda: attribution.explain(request, body.inputs))
+        """Classify a text; measure each sentence, and the words in the strongest sentences.
+
+        With an ASPECT_MODEL_ID it also has the `aspects` of the film that the text mentions.
+        """
+        request, model = self._request(http, EXPLANATION), self._model()
+        has_aspects = self._service.aspects is not None
+
+        def work() -> tuple[list[dict[str, Any]], attribution.Explanation]:
+            # The explanation comes last, because it can leave out what there is no time for.
+            mentions = find_aspects(self._service, body.inputs, request.limits, request.cancelled)
+            return mentions, attribution.explain(request, body.inputs)
+
+        mentions, explanation = await self._in_thread(work)
         self._metrics.count_answers([explanation.prediction])
-        answer = explanation_to_json(explanation) | stars(explanation.prediction)
-        return JSONResponse(self._model() | answer)
+        aspects = {"aspects": mentions} if has_aspects else {}
+        return JSONResponse(model | explanation_to_json(explanation) | aspects)
 
     def _model(self) -> dict[str, Any]:
         classifier = self._service.classifier
+        self._lifecycle.check_ready()
         return {"model_id": classifier.repo_id, "model_sha": classifier.commit}
 
     async def _classify(self, http: HttpRequest, texts: list[Text]) -> list[Answer]:
         if len(texts) > MAX_TEXTS:
-            raise Problem(
-                413,
-                f"inputs must have at most {MAX_TEXTS:,} texts",
-                f"{len(texts):,}",
-                "send several requests, or lines to /v1/classify/stream",
-            )
+            rule = f"inputs must have at most {MAX_TEXTS:,} texts"
+            remedy = "send several requests, or lines to /v1/classify/stream"
+            raise Problem(413, rule, f"{len(texts):,}", remedy)
         request = self._request(http, BATCH if len(texts) > 1 else SINGLE)
         answers = await self._in_thread(lambda: request.predict_batch(texts))
         self._metrics.count_answers(answers)
@@ -175,8 +168,9 @@ class Api:
         """
         limiter = self._threads
         if not admitted and limiter.borrowed_tokens >= limiter.total_tokens:
-            rule = f"at most {limiter.total_tokens:,.0f} requests may run at once"
-            raise problems.busy(1, rule, "more")
+            limit = f"{limiter.total_tokens:,.0f}"
+            rule = f"at most {limit} requests may run at once"
+            raise problems.busy(1, rule, "more", f"The limit of {limit} requests is reached")
         try:
             return await anyio.to_thread.run_sync(work, limiter=limiter)
         except Cancelled:
@@ -190,12 +184,9 @@ def _scores(index: int, answer: Answer, body: PredictRequest) -> list[dict[str, 
     if isinstance(answer, InvalidText):
         raise problems.of_refusal(answer, index if body.inputs.is_batch else None)
     if body.truncate is False and answer.tokens > answer.tokens_read:
-        raise Problem(
-            413,
-            f"a text must have at most {answer.tokens_read:,} tokens with truncate=false",
-            f"{answer.tokens:,} in text {index}",
-            "shorten the text, or omit truncate",
-        )
+        rule = f"a text must have at most {answer.tokens_read:,} tokens with truncate=false"
+        value, remedy = f"{answer.tokens:,} in text {index}", "shorten the text, or omit truncate"
+        raise Problem(413, rule, value, remedy)
     values = answer.logits if body.raw_scores else answer.probabilities.values()
     scores = zip(answer.probabilities, values, strict=True)
     ranked = sorted(scores, key=lambda item: -item[1])
@@ -203,15 +194,15 @@ def _scores(index: int, answer: Answer, body: PredictRequest) -> list[dict[str, 
 
 
 def _lines(body: bytes) -> Iterator[Text | InvalidText]:
-    """The texts of a body with one JSON value per line; blank lines are skipped."""
+    """The texts or pairs of a body with one JSON value per line; blank lines are skipped."""
     for number, line in enumerate(io.BytesIO(body), 1):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
-            yield parse_text(value["inputs"] if isinstance(value, dict) else value)
-        except (ValueError, KeyError, RecursionError):
+            yield parse_text(value.get("inputs", value) if isinstance(value, dict) else value)
+        except (ValueError, RecursionError):
             yield InvalidText(
-                f'Line {number} must be {{"inputs": text}} or a text in quotes, got '
-                f"{len(line):,} bytes of something else."
+                f"Line {number} must be a text in quotes, a pair, or an object with either as "
+                f"`inputs`, got {len(line):,} bytes of something else."
             )

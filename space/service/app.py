@@ -11,6 +11,7 @@ from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from fastapi.telemetry import TelemetryConfig
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -20,11 +21,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from space.app import APPEARANCE, MAX_SESSIONS, MAX_THREADS, SERVER, TITLE
 from space.inference.serving import REFUSALS, Service
 from space.service import problems, tracing
-from space.service.access import PROBES, STREAM, Access, is_api
+from space.service.access import DOCS, PAGE, PROBES, ROUTE, STREAM_PATH, Access
 from space.service.api import Api
+from space.service.body_limiter import BodyLimiter
 from space.service.lifecycle import Lifecycle
 from space.service.metrics import Metrics
-from space.service.observer import Observer
+from space.service.observer import Guard, Observer
 from space.service.operations import API_VERSION, Operations
 from space.service.problems import Problem
 from space.service.schemas import (
@@ -75,13 +77,18 @@ def create(
         Operations(service, settings, metrics, lifecycle),
     )
     paths = frozenset(str(getattr(route, "path", "")) for route in api.routes)
-    limited = RequestMiddleware(
-        api, settings.max_body_bytes, settings.request_timeout_seconds, json_lines=True
+    limited = BodyLimiter(
+        RequestMiddleware(
+            api, settings.max_body_bytes, settings.request_timeout_seconds, json_lines=True
+        ),
+        settings.max_body_bytes,
     )
     rest = _without_cors(_host(page, telemetry)) if page else api
-    app = _choose(lambda path: is_api(path, paths), limited, rest)
-    app = Access(app, settings, paths)
-    if settings.cors_origins:
+    app: ASGIApp = Access(_choose(lambda scope: scope[ROUTE] != PAGE, limited, rest), settings)
+    trusted = TrustedHostMiddleware(app, list(settings.allowed_hosts), www_redirect=False)
+    # Probes send the address of the container.
+    app = Guard(_choose(lambda scope: scope["path"] in PROBES, app, trusted), lifecycle)
+    if settings.cors_origins:  # around all, so that a page can read every error
         app = CORSMiddleware(
             app,
             allow_origins=settings.cors_origins,
@@ -89,17 +96,17 @@ def create(
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
-    trusted = TrustedHostMiddleware(app, list(settings.allowed_hosts), www_redirect=False)
-    app = _choose(PROBES.__contains__, app, trusted)  # probes send the address of the container
-    return Observer(app, metrics, lifecycle, paths)
+    return Observer(app, metrics, paths)
 
 
 def _api(telemetry: TelemetryConfig, api: Api, operations: Operations) -> FastAPI:
-    app = FastAPI(
+    app = FastAPIOffline(
+        docs_url=DOCS,
+        redoc_url=None,
+        static_url=f"{DOCS}/static",
         title=TITLE,
         description=DESCRIPTION,
         version=API_VERSION,
-        redoc_url=None,
         dependencies=[Security(HTTPBearer(auto_error=False))],
         responses=RESPONSES,
         telemetry=telemetry,
@@ -108,7 +115,7 @@ def _api(telemetry: TelemetryConfig, api: Api, operations: Operations) -> FastAP
     predictions: dict[str, Any] = {"methods": ["POST"], "tags": ["predictions"]}
     app.add_api_route("/predict", api.predict, response_model=scores, **predictions)
     app.add_api_route("/v1/classify", api.classify, response_model=ClassifyResponse, **predictions)
-    app.add_api_route(STREAM, api.classify_stream, openapi_extra=LINES, **predictions)
+    app.add_api_route(STREAM_PATH, api.classify_stream, openapi_extra=LINES, **predictions)
     app.add_api_route("/v1/explain", api.explain, response_model=ExplainResponse, **predictions)
     for path, endpoint in [
         ("/health", operations.health),
@@ -141,11 +148,11 @@ def _host(page: gradio.Blocks, telemetry: TelemetryConfig) -> FastAPI:
     return host
 
 
-def _choose(matches: Callable[[str], bool], app: ASGIApp, other: ASGIApp) -> ASGIApp:
-    """An app for the paths that match, and another for the rest."""
+def _choose(matches: Callable[[Scope], bool], app: ASGIApp, other: ASGIApp) -> ASGIApp:
+    """An app for the requests that match, and another for the rest."""
 
     async def choose(scope: Scope, receive: Receive, send: Send) -> None:
-        matched = scope["type"] == "http" and matches(scope["path"])
+        matched = scope["type"] == "http" and matches(scope)
         await (app if matched else other)(scope, receive, send)
 
     return choose
@@ -157,11 +164,8 @@ def _without_cors(page: ASGIApp) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_without_cors(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [
-                    (name, value)
-                    for name, value in message["headers"]
-                    if not name.lower().startswith(b"access-control-")
-                ]
+                headers, prefix = message["headers"], b"access-control-"
+                kept = [pair for pair in headers if not pair[0].lower().startswith(prefix)]
                 message = {**message, "headers": kept}
             await send(message)
 

@@ -7,8 +7,11 @@ those that run have to end.
 import asyncio
 import logging
 import socket
-from threading import Event, Lock, Timer
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Event, Lock, Thread, Timer
 from types import FrameType
+from typing import TypeVar
 
 import uvicorn
 
@@ -21,6 +24,8 @@ FINISH_SECONDS = 7  # of these, for requests that were accepted
 CLOSE_SECONDS = 7.5  # after which open connections, such as those of pages, are closed
 CANCEL_SECONDS = 9  # after which uvicorn cancels what is left
 KEEP_ALIVE_SECONDS = 75  # longer than the 60 s of common load balancers
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +57,7 @@ class Lifecycle:
         if self.draining:
             raise problems.shutdown()
         if self._classifier.commit is None:
-            value = self._classifier.load_error or "a model that is loading"
-            raise problems.unavailable("the model must be loaded", value)
+            raise problems.not_loaded(self._classifier.load_error)
 
     def reload(self, revision: str | None = None) -> str:
         """Load the newest commit of a revision; see `Classifier.reload`. Returns the commit.
@@ -62,19 +66,17 @@ class Lifecycle:
             Problem: Another reload is running, or the model can't be loaded; the old one stays.
         """
         if not self._reloading.acquire(blocking=False):
-            raise Problem(
-                409, "one model is loaded at a time", "a second reload", "wait, and see GET /info"
-            )
+            rule, remedy = "one model is loaded at a time", "wait, and see GET /info"
+            detail = f"Another reload is running: {remedy} for the loaded commit."
+            raise Problem(409, rule, "a second reload", remedy, detail)
         try:
             commit = self._classifier.reload(revision)
         except ModelUnavailable as error:
             log.error("the model stays at %s: %s", self._classifier.commit, error)
-            raise Problem(
-                503,
-                "the new model must load and answer",
-                str(error),
-                "correct it and call again; the old model goes on answering",
-            ) from error
+            rule = "the new model must load and answer"
+            remedy = "correct it and call again; the old model goes on answering"
+            detail = f"The new model can't be used. {error} The old model goes on answering."
+            raise Problem(503, rule, str(error), remedy, detail) from error
         finally:
             self._reloading.release()
         log.warning("the model is %s at %s", self._classifier.repo_id, commit)
@@ -86,6 +88,21 @@ class Lifecycle:
             self.reload()
         except Problem as problem:
             log.error("%s", problem.detail)
+
+
+async def run_in_daemon_thread(work: Callable[[], T]) -> T:
+    """The result of work that must not delay the end of the process."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # a client that goes does not stop the work
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(future)
 
 
 class Server(uvicorn.Server):

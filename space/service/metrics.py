@@ -4,6 +4,7 @@ In: requests and predictions as they happen. Out: the text of `/metrics`.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from prometheus_client import (
@@ -34,32 +35,21 @@ class Metrics:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._registry = registry = CollectorRegistry()
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
         ProcessCollector(registry=registry)
-        self._requests = Counter(
-            "http_requests", "Requests", ["method", "route", "code"], registry=registry
+        self._requests = counter("http_requests", "Requests", ["method", "route", "code"])
+        title = "Seconds from a request to the end of its response"
+        self._seconds = histogram(
+            "http_request_duration_seconds", title, ["route"], buckets=SECONDS
         )
-        self._seconds = Histogram(
-            "http_request_duration_seconds",
-            "Seconds from a request to the end of its response",
-            ["route"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._refusals = Counter(
-            "requests_refused", "Refused requests by status", ["code"], registry=registry
-        )
-        self.active = Gauge(
-            "http_requests_active", "Requests that are being answered", registry=registry
-        )
-        self._texts = Histogram(
-            "request_texts", "Texts of a request to the API", buckets=TEXTS, registry=registry
-        )
-        self._tokens = Counter("tokens_read", "Tokens read for the API", registry=registry)
-        queue = Gauge("queue_length", "Texts that wait for the model", registry=registry)
+        self._refusals = counter("requests_refused", "Refused requests by status", ["code"])
+        self.active = gauge("http_requests_active", "Requests that are being answered")
+        self._texts = histogram("request_texts", "Texts of a request to the API", buckets=TEXTS)
+        self._tokens = counter("tokens_read", "Tokens read for the API")
+        queue = gauge("queue_length", "Texts that wait for the model")
         queue.set_function(lambda: service.queue.length)
-        self._model = Gauge(
-            "model_info", "1 for the loaded model", ["model_id", "model_sha"], registry=registry
-        )
+        self._model = gauge("model_info", "1 for the loaded model", ["model_id", "model_sha"])
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""

@@ -10,30 +10,30 @@ import logging
 import re
 import time
 import uuid
-from typing import Any
 
 from gradio.route_utils import API_PREFIX
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from space.service import problems
-from space.service.access import PROBES, is_api
+from space.service.access import DOCS, PAGE, PROBES, ROUTE, route_of
 from space.service.lifecycle import Lifecycle
 from space.service.metrics import Metrics
 
 VALID_ID = re.compile(r"[\w.\-]{1,64}", re.ASCII)
-KEPT_HEADERS = ("allow", "retry-after", "www-authenticate")  # of an error that becomes a problem
+# Of an error that becomes a problem, with those for CORS.
+KEPT_HEADERS = {"allow", "retry-after", "vary", "www-authenticate"}
+CORS_PREFIX = "access-control-"
 MAX_ERROR_BYTES = 10_000
-CDN = "https://cdn.jsdelivr.net"  # of FastAPI's documentation page
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "cache-control": "no-store",
 }
-DOCUMENTATION_POLICY = (
-    f"default-src 'none'; connect-src 'self'; script-src {CDN} 'unsafe-inline'; "
-    f"style-src {CDN}; img-src data: https://fastapi.tiangolo.com; frame-ancestors 'none'"
+DOCS_POLICY = (  # Swagger UI is started by a script in the page
+    "default-src 'none'; connect-src 'self'; script-src 'self' 'unsafe-inline'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 )
 HSTS = "max-age=31536000"  # only for requests that came by https
 
@@ -46,15 +46,12 @@ class Observer:
     Args:
         app: The app.
         metrics: Where requests are counted.
-        lifecycle: Whether new requests are refused.
         api_paths: The paths of the API; any other is the page's.
     """
 
-    def __init__(
-        self, app: ASGIApp, metrics: Metrics, lifecycle: Lifecycle, api_paths: frozenset[str]
-    ) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, api_paths: frozenset[str]) -> None:
         self.app = app
-        self._metrics, self._lifecycle, self._api_paths = metrics, lifecycle, api_paths
+        self._metrics, self._api_paths = metrics, api_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -64,29 +61,58 @@ class Observer:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send, self._api_paths)
+        scope[ROUTE] = route_of(scope["path"], self._api_paths)
+        exchange = _Exchange(scope, send)
         with self._metrics.active.track_inprogress():
             try:
-                await self._answer(exchange, receive)
+                await self.app(scope, receive, exchange.send)
             finally:
                 seconds = time.perf_counter() - exchange.started
-                method, status = scope["method"], exchange.status
-                self._metrics.count_request(method, exchange.route, status, seconds)
-                log.info("request", extra={"fields": exchange.fields(seconds)})
+                method, route, status = scope["method"], scope[ROUTE], exchange.status
+                self._metrics.count_request(method, route, status, seconds)
+                fields = {
+                    "request_id": scope["request_id"],
+                    "method": method,
+                    "route": route,
+                    "status": status,
+                    "seconds": round(seconds, 4),
+                    "client": client[0] if (client := scope.get("client")) else None,
+                }
+                log.info("request", extra={"fields": fields})
 
-    async def _answer(self, exchange: "_Exchange", receive: Receive) -> None:
-        scope = exchange.scope
+
+class Guard:
+    """ASGI middleware: refuses requests during a shutdown, and answers exceptions.
+
+    Args:
+        app: The app.
+        lifecycle: Whether new requests are refused.
+    """
+
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle) -> None:
+        self.app, self._lifecycle = app, lifecycle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if self._lifecycle.draining and scope["path"] not in PROBES:
+            await problems.shutdown().send(scope, send)
+            return
+        is_started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal is_started
+            is_started = True
+            await send(message)
+
         try:
-            if self._lifecycle.draining and scope["path"] not in PROBES:
-                problem = problems.shutdown()
-                await problem.response(scope)(scope, receive, exchange.send)
-                return
-            await self.app(scope, receive, exchange.send)
+            await self.app(scope, receive, send_and_note)
         except Exception:
             logging.getLogger(__name__).exception("request %s failed", scope["request_id"])
-            if not exchange.is_started:
-                problem = problems.of_response(500, b"", scope["path"])
-                await problem.response(scope)(scope, receive, exchange.send)
+            if not is_started:
+                await problems.of_response(500, b"", scope).send(scope, send)
 
 
 class _Exchange:
@@ -94,20 +120,15 @@ class _Exchange:
 
     Attributes:
         scope: The request's scope, with a new key `request_id`.
-        route: The path if it is one of the API, else "page" or "unknown".
         status: Of the response; 500 before it starts.
-        is_started: Whether the response has started.
         started: When the request arrived, in seconds.
     """
 
-    def __init__(self, scope: Scope, send: Send, api_paths: frozenset[str]) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
         sent_id = Headers(scope=scope).get("x-request-id", "")
         scope["request_id"] = sent_id if VALID_ID.fullmatch(sent_id) else uuid.uuid4().hex
         self.scope, self._send = scope, send
-        path = scope["path"]
-        self.is_api = is_api(path, api_paths)
-        self.route = path if path in api_paths else "unknown" if self.is_api else "page"
-        self.status, self.is_started = 500, False
+        self.status = 500
         self.started = time.perf_counter()
         self._error: MutableHeaders | None = None  # headers of a response that becomes a problem
         self._body = bytearray()
@@ -120,7 +141,6 @@ class _Exchange:
             if self._must_become_problem(headers):
                 self._error = headers
                 return
-            self.is_started = True
             self._add_headers(headers)
             message = {**message, "headers": headers.raw}
         elif self._error is not None:
@@ -138,31 +158,23 @@ class _Exchange:
     async def _send_problem(self, headers: MutableHeaders) -> None:
         is_text = "content-encoding" not in headers
         body = bytes(self._body) if is_text else b""
-        problem = problems.of_response(self.status, body, self.scope["path"])
-        problem.headers |= {name: headers[name] for name in KEPT_HEADERS if name in headers}
+        problem = problems.of_response(self.status, body, self.scope)
+        problem.headers |= {
+            name: value
+            for name, value in headers.items()
+            if name in KEPT_HEADERS or name.startswith(CORS_PREFIX)
+        }
         self._error = None
-        await problem.response(self.scope)(self.scope, _no_messages, self.send)
+        await problem.send(self.scope, self.send)
 
     def _add_headers(self, headers: MutableHeaders) -> None:
         headers["x-request-id"] = self.scope["request_id"]
         if self.scope.get("scheme") == "https":
             headers.setdefault("strict-transport-security", HSTS)
-        if self.is_api:
+        if self.scope[ROUTE] != PAGE:
             headers.update(SECURITY_HEADERS)
-            if self.route == "/docs":
-                headers["content-security-policy"] = DOCUMENTATION_POLICY
-
-    def fields(self, seconds: float) -> dict[str, Any]:
-        """What the log says about the request."""
-        client = self.scope.get("client")
-        return {
-            "request_id": self.scope["request_id"],
-            "method": self.scope["method"],
-            "route": self.route,
-            "status": self.status,
-            "seconds": round(seconds, 4),
-            "client": client[0] if client else None,
-        }
+        if self.scope[ROUTE] == DOCS:
+            headers["content-security-policy"] = DOCS_POLICY
 
 
 class JsonFormatter(logging.Formatter):
@@ -180,7 +192,3 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             content["exception"] = self.formatException(record.exc_info)
         return json.dumps(content)
-
-
-async def _no_messages() -> Message:
-    return {"type": "http.disconnect"}

@@ -7,15 +7,14 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-import anyio.to_thread
 from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from space.endpoints import MAX_TEXTS
 from space.inference.classifier import MAX_CHARACTERS
 from space.inference.cpu import available_cores
-from space.inference.serving import BATCH, EXPLANATION, Service
-from space.service.lifecycle import Lifecycle
+from space.inference.serving import BATCH, EXPLANATION, SINGLE, Service
+from space.service.lifecycle import Lifecycle, run_in_daemon_thread
 from space.service.metrics import Metrics
 from space.service.schemas import ReloadRequest
 from space.service.settings import Settings
@@ -59,7 +58,8 @@ class Operations:
         return {
             "model_id": classifier.repo_id,
             "model_sha": classifier.commit,
-            "model_dtype": "int8" if "quantized" in model.file.name else "float32",
+            "model_dtype": model.engine.dtype,
+            "engine": {"name": model.engine.name, "reason": model.engine.reason},
             "model_type": {"classifier": {"id2label": by_index, "label2id": by_label}},
             "max_concurrent_requests": settings.max_concurrent_requests,
             "max_input_length": model.max_tokens,
@@ -71,21 +71,36 @@ class Operations:
             "version": API_VERSION,
             "sha": None,
             "docker_label": None,
-            "model_revision": classifier.revision or "main",
+            "model_revision": classifier.loaded_revision or "main",
             "labels": model.labels,
             "unsure_below": model.unsure_below,
             "text_pairs": model.has_pairs,
+            "aspect_model": self._aspect_model(),
             "limits": {
                 "text_characters": MAX_CHARACTERS,
                 "batch_characters": BATCH.characters,
+                "batch_tokens": BATCH.tokens,
                 "explanation_tokens": EXPLANATION.tokens,
                 "body_bytes": settings.max_body_bytes,
-                "seconds": settings.request_timeout_seconds,
+                "seconds": self._seconds(),
                 "rate": settings.rate_limit,
             },
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in PACKAGES},
         }
+
+    def _aspect_model(self) -> dict[str, str | None] | None:
+        if self._service.aspects is None:
+            return None
+        aspects = self._service.aspects.classifier
+        return {"model_id": aspects.repo_id, "model_sha": aspects.commit}
+
+    def _seconds(self) -> dict[str, float | None]:
+        """The most seconds of a body and of the predictions of each kind of request."""
+        most = self._settings.request_timeout_seconds
+        kinds = {"text": SINGLE, "batch": BATCH, "explanation": EXPLANATION}
+        seconds = {kind: min(limits.seconds, most) for kind, limits in kinds.items()}
+        return {"body": most, **seconds, "stream": None}
 
     async def metrics(self) -> Response:
         """Metrics in Prometheus' format."""
@@ -95,5 +110,5 @@ class Operations:
         """Load the newest commit of a revision; the loaded model answers until it is warm."""
         revision = body.revision if body else None
         previous = self._service.classifier.commit
-        commit = await anyio.to_thread.run_sync(self._lifecycle.reload, revision)
+        commit = await run_in_daemon_thread(lambda: self._lifecycle.reload(revision))
         return {"model_sha": commit, "previous_sha": previous}

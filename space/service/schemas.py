@@ -1,25 +1,20 @@
 """What the API takes and returns, for validation and for the documentation at /docs.
 
-In: JSON. Out: pydantic models; text-embeddings-inference's forms of `inputs` become a list.
+In: JSON. Out: pydantic models; the forms of `inputs` become a list of texts.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
-from space.endpoints import MAX_TEXTS, to_json
-from space.inference.classifier import InvalidText, Prediction
+from space.endpoints import MAX_TEXTS
 
 REVIEW = "Funny, warm and beautifully acted."
-STAR = re.compile(r"(\d+) stars?")  # a label such as "4 stars"
+TEI_FORMS = "must be a text, a pair [text, text], or a batch [[text], …] or [[text, text], …]"
+FORMS = 'must be a text, a pair {"text": …, "text_pair": …}, or a list of these'
 
 Text = str | tuple[str, str]  # a pair for a model that reads pairs
-
-STRING = {"type": "string"}
-PAIR = {"type": "array", "items": STRING, "minItems": 2, "maxItems": 2}
-SINGLE = {"type": "array", "items": STRING, "minItems": 1, "maxItems": 1}
 
 
 @dataclass(frozen=True)
@@ -30,45 +25,54 @@ class Inputs:
     is_batch: bool
 
 
-def _parse_sequence(value: Any) -> Text:
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        if len(value) == 1:
-            return str(value[0])
-        if len(value) == 2:
-            return (value[0], value[1])
-    raise ValueError(
-        "must be a text, a pair [text, text], or a batch [[text], …] or [[text, text], …]"
-    )
+class Pair(BaseModel):
+    """Two texts for a model that reads pairs, as `pipeline()` takes them."""
+
+    text: str
+    text_pair: str
 
 
-def parse_tei(value: Any) -> Inputs:
-    """TEI's forms: a text, `[text]`, a pair `[text, text]`, or a batch of lists of one or two."""
-    if isinstance(value, str):
-        return Inputs([value], False)
-    if isinstance(value, list) and value and all(isinstance(row, list) for row in value):
-        return Inputs([_parse_sequence(row) for row in value], True)
-    return Inputs([_parse_sequence(value)], False)
+def _parse_row(value: Any) -> Text:
+    match value:
+        case [str(text)]:
+            return text
+        case [str(text), str(text_pair)]:
+            return text, text_pair
+    raise ValueError(TEI_FORMS)
+
+
+def _parse_tei(value: Any) -> Inputs:
+    match value:
+        case str():
+            return Inputs([value], False)
+        case [list(), *_]:
+            return Inputs(list(map(_parse_row, value)), True)
+    return Inputs([_parse_row(value)], False)
 
 
 def parse_text(value: Any) -> Text:
-    """A text, or a pair of texts as a list.
+    """A text, or a pair of texts in the form of `Pair`.
 
     Raises:
         ValueError: It is neither.
     """
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
-        return (value[0], value[1])
-    raise ValueError("must be a text or a pair [text, text]")
+    match value:
+        case str():
+            return value
+        case {"text": str(text), "text_pair": str(text_pair), **rest} if not rest:
+            return text, text_pair
+    raise ValueError(FORMS)
 
 
 def _parse_texts(value: Any) -> Inputs:
-    if not isinstance(value, list):
-        return Inputs([parse_text(value)], False)
-    if not value:
+    if value == []:
         raise ValueError("must have at least one text")
-    return Inputs([parse_text(text) for text in value], True)
+    is_batch = isinstance(value, list)
+    return Inputs(list(map(parse_text, value if is_batch else [value])), is_batch)
+
+
+TeiRow = Annotated[list[str], Field(min_length=1, max_length=2)]
+Batch = Annotated[list[str | Pair], Field(min_length=1, max_length=MAX_TEXTS)]
 
 
 class PredictRequest(BaseModel):
@@ -77,16 +81,8 @@ class PredictRequest(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": {"inputs": REVIEW}})
 
     inputs: Annotated[
-        Inputs,
-        PlainValidator(parse_tei),
-        WithJsonSchema(
-            {
-                "oneOf": [STRING, PAIR, {"type": "array", "items": {"oneOf": [SINGLE, PAIR]}}],
-                "description": "A text, a pair of texts, or a batch of lists of one or two texts.",
-                "examples": [REVIEW, [[REVIEW], ["A bore."]]],
-            }
-        ),
-    ]
+        Inputs, PlainValidator(_parse_tei, json_schema_input_type=str | TeiRow | list[TeiRow])
+    ] = Field(description="A text, a pair of texts, or a batch of lists of one or two texts.")
     truncate: bool | None = Field(
         None, description="`false` refuses a text that is longer than the model reads."
     )
@@ -94,29 +90,14 @@ class PredictRequest(BaseModel):
 
 
 class ClassifyRequest(BaseModel):
-    """A text or a list of texts."""
+    """A text or a list of texts; pairs of texts for a model that reads pairs."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"inputs": [REVIEW, "A bore."]}}
     )
 
     inputs: Annotated[
-        Inputs,
-        PlainValidator(_parse_texts),
-        WithJsonSchema(
-            {
-                "oneOf": [
-                    STRING,
-                    {
-                        "type": "array",
-                        "items": {"oneOf": [STRING, PAIR]},
-                        "minItems": 1,
-                        "maxItems": MAX_TEXTS,
-                    },
-                ],
-                "examples": [REVIEW, [REVIEW, "A bore."]],
-            }
-        ),
+        Inputs, PlainValidator(_parse_texts, json_schema_input_type=str | Pair | Batch)
     ]
 
 
@@ -151,14 +132,22 @@ class Classification(BaseModel):
     """The answer to one text; only `error` is set if there is none."""
 
     label: str
+    expected: float | None = Field(
+        None, description="The mean of labels that are a scale, such as stars; else not set."
+    )
     probability: float
     probabilities: dict[str, float]
     leaning: str | None = Field(description="The label that the text points to, null for none.")
-    unsure: bool = Field(description="Whether the probability is below `unsure_below`.")
+    unsure: bool = Field(
+        description="Whether the probability is below `unsure_below`, or there is a "
+        "`language_caution`."
+    )
     tokens_read: int
     tokens: int = Field(description="More than `tokens_read` if the text was truncated.")
     unknown_tokens: int
-    stars: float | None = Field(None, description="The expected stars, if the labels are stars.")
+    language_caution: str | None = Field(
+        description="A sentence if the text seems to be in a language that the model doesn't know."
+    )
     error: str | None = None
 
 
@@ -180,12 +169,24 @@ class Part(BaseModel):
     probability_without: float | None
 
 
-class ExplainResponse(Classification):
-    """A classification, and the effect of each sentence and of the words in the strongest."""
+class AspectClassification(Classification):
+    """What a text says about one aspect of the film; the labels are those of the aspects' model."""
 
+    aspect: str
+    sentence: str | None = Field(description="The one that supports the label the most, if any.")
+
+
+class ExplainResponse(Classification):
+    """A classification, and the effect of each sentence and of the words in the strongest ones."""
+
+    model_id: str
+    model_sha: str
     dropped: int = Field(description="Parts that were not measured because of a limit.")
     sentences: list[Part]
     words: list[Part]
+    aspects: list[AspectClassification] | None = Field(
+        None, description="Those that the text mentions; only set if there is an ASPECT_MODEL_ID."
+    )
 
 
 class ProblemDetails(BaseModel):
@@ -202,19 +203,3 @@ class ProblemDetails(BaseModel):
     remedy: str
     error: str
     error_type: str
-
-
-def answer_to_json(answer: Prediction | InvalidText) -> dict[str, Any]:
-    """The answer to one text, as `Classification`."""
-    if isinstance(answer, InvalidText):
-        return {"error": str(answer)}
-    return to_json(answer) | stars(answer)
-
-
-def stars(prediction: Prediction) -> dict[str, float]:
-    """The expected number of stars, if all labels are stars."""
-    matches = {label: STAR.fullmatch(label) for label in prediction.probabilities}
-    numbers = {label: int(match[1]) for label, match in matches.items() if match}
-    if len(numbers) < len(matches):
-        return {}
-    return {"stars": sum(p * numbers[label] for label, p in prediction.probabilities.items())}

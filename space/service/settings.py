@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from space.inference.engine import EngineUnavailable, choose
 from space.web import json_body
 
 MIN_KEY_CHARACTERS = 16
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     Attributes:
         model_id: `user/name` on the Hub at `HF_ENDPOINT`.
         model_revision: Commit, tag or branch; `main` by default.
+        engine: What runs the model, see `inference.engine`.
         listen_host: The address to listen on.
         port: The port to listen on.
         api_keys: The keys that may use the API; empty for everybody.
@@ -81,6 +83,7 @@ class Settings(BaseSettings):
 
     model_id: str | None = None
     model_revision: str | None = None
+    engine: str | None = None
     listen_host: str = "127.0.0.1"
     port: int = Field(7860, ge=0, le=65_535)
     api_keys: Keys = ()
@@ -101,6 +104,10 @@ class Settings(BaseSettings):
                 "API_KEYS_PROTECT=all needs keys, and API_KEYS has none: set API_KEYS, or "
                 "API_KEYS_PROTECT=api"
             )
+        try:
+            choose(self.engine)
+        except EngineUnavailable as error:
+            raise ValueError(str(error)) from error
         return self
 
     @classmethod
