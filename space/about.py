@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -49,6 +49,7 @@ class Facts:
     card: str = ""  # Markdown, without the front matter
     plots: dict[str, bytes] = field(default_factory=dict)  # PNG images by caption
     missing: list[str] = field(default_factory=list)
+    engine: str = ""  # that runs the file, and why
 
     @property
     def split(self) -> str:
@@ -77,11 +78,12 @@ class FactsLoader:
                 incomplete.
         """
         with self._loading:
-            if self._facts is None:
-                file = self._classifier.load().file.name
-                repo_id, commit = self._classifier.repo_id, self._classifier.commit
-                assert repo_id and commit
-                self._facts = read_facts(download(repo_id, commit), repo_id, commit, file)
+            model = self._classifier.load()
+            repo_id, commit = self._classifier.repo_id, self._classifier.commit
+            assert repo_id and commit
+            if self._facts is None or self._facts.commit != commit:
+                facts = read_facts(download(repo_id, commit), repo_id, commit, model.file.name)
+                self._facts = replace(facts, engine=str(model.engine))
             return self._facts
 
 
@@ -202,11 +204,17 @@ def provenance(facts: Facts) -> list[tuple[str, str]]:
     rows = [
         ("Training data", ": ".join(filter(None, [data, size]))),
         *(
-            (key.replace("_", " ").capitalize(), _join(lookup(recipe, key)) or _join(card.get(key)))
-            for key in ("base_model", "language", "license")
+            (key.replace("_", " ").capitalize(), _join(first) or _join(second))
+            for key, first, second in (
+                ("base_model", lookup(recipe, "base_model"), card.get("base_model")),
+                # A recipe also has languages of its datasets.
+                ("language", card.get("language"), lookup(recipe, "language")),
+                ("license", lookup(recipe, "license"), card.get("license")),
+            )
         ),
         ("Revision", facts.commit),
         ("ONNX file", facts.file),
+        ("Engine", facts.engine),
     ]
     return [row for row in rows if row[1]]
 

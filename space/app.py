@@ -1,7 +1,7 @@
 """The Gradio app: the page with its tabs, the API endpoints, and the server's settings.
 
-In: `MODEL_ID`, `MODEL_REVISION` and the feedback settings from the environment. Out: a server on
-Gradio's port.
+In: `MODEL_ID`, `MODEL_REVISION`, the same of an optional `ASPECT_MODEL`, and the feedback settings
+from the environment. Out: a server on Gradio's port.
 """
 
 import logging
@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -43,6 +44,7 @@ from space.web.middleware import Page, RequestMiddleware
 
 TITLE = "Movie sentiment"
 QUESTION = "Is this review positive or negative, and which sentences decide it?"
+DESCRIPTION = "What a movie review says of its film, and which sentences decide it."  # any labels
 SCALE_QUESTION = "How many {} does this review give, and which sentences decide it?"
 LOADING = "Loading the model…"
 STATUS_SECONDS = 3  # between two updates of the model's status
@@ -108,6 +110,15 @@ def build(service: Service, feedback: Feedback | None = None) -> gradio.Blocks:
     return page
 
 
+def aspect_classifier(environment: Mapping[str, str]) -> Classifier | None:
+    """The model of `ASPECT_MODEL_ID`, which finds aspects of a film; None without it."""
+    variable = "ASPECT_MODEL_ID"
+    if not (repo_id := environment.get(variable)):
+        return None
+    revision = environment.get("ASPECT_MODEL_REVISION")
+    return Classifier(repo_id, revision, pairs=True, variable=variable)
+
+
 def masthead(classifier: Classifier) -> str:
     """Markdown with the page's title, and the question that the model answers."""
     steps = unit(classifier.labels) if classifier.commit else None
@@ -141,10 +152,11 @@ def keep_loading(classifier: Classifier) -> None:
 def prepare(service: Service) -> gradio.Blocks:
     """The page with its queue, ready to be served with `SERVER`; loads the model meanwhile."""
     memory.limit_arenas()
-    Thread(target=keep_loading, args=[service.classifier], daemon=True).start()
+    for needed in filter(None, [service, service.aspects]):
+        Thread(target=keep_loading, args=[needed.classifier], daemon=True).start()
     page = build(service, Feedback.from_environment()).queue(max_size=256)
     LoadShedder(page)
-    link_preview.describe(TITLE, QUESTION)
+    link_preview.describe(TITLE, DESCRIPTION)
     mcp.answer_in_json()
     return page
 
@@ -158,7 +170,7 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
     exit_on_sigterm()
     classifier = Classifier(os.environ.get("MODEL_ID"), os.environ.get("MODEL_REVISION"))
-    prepare(Service(classifier)).launch(
+    prepare(Service(classifier, aspects=aspect_classifier(os.environ))).launch(
         **APPEARANCE,
         **SERVER,
         max_threads=MAX_THREADS,

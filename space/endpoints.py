@@ -10,10 +10,10 @@ from typing import Any
 
 import gradio
 
-from space.inference import attribution
+from space.inference import aspects, attribution
 from space.inference.attribution import Explanation, Part
 from space.inference.classifier import InvalidText, Prediction
-from space.inference.serving import BATCH, EXPLANATION, REFUSALS, SINGLE, Service
+from space.inference.serving import BATCH, EXPLANATION, REFUSALS, SINGLE, Limits, Service
 
 MAX_TEXTS = 1_000  # of one call
 
@@ -21,7 +21,12 @@ MAX_TEXTS = 1_000  # of one call
 def build(service: Service) -> None:
     """Register the endpoints; call it inside the page's Blocks."""
     endpoints = Endpoints(service)
-    for function in (endpoints.classify, endpoints.classify_batch, endpoints.explain):
+    functions: list[Callable[..., Any]] = [
+        endpoints.classify, endpoints.classify_batch, endpoints.explain
+    ]  # fmt: skip
+    if service.aspects:
+        functions.append(endpoints.aspects)
+    for function in functions:
         gradio.api(
             function,
             api_name=function.__name__,
@@ -45,8 +50,10 @@ class Endpoints:
         Returns:
             The label, its probability, the probability of each label, for labels such as stars the
             expected number of them, the label that the review leans to (null if to none), whether
-            the model is unsure, and how many of the review's tokens were read, and are unknown to
-            the model. A review without any word that the model knows, such as emoji, is an error.
+            the model is unsure, a caution if the review looks like a language that the model was
+            not trained on (else null), and how many of the review's tokens were read, and are
+            unknown to the model. A review without any word that the model knows, such as emoji, is
+            an error.
         """
         with _gradio_errors():
             return to_json(self._service.request(SINGLE).predict(text))
@@ -66,10 +73,7 @@ class Endpoints:
                 value = f"{len(texts):,}" if isinstance(texts, list) else type(texts).__name__
                 raise InvalidText(f"texts must be a list of 1 to {MAX_TEXTS:,}, got {value}.")
             answers = self._service.request(BATCH).predict_batch(texts)
-        return [
-            {"error": str(answer)} if isinstance(answer, InvalidText) else to_json(answer)
-            for answer in answers
-        ]
+        return list(map(answer_to_json, answers))
 
     def explain(self, text: str) -> dict[str, Any]:
         """Classify a movie review and measure the effect of each sentence on the prediction.
@@ -89,6 +93,46 @@ class Endpoints:
                 attribution.explain(self._service.request(EXPLANATION), text)
             )
 
+    def aspects(self, text: str) -> list[dict[str, Any]]:
+        """Find what a movie review says about aspects of the film, such as its acting.
+
+        Args:
+            text: The review, at most 100,000 characters.
+
+        Returns:
+            For each aspect that the review mentions, its `aspect`, the same as `classify` (the
+            labels are those of the aspects' model), and the `sentence` that supports the label the
+            most, null if none does by itself.
+        """
+        with _gradio_errors():
+            return find_aspects(self._service, text)
+
+
+def find_aspects(
+    service: Service,
+    text: str,
+    limits: Limits = EXPLANATION,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[dict[str, Any]]:
+    """The mentioned aspects as described in `Endpoints.aspects`; empty without such a model.
+
+    Args:
+        service: Its second model is asked.
+        text: The review.
+        limits: What the request may use.
+        cancelled: See `Service.request`.
+
+    Raises:
+        InvalidText, ModelUnavailable, Busy, Cancelled: See `aspects.find`.
+    """
+    if service.aspects is None:
+        return []
+    mentions = aspects.find(service.aspects.request(limits, cancelled), text)
+    return [
+        {"aspect": aspect.name, **to_json(aspect.prediction), "sentence": aspect.sentence}
+        for aspect in mentions
+    ]
+
 
 def description(function: Callable[..., Any]) -> str:
     """What a function does and returns, from its docstring, as one paragraph for agents.
@@ -98,6 +142,11 @@ def description(function: Callable[..., Any]) -> str:
     summary, _, rest = (inspect.getdoc(function) or "").partition("Args:")
     returns = rest.partition("Returns:")[2]
     return " ".join(f"{summary} Returns: {returns}".split())
+
+
+def answer_to_json(answer: Prediction | InvalidText) -> dict[str, Any]:
+    """The answer to one text of several: a prediction, or `{"error": reason}`."""
+    return {"error": str(answer)} if isinstance(answer, InvalidText) else to_json(answer)
 
 
 def to_json(prediction: Prediction) -> dict[str, Any]:
@@ -110,6 +159,7 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
         "probabilities": prediction.probabilities,
         "leaning": prediction.leaning,
         "unknown_tokens": prediction.unknown_tokens,
+        "language_caution": prediction.language_caution,
         "unsure": prediction.unsure,
         "tokens_read": prediction.tokens_read,
         "tokens": prediction.tokens,

@@ -5,17 +5,13 @@ five reviews and their explanations. They were written for this project and are 
 """
 
 import json
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
-from space.analysis.statistics import SYNONYMS
 from space.inference.attribution import Explanation, explain
 from space.inference.classifier import Classifier, Prediction
-from space.inference.labels import label_values
+from space.inference.labels import sentiments
 from space.inference.serving import EXPLANATION, Service
-from space.views.scale import side
 
 # Kind -> reviews with their sentiment, in order of preference. The first kind opens the page.
 CANDIDATES: dict[str, list[tuple[str, str]]] = {
@@ -27,22 +23,18 @@ CANDIDATES: dict[str, list[tuple[str, str]]] = {
 
 
 class Examples:
-    """The examples for a model, selected and explained once it is loaded."""
+    """The examples for a model, selected and explained once it is loaded, and after a reload."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._texts: dict[str, str] | None = None
+        self._commit: str | None = None  # of the model that the rest is about
+        self._texts: dict[str, str] = {}
         self._explanations: dict[str, Explanation] = {}
         self._selecting = Lock()
 
     def get(self) -> dict[str, str]:
         """Kind -> review; empty until the model is loaded."""
-        if self._service.classifier.commit is None:
-            return {}
-        with self._selecting:
-            if self._texts is None:
-                self._texts = select(self._service.classifier)
-            return self._texts
+        return self._of_loaded_model()[0]
 
     def explanation(self, text: object) -> Explanation | None:
         """The explanation of an example, computed on first use; None for any other text.
@@ -52,11 +44,23 @@ class Examples:
             Busy: Too many requests are waiting.
             Cancelled: The client has gone.
         """
-        if not isinstance(text, str) or text not in self.get().values():
+        texts, explanations = self._of_loaded_model()
+        if not isinstance(text, str) or text not in texts.values():
             return None
-        if text not in self._explanations:
-            self._explanations[text] = explain(self._service.request(EXPLANATION), text)
-        return self._explanations[text]
+        if text not in explanations:
+            explanations[text] = explain(self._service.request(EXPLANATION), text)
+        return explanations[text]
+
+    def _of_loaded_model(self) -> tuple[dict[str, str], dict[str, Explanation]]:
+        """The examples of the model that is loaded now, and those of their explanations so far."""
+        commit = self._service.classifier.commit
+        if commit is None:
+            return {}, {}
+        with self._selecting:
+            if self._commit != commit:
+                self._texts, self._explanations = select(self._service.classifier), {}
+                self._commit = commit
+            return self._texts, self._explanations
 
 
 def select(classifier: Classifier) -> dict[str, str]:
@@ -84,22 +88,3 @@ def _is_right(prediction: Prediction, predicted: str | None, sentiment: str) -> 
     if sentiment == "mixed":
         return prediction.unsure or predicted == "neutral"
     return predicted == sentiment
-
-
-def sentiments(labels: Sequence[str]) -> dict[str, str]:
-    """The sentiment of each label whose name tells it, such as `positive`.
-
-    Of a scale, such as stars, those below the middle are negative and those above it positive; of
-    other numbers, the lowest is negative and the highest positive.
-    """
-    if values := label_values(labels):
-        names = {"against": "negative", "unsure": "neutral", "for": "positive"}
-        sides = [names[side(value, values)] for value in values]
-        return dict(zip(labels, sides, strict=True))
-    numbers = {label: int(match[0]) for label in labels if (match := re.match(r"\d+", label))}
-    if len(numbers) == len(labels):
-        ends = {min(numbers.values()): "negative", max(numbers.values()): "positive"}
-        return {label: ends[number] for label, number in numbers.items() if number in ends}
-    words = {word: sentiment for sentiment, names in SYNONYMS.items() for word in names}
-    names = {label: re.split(r"[\s_-]+", label.casefold())[-1] for label in labels}
-    return {label: words[name] for label, name in names.items() if name in words}

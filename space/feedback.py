@@ -133,7 +133,7 @@ class Feedback:
                     stored_bytes = sum(file.stat().st_size for file in self.folder.glob(FILES))
                     if stored_bytes + len(line) > MAX_BYTES:
                         limit = f"{MAX_BYTES // 2**20} MB"
-                        return f"Not stored: the {limit} reserved for feedback are full."
+                        return f"Not stored: the {limit} reserved for feedback is full."
                     end = _append(path, line)
                     self._remember(key, end - len(ANSWER_END) - len(_answer(correct)))
         except OSError as error:

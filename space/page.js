@@ -11,6 +11,8 @@
   const update = (properties) => ({ __type__: "update", ...properties });
   let requests = 0; // analyses so far
   let running = 0; // analyses that have not ended
+  let asked = ""; // the text of the newest analysis
+  let failed = false; // whether any of the running analyses has failed
   let intents = 0; // analyses and selected rows so far
   let shown = null; // the newest answer that is shown
   let opening = null; // the example that opened the page, until the user enters the box
@@ -33,7 +35,9 @@
     requests += 1;
     running += 1;
     query("#result").setAttribute("aria-busy", "true");
-    const text = box().value;
+    query("#link-problem").hidden = true;
+    asked = box().value;
+    const text = asked;
     if (linkedReview() !== null && linkedReview() !== text) history.replaceState(null, "", "#review");
     return [text, requests];
   }
@@ -41,29 +45,29 @@
   // The result, whether feedback can be given, the feedback and its status.
   function show(answer) {
     if (answer?.request !== requests) return undefined;
-    const isNew = shown?.request !== answer.request;
+    const isNew = shown?.request !== answer.request || shown.failed;
     shown = answer;
     markStale();
     if (!isNew) return [answer, undefined, undefined, undefined];
     return [answer, update({ visible: answer.accepts_feedback }), null, ""];
   }
 
-  // The label of the button.
-  function end() {
+  // Once no analysis runs: the label of the button and, if the newest one has no result, a message
+  // in place of it, without feedback.
+  function end(hasFailed = false) {
     running -= 1;
-    if (running > 0) return undefined;
+    failed ||= hasFailed;
+    if (running > 0) return [undefined, undefined, undefined, undefined];
     query("#result").removeAttribute("aria-busy");
-    return "Analyze";
+    const isLost = failed && shown?.request !== requests;
+    failed = false;
+    if (!isLost) return ["Analyze", undefined, undefined, undefined];
+    shown = { request: requests, text: asked, html: FAILED, failed: true };
+    markStale();
+    return ["Analyze", shown, update({ visible: false }), ""];
   }
 
-  // The label of the button, and a message in place of the result if no newer one is on its way.
-  function fail() {
-    const label = end();
-    if (!label || shown?.request === requests) return [label, undefined];
-    shown = { request: requests, text: box().value, html: FAILED };
-    markStale();
-    return [label, shown];
-  }
+  const fail = () => end(true);
   const FAILED = '<p class="problem" role="status">The analysis failed. Try again.</p>';
 
   // The status of feedback, unless another result is shown by now.

@@ -37,16 +37,18 @@ class Suggestions:
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
+        self._commit: str | None = None  # of the model that the suggestions are for
         self._found: list[Suggestion] = []
         self._searching = Lock()
 
     def get(self) -> list[Suggestion]:
         """Two suggestions; none while the model is not loaded, or without other models."""
-        if self._classifier.commit is None:
+        commit = self._classifier.commit
+        if commit is None:
             return []
         with self._searching:
-            if not self._found:
-                self._found = suggest(self._classifier)
+            if not self._found or self._commit != commit:
+                self._found, self._commit = suggest(self._classifier), commit
             return self._found
 
 
@@ -63,7 +65,11 @@ def suggest(classifier: Classifier) -> list[Suggestion]:
 
 
 def find_partners(classifier: Classifier) -> dict[str, tuple[str, str]]:
-    """Models to compare a loaded model with: by what the second one is, the names of both."""
+    """Models that a loaded model can be compared with, if the Hub has them.
+
+    Returns:
+        What the other model is, for a caption → the names of the loaded model and the other one.
+    """
     own, commit = classifier.repo_id or "", classifier.commit
     address = f"{constants.ENDPOINT}/{own}/blob/{commit}"
     own_file = next(file for file in ONNX_FILES if classifier.load().file.match(file))

@@ -43,7 +43,8 @@ def retraining(facts: Facts) -> str:
     return (
         _if_other_hub("export HF_ENDPOINT={hub}\n")
         + f"hf download {facts.repo_id} recipe.yaml --revision {facts.commit} --local-dir .\n"
-        "python -m train run recipe.yaml --to user/movie-sentiment --space user/movie-sentiment\n"
+        "python -m train run recipe.yaml --to user/movie-sentiment "
+        "--space user/movie-sentiment --space-kind static\n"
     )
 
 

@@ -25,9 +25,11 @@ DATE_FORMATS = {
     "day": "%d %b %Y", "week": "week from %d %b %Y", "month": "%B %Y",
     "quarter": "quarter from %b %Y", "year": "%Y",
 }  # fmt: skip
-MIN_POINT = 5  # reviews; smaller points have no line through them
+MIN_POINT = 5  # reviews; smaller points have no line through them and no band
+BREAK: Any = "break-paths-show-domains"  # at a missing value
 ALL = "All reviews"
 VERDICT_COLORS = (BLUE, "#66727f", ORANGE)  # positive, uncertain, negative
+SHADE = 0.2  # of black in the color of a second verdict of the same side
 MAX_GROUPS = 20  # of a chart
 COUNT_SCALE = 5  # the tallest bar of the counts takes a fifth of the height
 MAX_TICKS = 8  # with more periods, some have no tick on the axis
@@ -62,7 +64,7 @@ def over_time(rows: pandas.DataFrame, period: Period, label: str = "Positive") -
     """Draw the share of a label over time with its 95% band, above bars of the review counts.
 
     A line for all reviews comes first, then one for each title. Points of fewer than `MIN_POINT`
-    reviews are faint and have no line.
+    reviews are faint and have no line and no band.
 
     Args:
         rows: From `statistics.over_time`.
@@ -130,7 +132,7 @@ def verdicts(
     rows: pandas.DataFrame,
     names: Mapping[str, str],
     heading: str,
-    colors: list[str] | None = None,
+    colors: Sequence[str],
 ) -> altair.LayerChart:
     """Draw the verdicts of each group as one stacked bar, with the counts in it.
 
@@ -138,7 +140,7 @@ def verdicts(
         rows: From `statistics.verdict_counts`; the first `MAX_GROUPS` are drawn, in their order.
         names: By verdict, in the order of the bar, how it is called.
         heading: What the groups are, such as "title".
-        colors: Of the verdicts; by default those of positive, uncertain and negative.
+        colors: Of the verdicts.
     """
     groups = list(dict.fromkeys(rows["group"]))[:MAX_GROUPS]
     rows = _stack(rows[rows["group"].isin(groups)], names)
@@ -155,10 +157,9 @@ def verdicts(
             altair.Tooltip("n:Q", title=f"Reviews of this {heading}", format=","),
         ],
     )  # fmt: skip
-    colors = colors or _verdict_colors(len(names))
     color = altair.Color(
         "verdict:N",
-        scale=altair.Scale(domain=list(names.values()), range=colors),
+        scale=altair.Scale(domain=list(names.values()), range=list(colors)),
         legend=altair.Legend(title=None, orient="bottom"),
     )
     x = altair.X(
@@ -187,13 +188,16 @@ def _stack(rows: pandas.DataFrame, names: Mapping[str, str]) -> pandas.DataFrame
     return rows.assign(group=rows["group"].astype(str), start=ends - rows["share"], end=ends)
 
 
-def _verdict_colors(count: int) -> list[str]:
-    positive, uncertain, negative = VERDICT_COLORS
-    if count == 2:
-        return [positive, negative]
-    if count == 3:
-        return [positive, uncertain, negative]
-    return [*PALETTE, uncertain][-count:] if count <= len(PALETTE) else PALETTE
+def verdict_colors(sides: Sequence[int]) -> list[str]:
+    """The color of each verdict by its side; several of one side are different shades.
+
+    Args:
+        sides: 1 for positive, 0 for uncertain or neutral, -1 for negative.
+    """
+    return [
+        mix(VERDICT_COLORS[1 - side], INK, max(0.4, 1 - SHADE * sides[:i].count(side)))
+        for i, side in enumerate(sides)
+    ]
 
 
 def confusion(
@@ -264,9 +268,12 @@ def _lines(
     """A line with points for each title, and a band for the first."""
     titles = list(dict.fromkeys(spans["title"]))
     has_titles, is_large = len(titles) > 1, spans["n"] >= MIN_POINT
-    # A missing value interrupts the line.
+    # A missing value interrupts the line and the band.
     spans = spans.assign(
-        line=spans["share"].where(is_large), opacity=is_large.map({True: 1.0, False: 0.35})
+        line=spans["share"].where(is_large),
+        band_low=spans["low"].where(is_large),
+        band_high=spans["high"].where(is_large),
+        opacity=is_large.map({True: 1.0, False: 0.35}),
     )
     scale = altair.Scale(domain=titles, range=PALETTE)
     legend = altair.Legend(
@@ -280,11 +287,10 @@ def _lines(
     )
     first = base.transform_filter(altair.datum.title == titles[0]) if titles else base
     # An area needs more than one period.
-    area = first.mark_area() if spans["start"].nunique() > 1 else first.mark_rule(strokeWidth=12)
-    band = area.encode(y=altair.Y("low:Q"), y2="high:Q", opacity=altair.value(0.15))
-    line = base.mark_line(strokeWidth=2, invalid="break-paths-show-domains").encode(
-        y=altair.Y("line:Q", **y)
-    )
+    is_area = spans["start"].nunique() > 1
+    area = first.mark_area(invalid=BREAK) if is_area else first.mark_rule(strokeWidth=12)
+    band = area.encode(y=altair.Y("band_low:Q"), y2="band_high:Q", opacity=altair.value(0.15))
+    line = base.mark_line(strokeWidth=2, invalid=BREAK).encode(y=altair.Y("line:Q", **y))
     size = 45 if spans["start"].nunique() <= MAX_LARGE_POINTS else 6
     points = base.mark_point(filled=True, size=size).encode(
         y=altair.Y("share:Q", **y), opacity=altair.Opacity("opacity:Q", scale=None, legend=None)

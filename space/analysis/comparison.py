@@ -4,6 +4,7 @@ In: the names of two models, texts, and labels for them if there are any. Out: a
 steps between which it can be stopped, and its conclusions as sentences.
 """
 
+import itertools
 import logging
 import math
 import re
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from space.analysis import statistics
+from space.analysis import remarks, statistics
 from space.inference.classifier import (
     InvalidText,
     ModelUnavailable,
@@ -33,7 +34,8 @@ MAX_SECONDS = 1_800  # of a comparison
 SIGNIFICANCE = 0.05  # p-value below which one model is called better
 MAX_CHARACTERS = 300  # of a text in a table
 UNNAMED = re.compile(r"label[_ -]?\d+", re.IGNORECASE)  # of models whose config names no labels
-USUAL_LABELS = ["NEGATIVE", "POSITIVE"]
+USUAL_LABELS = {2: ["NEGATIVE", "POSITIVE"], 3: ["NEGATIVE", "NEUTRAL", "POSITIVE"]}  # by number
+MAX_ORDERED = 3  # labels of which all orders are offered
 
 log = logging.getLogger(__name__)
 
@@ -180,15 +182,21 @@ class TimedModel:
 
 
 def possible_meanings(model: ModelAnswers, other: ModelAnswers) -> list[list[str]]:
-    """What labels such as LABEL_0 and LABEL_1 may mean: those of the other model, either way round.
+    """What labels such as LABEL_0 and LABEL_1 may mean: those of the other model or usual ones.
 
     Returns:
-        For each possibility the meaning of each label; nothing if the labels have names.
+        For each possibility the meaning of each label; nothing if the labels have names. Up to
+        three labels may have any order, more of them two.
     """
     if not all(map(UNNAMED.fullmatch, model.labels)):
         return []
-    names = USUAL_LABELS if all(map(UNNAMED.fullmatch, other.labels)) else list(other.labels)
-    return [names, names[::-1]] if len(names) == len(model.labels) else []
+    count = len(model.labels)
+    is_named = not all(map(UNNAMED.fullmatch, other.labels))
+    has_as_many = is_named and len(other.labels) == count
+    names = list(other.labels) if has_as_many else USUAL_LABELS.get(count, [])
+    if count <= MAX_ORDERED:
+        return [list(order) for order in itertools.permutations(names)] if names else []
+    return [names, names[::-1]] if names else []
 
 
 def rename_labels(model: ModelAnswers, names: Sequence[str]) -> ModelAnswers:
@@ -296,6 +304,10 @@ def conclusions(comparison: Comparison) -> list[str]:
                 f"Labels that at least one model does not have were ignored in {unknown.total():,} "
                 f"review{'s' * (unknown.total() > 1)}, such as {unknown.most_common(1)[0][0]!r}."
             )
+    answers = comparison.first.answers, comparison.second.answers
+    sentences += remarks.contradictions(*answers)
+    for side, own in zip("AB", answers, strict=True):
+        sentences += remarks.cautions(side, own)
     for reason, count in comparison.skipped.most_common(5):
         sentences.append(f"{_reviews(count)} left out: {reason}")
     return sentences

@@ -5,7 +5,7 @@ charts and data frames. Everywhere a review has one verdict: a label, or uncerta
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -14,23 +14,23 @@ import numpy as np
 import pandas
 
 from space import views
+from space.analysis import aspects as file_aspects
 from space.analysis import charts, statistics, words
 from space.files.columns import Columns
 from space.files.dates import parse_dates
 from space.files.downloads import append_columns, prediction_frame
-from space.files.ratings import parse_ratings
+from space.files.ratings import STARS, is_converted, parse_ratings
 from space.files.tables import texts, unused_name
 from space.inference.classifier import InvalidText, Prediction
+from space.inference.labels import in_order, sides
 from space.views import name, percent, percent_beside
+from space.views.scale import SIDE_CLASSES
 
 MAX_CHARACTERS = 300  # of a review in a table
 MAX_DISAGREEMENTS = 100
 UNCERTAIN = "uncertain"  # the verdict where the model is unsure
+OTHER_LANGUAGE = "seem to be in a language that the model was not trained on"
 GOOD_STARS, BAD_STARS = 4.0, 2.0  # of 5, which contradict a negative or a positive verdict
-NO_WORDS = (
-    f"Characteristic words need at least {words.MIN_TEXTS} positive and {words.MIN_TEXTS} negative "
-    "reviews."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +40,12 @@ class Report:
     Args:
         frame: The rows of the file, one review each; its index counts the rows, from 0.
         answers: For each row a prediction, or why it has none.
-        labels: The model's, in its order; statistics are about the last one.
+        labels: The model's, in its order; statistics are about the most positive one.
         columns: Which column contains what; `text` is required.
         file_name: Of the file.
         unsure_below: Probability below which the model is unsure.
+        aspects: For each aspect of the film, a prediction or an error for each row.
+        aspect_problem: Why there are no aspects, although there is a model of them.
     """
 
     frame: pandas.DataFrame
@@ -52,11 +54,25 @@ class Report:
     columns: Columns
     file_name: str = "reviews"
     unsure_below: float = 0.0
+    aspects: file_aspects.Answers = field(default_factory=dict)
+    aspect_problem: str = ""
 
     @property
     def captions(self) -> dict[str, str]:
         """Captions of charts, by name, that differ from those of the page."""
         return {}
+
+    @cached_property
+    def notes(self) -> dict[str, str]:
+        """What the captions of charts add, by name: what is converted, and what is left out."""
+        notes = {}
+        if self.columns.rating and is_converted(self.frame[self.columns.rating]):
+            notes = dict.fromkeys(["by_stars", "stars_over_time"], "ratings converted to 5 stars")
+        shown, count = charts.MAX_GROUPS, len(self.title_names)
+        if count > shown:
+            notes["by_title"] = f"the best {shown} of {count:,} titles"
+            notes["aspects_by_title"] = f"the {shown} of {count:,} titles with the most reviews"
+        return notes
 
     @cached_property
     def predictions(self) -> pandas.DataFrame:
@@ -66,7 +82,10 @@ class Report:
     @cached_property
     def scored(self) -> pandas.DataFrame:
         """The rows of the file with the predictions, to download."""
-        return append_columns(self.frame, self.predictions)
+        added = pandas.concat(
+            [self.predictions, file_aspects.columns(self.aspects)], axis="columns"
+        )
+        return append_columns(self.frame, added)
 
     @cached_property
     def verdicts(self) -> pandas.Series:
@@ -78,15 +97,14 @@ class Report:
     def counts(self) -> dict[str, int]:
         """How many rows have each verdict, from positive over uncertain to negative."""
         known = self.verdicts.value_counts()
-        has_uncertain = UNCERTAIN in known
-        order = list(reversed(self.labels))
-        order[len(order) - 1 : len(order) - 1] = [UNCERTAIN] * has_uncertain
+        order = list(reversed(self._ordered))
+        order[len(order) - 1 : len(order) - 1] = [UNCERTAIN] * (UNCERTAIN in known)
         return {verdict: int(known.get(verdict, 0)) for verdict in order}
 
     @cached_property
     def positive(self) -> pandas.Series:
-        """1 where the verdict is the last label, else 0; NaN where there is none."""
-        return statistics.is_label(self.verdicts, self.labels[-1])
+        """1 where the verdict is the most positive label, else 0; NaN where there is none."""
+        return statistics.is_label(self.verdicts, self._ordered[-1])
 
     @cached_property
     def agreement(self) -> statistics.Agreement | None:
@@ -149,37 +167,30 @@ class Report:
             facts.append(
                 (f"{truncated:,}", "too long for the model, which read their beginning and end")
             )
-        return self._stacked_bar(scored) + views.figures(facts)
+        if foreign := sum(bool(getattr(a, "language_caution", None)) for a in self.answers):
+            facts.append((f"{foreign:,}", f"{OTHER_LANGUAGE}; these count as uncertain"))
+        problem = views.message(self.aspect_problem) if self.aspect_problem else ""
+        bar = views.stacked_bar(
+            [(self._look(verdict), name(verdict), count) for verdict, count in self.counts.items()]
+        )
+        return bar + views.figures(facts) + problem
 
     def _headline(self, scored: int) -> list[tuple[str, str]]:
         """The first figures of the summary, each with its description."""
-        share = statistics.proportion(self.counts[self.labels[-1]], scored)
+        share = statistics.proportion(self.counts[self._ordered[-1]], scored)
         return [
-            (percent(share.value), f"{self._label.lower()}, of {scored:,} reviews "
+            (percent(share.value), f"{name(self._ordered[-1]).lower()}, of {scored:,} reviews "
              f"(95% interval {share.low:.1%} to {share.high:.1%})"),
         ]  # fmt: skip
 
-    def _stacked_bar(self, scored: int) -> str:
-        segments, legend = [], []
-        for verdict, count in self.counts.items():
-            look, label = self._look(verdict), escape(name(verdict))
-            segments.append(f'<b {look};flex-grow:{count}"></b>' * bool(count))
-            legend.append(
-                f'<li><i {look}"></i>{label} <strong>{count:,}</strong> ({count / scored:.1%})</li>'
-            )
-        return (
-            f'<div class="verdicts"><div class="stack" aria-hidden="true">{"".join(segments)}</div>'
-            f"<ul>{''.join(legend)}</ul></div>"
-        )
-
     def _look(self, verdict: str) -> str:
         """The HTML attributes of a verdict's color; the style is left open."""
-        color = "against" if verdict == self.labels[0] else "for"
-        return f'class="{"unsure" if verdict == UNCERTAIN else color}" style="'
+        return f'class="{SIDE_CLASSES[sides(self.labels).get(verdict, 0)]}" style="'
 
-    @property
-    def _label(self) -> str:
-        return name(self.labels[-1])
+    @cached_property
+    def _ordered(self) -> list[str]:
+        """The labels from negative to positive."""
+        return in_order(self.labels)
 
     @property
     def _names(self) -> dict[str, str]:
@@ -193,19 +204,7 @@ class Report:
         if agreement is None:
             known = ", ".join(self.labels)
             return views.message(f"The column {column} has none of the model's labels ({known}).")
-        accuracy = agreement.accuracy
-        facts = [
-            (f"{accuracy.value:.1%}", f"accuracy on {agreement.n:,} labeled reviews (95% "
-             f"interval {accuracy.low:.1%} to {accuracy.high:.1%}); an uncertain review counts as "
-             "what the model leans to"),
-            (f"{agreement.f1:.3f}", "F1"),
-        ]  # fmt: skip
-        if agreement.unmatched:
-            unknown = ", ".join(agreement.unknown)
-            facts.append(
-                (f"{agreement.unmatched:,}", f"labels that the model does not have: {unknown}")
-            )
-        return views.figures(facts)
+        return views.agreement_card(agreement)
 
     @cached_property
     def period(self) -> statistics.Period:
@@ -219,13 +218,13 @@ class Report:
         if self.dates is None:
             return None
         shares = statistics.over_time(self.dates, self.positive, period, self.titles, titles)
-        return charts.over_time(shares, period, self._label)
+        return charts.over_time(shares, period, name(self._ordered[-1]))
 
     def stars_over_time(self, period: statistics.Period) -> Any:
         """The chart of the mean stars over time; None where no row has both."""
         if self.dates is None or self.stars is None:
             return None
-        means = statistics.mean_over_time(self.dates, self.stars, period)
+        means = statistics.mean_over_time(self.dates, self.stars, (0, STARS), period)
         return charts.stars_over_time(means, period) if len(means) else None
 
     def by_title(self) -> Any:
@@ -236,7 +235,14 @@ class Report:
         rows = statistics.verdict_counts(self.titles, self.verdicts)
         ranks = {title: rank for rank, title in enumerate(ranking)}
         rows = rows.sort_values("group", key=lambda group: group.map(ranks), kind="stable")
-        return charts.verdicts(rows, self._names, "title") if len(rows) else None
+        return self._draw_verdicts(rows, "title")
+
+    def aspects_by_title(self) -> Any:
+        """The heat map of aspects and titles; None where no row has both."""
+        if self.titles is None:
+            return None
+        shown = self.title_names[: charts.MAX_GROUPS]
+        return file_aspects.by_title(self.aspects, list(self.titles), shown)
 
     def by_stars(self) -> Any:
         """The chart of verdicts by stars, the most first; None without ratings."""
@@ -246,12 +252,16 @@ class Report:
         groups = rounded.map(lambda stars: f"{stars:g} ★", na_action="ignore")
         rows = statistics.verdict_counts(groups, self.verdicts)
         stars = rows["group"].map(lambda group: float(group.partition(" ")[0]))
-        rows = rows.assign(stars=stars).sort_values("stars", ascending=False, kind="stable")
-        names, colors = self._names, self._verdict_colors()
-        return charts.verdicts(rows, names, "rating", colors=colors) if len(rows) else None
+        order = stars.sort_values(ascending=False, kind="stable").index
+        return self._draw_verdicts(rows.loc[order], "rating")
 
-    def _verdict_colors(self) -> list[str] | None:
-        return None
+    def _draw_verdicts(self, rows: pandas.DataFrame, heading: str) -> Any:
+        colors = self._verdict_colors()
+        return charts.verdicts(rows, self._names, heading, colors) if len(rows) else None
+
+    def _verdict_colors(self) -> list[str]:
+        known = sides(self.labels)
+        return charts.verdict_colors([known.get(verdict, 0) for verdict in self.counts])
 
     def confusion(self) -> Any:
         """The chart of labels by verdict; None without labels."""
@@ -260,7 +270,7 @@ class Report:
         matched = statistics.match_labels(
             self.frame[self.columns.label].reset_index(drop=True), self.labels
         )
-        verdicts = [verdict for verdict in reversed(self.counts)]
+        verdicts = list(reversed(self.counts))
         both = (matched.notna() & (self.verdicts != "")).to_numpy()
         counts = pandas.crosstab(matched[both].to_numpy(), self.verdicts[both].to_numpy())
         matrix = counts.reindex(index=list(self.labels), columns=verdicts, fill_value=0)
@@ -278,6 +288,7 @@ class Report:
             "stars_over_time": self.stars_over_time(period),
             "by_stars": self.by_stars(),
             "by_title": self.by_title(),
+            "aspects_by_title": self.aspects_by_title(),
             "confusion": self.confusion(),
         }
         return {key: chart for key, chart in drawn.items() if chart is not None}
@@ -297,8 +308,8 @@ class Report:
 
     def positions(self, verdict: str) -> list[int]:
         """The rows with a verdict; all of them for "all"."""
-        chosen = np.ones(len(self.answers), bool) if verdict == "all" else self.verdicts == verdict
-        return [int(position) for position in np.flatnonzero(chosen)]
+        rows = np.flatnonzero((self.verdicts == verdict) | (verdict == "all"))
+        return [int(row) for row in rows]
 
     def listing(self, positions: Sequence[int] | None = None) -> pandas.DataFrame:
         """Scored rows as the page shows them, with their number in the file last; by default all.
@@ -345,8 +356,8 @@ class Report:
         if self.stars is None:
             return None
         good, bad = self.stars >= GOOD_STARS, self.stars <= BAD_STARS
-        positive, negative = self.verdicts == self.labels[-1], self.verdicts == self.labels[0]
-        positions = np.flatnonzero((good & negative) | (bad & positive))
+        signs = self._sides()
+        positions = np.flatnonzero((good & (signs < 0)) | (bad & (signs > 0)))
         confidence = self.predictions["probability"].to_numpy()[positions]
         order = np.argsort(-confidence, kind="stable")
         return self.listing([int(row) for row in positions[order]][:MAX_DISAGREEMENTS])
@@ -363,20 +374,20 @@ class Report:
             for row in range(len(self.texts))
             if not titles or (self.titles is not None and self.titles[row] in titles)
         ]
-        found = words.characterize(
-            [self.texts[row] for row in rows], [int(sides.iloc[row]) for row in rows]
-        )
-        if found is None:
-            return views.message(NO_WORDS, "remark")
-        columns = zip(found, self._side_names(), ("for", "against"), strict=True)
-        return f'<section class="words">{"".join(_side(*column) for column in columns)}</section>'
+        reviews = [self.texts[row] for row in rows]
+        side_words = words.characterize(reviews, sides.iloc[rows].tolist())
+        return views.characteristic_words(side_words, self._side_names(), self._needed_reviews())
 
     def _sides(self) -> pandas.Series:
         """1 for positive rows, -1 for negative ones, 0 for others."""
-        return (self.verdicts == self.labels[-1]).astype(int) - (self.verdicts == self.labels[0])
+        return self.verdicts.map(sides(self.labels)).fillna(0).astype(int)
 
     def _side_names(self) -> tuple[str, str]:
-        return self.labels[-1], self.labels[0]
+        return self._ordered[-1], self._ordered[0]
+
+    def _needed_reviews(self) -> str:
+        positive, negative = (name(side).lower() for side in self._side_names())
+        return f"{words.MIN_TEXTS} {positive} and {words.MIN_TEXTS} {negative} reviews"
 
     def errors(self) -> pandas.DataFrame:
         """The rows without a prediction, and why."""
@@ -386,13 +397,3 @@ class Report:
             if error
         ]
         return pandas.DataFrame(rows, columns=["review", "reason", "row"])
-
-
-def _side(side: words.Side, label: str, color: str) -> str:
-    terms = "".join(f"<li>{escape(term)}</li>" for term in side.terms)
-    quotes = "".join(f"<blockquote>{escape(sentence)}</blockquote>" for _, sentence in side.quotes)
-    none = '<p class="small">No word is clearly more frequent here.</p>'
-    return (
-        f'<div><h3 class="{color}">{escape(name(label))}</h3>'
-        f'<ul class="terms {color}">{terms}</ul>{quotes}{none * (not terms)}</div>'
-    )

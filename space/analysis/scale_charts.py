@@ -20,7 +20,6 @@ def means(rows: pandas.DataFrame, heading: str, unit: str, most: float) -> altai
         most: The highest possible mean.
     """
     sources, groups = list(dict.fromkeys(rows["source"])), list(dict.fromkeys(rows["group"]))
-    rows = rows.assign(low=rows["low"].clip(lower=0), high=rows["high"].clip(upper=most))
     scale = altair.Scale(domain=sources, range=charts.PALETTE)
     legend = altair.Legend(title=None, orient="bottom") if len(sources) > 1 else None
     base = altair.Chart(charts.inline_data(rows)).encode(

@@ -14,8 +14,9 @@ import pandas
 from space import views
 from space.analysis import charts, scale_charts, statistics
 from space.analysis.report import MAX_DISAGREEMENTS, Report
+from space.analysis.words import MIN_TEXTS
 from space.files import ratings
-from space.inference.labels import label_values, unit
+from space.inference.labels import label_values, scale_side, unit
 from space.views import scale
 
 MODEL, FILE = "Model", "Ratings in the file"
@@ -33,6 +34,16 @@ class ScaleReport(Report):
             "over_time": f"Mean {self._unit} over time",
             "by_title": f"Mean {self._unit} by title",
         }
+
+    @cached_property
+    def notes(self) -> dict[str, str]:
+        """As for `Report`; the ratings of the file are in the charts of the means, too."""
+        notes = dict(super().notes)
+        if "by_stars" in notes:
+            converted = f"ratings converted to {self._most:g} {self._unit}"
+            notes["over_time"] = converted
+            notes["by_title"] = "; ".join(filter(None, [notes.get("by_title"), converted]))
+        return notes
 
     @cached_property
     def expected(self) -> pandas.Series:
@@ -63,7 +74,7 @@ class ScaleReport(Report):
 
     def _headline(self, scored: int) -> list[tuple[str, str]]:
         every = pandas.Series([""] * len(self.expected))
-        mean = statistics.group_means(every, self.expected).iloc[0]
+        mean = statistics.group_means(every, self.expected, self._range).iloc[0]
         low, high = mean["low"], mean["high"]
         interval = "" if scored < 2 else f" (95% interval {low:.2f} to {high:.2f})"
         unsure = int(self.predictions["unsure"].sum())
@@ -99,12 +110,15 @@ class ScaleReport(Report):
         """The chart of the mean over time, and of the file's ratings unless titles are selected."""
         if self.dates is None:
             return None
-        parts = [statistics.mean_over_time(self.dates, self.expected, period)]
+        parts = [statistics.mean_over_time(self.dates, self.expected, self._range, period)]
         for title in titles if self.titles is not None else ():
             values = self.expected.where(self.titles == title)
-            parts.append(statistics.mean_over_time(self.dates, values, period, title))
+            parts.append(statistics.mean_over_time(self.dates, values, self._range, period, title))
         if self.ratings is not None and not titles:
-            parts.append(statistics.mean_over_time(self.dates, self.ratings, period, FILE))
+            rated = statistics.mean_over_time(
+                self.dates, self.ratings, (0, self._most), period, FILE
+            )
+            parts.append(rated)
         rows = pandas.concat(parts, ignore_index=True)
         return charts.stars_over_time(rows, period, self._unit, self._most)
 
@@ -116,13 +130,13 @@ class ScaleReport(Report):
         """The chart of the means by title, the best first; None where no row has a title."""
         if self.titles is None:
             return None
-        means = statistics.group_means(self.titles, self.expected)
+        means = statistics.group_means(self.titles, self.expected, self._range)
         order = means.assign(rank=means["low"].fillna(self._values[0]))
         order = order.sort_values(["rank", "n", "group"], ascending=[False, False, True])
         titles = order["group"].tolist()[: charts.MAX_GROUPS]
         parts = [means.assign(source=MODEL)]
         if self.ratings is not None:
-            rated = statistics.group_means(self.titles, self.ratings)
+            rated = statistics.group_means(self.titles, self.ratings, (0, self._most))
             parts.append(rated.assign(source=FILE))
         rows = pandas.concat(parts, ignore_index=True)
         rows = rows[rows["group"].isin(titles)]
@@ -152,6 +166,10 @@ class ScaleReport(Report):
         return self._values[-1]
 
     @property
+    def _range(self) -> tuple[float, float]:
+        return self._values[0], self._most
+
+    @property
     def _unit(self) -> str:
         return unit(self.labels) or ""
 
@@ -163,11 +181,15 @@ class ScaleReport(Report):
         return f'class="step" style="{scale.step_style(value, self._values)}'
 
     def _sides(self) -> pandas.Series:
-        return np.sign(self.expected - self._middle).fillna(0).astype(int)
+        return self.expected.map(lambda value: scale_side(value, self._values)).astype(int)
 
     def _side_names(self) -> tuple[str, str]:
         middle = f"{self._middle:g} {self._unit}"
         return f"above {middle}", f"below {middle}"
+
+    def _needed_reviews(self) -> str:
+        above, below = self._side_names()
+        return f"{MIN_TEXTS} reviews {above.split()[0]} and {MIN_TEXTS} {below}"
 
 
 def report_class(labels: Sequence[str]) -> type[Report]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas
 
-from space.inference.labels import label_values
+from space.inference.labels import SYNONYMS, label_values
 
 Period = Literal["day", "week", "month", "quarter", "year"]
 PERIODS: tuple[Period, ...] = ("day", "week", "month", "quarter", "year")
@@ -20,12 +20,6 @@ MIN_MEDIAN = 10  # reviews of the median period, below which a longer period is 
 
 Z = NormalDist().inv_cdf(0.975)  # for two-sided intervals at 95%
 MONDAY = np.datetime64("1970-01-05")
-# Other usual names of labels, in lower case.
-SYNONYMS = {
-    "positive": {"positive", "pos", "p", "praise", "good", "fresh", "true", "yes", "+"},
-    "negative": {"negative", "neg", "n", "blame", "bad", "rotten", "false", "no", "-"},
-    "neutral": {"neutral", "neu", "mixed"},
-}
 NUMBER_CODES = {"0": "negative", "1": "positive"}, {"-1": "negative", "1": "positive"}
 
 
@@ -110,21 +104,39 @@ def over_time(
 
 
 def mean_over_time(
-    dates: pandas.Series, values: pandas.Series, period: Period, title: str = ""
+    dates: pandas.Series,
+    values: pandas.Series,
+    scale: tuple[float, float],
+    period: Period,
+    title: str = "",
 ) -> pandas.DataFrame:
     """The mean of a column per period.
+
+    Args:
+        dates: `datetime64`; rows without a date are dropped.
+        values: Numbers; rows without one are dropped.
+        scale: The lowest and highest possible value.
+        period: One of `PERIODS`.
+        title: Of all rows.
 
     Returns:
         `period_start`, `title` (as given), `share` (the mean), `low`, `high` and `n`, see
         `group_means`.
     """
-    means = group_means(pandas.Series(_period_starts(dates, period)), values)
+    means = group_means(pandas.Series(_period_starts(dates, period)), values, scale)
     means = means.rename(columns={"group": "period_start"}).assign(title=title)
     return means[["period_start", "title", "share", "low", "high", "n"]]
 
 
-def group_means(groups: pandas.Series, values: pandas.Series) -> pandas.DataFrame:
+def group_means(
+    groups: pandas.Series, values: pandas.Series, scale: tuple[float, float]
+) -> pandas.DataFrame:
     """The mean of a column by group; rows without a group or value are dropped.
+
+    Args:
+        groups: Such as titles.
+        values: Numbers.
+        scale: The lowest and highest possible value, beyond which no interval goes.
 
     Returns:
         `group`, `share` (the mean), `low`, `high` (its 95% interval by the normal approximation;
@@ -134,7 +146,8 @@ def group_means(groups: pandas.Series, values: pandas.Series) -> pandas.DataFram
     means = rows.dropna().groupby("group", as_index=False)["value"].agg(["mean", "sem", "count"])
     margin = Z * means["sem"]
     return means.rename(columns={"mean": "share", "count": "n"}).assign(
-        low=means["mean"] - margin, high=means["mean"] + margin
+        low=(means["mean"] - margin).clip(lower=scale[0]),
+        high=(means["mean"] + margin).clip(upper=scale[1]),
     )[["group", "share", "low", "high", "n"]]
 
 

@@ -132,5 +132,5 @@ def _typicality(sentence: str, scores: dict[str, float]) -> float:
     length = len(WORD.findall(sentence))
     if not QUOTE_WORDS[0] <= length <= QUOTE_WORDS[1]:
         return 0.0
-    found = [scores.get(term, 0.0) for term in text_terms(sentence)]
-    return sum(score for score in found if abs(score) >= MIN_SCORE) / float(np.sqrt(length))
+    term_scores = [scores.get(term, 0.0) for term in text_terms(sentence)]
+    return sum(score for score in term_scores if abs(score) >= MIN_SCORE) / float(np.sqrt(length))

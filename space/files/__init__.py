@@ -1,8 +1,9 @@
 """Files of reviews: from an uploaded file to a table, and from predictions to a file to download.
 
-In: CSV, TSV, JSON, JSON lines, Parquet or plain text. Out: rows, a data frame, CSV or Excel files.
-`reader` streams rows, for `train` too; `tables` reads an upload within the page's limits;
-`columns` guesses what each column holds; `downloads` writes the results.
+In: CSV, TSV, JSON, JSONL, Parquet, Excel, ZIP or plain text. Out: rows, a data frame, CSV or Excel
+files. `reader` streams rows, for `train` too, with `csv`, `workbook` (Excel), `archives` (ZIP) and
+`encodings`; `tables` reads an upload within the page's limits. `columns` guesses what each column
+holds; `dates` and `ratings` read such columns. `downloads` writes the results.
 """
 
 

@@ -72,8 +72,8 @@ def find_table(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo | None:
     # Letterboxd keeps deleted reviews in a folder of their own.
     paths = [path for path in paths if len(path.parts) == min(len(p.parts) for p in paths)]
     reviews = [path for path in paths if REVIEWS.fullmatch(path.name)]
-    if len(chosen := reviews if len(paths) > 1 else paths) == 1:
-        return files[str(chosen[0])]
+    if len(candidates := reviews if len(paths) > 1 else paths) == 1:
+        return files[str(candidates[0])]
     if not paths:
         raise InvalidFile(f"{name} is a ZIP archive without a table. Put a CSV file into it.")
     listed = ", ".join(path.name for path in paths[:MAX_LISTED])

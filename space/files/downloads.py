@@ -38,13 +38,17 @@ def prediction_frame(
     Returns:
         `prediction` (a label, or ""), its `probability`, `p(LABEL)` of each label (both in [0, 1]),
         of a scale such as stars `expected_stars` (the mean by probability), `unsure`,
-        `tokens_read`, `tokens`, and `error` (why there is no prediction, or "").
+        `tokens_read`, `tokens`, `language_caution` if any answer has one, and `error` (why there is
+        no prediction, or "").
     """
     types = {"prediction": "str", "probability": "float64"}
     types |= {f"p({label})": "float64" for label in labels}
     expected = f"expected_{steps.replace(' ', '_')}" if (steps := unit(labels)) else None
     types |= {expected: "float64"} if expected else {}
-    types |= {"unsure": "bool", "tokens_read": "Int64", "tokens": "Int64", "error": "str"}
+    types |= {"unsure": "bool", "tokens_read": "Int64", "tokens": "Int64"}
+    if any(isinstance(answer, Prediction) and answer.language_caution for answer in answers):
+        types["language_caution"] = "str"
+    types["error"] = "str"
     rows = [
         {
             "prediction": answer.label,
@@ -54,6 +58,7 @@ def prediction_frame(
             "unsure": answer.unsure,
             "tokens_read": answer.tokens_read,
             "tokens": answer.tokens,
+            "language_caution": answer.language_caution or "",
             "error": "",
         }
         if isinstance(answer, Prediction)

@@ -26,9 +26,21 @@ def parse_ratings(column: pandas.Series) -> pandas.Series:
     Returns:
         Floats with the index of the column; NaN where there is no rating.
     """
-    empty = pandas.Series(float("nan"), column.index, dtype="float64")
+    numbers, scales = _read(column)
+    return (STARS * numbers / scales).where(numbers <= scales).astype("float64")
+
+
+def is_converted(column: pandas.Series) -> bool:
+    """Whether any rating of a column has another scale than 5 stars."""
+    numbers, scales = _read(column)
+    return bool((scales[numbers <= scales] != STARS).any())
+
+
+def _read(column: pandas.Series) -> tuple[pandas.Series, pandas.Series]:
+    """The number of each cell and its scale, NaN where there is none."""
     if column.dtype.kind in "bM" or column.empty:
-        return empty
+        empty = pandas.Series(float("nan"), column.index, dtype="float64")
+        return empty, empty
     texts = column.astype("object").where(column.notna(), "").map(str).str.strip().str.lower()
     parts = texts.map(_count_symbols).str.extract(NUMBER)
     numbers = pandas.to_numeric(parts["number"].str.replace(",", "."), errors="coerce")
@@ -38,7 +50,7 @@ def parse_ratings(column: pandas.Series) -> pandas.Series:
     if highest <= 1:
         scale = None
     scales = written.where(written > 0, float("nan") if scale is None else float(scale))
-    return (STARS * numbers / scales).where(numbers <= scales).astype("float64")
+    return numbers, scales
 
 
 def _count_symbols(text: str) -> str:

@@ -1,7 +1,7 @@
 """The reader of tabular files, for the Space and for `train`.
 
-In: CSV, TSV, JSON, JSON lines, Parquet, plain text or an Excel workbook, gzipped, in a ZIP archive
-or neither, of any length; the content counts, not the suffix. Out: a `TableReader` that streams
+In: CSV, TSV, JSON, JSONL, Parquet, an Excel workbook or plain text, gzipped, in a ZIP archive or
+neither, of any length; the content counts, not the suffix. Out: a `TableReader` that streams
 the rows. Files that can't be read with certainty are refused with the line and the reason; only
 blank lines are skipped.
 """

@@ -4,6 +4,7 @@ In: the path of an uploaded file. Out: a `Table` of at most `MAX_ROWS` rows, the
 sample, with a guess of what its columns contain; or `InvalidFile`.
 """
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from space.files.reader import TableReader, open_table
 
 MAX_ROWS, MAX_COLUMNS = 10_000, 200
 MAX_BYTES = 50 * 2**20  # of the file, and of its content when unpacked
+LIMIT = f"{MAX_BYTES // 2**20} MB"
 MAX_SEPARATORS = 5_000_000  # and brackets: more than twice what MAX_ROWS and MAX_COLUMNS need
 MAX_NAME = 100  # characters of a column name; longer ones are probably reviews
 GUESS_ROWS = 1000  # rows from which the columns are guessed
@@ -38,7 +40,7 @@ class Table:
 
 
 def read(path: Path, sample: bool = False) -> Table:
-    """Read CSV, TSV, JSON, JSON lines, Parquet, Excel, or plain text with one review per line.
+    """Read CSV, TSV, JSON, JSONL, Parquet, Excel, ZIP, or text with one review per line.
 
     Missing cells are missing, nested values are JSON. A column of CSV or a workbook is numeric if
     each number would be written back unchanged. Column names are unique: `text_2` if `text` exists.
@@ -95,13 +97,13 @@ def _check_size(path: Path) -> None:
     """Refuse large files before anything of them is kept in memory."""
     name, size, separators = path.name, path.stat().st_size, 0
     if size > MAX_BYTES:
-        raise _too_large(f"{name} has {size / 2**20:,.0f} MB")
+        raise _too_large(f"{name} is {math.ceil(size / 2**20):,} MB; the limit is {LIMIT}")
     with open_unpacked(path, name) as unpacked:
         stream = unpacked.stream
         if archives.is_zip(stream):
             with archives.open_zip(stream, name) as archive:
                 if workbook.unpacked_size(archive) > MAX_BYTES:
-                    raise _too_large(f"{name} unpacks to more than {MAX_BYTES // 2**20} MB")
+                    raise _too_large(f"{name} unpacks to more than the limit of {LIMIT}")
             return
         size, is_text = 0, stream.read(4) != b"PAR1"
         stream.seek(0)
@@ -109,9 +111,9 @@ def _check_size(path: Path) -> None:
             size += len(chunk)
             separators += sum(chunk.count(mark) for mark in b",;\t|{[") if is_text else 0
             if size > MAX_BYTES:
-                raise _too_large(f"{name} unpacks to more than {MAX_BYTES // 2**20} MB")
+                raise _too_large(f"{name} unpacks to more than the limit of {LIMIT}")
             if separators > MAX_SEPARATORS:
-                raise _too_large(f"{name} has too many cells")
+                raise _too_large(f"{name} has more than {MAX_SEPARATORS:,} cells, the limit")
 
 
 def _check_header(reader: TableReader, name: str) -> None:
@@ -142,7 +144,7 @@ def _read_rows(reader: TableReader, name: str, sample: bool) -> tuple[list[int],
         # Parquet can repeat a long text many times.
         characters += sum(len(cell) for cell in row.values() if isinstance(cell, str | list | dict))
         if characters > MAX_BYTES:
-            raise _too_large(f"{name} unpacks to more than {MAX_BYTES // 2**20} MB")
+            raise _too_large(f"{name} unpacks to more than the limit of {LIMIT}")
         if place < MAX_ROWS:
             kept[place] = row
             numbers[place : place + 1] = [total - 1]
@@ -155,16 +157,13 @@ def _read_rows(reader: TableReader, name: str, sample: bool) -> tuple[list[int],
 
 
 def _too_large(what: str) -> InvalidFile:
-    return InvalidFile(
-        f"{what}, and this page takes at most {MAX_BYTES // 2**20} MB. Keep only the columns that "
-        "you need, or split the file."
-    )
+    return InvalidFile(f"{what}. Keep only the columns that you need, or split the file.")
 
 
 def _too_wide(name: str, columns: int) -> InvalidFile:
     return InvalidFile(
-        f"{name} has {columns:,} columns, but this page takes at most {MAX_COLUMNS}. Keep only the "
-        "columns you need, such as the text and a label."
+        f"{name} has {columns:,} columns; the limit is {MAX_COLUMNS}. Keep only the columns that "
+        "you need, such as the text and a label."
     )
 
 

@@ -45,8 +45,14 @@ button.copy { border: 1px solid var(--border-color-primary); border-radius: 4px;
 COPY = """element.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");
   if (!button) return;
-  await navigator.clipboard.writeText(button.closest("figure").querySelector("code").textContent);
-  button.textContent = "Copied";
+  const code = button.closest("figure").querySelector("code");
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  } catch {  // not allowed, or the page has no HTTPS
+    getSelection().selectAllChildren(code);
+    button.textContent = "Selected: press Ctrl+C";
+  }
 });"""
 # Without images, which would load from any address that the card names.
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")

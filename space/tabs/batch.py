@@ -5,17 +5,20 @@ In: the model service, and the tab in which a single review opens. Out: componen
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio
 import pandas
 
 from space import views
+from space.analysis import aspects as file_aspects
 from space.analysis.report import Report
 from space.analysis.scale_report import report_class
 from space.files import tables
 from space.files.columns import Columns
+from space.inference import aspects
 from space.inference.classifier import (
     InvalidText,
     ModelUnavailable,
@@ -27,7 +30,7 @@ from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.serving import FILE, Service
 from space.tabs import events
 from space.tabs.events import HIDDEN, QUIET
-from space.tabs.results import Results
+from space.tabs.results import Results, kept
 from space.tabs.review import Review
 from space.tabs.row_tables import rows_table, show_rows
 from space.tabs.session_files import ResultFolders
@@ -39,8 +42,8 @@ MAX_WAITING = 8
 PREVIEW_ROWS = 5
 COLUMN_KINDS = ["text", "date", "title", "label", "rating"]  # in the order of `Columns`
 EMPTY = (
-    '<p class="empty">Upload CSV, TSV, Excel, Parquet, JSON lines, plain text with one review per '
-    "line, or the ZIP file of a Letterboxd export; up to "
+    '<p class="empty">Upload CSV, TSV, JSON, JSONL, Parquet, Excel, ZIP (also the export of a '
+    "Letterboxd account) or plain text with one review per line; up to "
     f"{tables.MAX_ROWS:,} reviews at a time. Dates, titles, labels and ratings are used if the "
     "file has them: for charts, for the model's accuracy, and to find reviews whose words and "
     "stars disagree.</p>"
@@ -56,7 +59,7 @@ def build(page: Any, service: Service, review: Review) -> None:
     """Lay out the tab and connect its events."""
     upload = gradio.State([], time_to_live=3600)  # tables of `read_upload`
     report = gradio.State(time_to_live=3600)
-    file = upload_area("File of reviews", height=140)
+    file = upload_area("File of reviews", height=140, downloads=True)
     sample = gradio.Button("Try a sample file", size="sm", elem_classes="inline")
     status = gradio.HTML(EMPTY)
     with gradio.Column(visible=False) as options:
@@ -142,16 +145,43 @@ def _scoring_task(service: Service) -> Any:
                     message = f"{len(answers):,} of {len(texts):,} reviews"
                     yield [None, views.progress(message, len(answers), len(texts), seconds)]
                 model = service.classifier.load()
+                mentions, problem = yield from _find_aspects(service, texts)
         except (ModelUnavailable, Busy, Cancelled) as reason:
             yield [None, views.message(reason)]
             return
         yield [None, PREPARING]
         report = report_class(model.labels)(
-            table.frame, answers, model.labels, roles, table.name, model.unsure_below
-        )
+            table.frame, answers, model.labels, roles, table.name, model.unsure_below,
+            mentions, problem,
+        )  # fmt: skip
         yield [report, PREPARING]
 
     return score
+
+
+def _find_aspects(
+    service: Service, texts: Sequence[str | None]
+) -> Generator[list[Any], None, tuple[file_aspects.Answers, str]]:
+    """Yields progress; returns the answers by aspect, and why there are none."""
+    if service.aspects is None:
+        return {}, ""
+    classifier = service.aspects.classifier
+    try:
+        names = aspects.names(classifier.load(), classifier.repo_id)
+    except ModelUnavailable as reason:
+        return {}, f"No aspects: {reason}"
+    request = service.aspects.request(replace(FILE, tokens=FILE.tokens * len(names)))
+    answers: dict[str, list[Prediction | InvalidText]] = {name: [] for name in names}
+    started = time.monotonic()
+    for start in range(0, len(texts), REVIEWS_PER_STEP):
+        rows = texts[start : start + REVIEWS_PER_STEP]
+        step = request.predict_batch([(text, name) for text in rows for name in names])
+        for i, name in enumerate(names):
+            answers[name] += step[i :: len(names)]
+        done, seconds = start + len(rows), time.monotonic() - started
+        message = f"Aspects of {done:,} of {len(texts):,} reviews"
+        yield [None, views.progress(message, done, len(texts), seconds)]
+    return answers, ""
 
 
 def read_row(report: Report | None, event: gradio.EventData) -> str:
@@ -159,12 +189,20 @@ def read_row(report: Report | None, event: gradio.EventData) -> str:
 
     The row is identified by its number in the file, which is in the last column, because the table
     can be sorted and filtered.
+
+    Raises:
+        gradio.Error: There is no such row, it has no review to open, or the results are gone.
     """
+    report = kept(report)
     data = event._data  # of a `gradio.SelectData` from the page, anything from a program
     cells = data.get("row_value") if isinstance(data, dict) else None
     number = str(cells[-1]) if isinstance(cells, list) and cells else ""
-    rows = len(report.frame) if report else 0
     row = int(number) - 1 if ROW_NUMBER.fullmatch(number) else -1
-    if report is None or row not in report.frame.index:
+    if row not in report.frame.index:
+        rows = len(report.frame)
         raise gradio.Error(f"Select one of the {rows:,} rows.", print_exception=False)
-    return str(report.texts[report.frame.index.get_loc(row)])
+    position = report.frame.index.get_loc(row)
+    text = str(report.texts[position])
+    if not text.strip():
+        raise gradio.Error(str(report.answers[position]), print_exception=False)
+    return text

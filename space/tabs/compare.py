@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from typing import Any
+from urllib.parse import unquote
 
 import gradio
 import pandas
@@ -38,6 +39,7 @@ from space.inference.model_cache import MAX_ONNX_BYTES, ModelCache, ModelName
 from space.suggestions import Suggestion, Suggestions
 from space.tabs import events
 from space.tabs.events import HIDDEN, QUIET
+from space.tabs.review import MAX_SUBJECT
 from space.tabs.row_tables import rows_table, show_rows
 from space.tabs.upload import SAMPLE_FILE, column_menu, read_upload, upload_area
 
@@ -52,7 +54,7 @@ STYLE = "table, th, td { border-left: 0; border-right: 0; border-top: 0; }"
 # An address of a model, as people copy it: with a revision or a file of it.
 ADDRESS = re.compile(
     r"(?:https?://)?[\w.-]+(?::\d+)?/(?:models/)?(?P<repo>[\w.-]+/[\w.-]+?)/?"
-    r"(?:/(?:tree|blob|resolve|commit|raw)/(?P<revision>[^/?#]+)(?:/(?P<file>[^?#]*))?)?"
+    r"(?:/(?:tree|blob|resolve|raw|commits?|blame|edit)/(?P<revision>[^/?#]+)(?:/(?P<file>[^?#]*))?)?"
     r"(?:/discussions.*)?"
     r"(?:[?#].*)?"
 )
@@ -62,6 +64,12 @@ MAX_WAITING = 8
 SLOT_SECONDS = 10  # a comparison ends after this time if others wait
 NO_TEXT = "Enter a review or upload a file of reviews."
 AS_THEY_ARE = "Not chosen"
+GONE = "This comparison is no longer kept. Compare again."
+# The result is dimmed while the inputs are others than those it is about; see style.css.
+MARK, UNMARK = (
+    f"() => document.querySelector('#comparison').toggleAttribute('data-stale', {stale})"
+    for stale in ("true", "false")
+)
 SPEED = f"Reviews per second (measured on this server, in batches of {BATCH_TEXTS})"
 
 
@@ -70,6 +78,7 @@ class Compared:
     """A comparison and what it compared, from which it can be repeated with other label names."""
 
     comparison: Comparison
+    subject: str  # the beginning of the review, or the name of the file
     texts: Sequence[Any]
     file_labels: pandas.Series | None
 
@@ -98,12 +107,13 @@ def build(classifier: Classifier, tab: Any) -> None:
         cancel = gradio.Button("Cancel comparison", variant="stop", visible=False)
     with gradio.Row(visible=False) as meanings_area:
         meanings = [gradio.Dropdown(label=f"Labels of {side}", visible=False) for side in "AB"]
-    result = gradio.HTML(EMPTY, css_template=STYLE)
+    with gradio.Column(elem_id="comparison"):
+        result = gradio.HTML(EMPTY, css_template=STYLE)
+        differences = rows_table(
+            "Reviews with different predictions",
+            visible=False, wrap=True, max_height=420, max_chars=300,
+        )  # fmt: skip
     compared = gradio.State(time_to_live=3600)
-    differences = rows_table(
-        "Reviews with different predictions",
-        visible=False, wrap=True, max_height=420, max_chars=300,
-    )  # fmt: skip
 
     suggestions = Suggestions(classifier)
     tab.select(lambda: _offer(suggestions.get()), None, [ready, *buttons], **HIDDEN)
@@ -112,6 +122,9 @@ def build(classifier: Classifier, tab: Any) -> None:
         button.click(fill_in, None, [*models, text, file], **HIDDEN)
     file.change(receive, file, [upload, status, menus, *columns], **QUIET)
     inputs, outputs = [*models, text, upload, *columns], [result, differences, compared]
+    changes = [part.change for part in (*models, text, file, *columns)]
+    gradio.on(changes, None, None, None, js=MARK, **{**HIDDEN, "trigger_mode": "multiple"})
+    start.click(None, None, None, js=UNMARK, **HIDDEN)
     task = _comparison_task(ModelCache(classifier))
     events.run_cancellable(start, cancel, task, inputs, outputs, result)
     compared.change(offer_meanings, compared, [meanings_area, *meanings], **QUIET)
@@ -135,9 +148,10 @@ def _offer(suggestions: Sequence[Suggestion]) -> list[Any]:
 
 def _fill_in(suggestions: Suggestions, number: int) -> list[Any]:
     """The models with their revisions, the review and the file of a ready comparison."""
-    chosen = suggestions.get()[number]
-    first, second = chosen.models
-    return [first, "", second, "", chosen.review, None if chosen.review else str(SAMPLE_FILE)]
+    suggestion = suggestions.get()[number]
+    first, second = suggestion.models
+    file = None if suggestion.review else str(SAMPLE_FILE)
+    return [first, "", second, "", suggestion.review, file]
 
 
 def receive(path: str | None) -> list[Any]:
@@ -169,6 +183,7 @@ def _comparison_task(cache: ModelCache) -> Any:
             yield [views.message(reason), hidden, None]
             return
         texts, labels = _texts_and_labels(text, table, text_column, label_column)
+        subject = f"File: {table.name}" if table else f"Review: {views.shorten(text, MAX_SUBJECT)}"
         if not texts:
             yield [views.message(NO_TEXT), hidden, None]
             return
@@ -181,7 +196,7 @@ def _comparison_task(cache: ModelCache) -> Any:
                     cache, models, texts, labels, lambda: lost_slot() or disconnected()
                 ):
                     if isinstance(step, Comparison):
-                        yield [*show(step), Compared(step, texts, labels)]
+                        yield [*show(step, subject), Compared(step, subject, texts, labels)]
                     else:
                         yield [progress(step, time.monotonic() - started), hidden, None]
         except (ModelUnavailable, Busy, Cancelled) as reason:
@@ -204,11 +219,11 @@ def parse_model(name: str, revision: str) -> ModelName:
             f"{name} is in the Hub's {other[1]}, not a model. Enter a model, as user/name."
         )
     if name.count("/") > 1 and (address := ADDRESS.fullmatch(name)):
-        file = address["file"] or ""
+        file, address_revision = (unquote(address[part] or "") for part in ("file", "revision"))
         if file.endswith(".onnx") and file not in ONNX_FILES:
             raise ModelUnavailable(f"The file must be {' or '.join(ONNX_FILES)}, got {file}.")
-        chosen = file if file in ONNX_FILES else None
-        return ModelName(address["repo"], revision or address["revision"], chosen)
+        onnx_file = file if file in ONNX_FILES else None
+        return ModelName(address["repo"], revision or address_revision or None, onnx_file)
     return ModelName(name, revision or None)
 
 
@@ -230,19 +245,23 @@ def _meaning_menu(model: ModelAnswers, meanings: list[list[str]]) -> Any:
     return gradio.update(choices=choices, value=AS_THEY_ARE, label=label, visible=bool(meanings))
 
 
-def show_with_meanings(compared: Compared | None, *chosen: str) -> list[Any]:
-    """The result with the labels renamed as chosen."""
+def show_with_meanings(compared: Compared | None, *meanings: str) -> list[Any]:
+    """The result with the labels renamed as chosen.
+
+    Raises:
+        gradio.Error: The comparison, which is deleted after an hour, is no longer kept.
+    """
     if compared is None:
-        return [gradio.update()] * 2
+        raise gradio.Error(GONE, print_exception=False)
     old = compared.comparison
     first, second = (
         model if choice in (AS_THEY_ARE, None) else rename_labels(model, choice.split(", "))
-        for model, choice in zip((old.first, old.second), chosen, strict=True)
+        for model, choice in zip((old.first, old.second), meanings, strict=True)
     )
     count = len(first.answers)
     labels = None if compared.file_labels is None else compared.file_labels.iloc[:count]
     new = compare_answers(first, second, compared.texts[:count], labels)
-    return show(replace(new, stopped=old.stopped))
+    return show(replace(new, stopped=old.stopped), compared.subject)
 
 
 def _texts_and_labels(
@@ -264,13 +283,13 @@ def progress(step: Step, seconds: float) -> str:
     return views.progress(message, step.done, step.total, seconds)
 
 
-def show(comparison: Comparison) -> list[Any]:
-    """The result, and an update of the table of differences."""
+def show(comparison: Comparison, subject: str) -> list[Any]:
+    """The result under its subject, and an update of the table of differences."""
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in conclusions(comparison))
     several = len(comparison.first.answers) > 1
     return [
-        f'<section class="figures" role="status"><div>{_table(comparison)}{sentences}</div>'
-        "</section>",
+        f'<section class="figures" role="status"><div><p class="subject">{escape(subject)}</p>'
+        f"{_table(comparison)}{sentences}</div></section>",
         show_rows(comparison.differing if several else None),
     ]
 

@@ -21,7 +21,9 @@ from space.tabs.session_files import ResultFolders
 MAX_TITLES = 5  # lines beside the one of all reviews
 FINDING_WORDS = views.message("Finding characteristic words…", "remark")
 WRITING = views.message("Preparing the file…", "remark")
-CLICK_LINK = "() => document.querySelector('#prepared-file')?.click()"
+GONE = "These results are no longer kept. Analyze the file again."
+# Without a message, the file is ready.
+CLICK_LINK = "(problem) => { if (!problem) document.querySelector('#prepared-file')?.click(); }"
 FILES = {"csv": "Download as CSV", "workbook": "Download for Excel", "charts": "Download charts"}
 
 
@@ -71,6 +73,11 @@ class Results:
         self.stars_over_time = gradio.Plot(label="Mean stars over time", visible=False)
         self.by_stars = gradio.Plot(label="Predictions by rating", visible=False)
         self.by_title = gradio.Plot(label="Predictions by title", visible=False)
+        self.aspects_by_title = gradio.Plot(
+            label="Aspects by title: share of positive verdicts among the reviews that mention the "
+            "aspect; uncertain ones are left out",
+            visible=False,
+        )
 
     def _connect_events(self, buttons: dict[str, Any], link: Any) -> None:
         report, selection = self._report, [self.period, self.titles]
@@ -87,7 +94,7 @@ class Results:
             event = event.then(
                 self._writer(kind), [report, *selection], [link, self.writing], **HIDDEN
             )
-            event.then(None, js=CLICK_LINK, **HIDDEN)
+            event.then(None, self.writing, None, js=CLICK_LINK, **HIDDEN)
 
     def tables(self) -> list[Any]:
         """The tables whose rows can be opened."""
@@ -115,7 +122,7 @@ class Results:
             ),
             self.period: gradio.update(value=report.period, visible=has_dates),
             **{
-                plot: _if_any(drawn.get(name), report.captions.get(name, plot.label))
+                plot: _if_any(drawn.get(name), _caption(report, name, plot.label))
                 for name, plot in vars(self).items()
                 if isinstance(plot, gradio.Plot)
             },
@@ -139,11 +146,22 @@ class Results:
             report: Report | None, period: Period, titles: list[str], request: gradio.Request
         ) -> list[Any]:
             if report is None:
-                return [gradio.update(), ""]
+                return [gradio.update(), views.message(GONE)]
             folder = self._folders.create(request.session_hash or "")
             return [str(_write(kind, report, period, titles, folder)), ""]
 
         return write
+
+
+def kept(report: Report | None) -> Report:
+    """The report of the page; its state is deleted after an hour.
+
+    Raises:
+        gradio.Error: It is no longer kept. The page shows this and keeps what it has.
+    """
+    if report is None:
+        raise gradio.Error(GONE, print_exception=False)
+    return report
 
 
 def _write(kind: str, report: Report, period: Period, titles: Sequence[str], folder: Path) -> Path:
@@ -161,17 +179,23 @@ def _write(kind: str, report: Report, period: Period, titles: Sequence[str], fol
 
 
 def _draw_over_time(report: Report | None, period: Period, titles: list[str]) -> list[Any]:
-    if report is None:
-        return [None, None]
+    report = kept(report)
     return [report.over_time(period, titles), report.stars_over_time(period)]
 
 
 def _find_words(report: Report | None, titles: list[str]) -> str:
-    return report.words(titles or ()) if report else ""
+    return report.words(titles or ()) if report else views.message(GONE)
 
 
 def _filter_rows(report: Report | None, verdict: str) -> Any:
-    return show_rows(report.listing(report.positions(verdict)), "prediction") if report else None
+    report = kept(report)
+    return show_rows(report.listing(report.positions(verdict)), "prediction")
+
+
+def _caption(report: Report, name: str, usual: str | None) -> str:
+    """The caption of a chart, with what it leaves out or converts."""
+    caption, note = report.captions.get(name, usual), report.notes.get(name)
+    return f"{caption} ({note})" if note else caption or ""
 
 
 def _results_table(label: str, **options: Any) -> Any:

@@ -6,7 +6,6 @@ page.js numbers the analyses. Their answers go to a hidden component, and page.j
 newest analysis. So the newest result is shown, in whatever order events end.
 """
 
-import textwrap
 from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
@@ -16,9 +15,11 @@ import gradio
 from space import views
 from space.examples import Examples
 from space.feedback import Feedback
+from space.inference import aspects
 from space.inference.attribution import explain
-from space.inference.classifier import Prediction
+from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.client import cancel_check, current_client
+from space.inference.concurrency import Busy
 from space.inference.serving import EXPLANATION, REFUSALS, SINGLE, Limits, Request, Service
 from space.tabs.events import HIDDEN
 
@@ -27,7 +28,9 @@ EMPTY = (
     "Paste a review or choose an example.</p>"
 )
 LINK_PROBLEM = '<p id="link-problem" class="problem" role="status" hidden></p>'
+INCOMPLETE = "The rest of the analysis failed. Try again."
 EXPLAINING = views.message("Analyzing sentences…", "small")
+FINDING_ASPECTS = views.message("Analyzing aspects…", "small")
 MAX_SUBJECT = 80  # characters of a review that name it above its prediction
 EXAMPLES_TEMPLATE = """{{#if value.length}}<span>Try an example:</span>{{/if}}{{#each value}}
 <button type="button" data-example="{{this.text}}">{{this.name}}</button>{{/each}}"""
@@ -90,10 +93,9 @@ class Review:
             triggers, self.analyze, [self.text, self.answer, self.newest], self.answer,
             js="() => [...moviePage.start(), null]", **CONCURRENT,
         )  # fmt: skip
-        analysis.success(None, None, self.button, js="() => moviePage.end()", **CONCURRENT)
-        analysis.failure(
-            None, None, [self.button, self.result], js="() => moviePage.fail()", **CONCURRENT
-        )
+        ended = [self.button, self.result, self.feedback_area, self.feedback_status]
+        analysis.success(None, None, ended, js="() => moviePage.end()", **CONCURRENT)
+        analysis.failure(None, None, ended, js="() => moviePage.fail()", **CONCURRENT)
         shown = [self.result, self.feedback_area, self.opinion, self.feedback_status]
         self.answer.change(None, self.answer, shown, js="moviePage.show", **CONCURRENT)
         self.text.change(None, None, None, js="() => moviePage.markStale()", **CONCURRENT)
@@ -149,8 +151,8 @@ class Review:
         newest[0] = max(newest[0], number)
         disconnected = cancel_check()
 
-        def request(limits: Limits) -> Request:
-            return Request(self.service, limits, lambda: newest[0] > number or disconnected())
+        def request(limits: Limits, service: Service = self.service) -> Request:
+            return Request(service, limits, lambda: newest[0] > number or disconnected())
 
         answer = {"request": number, "text": text, "accepts_feedback": self.feedback.enabled}
         card = ""
@@ -161,14 +163,34 @@ class Review:
                 yield {**answer, "html": card + EXPLAINING}
                 explanation = explain(request(EXPLANATION), text)
             card = self._card(text, explanation.prediction)
-            yield {**answer, "html": card + views.attribution(explanation)}
+            card += views.attribution(explanation)
+            yield {**answer, "html": card + FINDING_ASPECTS * bool(self.service.aspects)}
+            if self.service.aspects:
+                card += self._aspects(text, explanation.prediction, request)
+                yield {**answer, "html": card}
         except REFUSALS as reason:
             answer["accepts_feedback"] &= bool(card)
             yield {**answer, "html": card + views.message(reason)}
+        except Exception:
+            if card:
+                yield {**answer, "html": card + views.message(INCOMPLETE)}
+            raise
+
+    def _aspects(
+        self, text: str, prediction: Prediction, request: Callable[[Limits, Service], Request]
+    ) -> str:
+        """The table of the aspects, or why there is none."""
+        service = self.service.aspects
+        assert service is not None
+        try:
+            mentions = aspects.find(request(EXPLANATION, service), text)
+        except (InvalidText, ModelUnavailable, Busy) as reason:
+            return views.message(f"No aspects: {reason}")
+        return views.aspects_table(mentions, service.classifier.unsure_below, prediction)
 
     def _card(self, text: str, prediction: Prediction) -> str:
         """The prediction under the beginning of its review."""
-        beginning = textwrap.shorten(text, MAX_SUBJECT, placeholder="…")
+        beginning = views.shorten(text, MAX_SUBJECT)
         card = views.prediction_card(prediction, self.service.classifier.load().unsure_below)
         return f'<p class="subject">{escape(beginning)}</p>{card}'
 

@@ -20,13 +20,16 @@ SAMPLE_FILE = Path(__file__).resolve().parent.parent / "sample.csv"
 gradio.set_static_paths([SAMPLE_FILE])
 PRIVACY = (
     "Your file is deleted from the server's disk as soon as it is read. The reviews and results "
-    "stay in its memory for at most an hour. Files that you download are deleted from the server "
-    "when you close the page, or after an hour at the latest. Nothing else is kept."
+    "stay in its memory for at most an hour. "
 )
+DOWNLOADS = (
+    "Files that you download are deleted from the server when you close the page, or after an "
+    "hour at the latest. "
+)
+NOTHING_ELSE = "Nothing else is kept."
 MAX_MEGABYTES = tables.MAX_BYTES // 2**20
 TOO_LARGE = (
-    f" MB, and this page takes at most {MAX_MEGABYTES} MB. Keep only the columns that you need, or "
-    "split the file."
+    f" MB; the limit is {MAX_MEGABYTES} MB. Keep only the columns that you need, or split the file."
 )
 # Runs before Gradio's own handlers, which would upload the file.
 CHECK_SIZE = """
@@ -39,7 +42,7 @@ const check = (event) => {
   const large = files.find((file) => file.size > LIMIT);
   message.hidden = !large;
   if (!large) return;
-  message.textContent = `${large.name} has ${Math.ceil(large.size / 2 ** 20)}` + REST;
+  message.textContent = `${large.name} is ${Math.ceil(large.size / 2 ** 20)}` + REST;
   event.stopImmediatePropagation();
   event.preventDefault();
   if (event.target.type === "file") event.target.value = "";
@@ -49,14 +52,21 @@ document.addEventListener("drop", check, true);
 """.replace("LIMIT", str(tables.MAX_BYTES)).replace("REST", json.dumps(TOO_LARGE))
 
 
-def upload_area(label: str, height: int) -> Any:
-    """A file input that refuses large files before it uploads them, and what is kept of a file."""
+def upload_area(label: str, height: int, downloads: bool = False) -> Any:
+    """A file input that refuses large files before it uploads them, and what is kept of a file.
+
+    Args:
+        label: Of the input.
+        height: Of the input, in pixels.
+        downloads: Whether the tab has files to download.
+    """
+    privacy = PRIVACY + DOWNLOADS * downloads + NOTHING_ELSE
     with gradio.Column(elem_classes="upload-area"):
         file = gradio.File(label=label, height=height)
         # Gradio's own would leave an empty temporary file with each upload.
         file.preprocess = lambda payload: payload.path if payload else None
         gradio.HTML(
-            f'<p class="problem too-large" role="alert" hidden></p><p class="small">{PRIVACY}</p>',
+            f'<p class="problem too-large" role="alert" hidden></p><p class="small">{privacy}</p>',
             js_on_load=CHECK_SIZE,
         )
     return file

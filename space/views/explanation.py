@@ -6,13 +6,12 @@ number of a sentence or word that is tapped (`data-effect`).
 
 import math
 import re
-import textwrap
 from html import escape
 
 from space.inference.attribution import Explanation, Part
 from space.inference.classifier import Prediction
 from space.inference.labels import unit
-from space.views.html import name, percent, table
+from space.views.html import name, percent, shorten, table
 from space.views.prediction import color_of
 
 MIN_ATTRIBUTION = 0.05  # log-odds; parts below it are not colored
@@ -81,9 +80,7 @@ def _strongest(explanation: Explanation) -> str:
 
 def _listed(explanation: Explanation, part: Part) -> str:
     text = explanation.text[part.start : part.end]
-    short = textwrap.shorten(text, LISTED_CHARACTERS, placeholder="…")
-    if short == "…":  # a single long word
-        short = f"{text[: LISTED_CHARACTERS - 1]}…"
+    short = shorten(text, LISTED_CHARACTERS)
     color = _color(explanation.prediction, part.attribution)
     return (
         f'<li><button type="button" class="{color}" data-jump="part-{part.start}">{escape(short)}'
@@ -204,8 +201,11 @@ def _steps(prediction: Prediction) -> str | None:
 
 
 def _color(prediction: Prediction, attribution: float) -> str:
-    """CSS class of a part, from the sign of its effect on the predicted label."""
+    """CSS class of a part, from the sign of its effect on the predicted label.
+
+    What supports a label that is neither positive nor negative is "for".
+    """
     if _steps(prediction):
         return "for" if attribution > 0 else "against"
-    color = color_of(prediction, prediction.label)
-    return color if attribution > 0 else {"for": "against", "against": "for"}[color]
+    is_negative = color_of(prediction, prediction.label) == "against"
+    return "for" if (attribution > 0) != is_negative else "against"

@@ -4,6 +4,7 @@ In: texts and numbers. Out: HTML strings in which all user content is escaped.
 """
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -60,6 +61,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], caption: str =
 def name(label: str) -> str:
     """A label as shown on the page: "VERY_GOOD" is "Very good"."""
     return label.replace("_", " ").capitalize()
+
+
+def shorten(text: str, characters: int) -> str:
+    """The beginning of a text in whole words; of a text without spaces, its first characters."""
+    short = textwrap.shorten(text, characters, placeholder="…")
+    return f"{text.strip()[: characters - 1]}…" if short == "…" else short
 
 
 def percent(probability: float) -> str:

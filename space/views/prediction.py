@@ -6,7 +6,7 @@ In: a prediction and the model's threshold. Out: HTML.
 from html import escape
 
 from space.inference.classifier import Prediction
-from space.inference.labels import label_values
+from space.inference.labels import in_order, label_values, sides
 from space.views import scale
 from space.views.html import name, percent_beside, threshold_percent
 
@@ -47,6 +47,7 @@ def prediction_card(prediction: Prediction, unsure_below: float) -> str:
     return (
         '<section class="prediction" role="status" aria-label="Prediction">'
         f'<p class="label {verdict_color(prediction)}">{escape(heading)}</p>'
+        f"{_language(prediction)}"
         f'<p class="probability">{escape(_probability(prediction, unsure_below))}</p>'
         f"{_scale(prediction, unsure_below)}"
         f"{_threshold(prediction, unsure_below)}"
@@ -55,13 +56,13 @@ def prediction_card(prediction: Prediction, unsure_below: float) -> str:
 
 
 def color_of(prediction: Prediction, label: str) -> str:
-    """CSS class of a label: the model's first label is "against", every other one "for".
+    """CSS class of a label: "for" if it is positive, "against" if negative, else "unsure".
 
     Of a scale: of the expected value, whatever the label; in the middle it is "unsure".
     """
     if values := label_values(list(prediction.probabilities)):
         return scale.side(prediction.expected or 0.0, values)
-    return "against" if label == next(iter(prediction.probabilities)) else "for"
+    return scale.SIDE_CLASSES[sides(list(prediction.probabilities))[label]]
 
 
 def tokens_read(prediction: Prediction) -> str:
@@ -88,13 +89,14 @@ def _probability(prediction: Prediction, unsure_below: float) -> str:
 
 
 def _scale(prediction: Prediction, unsure_below: float) -> str:
-    """One scale from the first to the last of two labels; a bar for each of more labels."""
+    """One scale from the negative to the positive of two labels; a bar for each of more labels."""
     if prediction.expected is not None:
         return scale.bars(prediction, unsure_below)
     if len(prediction.probabilities) != 2:
         bars = "".join(_bar(prediction, label, unsure_below) for label in prediction.probabilities)
         return f'<dl class="bars">{bars}</dl>'
-    (first, _), (last, position) = prediction.probabilities.items()
+    first, last = in_order(list(prediction.probabilities))
+    position = prediction.probabilities[last]
     zone = ""
     if unsure_below > 0.5:
         start, end = max(0.0, 1 - unsure_below), min(1.0, unsure_below)
@@ -128,6 +130,14 @@ def _threshold(prediction: Prediction, unsure_below: float) -> str:
         f'<p class="small">Below {threshold_percent(unsure_below)}% the model is uncertain: it '
         "makes too many errors there.</p>"
     )
+
+
+def _language(prediction: Prediction) -> str:
+    """The caution about a language that the model was not trained on."""
+    if prediction.language_caution is None:
+        return ""
+    sentence = f"{prediction.language_caution} Do not rely on this prediction."
+    return f'<p class="problem">{escape(sentence)}</p>'
 
 
 def _unknown(prediction: Prediction) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from html import escape
 
 from space.inference.classifier import Prediction
-from space.inference.labels import label_values, unit
+from space.inference.labels import label_values, scale_side, unit
 from space.views.html import name, percent_beside
+
+SIDE_CLASSES = {1: "for", 0: "unsure", -1: "against"}  # CSS classes
 
 
 def heading(prediction: Prediction) -> str:
@@ -20,8 +22,7 @@ def heading(prediction: Prediction) -> str:
 
 def side(value: float, values: Sequence[float]) -> str:
     """CSS class of a value: below, above or in the middle of the scale, with one decimal."""
-    difference = round(value, 1) - (values[0] + values[-1]) / 2
-    return "for" if difference > 0 else "against" if difference < 0 else "unsure"
+    return SIDE_CLASSES[scale_side(value, values)]
 
 
 def bars(prediction: Prediction, unsure_below: float) -> str:
