@@ -39,7 +39,7 @@ token that may change one of them can run any program as you.
 """
 
 
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         "python -m localhub",
@@ -65,7 +65,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         " pushed, as processes of this machine under this Python; see localhub/runner.py",
     )
     add("--verbose", action="store_true", help="log every request to stderr")
-    return parser.parse_args(arguments)
+    return parser.parse_args()
 
 
 def fail(message: str) -> NoReturn:
@@ -99,9 +99,9 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    args = parse_args(arguments)
+    args = parse_args()
     if invalid := [name for name in args.run_spaces if not is_repo_id(name)]:
         fail(f"--run-spaces takes Spaces as user/name, got {invalid[0]!r}.")
     # On these signals uvicorn finishes its requests and then raises them again.

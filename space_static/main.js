@@ -14,6 +14,8 @@ const settings = { model, revision, dtype, endpoint, device: "wasm" };
 const address = `${endpoint}/${model}/tree/${revision}`;
 
 let worker = new ModelWorker();
+let offlineProblem = null; // why the page doesn't work offline
+let about = [null, "not finished"]; // what the About tab tells
 const ready = worker.call("load", settings, { onProgress: showDownload });
 const review = new Review(() => worker, ready);
 connectFileTab(() => worker, ready);
@@ -35,7 +37,7 @@ function openAddress() {
 }
 
 async function start() {
-  showAbout(null, "not finished");
+  showAbout(...about);
   let labels;
   try {
     ({ labels } = await ready);
@@ -54,8 +56,19 @@ async function start() {
   get("status").replaceChildren("Model: ", element("a", { href: address }, label));
   review.listExamples(labels, !location.hash).catch((error) => console.error(error));
   // Relative to the page, so that it also works below a path.
-  navigator.serviceWorker?.register("service_worker.js", { type: "module" }).catch(() => {});
+  registerServiceWorker();
   await test();
+}
+
+/** Keep the page's files for offline use; the About tab tells if that fails. */
+async function registerServiceWorker() {
+  try {
+    if (!navigator.serviceWorker) throw new Error("service workers are disabled");
+    await navigator.serviceWorker.register("service_worker.js");
+  } catch (error) {
+    offlineProblem = error.message;
+    showAbout(...about);
+  }
 }
 
 /** Compare the scores with the published ones; then use WebGPU if it gives the same, faster. */
@@ -76,7 +89,8 @@ async function test() {
   }
   const faster = await fasterWorker(settings, outcome);
   if (faster === null) return;
-  worker = faster.worker; // the one before finishes what it has begun
+  worker.closeWhenIdle(); // it finishes what it has begun
+  worker = faster.worker;
   showAbout("WebGPU", describe(faster.outcome));
 }
 
@@ -95,13 +109,16 @@ function showDownload({ loaded, total }) {
 }
 
 function showAbout(runtime, outcome) {
+  about = [runtime, outcome];
   const paragraphs = [
     ["Privacy", "Reviews and files are analyzed in this browser. The page sends no data: its " +
       "content security policy allows connections only to its own files and to the Hub that the " +
       "model comes from. A shared link carries its review behind the “#”, which browsers never " +
       "send to a server."],
-    ["Offline", "After the first visit the page works without a network. The browser keeps the " +
-      "model and the page's files until you clear the site's data."],
+    ["Offline", offlineProblem === null
+      ? "After the first visit the page works without a network. The browser keeps the model and " +
+        "the page's files until you clear the site's data."
+      : `In this browser the page needs a network: its files could not be kept (${offlineProblem}).`],
     ["Limits", "The model was trained on movie reviews. A prediction is a probability, not a fact: " +
       "when the model is uncertain, read the review. The effect of a sentence is what changes when " +
       "it is left out."],

@@ -4,6 +4,7 @@
 export class ModelWorker {
   #calls = new Map(); // id → {resolve, reject, onProgress}
   #lastId = 0;
+  #isClosing = false;
 
   constructor() {
     // A worker from a blob has this page's content security policy; one from a URL would have none.
@@ -24,7 +25,7 @@ export class ModelWorker {
     return new Promise((resolve, reject) => {
       const cancel = () => {
         this.worker.postMessage({ cancel: id });
-        this.#calls.delete(id);
+        this.#finish(id);
         reject(new DOMException("Cancelled.", "AbortError"));
       };
       if (signal?.aborted) return cancel();
@@ -38,11 +39,22 @@ export class ModelWorker {
     this.worker.terminate();
   }
 
+  /** End the worker after its last call. */
+  closeWhenIdle() {
+    this.#isClosing = true;
+    if (!this.#calls.size) this.close();
+  }
+
+  #finish(id) {
+    this.#calls.delete(id);
+    if (this.#isClosing && !this.#calls.size) this.close();
+  }
+
   #receive({ id, progress, result, error }) {
     const call = this.#calls.get(id);
     if (!call) return; // cancelled
     if (progress) return call.onProgress(progress);
-    this.#calls.delete(id);
+    this.#finish(id);
     if (error) call.reject(Object.assign(new Error(error.message), { name: error.name }));
     else call.resolve(result);
   }

@@ -84,14 +84,13 @@ export class Review {
     if (!this.#isReady) this.#show(null, sentence(WAITING, "remark"));
     try {
       const { unsureBelow } = await this.#ready;
-      const model = this.#model();
-      const prediction = await model.call("predict", text, { signal });
+      const prediction = await this.#model().call("predict", text, { signal });
       const area = element("div");
       this.#show(text, element("p.subject", {}, beginning(text)),
         predictionCard(prediction, unsureBelow), area);
       const onProgress = ({ done, total }) =>
         area.replaceChildren(progress("Analyzing sentences…", done, total));
-      const explanation = await model.call("explain", text, { signal, onProgress });
+      const explanation = await this.#model().call("explain", text, { signal, onProgress });
       area.replaceChildren(attribution(text, explanation) ?? "");
     } catch (error) {
       if (!signal.aborted) this.#show(text, sentence(error.message));

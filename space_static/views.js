@@ -1,6 +1,7 @@
 // Elements of predictions, explanations, tables and messages; the classes are those of style.css.
 // Mirrors space/views.py. Texts of users only ever become text nodes.
 
+import { inOrder, sides } from "./labels.js";
 import { expectedValue, scaleOf, side, stepStyle } from "./scale.js";
 
 const MIN_ATTRIBUTION = 0.05; // log-odds; parts below it are not colored
@@ -37,6 +38,8 @@ export function predictionCard(prediction, unsureBelow) {
     ? shortPrediction(prediction, unsureBelow) : verdict(prediction);
   return element("section.prediction", { role: "status", "aria-label": "Prediction" },
     element(`p.label.${unsure ? "unsure" : color(prediction, label)}`, {}, heading),
+    prediction.languageCaution
+      ? element("p.problem", {}, `${prediction.languageCaution} Do not rely on this prediction.`) : null,
     element("p.probability", {}, probabilityOf(prediction, unsureBelow)),
     scale(prediction, unsureBelow),
     threshold(prediction, unsureBelow),
@@ -161,7 +164,7 @@ function probabilityOf({ label, probabilities, neutral }, unsureBelow) {
   return neutral ? `${sentence}, not clearly more than for a text without words` : sentence;
 }
 
-/** One scale from the first to the last of two labels; a bar for each of more labels, in order. */
+/** One scale from the negative to the positive of two labels; a bar for each of more labels, in order. */
 function scale(prediction, unsureBelow) {
   const labels = Object.keys(prediction.probabilities);
   const steps = scaleOf(labels);
@@ -173,7 +176,7 @@ function scale(prediction, unsureBelow) {
   if (labels.length !== 2) {
     return element("dl.bars", {}, ...labels.flatMap((label) => bar(prediction, label, unsureBelow)));
   }
-  const [first, last] = labels.map((label) => name(label).toLowerCase());
+  const [first, last] = inOrder(labels);
   const [start, end] = [Math.max(0, 1 - unsureBelow), Math.min(1, unsureBelow)];
   const hasZone = unsureBelow > 0.5;
   const { unsure, neutral, probabilities } = prediction;
@@ -181,9 +184,10 @@ function scale(prediction, unsureBelow) {
   return element("div.scale", { "aria-hidden": "true" },
     element("div.track", {},
       hasZone ? element("span.zone", { left: share(start), width: share(end - start) }) : null,
-      element(`b.${kind}`, { left: share(probabilities[labels[1]]) })),
-    element("p.small.ends", {}, element("span", {}, first),
-      hasZone ? element("span", {}, "uncertain") : null, element("span", {}, last)));
+      element(`b.${kind}`, { left: share(probabilities[last]) })),
+    element("p.small.ends", {}, element("span", {}, name(first).toLowerCase()),
+      hasZone ? element("span", {}, "uncertain") : null,
+      element("span", {}, name(last).toLowerCase())));
 }
 
 function step(label, probability, style, unsureBelow) {
@@ -317,13 +321,13 @@ function largestOf(parts) {
 function color(prediction, label) {
   const steps = scaleOfPrediction(prediction);
   if (steps) return side(expectedValue(prediction.probabilities), steps.values);
-  return label === Object.keys(prediction.probabilities)[0] ? "against" : "for";
+  const sign = sides(Object.keys(prediction.probabilities)).get(label);
+  return sign > 0 ? "for" : sign < 0 ? "against" : "unsure";
 }
 
 /** Class of a part, from the sign of its effect on the predicted label. */
 function partColor(prediction, effect) {
   if (scaleOfPrediction(prediction)) return effect > 0 ? "for" : "against";
-  const own = color(prediction, prediction.label);
-  if (effect > 0) return own;
-  return own === "for" ? "against" : "for";
+  const isNegative = color(prediction, prediction.label) === "against";
+  return (effect > 0) !== isNegative ? "for" : "against";
 }

@@ -88,6 +88,17 @@ export class Vocabulary {
   }
 }
 
+/** The script of most letters of a text; null without letters. */
+export function mostFrequentScript(text) {
+  const counts = new Map();
+  for (const [letter] of text.matchAll(/\p{L}/gu)) {
+    const script = scriptOf(letter);
+    counts.set(script, (counts.get(script) ?? 0) + 1);
+  }
+  const [first] = [...counts].sort((one, other) => other[1] - one[1]);
+  return first?.[0] ?? null;
+}
+
 /** By id, the text of each token; only what is not ASCII has to be decoded. */
 function tokenTexts(tokenizer) {
   const options = { skip_special_tokens: false, clean_up_tokenization_spaces: false };
