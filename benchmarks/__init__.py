@@ -13,6 +13,41 @@ def add_out(parser: argparse.ArgumentParser, default: Path) -> None:
     parser.add_argument("--out", type=output_folder, default=str(default))
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add `--model`, the folder of the model to measure; see `model_folder`."""
+    parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
+
+
+def model_folder(folder: Path) -> Path:
+    """A run folder with ONNX files; of a release, such as `models/NAME`, its working copy."""
+    from space.inference.download import FP32_FILE
+    from train.pipeline import release
+
+    folder = release.working_copy(folder)
+    if not (folder / FP32_FILE).is_file():
+        raise SystemExit(
+            f"the folder must have {FP32_FILE}, got {folder} — run `make quickstart`, or "
+            f"`python -m train export {folder}`"
+        )
+    return folder
+
+
+def print_engine(model: Path) -> dict[str, str]:
+    """Print the engine that runs a model here; returns its `name` and `reason`."""
+    from space.inference.classifier import Classifier
+
+    engine = Classifier.from_folder(model).load().engine
+    print(f"engine: {engine}")
+    return {"name": engine.name, "reason": engine.reason}
+
+
+def file_name(benchmark: str, data: str | None) -> str:
+    """The name of a results file: benchmark, kind of machine and, for own data, the data file."""
+    from benchmarks import machine
+
+    return "-".join([benchmark, machine.kind()] + ([Path(data).stem] if data else []))
+
+
 def output_folder(path: str) -> Path:
     """The output folder; `results/` only if all tracked files are committed."""
     from train import console, environment

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from benchmarks import REPOSITORY, add_out, save
+from benchmarks import REPOSITORY, add_model, add_out, model_folder, print_engine, save
 from space.inference import attribution
 from space.inference.classifier import Classifier, InvalidText, Prediction, log_odds
 from space.inference.onnx_model import Tokens
@@ -68,27 +68,29 @@ class CountingClassifier(Classifier):
 def main() -> None:
     """Measure every method, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
+    add_model(parser)
     add_out(parser, REPOSITORY / "runs" / "bench")
     options = parser.parse_args()
-    sentences = load_sentences()
+    options.model = model_folder(options.model)
+    sentences, engine = load_sentences(), print_engine(options.model)
     methods = {name: measure(options.model, sentences, method) for name, method in METHODS.items()}
     print(table(methods))
     digest = hashlib.sha256(Classifier.from_folder(options.model).load().file.read_bytes())
     results: dict[str, Any] = {
-        "model": {"name": options.model.resolve().name, "sha256": digest.hexdigest()}
+        "model": {"name": options.model.resolve().name, "sha256": digest.hexdigest()},
+        "engine": engine,
     }
     results |= {"sentences": len(sentences), "methods": methods}
     save(options.out / "attribution.json", results)
 
 
-def load_sentences(path: Path = SENTENCES) -> list[Sentence]:
-    """The sentences of a file, one per line, without their marks.
+def load_sentences() -> list[Sentence]:
+    """The sentences of the file, one per line, without their marks.
 
     Raises:
         ValueError: A mark does not precede a word.
     """
-    return [_parse(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [_parse(line) for line in SENTENCES.read_text(encoding="utf-8").splitlines()]
 
 
 def _parse(line: str) -> Sentence:

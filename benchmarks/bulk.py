@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import REPOSITORY, add_out, machine, plots, save
+from benchmarks import REPOSITORY, add_out, machine, plots, print_engine, save
 
 MEASURED = """
 import sys
@@ -37,12 +37,14 @@ def main() -> None:
     peaks, speeds = [], []
     with tempfile.TemporaryDirectory() as folder:
         model = tiny_model(Path(folder))
+        engine = print_engine(model)
         for count in rows:
             peak, speed = _measure(Path(folder), model, count)
             peaks.append(peak)
             speeds.append(speed)
             print(f"{count:,} rows: at most {peak:,.0f} MB, {speed:,.0f} rows/s", flush=True)
-    results = {"rows": rows, "peak_mb": peaks, "rows_per_second": speeds, "machine": described}
+    results = {"rows": rows, "peak_mb": peaks, "rows_per_second": speeds}
+    results |= {"engine": engine, "machine": described}
     save(options.out / "bulk.json", results)
     plots.bulk(options.out / "bulk.png", results)
 

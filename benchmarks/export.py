@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import REPOSITORY, machine, parser_of, reviews, save
+from benchmarks import add_model, machine, model_folder, parser_of, reviews, save
 
 # Name -> operators to quantize, and options of onnxruntime's quantize_dynamic.
 SCHEMES: dict[str, tuple[list[str], dict[str, Any]]] = {
@@ -32,9 +32,10 @@ CALIBRATION = 48  # reviews
 def main() -> None:
     """Write and run every form; print and write the results."""
     parser = parser_of(__doc__)
-    parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
+    add_model(parser)
     parser.add_argument("--reviews", type=int, default=200)
     options = parser.parse_args()
+    options.model = model_folder(options.model)
     from train.data.splits import Split
     from train.data.tokens import encode
     from train.modeling import model

@@ -3,6 +3,7 @@
 python -m benchmarks.machine
 """
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -55,16 +56,28 @@ def describe(seconds: float = 1.0) -> dict[str, object]:
 
     from train import environment
 
-    packages = ["torch", "transformers", "tokenizers", "onnxruntime", "accelerate"]
+    packages = "torch transformers tokenizers onnxruntime openvino accelerate".split()
+    installed = [name for name in packages if importlib.util.find_spec(name)]
     return {
         **environment.cpu(),
         "cores": len(os.sched_getaffinity(0)),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "driver": _driver(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: version(name) for name in installed},
         "peak_gflops": peaks(seconds),
     }
+
+
+def kind() -> str:
+    """What the results files of this machine are named after: `amx`, `epyc`, `xeon` or `other`."""
+    from train import environment
+
+    described = environment.cpu()
+    if any(flag.startswith("amx") for flag in described["cpu_flags"] or []):
+        return "amx"
+    name = described["cpu"].lower()
+    return next((kind for kind in ("epyc", "xeon") if kind in name), "other")
 
 
 def peak_memory_mb() -> float:

@@ -17,6 +17,7 @@ def training(file: Path, results: dict[str, Any]) -> None:
 
 def serving(file: Path, results: dict[str, Any]) -> None:
     """Reviews/s over length, over reviews per call, and over threads."""
+    title = f"Scoring, {results['engine']['name']}"
 
     def draw(axes: list[Any]) -> None:
         for axis, (key, label) in zip(
@@ -28,7 +29,7 @@ def serving(file: Path, results: dict[str, Any]) -> None:
             }.items(),
             strict=True,
         ):
-            _line(axis, results[key], label, "reviews/s", "Scoring, int8")
+            _line(axis, results[key], label, "reviews/s", title)
 
     _figure(file, 3, draw)
 

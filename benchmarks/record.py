@@ -2,13 +2,14 @@
 
 In: a recipe, and folders of the datasets, which this repository does not contain: IMDb as
 `train.parquet`, `test.parquet` and `unsupervised.parquet`, SST-5 as `train.parquet`, `dev.parquet`
-and `test.parquet`, and base models other than MiniLM-L6. Out: `NAME.json` and
+and `test.parquet`, base models other than MiniLM-L6, and for other datasets the beginning of the
+paths of such files, with columns `text` and `label` (0 or 1). Out: `NAME.json` and
 `NAME-test-predictions.parquet` in `results/`. Datasets and base models are uploaded to a local Hub
 under their own names; `train run` does the rest, with the required steps. The same command resumes
 after an interruption.
 
     python -m benchmarks.record movie-sentiment --imdb DIR [--sst5 DIR] [--base HUB_ID=DIR …]
-        [--set KEY=VALUE …] [--out DIR]
+        [--dataset HUB_ID=DIR/fr_ …] [--set KEY=VALUE …] [--out DIR]
 """
 
 import argparse
@@ -20,14 +21,17 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks import REPOSITORY, RESULTS, add_out, record_run
 from train import quickstart, recipe, run_folder
 from train.pipeline import plan
-from train.sections import Dataset
+from train.sections import Dataset, Source
 
 Client = dict[str, str]  # the environment of a client of some Hub
-SST5 = {"train": "train", "dev": "validation", "test": "test"}  # file -> split
+SPLITS = {  # file -> split
+    "train": "train", "dev": "validation", "test": "test", "unsupervised": "unsupervised",
+}  # fmt: skip
 
 
 def main() -> None:
@@ -39,14 +43,20 @@ def main() -> None:
     parser.add_argument(
         "--base", action="append", default=[], metavar="HUB_ID=DIR", help="folder of a base model"
     )
+    parser.add_argument(
+        "--dataset", action="append", default=[], metavar="HUB_ID=PREFIX",
+        help="beginning of the paths of a dataset's Parquet files",
+    )  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     add_out(parser, RESULTS)
     options = parser.parse_args()
     tasks = plan.plan(options.recipe, options.set)
     recipes = [task.recipe for task in tasks if task.is_run and task.recipe]
     run_recipe, folder = recipes[-1], REPOSITORY / tasks[-1].out
-    bases = dict(text.split("=", 1) for text in options.base)
-    with hub_with(with_ancestors(recipes), options.imdb, options.sst5, bases) as client:
+    bases, others = (
+        dict(text.split("=", 1) for text in texts) for texts in (options.base, options.dataset)
+    )
+    with hub_with(with_ancestors(recipes), options.imdb, options.sst5, bases, others) as client:
         to = f"demo/{run_recipe.name}"
         train_command(client, "run", options.recipe, "--to", to, *sets(options.set))
     record_run(folder, options.out)
@@ -68,30 +78,40 @@ def hub_with(
     imdb: Path | None = None,
     sst5: Path | None = None,
     bases: Mapping[str, str] | None = None,
+    others: Mapping[str, str] | None = None,
 ) -> Iterator[Client]:
-    """A local Hub with the datasets and base models of recipes; yields its clients' environment."""
-    datasets = {(d.source, d.revision): d for run_recipe in recipes for d in run_recipe.datasets}
+    """A local Hub with the datasets and base models of recipes; yields its clients' environment.
+
+    Args:
+        recipes: Name the datasets and base models.
+        imdb: The folder of IMDb's files.
+        sst5: The folder of SST-5's files.
+        bases: The folder of each base model that is not MiniLM-L6, by its Hub id.
+        others: The beginning of the paths of the files of each other dataset, by its Hub id.
+    """
+    prefixes = {**(others or {})}
+    prefixes |= {"stanfordnlp/imdb": f"{imdb}/"} if imdb else {}
+    prefixes |= {"SetFit/sst5": f"{sst5}/"} if sst5 else {}
+    sources = [s for r in recipes for s in [*r.requires, *r.datasets] if isinstance(s, Source)]
+    datasets = {(source.source, source.revision): source for source in sources}
     on_hub = {
         run_recipe.base_model: run_recipe for run_recipe in recipes if not run_recipe.base_is_local
     }
     with quickstart.local_hub() as endpoint:
         for dataset in datasets.values():
-            if dataset.source == "stanfordnlp/imdb" and imdb:
-                seed(endpoint, dataset, imdb, ["train", "test", "unsupervised"])
-            elif dataset.source == "SetFit/sst5" and sst5:
-                seed(endpoint, dataset, sst5, list(SST5))
+            if prefix := prefixes.get(dataset.source):
+                seed(endpoint, dataset, prefix)
         for name, run_recipe in on_hub.items():
             folder = (bases or {}).get(name)
             quickstart.seed_base(endpoint, run_recipe, Path(folder) if folder else None)
         yield quickstart.client_environment(endpoint)
 
 
-def seed(endpoint: str, dataset: Dataset, folder: Path, files: list[str]) -> None:
+def seed(endpoint: str, dataset: Source, prefix: str) -> None:
     """Upload the Parquet files to the Hub under the dataset's name and revision.
 
     All splits get the same columns, as in a Hub dataset: missing labels are -1.
     """
-    import pandas
     import yaml
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -99,19 +119,18 @@ def seed(endpoint: str, dataset: Dataset, folder: Path, files: list[str]) -> Non
     api.create_repo(dataset.source, repo_type="dataset", exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         operations, splits = [], []
-        for file in files:
-            if not (folder / f"{file}.parquet").exists():
+        for file, split in SPLITS.items():
+            if not Path(f"{prefix}{file}.parquet").exists():
                 continue
-            rows = pandas.read_parquet(folder / f"{file}.parquet")
-            for column in {"label", "rating"} - set(rows.columns):
-                rows[column] = -1
             path = Path(scratch) / f"{file}.parquet"
-            rows[sorted(rows.columns)].to_parquet(path, index=False)
-            split = SST5.get(file, file)
+            _rows(f"{prefix}{file}.parquet", dataset).to_parquet(path, index=False)
             operations.append(CommitOperationAdd(f"plain_text/{split}.parquet", path))
             splits.append({"split": split, "path": f"plain_text/{split}.parquet"})
+        if not splits:
+            raise SystemExit(f"no file {prefix}train.parquet: it stands in for {dataset.source}")
         # A split of another name than train, validation or test must be named in the card.
-        card = yaml.safe_dump({"configs": [{"config_name": "plain_text", "data_files": splits}]})
+        config = {"config_name": dataset.config or "plain_text", "data_files": splits}
+        card = yaml.safe_dump({"configs": [config]})
         operations.append(CommitOperationAdd("README.md", f"---\n{card}---\n".encode()))
         api.create_commit(
             dataset.source, repo_type="dataset", operations=operations, commit_message="Data"
@@ -121,6 +140,19 @@ def seed(endpoint: str, dataset: Dataset, folder: Path, files: list[str]) -> Non
     if dataset.revision in names:  # from an earlier upload, perhaps with fewer files
         api.delete_tag(dataset.source, repo_type="dataset", tag=dataset.revision)
     api.create_tag(dataset.source, repo_type="dataset", tag=dataset.revision)
+
+
+def _rows(file: str, dataset: Source) -> Any:
+    """The rows of a file, with the column names of a dataset on the Hub."""
+    import pandas
+
+    rows = pandas.read_parquet(file)
+    is_labeled = isinstance(dataset, Dataset)
+    names = {"text": dataset.text, "label": dataset.label or "label"} if is_labeled else {}
+    rows = rows.rename(columns={old: new for old, new in names.items() if new not in rows.columns})
+    for column in {"label", "rating"} - set(rows.columns):
+        rows[column] = -1
+    return rows[sorted(rows.columns)]
 
 
 def train_command(client: Client, *arguments: str) -> None:

@@ -3,7 +3,7 @@
 The reviews are the project's own; the dates of the uploaded file are invented. Needs Chromium.
 Out: `space-review.png`, `space-many.png` and `space-phone.png`, and `space/preview.png`, the
 picture of link previews. `--every` takes each tab instead, empty, filled and in error, in both
-color schemes, on a desktop and a phone: to look at after a change of the page.
+color schemes, on a desktop and a phone, to runs/bench: to look at after a change of the page.
 
     python -m benchmarks.screenshots [--model runs/quickstart] [--out FOLDER] [--every]
 """
@@ -14,41 +14,47 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas
 
-from benchmarks import REPOSITORY, RESULTS
+from benchmarks import REPOSITORY, RESULTS, add_model, model_folder
 from benchmarks.space import MODEL, publish, running
 from space.web.link_preview import PICTURE
 from train import quickstart
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 EXAMPLE = "Mixed"
+Visit = Callable[[Any, str], Iterator[str]]  # brings a page at an address into each state
+EVERY = REPOSITORY / "runs" / "bench"  # never committed, unlike the results
 SETTLED_MS = 500  # after which nothing moves
 
 
 def main() -> None:
     """Start the app and take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    add_model(parser)
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results")
     parser.add_argument("--every", action="store_true", help="each tab in each state")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    options.model = model_folder(options.model)
+    out = options.out or (EVERY if options.every else RESULTS)
+    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         reviews = write_reviews(Path(scratch) / "reviews.csv")
         with quickstart.local_hub(Path(scratch) / "hub") as endpoint:
             publish(endpoint, quickstart.token(root=Path(scratch) / "hub"), options.model)
             env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": f"{scratch}/home"}
             with running({**env, "MODEL_ID": MODEL}) as (url, _, _):
-                if options.every:
-                    take_every(url, options.out)
-                else:
-                    take(url, reviews, options.out)
+                if not options.every:
+                    take(url, reviews, out)
+                    return
+                take_every(url, out, _states_without_results, _states)
+            with running({**env, "MODEL_ID": "demo/nothing"}) as (url, _, _):
+                take_every(url, out, _states_without_model)
 
 
 def write_reviews(path: Path) -> Path:
@@ -87,24 +93,51 @@ def take(url: str, reviews: Path, out: Path) -> None:
         browser.close()
 
 
-def take_every(url: str, out: Path) -> None:
-    """Take each tab in each state; the files are named by tab, state, width and color scheme."""
+def take_every(url: str, out: Path, *visits: Visit) -> None:
+    """Take each state of each visit; the files are named by tab, state, width and color scheme."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for width, scheme in itertools.product((1200, 390), ("light", "dark")):
-            page = _open(browser, url, width, scheme)
-            page.locator("#result:not([aria-busy]) details").wait_for()
-            for state in _states(page):
-                page.wait_for_timeout(SETTLED_MS)
-                page.screenshot(path=out / f"{state}-{width}-{scheme}.png", full_page=True)
-            page.close()
+            for visit in visits:
+                page = browser.new_context(
+                    viewport={"width": width, "height": 900}, color_scheme=scheme
+                ).new_page()
+                for state in visit(page, url):
+                    page.wait_for_timeout(SETTLED_MS)
+                    page.screenshot(path=out / f"{state}-{width}-{scheme}.png", full_page=True)
+                page.close()
         browser.close()
 
 
-def _states(page: Any) -> Iterator[str]:
+def _states_without_results(page: Any, url: str) -> Iterator[str]:
+    """The Review tab without an example, and the About tab before the server has answered."""
+    page.goto(f"{url}/#review=")  # a damaged link, so that no example opens the page
+    page.get_by_text("Model:").first.wait_for()
+    page.locator("#link-problem").evaluate("problem => { problem.hidden = true; }")
+    yield "review-empty"
+    page.route("**/gradio_api/queue/join*", lambda route: None)  # never answered
+    page.get_by_role("tab", name="About").click()
+    page.get_by_text("Metrics and limitations of the model appear here.").wait_for()
+    yield "about-empty"
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def _states_without_model(page: Any, url: str) -> Iterator[str]:
+    """The About tab in error, because there is no model."""
+    page.goto(url)
+    page.get_by_text("No model.").first.wait_for()
+    page.get_by_role("tab", name="About").click()
+    page.locator(".problem:visible").wait_for()
+    yield "about-error"
+
+
+def _states(page: Any, url: str) -> Iterator[str]:
     """Bring the page into each state; yields its name."""
+    page.goto(url)
+    page.get_by_text("Model:").first.wait_for()
+    page.locator("#result:not([aria-busy]) details").wait_for()
     yield "review-filled"
     page.locator("#review textarea").fill(" ")
     page.locator("#analyze").click()

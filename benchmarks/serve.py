@@ -2,14 +2,14 @@
 
 Each implementation has its own warmed-up process; they alternate in rounds. In: a run folder with
 its ONNX files, and the invented reviews or a file with `text` and `label`. Out: a table, a plot,
-and `serve.json`, which begins with the ratios.
+and `serve-KIND.json`, which begins with the ratios; KIND is that of `machine.kind`, and for a file
+`KIND-FILE`.
 
     python -m benchmarks.serve [--model RUN] [--data FILE] [--out FOLDER]
 """
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -17,15 +17,41 @@ import tempfile
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import REPOSITORY, machine, parser_of, plots, reviews, save
+from benchmarks import (
+    REPOSITORY,
+    add_model,
+    file_name,
+    machine,
+    model_folder,
+    parser_of,
+    plots,
+    print_engine,
+    reviews,
+    save,
+)
+from space.inference.download import INT8_FILE
+from space.inference.engine import (
+    ONNXRUNTIME_FP32,
+    ONNXRUNTIME_INT8,
+    OPENVINO_BF16,
+    openvino_fault,
+)
 
-OURS = "ours, int8"
+if TYPE_CHECKING:
+    from benchmarks.baselines.scorers import Score
+
+OURS = {  # engine -> ours on it
+    ONNXRUNTIME_FP32: "ours, fp32",
+    ONNXRUNTIME_INT8: "ours, int8",
+    OPENVINO_BF16: "ours, bf16 by OpenVINO",
+}
 PIPELINE_1, PIPELINE_32 = "pipeline(), batch 1", "pipeline(), batch 32"
-IMPLEMENTATIONS = [PIPELINE_1, PIPELINE_32, "ONNX Runtime, fp32", "ours, fp32", OURS]
+PIPELINE_BEST = "pipeline(), faster precision, sorted by length"
+BASELINES = [PIPELINE_1, PIPELINE_32, PIPELINE_BEST, "ONNX Runtime, fp32"]
 COLD = """
 import sys
 from space.inference.classifier import Classifier
@@ -39,54 +65,59 @@ BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64]
 def main() -> None:
     """Measure every implementation; print, plot and write the results."""
     parser = parser_of(__doc__)
-    parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
+    add_model(parser)
     parser.add_argument("--reviews", type=int, default=1000)
     parser.add_argument(
         "--rounds", type=int, default=4, help="parts that the reviews are split into"
     )
     options = parser.parse_args()
-    for name in ["model.onnx", "model_quantized.onnx"]:
-        if not (options.model / "onnx" / name).is_file():
-            sys.exit(
-                f"{options.model}/onnx/{name} is missing — run `make quickstart`, or pass another "
-                "run folder with --model"
-            )
+    options.model = model_folder(options.model)
+    from train.modeling.cpu import bf16_is_faster  # imports torch, which ours doesn't need
+
+    if not (options.model / INT8_FILE).is_file():
+        parser.error(f"{options.model} has no {INT8_FILE}: choose a model that is exact in int8")
     texts, labels = reviews.load(options.data, options.reviews)
-    with tempfile.TemporaryDirectory() as folder:
-        full = Path(folder) / "fp32"
-        skip = shutil.ignore_patterns("model_quantized.onnx", "checkpoints", "plots")
-        shutil.copytree(options.model, full, ignore=skip)
-        rounds = _alternate(options.model, full, texts, options.rounds)
-        measured = {name: _summary(rounds[name], texts, labels) for name in IMPLEMENTATIONS}
-    latency = _latency(options.model)
+    engine = print_engine(options.model)
+    own = OURS[engine["name"]]
+    latency = _latency(options.model)  # before torch starts its threads
+    precision = "bfloat16" if bf16_is_faster() else "float32"
+    rounds = _alternate(options.model, texts, options.rounds, precision)
+    measured = {name: _summary(answers, texts, labels) for name, answers in rounds.items()}
     results: dict[str, Any] = {
-        "ratio_pipeline_batch1": _ratio(rounds, PIPELINE_1),
-        "ratio_pipeline_batch32": _ratio(rounds, PIPELINE_32),
+        "ratio_pipeline_batch1": _ratio(rounds, PIPELINE_1, own),
+        "ratio_pipeline_batch32": _ratio(rounds, PIPELINE_32, own),
         "p50_ms_250_words": latency["p50_ms"],
         "cold_first_answer_seconds": _cold(options.model),
-        "rss_mb": measured[OURS]["memory_mb"],
+        "rss_mb": measured[own]["memory_mb"],
         "int8_accuracy_drop_points": 100
-        * (measured["ours, fp32"]["accuracy"] - measured[OURS]["accuracy"]),
+        * (
+            measured[OURS[ONNXRUNTIME_FP32]]["accuracy"]
+            - measured[OURS[ONNXRUNTIME_INT8]]["accuracy"]
+        ),
+        "ratio_pipeline_best": _ratio(rounds, PIPELINE_BEST, own),
         "p95_ms_250_words": latency["p95_ms"],
+        "engine": engine,
+        "best_pipeline_precision": precision,
         "machine": machine.describe(),
         "model": options.model.name,
         "data": reviews.describe(options.data, texts),
         "implementations": measured,
         **_curves(options.model),
     }
-    save(options.out / "serve.json", results)
-    plots.serving(options.out / "serve.png", results)
+    name = file_name("serve", options.data)
+    save(options.out / f"{name}.json", results)
+    plots.serving(options.out / f"{name}.png", results)
     print(table(results))
 
 
 def table(results: dict[str, Any]) -> str:
     """The speed, agreement and memory of each implementation, in Markdown."""
     rows = [
-        "| scoring | reviews/s | speedup of ours (int8) | labels equal to pipeline()'s "
+        f"| scoring | reviews/s | speedup of {own_row(results)} | labels equal to pipeline()'s "
         "| memory, then peak (MB) |",
         "|---|---|---|---|---|",
     ]
-    ours = results["implementations"][OURS]["reviews_per_second"]
+    ours = results["implementations"][own_row(results)]["reviews_per_second"]
     for name, measured in results["implementations"].items():
         speed = measured["reviews_per_second"]
         rows.append(
@@ -96,18 +127,24 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def own_row(results: dict[str, Any]) -> str:
+    """The name of ours on the engine that was chosen; earlier files have int8 alone."""
+    return OURS[results.get("engine", {"name": ONNXRUNTIME_INT8})["name"]]
+
+
 def _alternate(
-    model: Path, full: Path, texts: list[str], rounds: int
+    model: Path, texts: list[str], rounds: int, precision: str
 ) -> dict[str, list[dict[str, Any]]]:
     """Each implementation's answers and seconds, for each part of the texts."""
-    processes = {
-        name: _start(name, full if name != OURS else model, texts, rounds)
-        for name in IMPLEMENTATIONS
-    }
-    answers_by_name: dict[str, list[dict[str, Any]]] = {name: [] for name in IMPLEMENTATIONS}
+    ours = dict(OURS)
+    if fault := openvino_fault():
+        print(f"without {ours.pop(OPENVINO_BF16)}: {fault}")
+    job = {"folder": str(model), "texts": texts, "rounds": rounds, "precision": precision}
+    processes = {name: _start(name, job) for name in [*BASELINES, *ours.values()]}
+    answers_by_name: dict[str, list[dict[str, Any]]] = {name: [] for name in processes}
     for part in range(rounds):
         for name, process in processes.items():
-            answers_by_name[name].append(_ask(process, str(part)))
+            answers_by_name[name].append(_ask(name, process, str(part)))
             print(f"{name}: {answers_by_name[name][-1]['seconds']:.1f} s", flush=True)
     for process in processes.values():
         process.communicate(timeout=60)
@@ -117,28 +154,26 @@ def _alternate(
     return answers_by_name
 
 
-def _start(name: str, folder: Path, texts: list[str], rounds: int) -> "subprocess.Popen[str]":
-    job = {"implementation": name, "folder": str(folder), "texts": texts, "rounds": rounds}
+def _start(name: str, job: dict[str, Any]) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.serve", "--job"],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
     )
-    _ask(process, json.dumps(job))
+    _ask(name, process, json.dumps({**job, "implementation": name}))
     return process
 
 
-def _ask(process: "subprocess.Popen[str]", request: str) -> dict[str, Any]:
+def _ask(name: str, process: "subprocess.Popen[str]", request: str) -> dict[str, Any]:
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(request + "\n")
     process.stdin.flush()
     answer = process.stdout.readline()
     if not answer:
-        sys.exit(f"an implementation's process exited: {process.args}")
+        sys.exit(f"the process of {name!r} exited; its output is above")
     parsed: dict[str, Any] = json.loads(answer)
     return parsed
 
@@ -148,7 +183,7 @@ def _serve() -> None:
     output = sys.stdout
     with redirect_stdout(sys.stderr):
         job = json.loads(sys.stdin.readline())
-        score = _implementation(job["implementation"], Path(job["folder"]))
+        score = implementation(job["implementation"], Path(job["folder"]), job["precision"])
         score(job["texts"][:8])  # warm up
         print(json.dumps({"ready": True}), file=output, flush=True)
         for line in sys.stdin:
@@ -164,17 +199,28 @@ def _serve() -> None:
             print(json.dumps(answer), file=output, flush=True)
 
 
-def _implementation(name: str, folder: Path) -> Any:
+def implementation(name: str, folder: Path, precision: str) -> "Score":
+    """The function of a row of the table, from texts to probabilities of the second label.
+
+    Args:
+        name: The row.
+        folder: The run folder.
+        precision: Of `pipeline()` at its best, the name of torch's type.
+    """
     from benchmarks.baselines import scorers
 
+    if name == PIPELINE_BEST:
+        return scorers.best_pipeline(folder, precision)
     if name.startswith("pipeline"):
         return scorers.pipeline(folder, 1 if name == PIPELINE_1 else 32)
-    return scorers.onnxruntime(folder) if name.startswith("ONNX") else scorers.ours(folder)
+    if name.startswith("ONNX"):
+        return scorers.onnxruntime(folder)
+    return scorers.ours(folder, engine={row: engine for engine, row in OURS.items()}[name])
 
 
-def _ratio(rounds: dict[str, list[dict[str, Any]]], baseline: str) -> float:
+def _ratio(rounds: dict[str, list[dict[str, Any]]], baseline: str, own: str) -> float:
     """The baseline's time divided by ours, the median over rounds."""
-    pairs = zip(rounds[baseline], rounds[OURS], strict=True)
+    pairs = zip(rounds[baseline], rounds[own], strict=True)
     return statistics.median(theirs["seconds"] / ours["seconds"] for theirs, ours in pairs)
 
 

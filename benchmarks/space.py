@@ -25,7 +25,16 @@ from typing import Any
 import aiohttp
 import httpx
 
-from benchmarks import REPOSITORY, add_out, machine, save, space_memory
+from benchmarks import (
+    REPOSITORY,
+    add_model,
+    add_out,
+    machine,
+    model_folder,
+    print_engine,
+    save,
+    space_memory,
+)
 from train import quickstart
 
 MODEL, OTHER = "demo/space", "demo/other"
@@ -36,12 +45,14 @@ WORDS = 16  # of the sentence
 def main() -> None:
     """Publish the model, start the app twice (then with cached weights), measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
+    add_model(parser)
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--pause", type=float, default=1, help="seconds between a user's requests")
     add_out(parser, REPOSITORY / "runs" / "bench")
     options = parser.parse_args()
+    options.model = model_folder(options.model)
+    engine = print_engine(options.model)
     with tempfile.TemporaryDirectory() as scratch:
         with quickstart.local_hub(Path(scratch) / "hub") as endpoint:
             token = quickstart.token(root=Path(scratch) / "hub")
@@ -64,7 +75,7 @@ def main() -> None:
                 _ask(url, "classify", review(20))
                 results |= space_memory.measure(url, process.pid, temporary, MODEL, OTHER)
     results["work"] = {"users": options.users, "seconds": options.seconds, "pause": options.pause}
-    results["machine"] = machine.describe()
+    results |= {"engine": engine, "machine": machine.describe()}
     print(table(results))
     save(options.out / "space.json", results)
 

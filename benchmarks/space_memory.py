@@ -51,7 +51,12 @@ def measure(url: str, pid: int, temporary: Path, own: str, other: str) -> dict[s
         user = users.enter_context(connect(url, "file"))
         user.upload("receive", "large.csv", _reviews(ROWS))
         user.call("score", None, FIRST, "text", *[NO_COLUMN] * 4)
-        user.call("write", None, "month", [])
+        # The state is the server's. A browser triggers the first two after the last answer of
+        # `score`; a user then downloads each kind of file.
+        user.call("show", None)
+        user.call("_find_words", None, [])
+        for write in ("write", "write_1", "write_2"):  # CSV, Excel, charts
+            user.call(write, None, "month", [])
     deadline = time.monotonic() + CLOSE_SECONDS
     while (left := _files(temporary)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
@@ -79,12 +84,12 @@ class PeakMemory:
         self.app_mb = self.total_mb = 0.0
 
     def __enter__(self) -> "PeakMemory":
-        """Start to measure."""
+        """Start measuring."""
         self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Stop to measure."""
+        """Stop measuring."""
         self._done.set()
         self._thread.join()
 

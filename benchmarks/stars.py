@@ -1,10 +1,10 @@
 """Stars: soft labels between neighboring stars against plain ones, and a binary model's verdict.
 
 In: IMDb with its ratings and SST-5 as Parquet files, as for `benchmarks.record`, and the run folder
-of a binary model. Out: a table and `stars.json`, written after each run: metrics of both variants
-on validation, and, for each dataset of the test split, how often the verdict of the soft one (above
-or below 3 stars) and the binary model are right on the same reviews. Finished runs are not
-repeated, so the same command resumes.
+of a binary model. Out: a table and `stars-variants.json`, written after each run: metrics of both
+variants on validation, and, for each dataset of the test split, how often the verdict of the soft
+one (above or below 3 stars) and the binary model are right on the same reviews. Finished runs are
+not repeated, so the same command resumes.
 
     python -m benchmarks.stars --imdb DIR --sst5 DIR [--binary RUN] [--set KEY=VALUE …]
         [--out FOLDER]
@@ -48,10 +48,10 @@ def main() -> None:
                 train_command(client, "fit", RECIPE, "--out", str(folder), *sets(overrides))
             validation = run_folder.load_results(folder)["metrics"]["validation"]
             results["rows"][name] = {key: validation[key] for key in METRICS}
-            save(options.out / "stars.json", results)
+            save(options.out / "stars-variants.json", results)
         if options.binary:
             results["verdicts"] = _verdicts(client, own, options.binary)
-            save(options.out / "stars.json", results)
+            save(options.out / "stars-variants.json", results)
     print(table(results))
 
 
@@ -72,16 +72,20 @@ def table(results: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name, row in results["rows"].items():
-        shares = [f"{100 * row[key]:.2f}%" for key in ("accuracy", "within_one")]
-        rest = [f"{row[key]:.3f}" for key in ("mae", "quadratic_weighted_kappa", "spearman")]
-        verdict = f"{100 * row['verdict_accuracy']:.2f}%"
-        lines.append(f"| {name} | {' | '.join([*shares, *rest, verdict])} |")
+        lines.append(f"| {name} | {' | '.join(cells_of(row))} |")
     if "verdicts" in results:
         lines += ["", "| test reviews of | verdict of stars | binary model |", "|---|---|---|"]
         for name, pair in results["verdicts"].items():
             cells = [f"{100 * pair[model]:.2f}%" for model in ("stars", "binary")]
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def cells_of(metrics: dict[str, Any]) -> list[str]:
+    """Accuracy, within one star, MAE, kappa, Spearman and accuracy of the verdict, as text."""
+    shares = [f"{100 * metrics[key]:.2f}%" for key in ("accuracy", "within_one")]
+    rest = [f"{metrics[key]:.3f}" for key in ("mae", "quadratic_weighted_kappa", "spearman")]
+    return [*shares, *rest, f"{100 * metrics['verdict_accuracy']:.2f}%"]
 
 
 def _verdicts(client: Client, own: Recipe, binary: Path) -> dict[str, dict[str, Any]]:

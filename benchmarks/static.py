@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import REPOSITORY, add_out, machine, save
+from benchmarks import REPOSITORY, add_model, add_out, machine, model_folder, save
 from benchmarks.screenshots import CHROMIUM
 from benchmarks.space import MODEL, publish, review
 from train import quickstart
@@ -55,16 +55,22 @@ ROWS = [
 def main() -> None:
     """Deploy, load the page twice, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", type=Path, default=REPOSITORY / "runs" / "quickstart")
+    add_model(parser)
     parser.add_argument("--rounds", type=int, default=20)
     add_out(parser, REPOSITORY / "runs" / "bench")
     options = parser.parse_args()
+    options.model = model_folder(options.model)
     with deployed(options.model) as url:
         results = measure(url, options.rounds)
     results["machine"] = machine.describe()
-    lines = [f"| {name} | {form.format(results[key])} |" for name, key, form in ROWS]
-    print("\n".join(["| measurement | value |", "|---|---|", *lines]))
+    print(table(results))
     save(options.out / "static.json", results)
+
+
+def table(results: dict[str, Any]) -> str:
+    """The measurements, in Markdown."""
+    lines = [f"| {name} | {form.format(results[key])} |" for name, key, form in ROWS]
+    return "\n".join(["| measurement | value |", "|---|---|", *lines])
 
 
 @contextmanager

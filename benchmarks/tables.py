@@ -4,17 +4,30 @@ In: the files in `results/`, some of them from recipes that no longer exist. Out
 """
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from benchmarks import RESULTS, ablations, export, precision, serve, space, train
-from train import recipe
+from benchmarks import (
+    RESULTS,
+    ablations,
+    aspects,
+    export,
+    languages,
+    machine_tables,
+    precision,
+    serve,
+    service,
+    space,
+    stars,
+    static,
+    train,
+)
 from train.recipe import Recipe
-from train.sections import Dataset, Distillation
+from train.sections import STEPS, Dataset, Distillation
 
-TRAINING_REVIEWS = 25_000  # of the recipe imdb-small
 CURRENT = {  # recipe -> its training rows; shown as soon as its results are on record
     "imdb-small": "IMDb reviews",
     "movie-sentiment-labels": "reviews, sentences and patterns",
@@ -41,16 +54,16 @@ PUBLISHED = {
     f"({HUB}/knslee07/IMDB_sentiment_ELECTRA-small)": (14, 93.14),
     f"BERT-base, [head and tail]({PAPERS}/1905.05583)": (110, 94.6),
 }
+# On the aspect categories of MAMS (Jiang et al. 2019, https://aclanthology.org/D19-1654).
+MAMS = {
+    "BERT-base": ("110 M", "78 to 79%"),
+    "CapsNet-BERT, [its paper](https://aclanthology.org/D19-1654)": ("110 M", "79.5%"),
+}
 MIXTURES = {  # mixture -> its results file
     "equal for both, label smoothing 0.05, no neutral sentences": "reviews-any-length-smoothed",
     "98% and 93%, more of the reviews, no R-Drop": "reviews-any-length-soft",
     "plain": "reviews-any-length-hard",
     "99% and 97% (selected)": "reviews-any-length",
-}
-MEASURED = {  # machine or data -> suffix of its results files
-    "the machine of the tables below": "",
-    "the same, 1,000 real IMDb reviews": "-imdb",
-    "two Xeon cores without fast bf16": "-xeon",
 }
 # An hour of two cores like the measured ones, in dollars, as of November 2026: assumptions, to be
 # replaced by what you pay.
@@ -90,29 +103,94 @@ def summary_table() -> str:
         "MiniLM-L6, best measured; its weights are lost": BEST,
     }.items():
         run = load(name)
-        size = round(run["training"]["parameters"] / 1e6)
         imdb, sentences = _on_imdb(run), load(f"sst5-{name}")["metrics"]["test"]
         lines.append(
-            f"| {title} ({name}) | {size} M | {100 * imdb['accuracy']:.2f}% "
+            f"| {title} ({name}) | {_millions(run)} M | {100 * imdb['accuracy']:.2f}% "
             f"| {100 * sentences['accuracy']:.1f}% | {imdb['ece']:.3f} |"
         )
+    if _is_recorded("stars"):
+        run = load("stars")
+        imdb, sentences = run["datasets"]["0"], run["datasets"]["1"]
+        lines.append(
+            f"| MiniLM-L6 for one to five stars: above or below three (stars) | {_millions(run)} M "
+            f"| {100 * imdb['verdict_accuracy']:.2f}% | {100 * sentences['verdict_accuracy']:.1f}% "
+            f"| {imdb['ece']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def stars_table() -> str:
+    """The model of stars on each dataset's test split, in Markdown."""
+    if not _is_recorded("stars"):
+        return "The recipe `stars` is not measured yet."
+    run = load("stars")
+    sources = [Path(dataset["source"]).name for dataset in run["recipe"]["datasets"]]
+    lines = [
+        "| test texts | number | exact | within one star | MAE (stars) | kappa | Spearman "
+        "| verdict | ECE |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for number, measured in run["datasets"].items():
+        cells = [f"{measured['n']:,}", *stars.cells_of(measured), f"{measured['ece']:.3f}"]
+        lines.append(f"| {sources[int(number)]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def aspects_table() -> str:
+    """The model of aspects and its baselines, in Markdown; a sentence before it is measured."""
+    parts = []
+    if _is_recorded("aspects"):
+        run = load("aspects")
+        test, opposite = run["metrics"]["test"], run["error_analysis"]["behavior"]["aspects"]["all"]
+        parts.append(
+            "| model | held-out pairs | accuracy | macro F1 | ECE | opposite sentences, both right "
+            "|\n|---|---|---|---|---|---|\n"
+            f"| aspects | {test['n']:,} | {100 * test['accuracy']:.2f}% | {test['f1']:.3f} "
+            f"| {test['ece']:.3f} | {100 * opposite['accuracy']:.1f}% of {opposite['n']} |"
+        )
+    if _is_recorded("aspects-baselines"):
+        parts.append(aspects.table(load("aspects-baselines")))
+    return "\n\n".join(parts) or "The recipe `aspects` is not measured yet."
+
+
+def mams_table() -> str:
+    """Accuracy on the aspect categories of MAMS, of others and this project, in Markdown."""
+    rows = dict(MAMS)
+    if _is_recorded("aspects-mams"):
+        run = load("aspects-mams")
+        size = round(run["training"]["parameters"] / 1e6)
+        rows["**aspects-mams**, MiniLM-L6, this project"] = (
+            f"{size} M", f"{100 * run['metrics']['test']['accuracy']:.2f}%"
+        )  # fmt: skip
+    lines = ["| model | parameters | MAMS test accuracy |", "|---|---|---|"]
+    lines += [f"| {name} | {size} | {accuracy} |" for name, (size, accuracy) in rows.items()]
     return "\n".join(lines)
 
 
 def keys_table() -> str:
     """Every key of a recipe with its default and its meaning, in Markdown."""
-    sections: dict[str, type[BaseModel]] = {
-        "": Recipe,
-        "datasets.": Dataset,
-        "distillation.": Distillation,
-    }
+    sections: dict[str, type[BaseModel]] = {"": Recipe, "datasets.": Dataset}
+    sections |= {"distillation.": Distillation} | {f"{step}.": STEPS[step] for step in STEPS}
     lines = ["| key | default | meaning |", "|---|---|---|"]
     for prefix, section in sections.items():
         for name, field in section.model_fields.items():
+            if name == "step":  # names the step itself
+                continue
             default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
             meaning = (field.description or "see below").replace("|", "\\|")
+            values = ", ".join(f"`{value}`" for value in _literals(field.annotation))
+            meaning += f"; values: {values}" * bool(values)
             lines.append(f"| `{prefix}{name}` | {default} | {meaning} |")
     return "\n".join(lines)
+
+
+def _literals(annotation: Any) -> Iterator[str]:
+    """The values that a type allows, if it is made of `Literal`."""
+    for part in get_args(annotation):
+        if get_origin(annotation) is Literal:
+            yield part
+        else:
+            yield from _literals(part)
 
 
 def published_table() -> str:
@@ -122,8 +200,7 @@ def published_table() -> str:
     titles |= {name: f"**{name}**, this project" for name in _measured()}
     for name, title in titles.items():
         run = load(name)
-        size = round(run["training"]["parameters"] / 1e6)
-        rows[title] = (size, 100 * _on_imdb(run)["accuracy"])
+        rows[title] = (_millions(run), 100 * _on_imdb(run)["accuracy"])
     lines = ["| model | parameters | IMDb test accuracy |", "|---|---|---|"]
     for name, (size, accuracy) in sorted(rows.items(), key=lambda row: row[1][1]):
         lines.append(f"| {name} | {size} M | {accuracy:.2f}% |")
@@ -141,11 +218,11 @@ def slices_table() -> str:
 
 
 def cost_table() -> str:
-    """The cost of a retraining and of a million reviews at the measured rates, in Markdown."""
-    training, serving = load("train"), load("serve")
-    epochs = recipe.load("imdb-small").epochs
-    hours = epochs * TRAINING_REVIEWS / training["reviews_per_second"] / 3600
-    million = 1e6 / serving["implementations"][serve.OURS]["reviews_per_second"] / 3600
+    """The cost of the released model's training, and of a million reviews, in Markdown."""
+    serving = load("serve-epyc")
+    hours = load(RELEASED)["training"]["seconds"] / 3600
+    rate = serving["implementations"][serve.own_row(serving)]["reviews_per_second"]
+    million = 1e6 / rate / 3600
     lines = [
         "| machine | price assumed | to retrain | a million reviews |",
         "|---|---|---|---|",
@@ -197,7 +274,11 @@ def mixtures_table() -> str:
 
 def _measured() -> list[str]:
     """The current recipes whose results are on record."""
-    return [name for name in CURRENT if (RESULTS / f"{name}.json").exists()]
+    return [name for name in CURRENT if _is_recorded(name)]
+
+
+def _is_recorded(name: str) -> bool:
+    return (RESULTS / f"{name}.json").exists()
 
 
 def _pass_rate(kinds: dict[str, Any], part: str) -> float:
@@ -206,29 +287,10 @@ def _pass_rate(kinds: dict[str, Any], part: str) -> float:
     return float(sum(k["n"] * k["accuracy"] for k in selected) / sum(k["n"] for k in selected))
 
 
-def machines_table() -> str:
-    """The ratios on other machines and on real reviews, in Markdown."""
-    lines = [
-        "| measured on | Trainer default | best | pipeline() batch 1 | batch 32 "
-        "| 250 words, p50 | cold start | memory |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, suffix in MEASURED.items():
-        training = load(f"train{suffix}") if (RESULTS / f"train{suffix}.json").exists() else None
-        serving = load(f"serve{suffix}")
-        ratios = ["ratio_trainer_default", "ratio_trainer_best"]
-        cells = [f"{training[key]:.1f}" if training else "" for key in ratios]
-        cells += [f"{serving[f'ratio_pipeline_batch{n}']:.1f}" for n in (1, 32)]
-        cells += [f"{serving['p50_ms_250_words']:.1f} ms"]
-        cells += [f"{serving['cold_first_answer_seconds']:.2f} s", f"{serving['rss_mb']:,.0f} MB"]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def training_table() -> str:
     """Training speed and the effect of each optimization that still exists, in Markdown."""
-    results = load("train")
-    removed = "with torch's dropout"  # train.json was measured with a dropout that was removed
+    results = load("train-epyc")
+    removed = "with torch's dropout"  # the file was measured with a dropout that was removed
     results["variants"].pop(removed, None)
     return train.table(results)
 
@@ -248,6 +310,10 @@ def _on_imdb(run: dict[str, Any]) -> dict[str, Any]:
     return run.get("datasets", {}).get("0") or run["metrics"]["test"]
 
 
+def _millions(run: dict[str, Any]) -> int:
+    return round(run["training"]["parameters"] / 1e6)
+
+
 def _row(
     name: str, run: dict[str, Any], trained_on: str, test: dict[str, Any], tested_on: str
 ) -> str:
@@ -258,6 +324,11 @@ def _row(
         f"| {100 * test['accuracy']:.2f}% ({100 * low:.2f} to {100 * high:.2f}) "
         f"| {test['f1']:.4f} | {test['ece']:.3f} |"
     )
+
+
+def _if_measured(name: str, table: Callable[[dict[str, Any]], str]) -> str:
+    """The table of a results file; a sentence as long as there is none."""
+    return table(load(name)) if (RESULTS / f"{name}.json").exists() else "Not measured yet."
 
 
 def load(name: str) -> dict[str, Any]:
@@ -271,16 +342,23 @@ TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy_table,
     "published": published_table,
     "slices": slices_table,
+    "stars": stars_table,
+    "aspects": aspects_table,
+    "mams": mams_table,
     "ablations": lambda: ablations.table(load("ablations-adapted")),
     "short": short_table,
     "mixtures": mixtures_table,
-    "machines": machines_table,
+    "training-machines": machine_tables.training_table,
+    "serving-machines": machine_tables.serving_table,
     "training": training_table,
     "precision": lambda: precision.table(load("precision")),
     "quality": quality_table,
-    "scoring": lambda: serve.table(load("serve")),
+    "scoring": lambda: serve.table(load("serve-epyc")),
     "forms": lambda: export.table(load("export")),
     "space": lambda: space.table(load("space")),
+    "service": lambda: _if_measured("service", service.table),
+    "static": lambda: _if_measured("static", static.table),
+    "languages": lambda: _if_measured("languages", languages.table),
     "cost": cost_table,
     "keys": keys_table,
 }

@@ -25,6 +25,33 @@ def pipeline(folder: Path, batch_size: int) -> Score:
     return score
 
 
+def best_pipeline(folder: Path, precision: str) -> Score:
+    """`pipeline()` at its best plain settings: the faster precision, batches of similar length.
+
+    A batch of texts of different length would be padded to the longest one.
+
+    Args:
+        folder: The run folder.
+        precision: The name of torch's type, such as `bfloat16`.
+    """
+    import torch
+    from transformers import pipeline
+
+    dtype = getattr(torch, precision)
+    classify = pipeline("sentiment-analysis", model=str(folder), dtype=dtype)
+    second = classify.model.config.id2label[1]
+
+    def score(texts: list[str]) -> list[float]:
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        answers = classify([texts[i] for i in order], batch_size=32)
+        scores = [0.0] * len(texts)
+        for i, answer in zip(order, answers, strict=True):
+            scores[i] = answer["score"] if answer["label"] == second else 1 - answer["score"]
+        return scores
+
+    return score
+
+
 def onnxruntime(folder: Path) -> Score:
     """An fp32 session with default options and transformers' tokenizer, one text at a time."""
     from onnxruntime import InferenceSession
@@ -46,11 +73,11 @@ def onnxruntime(folder: Path) -> Score:
     return score
 
 
-def ours(folder: Path, threads: int | None = None) -> Score:
-    """`space/inference/classifier.py`; int8 where the folder has it."""
+def ours(folder: Path, threads: int | None = None, engine: str | None = None) -> Score:
+    """`space/inference/classifier.py` on an engine, by default the one that it chooses here."""
     from space.inference.classifier import Classifier, Prediction
 
-    classifier = Classifier.from_folder(folder, threads)
+    classifier = Classifier.from_folder(folder, threads, engine=engine)
     second = classifier.load().labels[1]
 
     def score(texts: list[str]) -> list[float]:
