@@ -9,8 +9,9 @@ import csv
 import json
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 HOME = tempfile.mkdtemp(prefix="hf-home-")
@@ -23,18 +24,46 @@ os.environ |= {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "GRADIO_ANALYTICS_ENABLED": "False",
     "MPLBACKEND": "Agg",
+    "ENGINE": "onnxruntime-int8",  # the same on every CPU; test_engine.py has the others
     "OMP_NUM_THREADS": "1",  # tiny models are faster so, and two workers share the cores
 }
 
 import pytest
+from filelock import FileLock
 from hubserver import RunningHub, call, running_hub
 
-from train import network
+from train import environment, network
 
 network.prepare()  # the Hubs of the tests are on loopback
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = REPOSITORY / "train" / "samples"
+# The files that take longest start first, so that no worker waits long for another at the end.
+LONGEST = [
+    "train/test_cli.py",
+    "train/publishing/test_hub.py",
+    "train/pipeline/test_plan.py",
+    "train/test_hub_errors.py",
+    "train/publishing/test_deployment.py",
+    "space/test_browser_files.py",
+    "train/modeling/test_training.py",
+    "space/test_browser.py",
+    "space_static/test_page.py",
+    "test_notebook.py",
+    "space/inference/test_sandbox.py",
+    "benchmarks/test_on_gpu.py",
+    "benchmarks/test_service_benchmark.py",
+    "space/test_review_tab.py",
+    "train/publishing/test_export.py",
+    "train/scoring/test_score.py",
+    "test_quickstart.py",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first."""
+    ranks = {REPOSITORY / "tests" / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 def sample_rows(split: str) -> list[dict]:
@@ -59,17 +88,35 @@ def repo(hub: RunningHub, request: pytest.FixtureRequest) -> str:
     return f"models/demo/{name}"
 
 
+def shared(factory: pytest.TempPathFactory, name: str, write: Callable[[Path], object]) -> Path:
+    """A folder that the first worker writes and every worker reads; tests change only copies."""
+    root = factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / name
+    finished = folder.with_suffix(".finished")
+    with FileLock(folder.with_suffix(".lock")), pytest.MonkeyPatch.context() as patch:
+        if not finished.exists():
+            patch.setattr(environment, "changed_files", list)  # a release needs a clean tree
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+            folder.mkdir()
+            write(folder)
+            finished.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of 2 layers and width 32 with random weights and a WordPiece vocabulary of 2,000.
 
     It learns `wonderful` from `dreadful` in seconds, and nothing harder.
     """
+    return shared(tmp_path_factory, "tiny-base", write_tiny_base)
+
+
+def write_tiny_base(folder: Path) -> None:
     import torch
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    folder = tmp_path_factory.mktemp("tiny-base")
     words = BertWordPieceTokenizer()
     texts = [row["text"] for row in sample_rows("train")[:200]]
     words.train_from_iterator([*texts, "wonderful dreadful " * 50], vocab_size=2000)
@@ -85,20 +132,24 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_position_embeddings=64,
     )
     BertModel(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
 def tiny_classifier(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with random weights that reads 64 tokens, with onnx/model.onnx."""
+    return shared(
+        tmp_path_factory, "tiny-classifier", lambda folder: write_tiny_classifier(folder, tiny_base)
+    )
+
+
+def write_tiny_classifier(folder: Path, base: Path) -> None:
     import torch
 
     from train import recipe as recipes
     from train.modeling import model
     from train.publishing import export
 
-    folder = tmp_path_factory.mktemp("tiny-classifier")
-    settings = [*toy_settings("unused.csv", tiny_base), "max_position_embeddings=64"]
+    settings = [*toy_settings("unused.csv", base), "max_position_embeddings=64"]
     built, tokenizer = model.build(recipes.load("quickstart", settings))
     torch.manual_seed(1)
     texts = [row["text"].partition(".")[0] for row in sample_rows("test")[:40]]
@@ -112,7 +163,6 @@ def tiny_classifier(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -
     model.save(built, tokenizer, folder)
     (folder / "onnx").mkdir()
     export.write(built, False, folder / "onnx/model.onnx")
-    return folder
 
 
 def assert_card_tells_the_truth(card: str, model: Path) -> int:
@@ -167,11 +217,53 @@ def fit_toy_run(folder: Path, base: Path, *overrides: str) -> Path:
     return folder / "tiny"
 
 
+@pytest.fixture(scope="session")
+def toy_classifier(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fitted model of the toy reviews, with both ONNX files: sure enough for coarse numbers."""
+    from train.modeling import model
+    from train.publishing import export
+
+    def write(folder: Path) -> None:
+        onnx = fit_toy_run(folder, tiny_base, "epochs=12") / "onnx"
+        onnx.mkdir()
+        export.write(model.load(str(onnx.parent))[0], False, onnx / "model.onnx")
+        export.quantize(onnx / "model.onnx", onnx / "model_quantized.onnx", ["MatMul", "Gather"])
+
+    return shared(tmp_path_factory, "toy", write) / "tiny"
+
+
+def finish(run: Path, repo_id: str = "demo/tiny") -> Path:
+    """Do what comes after fitting, up to publishing."""
+    from train.pipeline import training_run
+    from train.publishing import card, export
+
+    results = training_run.evaluate(run)
+    (run / "README.md").write_text(card.render(results, repo_id), encoding="utf-8")
+    export.export(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def fitted_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the toy reviews, fitted."""
+    return shared(tmp_path_factory, "fitted", lambda f: fit_toy_run(f, tiny_base)) / "tiny"
+
+
+@pytest.fixture(scope="session")
+def finished_run(fitted_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run, evaluated and exported, with its card."""
+
+    def write(folder: Path) -> None:
+        finish(Path(shutil.copytree(fitted_run, folder / "tiny")))
+
+    return shared(tmp_path_factory, "finished", write) / "tiny"
+
+
 STARS = ["1 star", "2 stars", "3 stars", "4 stars", "5 stars"]
 STAR_WORDS = ["dreadful", "bad", "so so", "good", "wonderful"]
 
 
-def toy_star_reviews(count: int = 200) -> list[dict]:
+def toy_star_reviews(count: int = 600) -> list[dict]:
     """Rows of `text`, `rating` (1 to 10), `title`, easy to learn; no text stands twice.
 
     Every seventh has the word of the next star: of a model without errors, the best temperature
@@ -188,11 +280,14 @@ def toy_star_reviews(count: int = 200) -> list[dict]:
 @pytest.fixture(scope="session")
 def star_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with five ordered labels and soft ones between them: fitted, evaluated, exported."""
+    folder = shared(tmp_path_factory, "stars", lambda folder: write_star_run(folder, tiny_base))
+    return folder / "toy-stars"
+
+
+def write_star_run(folder: Path, base: Path) -> None:
     from train import recipe
     from train.pipeline import training_run
-    from train.publishing import card, export
 
-    folder = tmp_path_factory.mktemp("stars")
     with (folder / "reviews.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, ["text", "rating", "title"])
         writer.writeheader()
@@ -203,19 +298,60 @@ def star_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for star in [(rating - 1) // 2]
     }
     settings = [
-        *toy_settings(folder / "reviews.csv", tiny_base),
+        *toy_settings(folder / "reviews.csv", base),
         f"labels={json.dumps(STARS)}",
         "ordered=true",
         "datasets.label=rating",
         f"datasets.label_map={json.dumps(label_map)}",
-        "epochs=60",
+        "epochs=20",
+        "learning_rate=2e-3",
+        "head_learning_rate=2e-3",
     ]
-    run = folder / "toy-stars"
-    training_run.fit(recipe.load("quickstart", settings), run)
-    results = training_run.evaluate(run)
-    (run / "README.md").write_text(card.render(results, "demo/stars"), encoding="utf-8")
-    export.export(run)
-    return run
+    training_run.fit(recipe.load("quickstart", settings), folder / "toy-stars")
+    finish(folder / "toy-stars", "demo/stars")
+
+
+ASPECTS = ["acting", "story", "music"]
+
+
+def toy_aspect_pairs(count: int = 60) -> list[dict]:
+    """Rows of `text`, `aspect`, `label`, `title`, easy to learn: no text mentions the music."""
+    rows = []
+    for i in range(count):
+        word, polarity = [("dreadful", "NEGATIVE"), ("wonderful", "POSITIVE")][i % 2]
+        text = f"film {i} was {word}"
+        for aspect in ASPECTS:
+            label = "NOT_MENTIONED" if aspect == "music" else polarity
+            row = {"text": text, "aspect": aspect, "label": label, "title": f"film {i // 4}"}
+            rows.append(row)
+    return rows
+
+
+@pytest.fixture(scope="session")
+def aspect_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of text pairs with the labels of the aspects recipe: fitted, evaluated, exported."""
+    folder = shared(tmp_path_factory, "aspects", lambda folder: write_aspect_run(folder, tiny_base))
+    return folder / "toy-aspects"
+
+
+def write_aspect_run(folder: Path, base: Path) -> None:
+    from train import recipe
+    from train.pipeline import training_run
+
+    lines = "".join(json.dumps(row) + "\n" for row in toy_aspect_pairs())
+    (folder / "pairs.jsonl").write_text(lines, encoding="utf-8")
+    settings = [
+        *toy_settings(folder / "pairs.jsonl", base),
+        "labels=[NEGATIVE, POSITIVE, NOT_MENTIONED]",
+        "datasets.label_map=null",
+        "datasets.text_pair=aspect",
+        "datasets.slice_by=[aspect]",
+        "epochs=20",
+        "learning_rate=2e-3",
+        "head_learning_rate=2e-3",
+    ]
+    training_run.fit(recipe.load("quickstart", settings), folder / "toy-aspects")
+    finish(folder / "toy-aspects", "demo/aspects")
 
 
 @pytest.fixture

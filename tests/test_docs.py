@@ -117,6 +117,26 @@ def _imports_of_train(path: Path) -> Iterator[str]:
                 yield name.split(".")[1]
 
 
+def test_no_main_command_needs_a_paid_space() -> None:
+    sources = [path.read_text("utf-8") for path in [*(REPOSITORY / "train").glob("*.py")]]
+    sources += [(REPOSITORY / "space/usage.py").read_text("utf-8")]
+    shown = [line for text in sources for line in re.sub(r'"\n\s+f?"', "", text).splitlines()]
+    deploying = [line for line in [*COMMANDS, *shown] if re.search(r"--space \w+/", line)]
+    assert len(deploying) >= 8
+    for command in deploying:
+        assert "--space-kind static" in command or "--space-hardware zero-a10g" in command, command
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["README.md", "docs/data.md", "space/README.md", "space/files/__init__.py"]
+    + ["space/tabs/batch.py", "train/sections.py"],
+)
+def test_every_list_of_file_formats_is_the_same(path: str) -> None:
+    text = (REPOSITORY / path).read_text(encoding="utf-8")
+    assert re.search(r"CSV, TSV, JSON, JSONL, Parquet, Excel( \(\.xlsx\))?(,| or) ZIP", text)
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "-m train" in c])
 def test_every_train_command_parses(command: str) -> None:
     from typer.main import get_command
@@ -209,13 +229,24 @@ FLAT = {  # what programs read at the top of a file
 }
 
 
-@pytest.mark.parametrize("name", FLAT)
-def test_measurements_begin_with_their_flat_keys(name: str) -> None:
-    path = REPOSITORY / "benchmarks/results" / f"{name}.json"
+KINDS = ["", "-epyc", "-xeon", "-amx", "-other"]  # see benchmarks/machine_tables.py
+MEASUREMENTS = [
+    path
+    for name, kind in itertools.product(FLAT, KINDS)
+    if (path := REPOSITORY / "benchmarks/results" / f"{name}{kind}.json").exists()
+]
+
+
+@pytest.mark.parametrize("path", MEASUREMENTS, ids=lambda path: path.stem)
+def test_measurements_begin_with_their_flat_keys(path: Path) -> None:
     results = json.loads(path.read_text(encoding="utf-8"))
-    keys = FLAT[name].split()
+    keys = FLAT[path.stem.partition("-")[0]].split()
     assert list(results)[: len(keys)] == keys
     assert all(isinstance(results[key], float | int) for key in keys)
+
+
+def test_every_kind_of_measurement_is_found() -> None:
+    assert {path.stem.partition("-")[0] for path in MEASUREMENTS} == set(FLAT)
 
 
 def test_results_files_have_the_schema() -> None:

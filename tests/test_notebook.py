@@ -128,8 +128,27 @@ def test_results_and_answers_are_shown(ran: Ran) -> None:
     cells = {cell.id: text_of(cell) for cell in ran.notebook.cells}
     test = json.loads((ran.run / "results.json").read_text())["metrics"]["test"]
     assert f"{test['accuracy']:.1%} accuracy" in cells["results"]
+    assert f"on {test['n']:,} test reviews" in cells["results"]
     assert "image/png" in cells["results"]
     assert cells["ask"].count("POSITIVE |") + cells["ask"].count("NEGATIVE |") == 3
+
+
+def test_results_of_a_recipe_without_a_test_split_are_those_of_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    measured = {"accuracy": 0.9, "accuracy_ci95": [0.8, 0.95], "f1": 0.912, "n": 200}
+    (tmp_path / "results.json").write_text(json.dumps({"metrics": {"validation": measured}}))
+    (source,) = [cell.source for cell in read().cells if cell.id == "results"]
+    exec(source, {"RUN": tmp_path, "REPO": MODEL})
+    assert "**90.0% accuracy** (95% interval 80.0% to 95.0%)" in shown[0].data
+    assert "on 200 validation reviews" in shown[0].data
+
+
+def test_space_of_the_notebook_is_free() -> None:
+    (source,) = [cell.source for cell in read().cells if cell.id == "run"]
+    assert '["--space", REPO, "--space-kind", "static"] * SPACE' in source
 
 
 def test_page_of_the_last_cell_answers(ran: Ran) -> None:

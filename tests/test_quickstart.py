@@ -16,13 +16,12 @@ import psutil
 import pytest
 import safetensors.torch
 import typer
-from conftest import REPOSITORY, assert_card_tells_the_truth, fit_toy_run, toy_settings
+from conftest import REPOSITORY, assert_card_tells_the_truth, toy_settings
 from huggingface_hub import HfApi
-from test_hub import finish
 from typer.testing import CliRunner
 
 from localhub.tokens import TOKEN_FILES
-from train import environment, quickstart, recipe, run_folder
+from train import quickstart, recipe, run_folder
 from train.modeling import model
 from train.pipeline import release
 
@@ -121,13 +120,11 @@ def test_the_page_needs_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(scope="module")
-def toy_release(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toy_release(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release of a toy run, of a name that is nobody's."""
-    folder = tmp_path_factory.mktemp("models")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment, "changed_files", list)
-        release.write(finish(fit_toy_run(folder, tiny_base)), folder / "release-of-a-test")
-    return folder / "release-of-a-test"
+    folder = tmp_path_factory.mktemp("models") / "release-of-a-test"
+    release.write(finished_run, folder)
+    return folder
 
 
 @pytest.fixture
@@ -156,6 +153,7 @@ def test_the_page_opens_on_the_released_model(
         models.append((client["MODEL_ID"], "onnx/model_quantized.onnx" in files))
 
     monkeypatch.setattr(quickstart, "_open_space", page)
+    monkeypatch.setattr(quickstart, "_open_service", page)
     monkeypatch.delenv("HF_ENDPOINT")
     for times in (1, 0):  # the second time it is there
         assert CliRunner().invoke(quickstart.app, ["space"]).exit_code == 0
@@ -170,7 +168,8 @@ def test_the_page_opens_on_the_released_model(
     done = CliRunner().invoke(quickstart.app, ["space"])
     assert done.stdout.startswith(published + quickstart.RELEASED)
     assert "pipeline() works" in capfd.readouterr().out  # of other weights
-    assert models == [(quickstart.RELEASED, True)] * 3
+    assert CliRunner().invoke(quickstart.app, ["space", "--service"]).exit_code == 0
+    assert models == [(quickstart.RELEASED, True)] * 4
 
     quickstart.call(quickstart.client_environment(endpoint), quickstart.RELEASED)
     assert len(capfd.readouterr().out.splitlines()) == len(quickstart.REVIEWS)

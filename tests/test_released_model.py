@@ -1,17 +1,24 @@
 """The released model: what the documents, the card and the page say about it is true."""
 
 import json
-from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, assert_card_tells_the_truth
 from test_hub import fingerprint
 from test_quickstart import shown
 
+from space.inference.classifier import Classifier
 from train import quickstart, run_folder
 from train.pipeline import release
 
 MODEL = quickstart.RELEASE
+NO_OPINION = [
+    "hi",
+    "12345",
+    "The film was shot in Lisbon in 1998 and runs for 112 minutes.",
+    "A young doctor moves to a village on the coast. She meets a fisherman whose brother went "
+    "missing at sea, and together they search the islands for him.",
+]
 
 
 def test_release_is_complete_committed_and_small() -> None:
@@ -49,11 +56,22 @@ def test_pipeline_gives_the_answers_that_documents_show() -> None:
     assert {t: a["label"] for t, a in zip(expected, answers, strict=True)} == expected
 
 
-def test_page_has_an_example_of_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the ONNX file of a working copy, as the page reads it."""
+def test_page_has_an_example_of_each_kind(on_page: Classifier) -> None:
     from space.examples import CANDIDATES, select
-    from space.inference.classifier import Classifier
 
-    monkeypatch.setattr(release, "COPIES", tmp_path)
-    on_page = Classifier.from_folder(release.working_copy(MODEL))
     assert list(select(on_page)) == list(CANDIDATES)
+
+
+@pytest.fixture(scope="module")
+def on_page(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    """The ONNX file of a working copy, as the page reads it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "COPIES", tmp_path_factory.mktemp("copies"))
+        return Classifier.from_folder(release.working_copy(MODEL))
+
+
+@pytest.mark.parametrize("text", NO_OPINION)
+def test_text_without_an_opinion_gets_no_verdict(text: str, on_page: Classifier) -> None:
+    """No leaning, or an uncertain one."""
+    prediction = on_page.predict(text)
+    assert prediction.neutral or prediction.unsure, prediction.probabilities

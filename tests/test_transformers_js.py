@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY, sample_rows
+from conftest import ASPECTS, REPOSITORY, sample_rows
 from hubserver import WRITE, RunningHub, running_hub
 
 JS = REPOSITORY / "tests" / "js"
@@ -58,14 +58,20 @@ def install(package: str) -> None:
 
 
 def in_javascript(
-    library: str, hub: RunningHub, tmp_path: Path, dtype: str, **changes: str
+    library: str, hub: RunningHub, tmp_path: Path, dtype: str, **changes: Any
 ) -> dict[str, list[float]]:
     """Probabilities of a label, of the texts alone and in batches of 8."""
-    install(library)
     job = {"model": MODEL, "dtype": dtype, "texts": TEXTS, "rows": 8, "cache": str(tmp_path)}
     job |= {"library": library, "label": "POSITIVE", **changes}
+    probabilities: dict[str, list[float]] = run_node("transformers.mjs", job, hub, tmp_path)
+    return probabilities
+
+
+def run_node(script: str, job: dict[str, Any], hub: RunningHub, tmp_path: Path) -> Any:
+    """What a script of `tests/js` answers to a job."""
+    install(job["library"])
     done = subprocess.run(
-        ["node", "transformers.mjs"],
+        ["node", script],
         cwd=JS,
         env={**os.environ, **hub.env(tmp_path / "home", token=None)},
         input=json.dumps(job),
@@ -74,8 +80,7 @@ def in_javascript(
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    probabilities: dict[str, list[float]] = json.loads(done.stdout)
-    return probabilities
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -116,6 +121,29 @@ def test_stars_have_the_scores_of_pipeline(
         probabilities = in_javascript(library, hub, tmp_path, "fp32", **job)
         assert probabilities["alone"] == pytest.approx(expected, abs=1e-4)
         assert probabilities["together"] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_text_pairs_have_the_scores_of_pipeline(
+    library: str, hub: RunningHub, aspect_run: Path, tmp_path: Path
+) -> None:
+    from huggingface_hub import HfApi
+    from scipy.special import softmax
+    from transformers import pipeline
+
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    api.create_repo("demo/aspects", exist_ok=True)
+    patterns = ["*.json", "onnx/*"]
+    api.upload_folder(repo_id="demo/aspects", folder_path=aspect_run, allow_patterns=patterns)
+    classify: Any = pipeline("text-classification", model=str(aspect_run), top_k=None)
+    pairs = [(text, aspect) for text in TEXTS[:10] for aspect in ASPECTS]
+    job = {"library": library, "model": "demo/aspects", "dtype": "fp32", "pairs": pairs}
+    answer = run_node("pairs.mjs", {**job, "cache": str(tmp_path)}, hub, tmp_path)
+    labels = [answer["labels"][str(i)] for i in range(len(answer["labels"]))]
+    for (text, aspect), logits in zip(pairs, answer["answers"], strict=True):
+        scores = {a["label"]: a["score"] for a in classify({"text": text, "text_pair": aspect})}
+        shares = softmax(logits).tolist()
+        assert shares == pytest.approx([scores[label] for label in labels], abs=1e-4)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

@@ -14,8 +14,7 @@ from benchmarks.service import Load
 
 def test_measures_each_server_that_is_installed(tiny_classifier: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.service", "--model", str(tiny_classifier)]
-    command += ["--clients", "2", "3", "--seconds", "0.5", "--memory-requests", "40"]
-    command += ["--servers", "ours", "fastapi", "--out", str(tmp_path)]
+    command += ["--quick", "--servers", "ours", "fastapi", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "service.json").read_text())
@@ -29,7 +28,28 @@ def test_measures_each_server_that_is_installed(tiny_classifier: Path, tmp_path:
         assert row["answers"] > 0 and row["errors"] == 0 and not row["kinds_of_errors"]
     assert set(results) >= {f"ratio_fastapi_short_{n}_clients" for n in (2, 3)}
     assert results["memory_requests"] == 40 and results["memory_errors"] == 0
-    assert "| ours | short_2_clients |" in done.stdout
+    assert 0 < results["memory_mb_at_a_tenth"] and 0 < results["memory_mb_at_the_end"]
+    assert results["engine"] == "onnxruntime-fp32"
+    assert "| engine of ours | onnxruntime-fp32 |" in done.stdout
+    assert '"message": "request"' not in done.stderr
+    gains = {f"batching_gain_model_{length}" for length in ("short", "250_words")}
+    assert all(results[gain] > 0 for gain in gains)
+    assert service.table(results) in done.stdout
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert sum("this service | " in row for row in rows) == len(loads)
+    assert sum("memory of ours after" in row for row in rows) == 2
+    assert sum("batches of" in row for row in rows) == len(gains)
+
+
+def test_output_of_a_server_is_shown_only_if_it_does_not_start(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    code = "import sys; sys.stderr.write('line\\n' * 9_000 + 'the cause'); sys.exit(1)"
+    server = service.Server([sys.executable, "-c", code], "/", "/", str, bool)
+    with pytest.raises(SystemExit, match="the cause") as caught, service.running(server, {}):
+        pass
+    assert len(str(caught.value)) < 2 * service.OUTPUT_BYTES
+    assert capfd.readouterr().err == ""
 
 
 def test_a_refusal_is_no_error_and_an_answer_without_a_label_is_one(

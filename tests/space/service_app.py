@@ -1,5 +1,6 @@
 """The web service in this process, for tests: the API on a tiny model, without the page."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def client(
     return TestClient(app.create(Settings(**settings), service, lifecycle, page))
 
 
+def assert_natural(detail: str) -> None:
+    """The detail of a problem is not made of whole sentences or states as its rule and value."""
+    for fault in (".:", "..", ", got more", ": Left out"):
+        assert fault not in detail, detail
+    assert not re.search(r", got (a (?!pair of|single)|[A-Z/])", detail), detail
+    assert re.match(r"[A-Z/]", detail), detail
+
+
 def assert_problem(response: Any, status: int, *parts: str) -> dict[str, Any]:
     """The response is a complete problem; its texts contain the parts."""
     assert response.status_code == status, response.text
@@ -48,4 +57,5 @@ def assert_problem(response: Any, status: int, *parts: str) -> dict[str, Any]:
     for part in parts:
         assert part in told, told
     assert problem["error"] == problem["detail"] and problem["error_type"]
+    assert_natural(problem["detail"])
     return problem

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -275,6 +276,13 @@ def test_provenance_falls_back_to_the_card(repository: Path):
     assert origin["License"] == "mit"
 
 
+def test_all_languages_of_the_card_are_shown(repository: Path):
+    card = repository / "README.md"
+    languages = CARD.replace("license: mit\n", "license: mit\nlanguage:\n- en\n- fr\n")
+    card.write_text(languages, encoding="utf-8")
+    assert dict(about.provenance(read_facts(repository)))["Language"] == "en, fr"
+
+
 def test_repository_content_is_escaped_and_loads_nothing(repository: Path):
     results = json.loads(json.dumps(RESULTS))
     results["recipe"]["base_model"] = "<img src=https://example.com/y onerror=alert(1)>"
@@ -430,3 +438,16 @@ def download_model(env: dict[str, str], model: str) -> None:
 def test_reports_a_missing_model_id(tmp_path: Path):
     message = load_facts({**os.environ, "HF_HOME": str(tmp_path)}, "")
     assert message.startswith("MODEL_ID is not set.")
+
+
+def test_facts_are_those_of_the_model_after_a_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = SimpleNamespace(file=tmp_path / "model.onnx", engine="ONNX Runtime")
+    classifier: Any = SimpleNamespace(repo_id="demo/tiny", commit="first", load=lambda: model)
+    monkeypatch.setattr(about, "download", lambda repo_id, commit: tmp_path)
+    loader = about.FactsLoader(classifier)
+    assert loader.load().commit == "first"
+    classifier.commit = "second"
+    assert loader.load().commit == "second"
+    assert loader.load() is loader.load()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import fit_toy_run
 from hubserver import running_hub
 from test_app import MODEL, push, running_space
 
@@ -36,7 +35,7 @@ OTHER = "demo/other"
 # Text of each tab once it is loaded.
 TAB_TEXTS = {
     "Review": "% probability",
-    "File": "Upload CSV, TSV, Excel",
+    "File": "Upload CSV, TSV, JSON",
     "Compare": "One review for both models",
     "About": "Train your own model",
 }
@@ -94,21 +93,6 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete run on toy reviews: trained, evaluated and exported, with its card."""
-    from train import run_folder
-    from train.pipeline import training_run
-    from train.publishing import card, export
-
-    folder = fit_toy_run(tmp_path_factory.mktemp("run"), tiny_base)
-    training_run.evaluate(folder)
-    export.export(folder)
-    rendered = card.render(run_folder.load_results(folder), MODEL)
-    (folder / "README.md").write_text(rendered, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("feedback")
 
@@ -120,11 +104,14 @@ def files_of(stored: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def space(
-    run: Path, tiny_classifier: Path, stored: Path, tmp_path_factory: pytest.TempPathFactory
+    finished_run: Path,
+    tiny_classifier: Path,
+    stored: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("space")
     with running_hub() as hub:
-        push(hub, run)
+        push(hub, finished_run)
         push(hub, tiny_classifier, OTHER)
         env = {**hub.env(folder / "home", token=None), "MODEL_ID": MODEL}
         env |= {"FEEDBACK_DIR": str(stored), "GRADIO_TEMP_DIR": str(files_of(stored))}
@@ -259,6 +246,18 @@ def test_any_other_text_gets_a_prediction(page: Any, space: str):
     page.get_by_text("The model doesn't know 1 of the 3 tokens: “\U0001f37f”.").wait_for()
 
 
+def test_review_in_another_language_gets_a_caution(page: Any, space: str):
+    visit(page, space)
+    analyze(page, "Ce film est vraiment très ennuyeux, et les acteurs jouent mal.")
+    page.get_by_text(
+        "The model was trained on English, and this text looks like French."
+    ).wait_for()
+    assert page.locator(".prediction .label").inner_text().startswith("Uncertain")
+    analyze(page, "a wonderful film that I saw with my mother")
+    page.locator(".subject", has_text="a wonderful film that").wait_for()
+    assert page.get_by_text("looks like French").count() == 0
+
+
 def check_scale(card: Any) -> None:
     """The marker of a prediction is at its probability, and the uncertain zone in the middle."""
     shown = card.locator(".probability").inner_text()
@@ -317,11 +316,17 @@ def test_compares_two_models_on_one_text(page: Any, space: str):
     page.get_by_role("rowheader", name="Prediction").wait_for()
 
 
-def test_about_tab_shows_the_results_of_the_model(page: Any, space: str, run: Path):
-    accuracy = json.loads((run / "results.json").read_text())["metrics"]["test"]["accuracy"]
+def test_about_tab_shows_the_results_of_the_model(page: Any, space: str, finished_run: Path):
+    accuracy = json.loads((finished_run / "results.json").read_text())["metrics"]["test"][
+        "accuracy"
+    ]
     go_to(page, space, "About")
     page.get_by_text(f"{accuracy:.2%}").first.wait_for()
     assert page.get_by_text('model="demo/tiny"').first.is_visible()
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.get_by_role("button", name=re.compile("^Copy:")).first.click()
+    page.get_by_text("Selected: press Ctrl+C").wait_for()
+    assert page.evaluate("getSelection().toString().length") > 20
 
 
 @pytest.mark.parametrize("tab", TAB_TEXTS)

@@ -15,7 +15,6 @@ from test_browser import (  # noqa: F401  # fixtures
     go_to,
     page,
     pytestmark,
-    run,
 )
 from test_browser_files import write_reviews
 
@@ -23,17 +22,17 @@ UNNAMED = "demo/unnamed"
 
 
 @pytest.fixture(scope="module")
-def space(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: F811
+def space(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app, and beside its model the same one without names for its labels."""
     folder = tmp_path_factory.mktemp("compare")
     unnamed = folder / "unnamed"
-    shutil.copytree(run, unnamed)
+    shutil.copytree(finished_run, unnamed)
     config = json.loads((unnamed / "config.json").read_text(encoding="utf-8"))
     config["id2label"] = {"0": "LABEL_0", "1": "LABEL_1"}
     config["label2id"] = {"LABEL_0": 0, "LABEL_1": 1}
     (unnamed / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with running_hub() as hub:
-        push(hub, run)
+        push(hub, finished_run)
         push(hub, unnamed, UNNAMED)
         env = {**hub.env(folder / "home", token=None), "MODEL_ID": MODEL}
         with running_space(env, folder) as url:
@@ -67,6 +66,7 @@ def test_labels_without_names_get_a_meaning_from_a_menu(
 
 def test_ready_comparison_fills_in_the_tab(page: Any, space: str):  # noqa: F811
     go_to(page, space, "Compare")
+    page.get_by_text("stay in its memory for at most an hour. Nothing else is kept.").wait_for()
     page.get_by_role("button", name="Try its full-precision version on the sample file").click()
     page.get_by_text("sample.csv: 60 rows, 5 columns.").wait_for()
     assert page.get_by_label("Label column").last.input_value() == "label"
@@ -80,3 +80,8 @@ def test_ready_comparison_fills_in_the_tab(page: Any, space: str):  # noqa: F811
     compare(page)
     page.get_by_role("rowheader", name="Prediction").wait_for()
     page.get_by_text("They agree.").wait_for()
+    page.locator("#comparison .subject", has_text="Review: The lead is superb").wait_for()
+    opacity = "document.querySelector('#comparison').computedStyleMap().get('opacity').value"
+    assert page.evaluate(opacity) == 1
+    page.get_by_label("Model B").fill("demo/other")
+    page.wait_for_function(f"{opacity} < 1")

@@ -21,7 +21,6 @@ from test_browser import (  # noqa: F401  # fixtures
     playwright,
     pytestmark,
     review,
-    run,
     serious_violations,
     space,
     stored,
@@ -58,6 +57,7 @@ def score(page: Any, space: str, path: Path) -> None:  # noqa: F811
     upload(page, space, path)
     page.locator(ANALYZE).click()
     page.locator("#results").wait_for()
+    page.get_by_label("Text column").wait_for(state="hidden")  # else the page collapses it later
 
 
 def download(page: Any, name: str) -> Any:  # noqa: F811
@@ -264,7 +264,9 @@ def test_words_of_both_sides_and_of_one_title(page: Any, space: str, tmp_path: P
     assert "dreadful" in words.locator("ul.against").inner_text()
     page.get_by_label("Titles").click()
     page.get_by_role("option", name="film 4").click()
-    page.get_by_text("Characteristic words need at least 5 positive").wait_for()
+    page.get_by_text(
+        "Characteristic words need at least 5 positive and 5 negative reviews."
+    ).wait_for()
 
 
 def test_scoring_can_be_cancelled(page: Any, space: str, tmp_path: Path):  # noqa: F811
@@ -378,7 +380,7 @@ def test_too_large_file_is_refused_before_it_is_uploaded(
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.locator(".upload-area:visible input[type=file]").set_input_files(tmp_path / "huge.csv")
-    page.get_by_text("huge.csv has 51 MB, and this page takes at most 50 MB.").wait_for()
+    page.get_by_text("huge.csv is 51 MB; the limit is 50 MB.").wait_for()
     assert [url for url in requests if "upload" in url] == []
     small = write_reviews(tmp_path / "cinema.csv")
     page.locator(".upload-area:visible input[type=file]").set_input_files(small)

@@ -139,9 +139,10 @@ def test_endpoints_are_mcp_tools(space: str, client: Any):
     assert classify == (
         "Classify the sentiment of a movie review. Returns: The label, its probability, the "
         "probability of each label, for labels such as stars the expected number of them, the "
-        "label that the review leans to (null if to none), whether the model is unsure, and how "
-        "many of the review's tokens were read, and are unknown to the model. A review without any "
-        "word that the model knows, such as emoji, is an error."
+        "label that the review leans to (null if to none), whether the model is unsure, a caution "
+        "if the review looks like a language that the model was not trained on (else null), and "
+        "how many of the review's tokens were read, and are unknown to the model. A review without "
+        "any word that the model knows, such as emoji, is an error."
     )
 
 

@@ -1,12 +1,15 @@
 """The examples on the page: each is one that the model predicts right."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from space.examples import CANDIDATES, select, sentiments
+from space import examples
+from space.examples import CANDIDATES, Examples, select
 from space.inference.classifier import Prediction
+from space.inference.labels import in_order, sentiments, sides
 
 UNSURE_BELOW = 0.8
 
@@ -83,3 +86,43 @@ def test_labels_without_a_sentiment_get_the_first_of_each_kind():
 )
 def test_sentiments_of_labels(labels: list[str], expected: dict[str, str]):
     assert sentiments(labels) == expected
+
+
+class Reloaded(Model):
+    """A model whose commit and answers change."""
+
+    repo_id, commit = "demo/tiny", "first"
+
+    def predict_batch(self, texts: Sequence[str]) -> list[Prediction]:
+        label = "POSITIVE" if self.commit == "first" else "NEGATIVE"
+        return [Prediction({"NEGATIVE": 0.1, label: 0.9}, 9, 9) for _ in texts]
+
+
+def test_examples_are_those_of_the_model_after_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Reloaded(["NEGATIVE", "POSITIVE"], {})
+    service: Any = SimpleNamespace(classifier=model, request=lambda limits: None)
+    monkeypatch.setattr(examples, "explain", lambda request, text: (model.commit, text))
+    shown = Examples(service)
+    before = shown.get()
+    assert "Clearly positive" in before and "Clearly negative" not in before
+    text = before["Clearly positive"]
+    assert shown.explanation(text) == ("first", text)
+    model.commit = "second"
+    after = shown.get()
+    assert "Clearly positive" not in after and "Clearly negative" in after
+    assert shown.explanation(text) is None
+    text = after["Clearly negative"]
+    assert shown.explanation(text) == ("second", text)
+    assert shown.get() is after  # kept until the next reload
+
+
+def test_sides_follow_the_names_and_else_the_position():
+    assert sides(["POSITIVE", "NEGATIVE"]) == {"POSITIVE": 1, "NEGATIVE": -1}
+    assert sides(["neg", "neu", "pos"]) == {"neg": -1, "neu": 0, "pos": 1}
+    assert sides(["NOT_MENTIONED", "NEGATIVE", "NEUTRAL", "POSITIVE"])["NEUTRAL"] == 0
+    assert sides(["LABEL_0", "LABEL_1"]) == {"LABEL_0": -1, "LABEL_1": 1}
+    assert sides(["drama", "other", "comedy"]) == {"drama": -1, "other": 0, "comedy": 1}
+    assert sides(["positive", "other"]) == {"positive": 1, "other": -1}
+    labels = ["very_good", "good", "neutral", "bad", "very_bad"]
+    assert in_order(labels) == labels[::-1]
+    assert in_order(["neutral", "negative", "positive"]) == ["negative", "neutral", "positive"]

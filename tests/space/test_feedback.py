@@ -167,7 +167,7 @@ def test_reports_full_storage(tmp_path: Path):
     os.truncate(tmp_path / "feedback-earlier.jsonl", MAX_BYTES - 100)
     feedback = Feedback(tmp_path)
     answer = feedback.record("A joy.", PREDICTION, True, "demo/tiny", None)
-    assert answer == "Not stored: the 50 MB reserved for feedback are full."
+    assert answer == "Not stored: the 50 MB reserved for feedback is full."
     assert [file.name for file in tmp_path.iterdir()] == ["feedback-earlier.jsonl"]
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from hubserver import running_hub
 from test_app import MODEL, push, running_space
-from test_browser import (  # noqa: F401  # `browser`, `page`, `phone`, `run` are fixtures
+from test_browser import (  # noqa: F401  # `browser`, `page`, `phone` are fixtures
     CHROMIUM,
     analyze,
     browser,
@@ -21,7 +21,6 @@ from test_browser import (  # noqa: F401  # `browser`, `page`, `phone`, `run` ar
     phone,
     pytestmark,
     review,
-    run,
     start_analysis,
     stored,
     visit,
@@ -40,6 +39,8 @@ predict, encode = Classifier.predict_tokens, OnnxModel.encode
 def slow_encode(self, texts):
     for text in texts:
         time.sleep(2.5 if "slowest" in text else 0)
+        if "fails" in text:
+            raise RuntimeError(text)
     return encode(self, texts)
 def slow_predict(self, *arguments, **options):
     time.sleep(random.choice([0, 0, 0.02, 0.2]))
@@ -70,13 +71,17 @@ STATE = """() => {
 
 
 @pytest.fixture(scope="module")
-def slow_space(run: Path, stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: F811
+def slow_space(
+    finished_run: Path,
+    stored: Path,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("slow")
     app = Path(__file__).parents[2] / "space" / "app.py"
     script = folder / "slow_app.py"
     script.write_text(SLOW_APP.format(root=str(app.parents[1]), app=str(app)))
     with running_hub() as hub:
-        push(hub, run)
+        push(hub, finished_run)
         env = {**hub.env(folder / "home", token=None), "MODEL_ID": MODEL}
         env["FEEDBACK_DIR"] = str(stored)
         with running_space(env, folder, script=script) as url:
@@ -165,6 +170,36 @@ def test_newest_analysis_wins_over_a_slow_one(
     state = wait_until_idle(page)
     assert state["prediction"] == expected[TEXTS[1]]
     assert " ".join(state["sentences"].split()) == TEXTS[1]
+
+
+def test_failure_belongs_to_its_text_and_takes_the_feedback_away(
+    page: Any,  # noqa: F811
+    slow_space: str,
+):
+    visit(page, slow_space)
+    wait_until_idle(page)
+    analyze(page, TEXTS[0])
+    feedback = page.get_by_text("Is this prediction right?")
+    feedback.wait_for()
+    failing = "The slowest film fails."
+    start_analysis(page, failing)
+    page.get_by_role("button", name="Analyzing…").wait_for()
+    review(page).fill("Typed meanwhile.")
+    page.get_by_text("The analysis failed. Try again.").wait_for()
+    feedback.wait_for(state="hidden")
+    assert wait_until_idle(page)["stale"]
+    review(page).fill(failing)
+    assert not page.evaluate(STATE)["stale"]
+    # The newest fails while an older one runs.
+    analyze(page, TEXTS[0])
+    start_analysis(page, "The slowest film. " * 3)
+    page.get_by_role("button", name="Analyzing…").wait_for()
+    start_analysis(page, "This fails.")
+    page.get_by_text("The analysis failed. Try again.").wait_for()
+    assert wait_until_idle(page)["problem"] == "The analysis failed. Try again."
+    analyze(page, TEXTS[1])
+    assert is_about(wait_until_idle(page), TEXTS[1])
+    feedback.wait_for()
 
 
 def test_says_that_sentences_are_analyzed(page: Any, slow_space: str):  # noqa: F811
@@ -327,8 +362,11 @@ def test_links_work_in_an_open_page_and_are_refused_with_the_reason(page: Any, s
     page.evaluate(go_to_address, f"{slow_space}/#review={quote(TEXTS[1])}")
     page.locator("#result .subject", has_text=TEXTS[1]).wait_for()
     page.evaluate(go_to_address, f"{slow_space}/#review=A%20film%E2%82")
-    page.get_by_text("This link has no review, or was cut off.").wait_for()
+    problem = page.get_by_text("This link has no review, or was cut off.")
+    problem.wait_for()
     assert review(page).input_value() == TEXTS[1]
+    analyze(page, TEXTS[2])
+    problem.wait_for(state="hidden")
 
 
 def test_result_follows_the_button_on_a_phone(phone: Any, slow_space: str):  # noqa: F811

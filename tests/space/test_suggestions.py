@@ -3,11 +3,16 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from hubserver import run_python, running_hub
 from test_app import push
 
+from space import suggestions
 from space.files import tables
+from space.suggestions import Suggestion, Suggestions
 from space.tabs.compare import parse_model
 from space.tabs.upload import SAMPLE_FILE, read_upload
 
@@ -60,3 +65,14 @@ def test_sample_file_has_a_column_of_each_kind_and_is_kept() -> None:
     assert (columns.label, columns.rating) == ("label", "stars")
     assert table.total == len(table.frame) < tables.MAX_ROWS
     assert SAMPLE_FILE.is_file()
+
+
+def test_suggestions_are_those_of_the_model_after_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    model: Any = SimpleNamespace(commit="first")
+    found = lambda model: [Suggestion(model.commit, ("demo/a", "demo/b"))]  # noqa: E731
+    monkeypatch.setattr(suggestions, "suggest", found)
+    shown = Suggestions(model)
+    assert [one.caption for one in shown.get()] == ["first"]
+    model.commit = "second"
+    assert [one.caption for one in shown.get()] == ["second"]
+    assert shown.get() is shown.get()

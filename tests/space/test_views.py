@@ -183,3 +183,35 @@ def test_effects_on_stars_point_to_more_or_fewer():
     assert "Effect on the stars (log-odds)" in html
     assert "Probability of 2 stars without it" in html
     assert "Each sentence by itself" not in html
+
+
+def test_colors_follow_the_names_of_the_labels():
+    """Whatever their order; neutral has the color of neither."""
+    labels = ["neutral", "positive", "negative"]
+    colors = {"neutral": "unsure", "positive": "for", "negative": "against"}
+    for label, color in colors.items():
+        shares = {other: 0.8 if other == label else 0.1 for other in labels}
+        card = views.prediction_card(Prediction(shares, 9, 9), 0.5)
+        assert f'<p class="label {color}">' in card
+        for name, other in colors.items():
+            bar = rf'<dt>{name.capitalize()}</dt>.*?<b class="{other}"'
+            assert re.search(bar, card, re.DOTALL)
+    swapped = Prediction({"POSITIVE": 0.9, "NEGATIVE": 0.1}, 9, 9)
+    card = views.prediction_card(swapped, 0.6)
+    assert '<p class="label for">Positive</p>' in card and 'style="left:90.00%"' in card
+    assert card.index("<span>negative</span>") < card.index("<span>positive</span>")
+    part = views.attribution(replace(explanation_of("A good film. So."), prediction=swapped))
+    assert 'class="for' in part
+
+
+@pytest.mark.parametrize(
+    ("text", "beginning"),
+    [
+        ("A fine film.", "A fine film."),
+        ("word " * 30, "word word word…"),
+        ("这部电影非常精彩" * 9, "这部电影非常精彩这部电影非常精…"),
+        ("https://example.org/" + "a" * 99, "https://example…"),
+    ],
+)
+def test_beginning_of_a_text_without_spaces_is_shown(text: str, beginning: str):
+    assert views.shorten(text, 16) == beginning

@@ -62,6 +62,14 @@ def test_page_has_no_address_of_another_server() -> None:
         assert not re.findall(r"https?://(?!www\.w3\.org)", code), file.name
 
 
+def test_service_worker_is_a_classic_script() -> None:
+    """Firefox before 147 refuses a service worker that is a module."""
+    register = (static_space.FOLDER / "main.js").read_text(encoding="utf-8")
+    assert 'serviceWorker.register("service_worker.js");' in register
+    worker = (static_space.FOLDER / "service_worker.js").read_text(encoding="utf-8")
+    assert not re.findall(r"^(import|export)\b", worker, flags=re.MULTILINE)
+
+
 def test_front_matter_is_valid(page: dict[str, Path | bytes]) -> None:
     content = page["README.md"]
     assert isinstance(content, bytes)

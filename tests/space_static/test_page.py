@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY, fit_toy_run, sample_rows, toy_reviews
+from commands import run_train
+from conftest import REPOSITORY, sample_rows, toy_reviews
 from hubserver import WRITE, RunningHub, running_hub
 from test_browser import CHROMIUM, FLAGS, serious_violations
 
@@ -48,30 +48,18 @@ def published(run: Path, home: Path) -> Iterator[Site]:
     from huggingface_hub import HfApi
 
     with running_hub(arguments=["--run-spaces", SPACE]) as hub:
-        command = ["-m", "train", "publish", str(run), "--to", MODEL, "--space", SPACE]
-        done = subprocess.run(
-            [sys.executable, *command, "--space-kind", "static"],
-            cwd=REPOSITORY,
-            env={**os.environ, **hub.env(home)},
-            capture_output=True,
-            text=True,
-        )
+        command = ["publish", run, "--to", MODEL, "--space", SPACE, "--space-kind", "static"]
+        done = run_train(*command, env=hub.env(home))
         assert done.returncode == 0, done.stderr
         host = HfApi(endpoint=hub.endpoint, token=WRITE).space_info(SPACE).host
         yield Site(str(host), hub, done.stdout)
 
 
 @pytest.fixture(scope="module")
-def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete run on toy reviews, with int8."""
-    from train.pipeline import training_run
-    from train.publishing import export
-
+def run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run, because publishing writes to it."""
     npm_packages.fetch(static_space.PINS)
-    folder = fit_toy_run(tmp_path_factory.mktemp("run"), tiny_base)
-    training_run.evaluate(folder)
-    export.export(folder)
-    return folder
+    return Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("run") / "tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +185,7 @@ def test_scores_are_those_of_python(page: Any, site: Site, classifier: Classifie
         "!!!",
         "Отличный фильм, 👍",
         "一部好電影",
+        "wonderful фильм, отличный и добрый",
         "A wonderful film 😍😍 for my père, фильм, and 😍😍 again 10/10",
         "x" * 100_001,
     ]
@@ -215,9 +204,14 @@ def test_scores_are_those_of_python(page: Any, site: Site, classifier: Classifie
             differences.append(
                 abs(answer["probabilities"]["POSITIVE"] - expected.probabilities["POSITIVE"])
             )
-            assert (answer["unsure"], answer["neutral"]) == (expected.unsure, expected.neutral)
+            caution = expected.language_caution or ""
+            assert bool(answer["languageCaution"]) == ("mostly in" in caution)
+            if "looks like" not in caution:  # only the Space detects languages
+                assert answer["unsure"] == expected.unsure
+            assert answer["neutral"] == expected.neutral
             assert answer["unknownTokens"] == expected.unknown_tokens
             assert answer["unreadable"] == expected.unreadable
+    assert any(answer.get("languageCaution") for answer in answers)
     assert len(differences) > 70
     assert max(differences) < 1e-3
 
@@ -278,6 +272,14 @@ def test_page_works_without_a_network(browser: Any, run: Path, tmp_path: Path) -
         analyze(page, REVIEW)
         page.get_by_label("Effect of each sentence").get_by_text("dreadful").first.wait_for()
         page.failures.clear()  # the browser reports each file that the network did not answer
+
+
+def test_about_tells_if_the_page_needs_a_network(page: Any, site: Site) -> None:
+    reject = "() => Promise.reject(new Error('refused by a test'))"
+    page.add_init_script(f"navigator.serviceWorker.register = {reject}")
+    visit(page, site.url)
+    page.get_by_role("tab", name="About").click()
+    page.get_by_text("needs a network: its files could not be kept (refused by a test)").wait_for()
 
 
 def test_no_review_leaves_the_browser(page: Any, site: Site, tmp_path: Path) -> None:
@@ -378,7 +380,7 @@ def test_webgpu_that_does_not_work_is_not_used(page: Any, site: Site) -> None:
 
 
 def test_benchmark_measures_the_page(run: Path, tmp_path: Path) -> None:
-    command = ["-m", "benchmarks.static", "--model", str(run), "--rounds", "2"]
+    command = ["-m", "benchmarks.static", "--model", str(run), "--rounds", "1"]
     done = subprocess.run(
         [sys.executable, *command, "--out", str(tmp_path)],
         cwd=REPOSITORY,

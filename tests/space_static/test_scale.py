@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 from conftest import REPOSITORY
 
-from space.examples import sentiments
-from space.inference.labels import expected_value, label_values, support, unit
+from space.inference.labels import (
+    expected_value,
+    in_order,
+    label_values,
+    sentiments,
+    sides,
+    support,
+    unit,
+)
 from space.views.scale import side, step_style
 
 LABELS = [
@@ -18,6 +25,10 @@ LABELS = [
     ["0.5 Stars", "1 Star", "1.5 Stars"],
     ["1_STAR", "2_STARS", "3_STARS"],
     ["NEGATIVE", "POSITIVE"],
+    ["POSITIVE", "NEGATIVE"],
+    ["positive", "neutral", "negative"],
+    ["other", "positive"],
+    ["cat", "dog", "bird"],
     ["0", "1", "2"],
     ["LABEL_0", "LABEL_1", "LABEL_2"],
     ["3 stars", "2 stars", "1 star"],
@@ -25,7 +36,7 @@ LABELS = [
     ["1 star", "2 stars", "unknown"],
 ]
 CODE = """
-import { sentiments } from "./examples.js";
+import { inOrder, sentiments, sides } from "./labels.js";
 import { expectedValue, scaleOf, side, stepStyle, support } from "./scale.js";
 let input = "";
 for await (const part of process.stdin) input += part;
@@ -36,6 +47,7 @@ console.log(JSON.stringify(JSON.parse(input).map((probabilities) => {
     expected: expectedValue(probabilities), support: support(probabilities, labels[0]),
     side: scale && side(expectedValue(probabilities), scale.values),
     sentiments: Object.fromEntries(sentiments(labels)),
+    sides: Object.fromEntries(sides(labels)), order: inOrder(labels),
     styles: scale && scale.values.map((value) => stepStyle(value, scale.values)),
   };
 })));
@@ -56,6 +68,8 @@ def python_of(probabilities: dict[str, float]) -> dict[str, Any]:
         "support": pytest.approx(support(probabilities, labels[0])),
         "side": side(expected, values) if values and expected is not None else None,
         "sentiments": sentiments(labels),
+        "sides": sides(labels),
+        "order": in_order(labels),
         "styles": styles,
     }
 

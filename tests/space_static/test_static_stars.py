@@ -1,6 +1,7 @@
 # ruff: noqa: F401, F811  # fixtures are imported, and are the names of arguments
 """The static page with a model of five stars, in a browser."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ MIXED = "The songs were wonderful, wonderful. The end was dreadful, dreadful."
 @pytest.fixture(scope="module")
 def site(star_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     npm_packages.fetch(static_space.PINS)
-    with published(star_run, tmp_path_factory.mktemp("home")) as site:
+    home = tmp_path_factory.mktemp("home")
+    with published(Path(shutil.copytree(star_run, home / "toy-stars")), home) as site:
         yield site
 
 

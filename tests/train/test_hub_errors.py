@@ -4,15 +4,15 @@ import errno
 import json
 import os
 import shlex
-import subprocess
-import sys
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
-from conftest import REPOSITORY, fit_toy_run, toy_settings, write_toy_csv
+from commands import run_code
+from conftest import toy_settings, write_toy_csv
 from hubserver import WRITE, RunningHub, run_python, running_hub
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import (
@@ -59,7 +59,7 @@ from io import StringIO
 from train import __main__; from train import network
 time.sleep = lambda seconds: None  # between huggingface_hub's retries
 outcomes = []
-for arguments in json.load(sys.stdin):
+for arguments in json.loads(sys.argv[1]):
     output = StringIO()
     sys.argv = ["train", *arguments]
     with redirect_stderr(output), redirect_stdout(StringIO()):
@@ -95,29 +95,19 @@ class HubWithModel:
             )
             for number, (command, name) in enumerate(pairs)
         ]
-        done = subprocess.run(
-            [sys.executable, "-c", DRIVER],
-            input=json.dumps([shlex.split(line) for line in lines]),
-            env=self.hub.env(folder / "home") | environment,
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-        )
+        commands = json.dumps([shlex.split(line) for line in lines])
+        done = run_code(DRIVER, commands, env=self.hub.env(folder / "home") | environment)
         assert done.returncode == 0, done.stderr
         outcomes = zip(lines, json.loads(done.stdout.splitlines()[-1]), strict=True)
         return [(line, status, output.strip()) for line, (status, output) in outcomes]
 
 
 @pytest.fixture(scope="module")
-def place(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubWithModel]:
-    from train.pipeline import training_run
-    from train.publishing import card, export
-
+def place(
+    tiny_base: Path, finished_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HubWithModel]:
     folder = tmp_path_factory.mktemp("place")
-    run = fit_toy_run(folder, tiny_base)
-    results = training_run.evaluate(run)
-    (run / "README.md").write_text(card.render(results, "user/tiny"), encoding="utf-8")
-    export.export(run)
+    run = Path(shutil.copytree(finished_run, folder / "tiny"))
     csv = write_toy_csv(folder / "toy.csv")
     with running_hub() as hub:
         api = HfApi(endpoint=hub.endpoint, token=WRITE)
@@ -151,6 +141,8 @@ def test_unreachable_hub_is_reported_by_every_command(place: HubWithModel, tmp_p
         assert "the run folder is complete" not in line, (command, line)
         reads = not any(option in command for option in WRITES)
         assert ("there is no local file or folder demo/nosuch" in line) is reads, (command, line)
+        names_the_base = "base model 'demo/nosuch'" in line
+        assert names_the_base is ("--set base_model=demo/nosuch" in command), (command, line)
 
 
 def test_offline_without_cache_is_reported(place: HubWithModel, tmp_path: Path) -> None:

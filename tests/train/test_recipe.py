@@ -248,7 +248,7 @@ def test_missing_recipe_lists_shipped_recipes() -> None:
     with pytest.raises(
         RecipeError,
         match="imbd is no recipe .*aspects, aspects-mams, imdb, imdb-small, movie-sentiment, "
-        "movie-sentiment-labels, "
+        "movie-sentiment-labels, multilingual, "
         "quickstart, stars, teacher",
     ):
         recipes.load("imbd")
@@ -367,3 +367,19 @@ def test_values_are_the_numbers_of_ordered_labels() -> None:
     labels = ["1 star", "2 stars", "3 stars"]
     assert parse(labels=labels, ordered=True).values == [1, 2, 3]
     assert parse(labels=labels).values is None
+
+
+def test_languages_are_those_of_the_datasets_each_once() -> None:
+    datasets = [{"source": "a.csv"}, {"source": "b.csv", "language": "fr"}, {"source": "c.csv"}]
+    values = {"name": "x", "base_model": "./base", "datasets": datasets}
+    assert recipes.parse(values).languages == ["en", "fr"]
+    assert recipes.parse(values | {"language": "de"}).languages == ["de", "fr"]
+
+
+@pytest.mark.parametrize("language", ["French", "fr-CA", ""])
+def test_language_of_a_dataset_must_be_a_code(language: str) -> None:
+    dataset = {"source": "a.csv", "language": language}
+    with pytest.raises(
+        RecipeError, match=r"datasets\.0\.language must match pattern .*language code"
+    ):
+        recipes.parse({"name": "x", "base_model": "./base", "datasets": [dataset]})

@@ -21,6 +21,7 @@ def test_all_recipes_are_shipped() -> None:
         "aspects-mams",
         "imdb",
         "imdb-small",
+        "multilingual",
         "teacher",
         "movie-sentiment",
         "movie-sentiment-labels",

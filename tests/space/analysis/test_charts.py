@@ -41,13 +41,19 @@ def counted(count: int) -> pandas.DataFrame:
 
 
 NAMES = {"P": "Positive", "uncertain": "Uncertain", "N": "Negative"}
+COLORS = charts.verdict_colors([1, 0, -1])
 CHARTS = {
     "over_time": charts.over_time(rows(14, [""]), "month"),
     "one_day": charts.over_time(rows(1, [""]), "day"),
     "over_time_with_titles": charts.over_time(rows(9, ["", "Otter", SCRIPT]), "week"),
     "stars_over_time": charts.stars_over_time(rows(9, [""]), "quarter"),
-    "by_title": charts.verdicts(counted(30), NAMES, "title"),
-    "by_label": charts.verdicts(counted(2), {label: label for label in "NABCDP"}, "title"),
+    "by_title": charts.verdicts(counted(30), NAMES, "title", COLORS),
+    "by_label": charts.verdicts(
+        counted(2),
+        {label: label for label in "NABCDP"},
+        "title",
+        charts.verdict_colors([1, 1, 0, 0, -1, -1]),
+    ),
     "confusion": charts.confusion([[40, 3], [7, 1250]], LABELS),
     "confusion_of_nothing": charts.confusion(np.zeros((3, 3), int), ["a.b", "c[0]", "d'e"]),
 }
@@ -133,6 +139,21 @@ def test_points_of_few_reviews_have_no_line() -> None:
     assert all(point["share"] is not None for point in points)
 
 
+def test_points_of_few_reviews_have_no_band() -> None:
+    frame = rows(3, [""]).assign(n=[9, charts.MIN_POINT - 1, 9])
+    bands = [row["band_low"] for row in data(charts.stars_over_time(frame, "month"), 1)]
+    assert [band is None for band in bands] == [False, True, False]
+
+
+def test_verdicts_of_one_side_are_shades_of_its_color() -> None:
+    positive, uncertain, negative = charts.VERDICT_COLORS
+    assert charts.verdict_colors([1, 0, -1]) == [positive, uncertain, negative]
+    colors = charts.verdict_colors([1, 0, 0, -1])
+    assert colors[0] == positive and colors[1] == uncertain and colors[3] == negative
+    assert len(set(colors)) == 4
+    assert len(set(charts.verdict_colors([1, 1, 0, 0, -1, -1]))) == 6
+
+
 def test_verdicts_keep_the_order_and_limit_groups() -> None:
     spec = CHARTS["by_title"].to_dict()
     shown = counted(30)["group"].drop_duplicates().tolist()[:20]
@@ -145,14 +166,14 @@ def test_narrow_parts_of_a_bar_have_no_number() -> None:
     frame = statistics.verdict_counts(
         pandas.Series(["Salt"] * 99), pandas.Series(["P"] * 97 + ["N"] * 2)
     )
-    text = words(drawn(charts.verdicts(frame, NAMES, "title"), VERSIONS[1]))
+    text = words(drawn(charts.verdicts(frame, NAMES, "title", COLORS), VERSIONS[1]))
     assert "97" in text and not {"2", "null"} & set(text)
 
 
 def test_long_titles_are_not_cut_on_a_wide_page() -> None:
     title = "A film whose title has more than forty letters"
     frame = statistics.verdict_counts(pandas.Series([title]), pandas.Series(["P"]))
-    assert title in words(drawn(charts.verdicts(frame, NAMES, "title"), VERSIONS[1]))
+    assert title in words(drawn(charts.verdicts(frame, NAMES, "title", COLORS), VERSIONS[1]))
 
 
 def test_confusion_shows_each_count() -> None:

@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import gradio
 import pandas
 import pytest
 
@@ -221,11 +222,13 @@ def test_tab_shows_progress_and_escapes_html():
     assert "Loading &lt;b&gt;x&lt;/b&gt;" in progress(Step("Loading <b>x</b>", 0, 4), 0.0)
     assert "3 of 4 predictions, about 2 s left" in progress(Step("Running", 3, 4), 6.0)
     page, rows = show(
-        compared(answers_of("<i>a", 0.9, 0.8), answers_of("b", 0.2, 0.8), ["<u>", "pos"])
+        compared(answers_of("<i>a", 0.9, 0.8), answers_of("b", 0.2, 0.8), ["<u>", "pos"]),
+        "Review: x",
     )
     assert "&lt;i&gt;a" in page and "<i>" not in page and "&lt;u&gt;" in page
     assert len(rows["value"]) == 1 and len(rows["column_widths"]) == len(rows["value"].columns)
-    page, rows = show(compared(answers_of("a", 0.9), answers_of("b", 0.2)))
+    page, rows = show(compared(answers_of("a", 0.9), answers_of("b", 0.2)), "Review: a <b> film")
+    assert '<p class="subject">Review: a &lt;b&gt; film</p>' in page
     assert "Pos (90%)" in page and "Neg (80%)" in page and not rows["visible"]
 
 
@@ -266,6 +269,18 @@ def test_tab_takes_the_first_rows_of_a_large_file_and_says_so(tmp_path: Path):
             "",
             ModelName("user/name", "a1", "onnx/model.onnx"),
         ),
+        (
+            "https://huggingface.co/user/name/tree/refs%2Fpr%2F1",
+            "",
+            ModelName("user/name", "refs/pr/1"),
+        ),
+        ("https://huggingface.co/user/name/commits/main", "", ModelName("user/name", "main")),
+        ("https://huggingface.co/user/name/blame/a1/config.json", "", ModelName("user/name", "a1")),
+        (
+            "https://huggingface.co/user/name/edit/main/README.md",
+            "",
+            ModelName("user/name", "main"),
+        ),
         ("https://huggingface.co/user/name/tree/main", "v2", ModelName("user/name", "v2")),
         ("http://127.0.0.1:8000/demo/tiny#files", "", ModelName("demo/tiny")),
     ],
@@ -303,7 +318,7 @@ def test_labels_without_names_get_a_meaning() -> None:
     texts, labels = ["x", "y", "z"], pandas.Series(["pos", "neg", "pos"])
     before = compare_answers(named, unnamed, texts, labels)
     assert before.agreement is None
-    state = Compared(before, texts, labels)
+    state = Compared(before, "File: x.csv", texts, labels)
     area, first, second = offer_meanings(state)
     assert (area["visible"], first["visible"], second["visible"]) == (True, False, True)
     assert second["choices"] == ["Not chosen", "NEG, POS", "POS, NEG"]
@@ -315,3 +330,43 @@ def test_labels_without_names_get_a_meaning() -> None:
     assert renamed.labels == ["NEG", "POS"]
     assert renamed.answers[0] == Prediction({"NEG": pytest.approx(0.1), "POS": 0.9}, 3, 3)
     assert isinstance(renamed.answers[2], InvalidText)
+
+
+def test_result_says_which_review_or_file_it_is_about(monkeypatch: pytest.MonkeyPatch):
+    from space.files.columns import Columns
+    from space.files.tables import Table
+    from space.tabs import compare as tab
+
+    result = compared(answers_of("a", 0.9), answers_of("b", 0.2))
+    monkeypatch.setattr(tab, "compare", lambda *_: iter([result]))
+    cache: Any = None
+    run = tab._comparison_task(cache)
+    table = Table(pandas.DataFrame({"text": ["good", "bad"]}), "films.csv", Columns("text"), 2)
+    for text, file, subject in [
+        ("这部电影非常精彩" * 20, None, "Review: 这部电影"),
+        ("not read", table, "File: films.csv"),
+    ]:
+        *_, (page, _, kept) = run("demo/a", "", "demo/b", "", text, file, "text", "")
+        assert f'<p class="subject">{subject}' in page
+        assert kept.subject.startswith(subject)
+
+
+def test_deleted_comparison_is_said_to_be_gone():
+    with pytest.raises(gradio.Error, match="no longer kept. Compare again"):
+        show_with_meanings(None, "Not chosen", "Not chosen")
+
+
+def test_meanings_do_not_need_the_labels_of_the_other_model() -> None:
+    def model(*labels: str) -> ModelAnswers:
+        return ModelAnswers("m", list(labels), [], 1.0, 0.0)
+
+    three = model("LABEL_0", "LABEL_1", "LABEL_2")
+    meanings = possible_meanings(three, model("NEGATIVE", "POSITIVE"))
+    assert len(meanings) == 6 and ["NEGATIVE", "NEUTRAL", "POSITIVE"] in meanings
+    assert ["NEUTRAL", "NEGATIVE", "POSITIVE"] in meanings
+    two = model("LABEL_0", "LABEL_1")
+    assert possible_meanings(two, three) == [["NEGATIVE", "POSITIVE"], ["POSITIVE", "NEGATIVE"]]
+    assert possible_meanings(two, model("1 star", "2 stars", "3 stars"))[0][0] == "NEGATIVE"
+    four = model(*(f"LABEL_{i}" for i in range(4)))
+    assert possible_meanings(four, two) == []
+    assert possible_meanings(four, model(*"abcd")) == [list("abcd"), list("dcba")]

@@ -3,6 +3,7 @@
 import pandas
 import pytest
 
+from space.analysis import charts
 from space.analysis.report import Report
 from space.files.columns import Columns
 from space.inference.classifier import InvalidText, Prediction
@@ -129,4 +130,56 @@ def test_file_without_a_prediction_says_so(report: Report) -> None:
     failed = Report(report.frame, answers, report.labels, report.columns)
     assert "None of the rows could be analyzed." in failed.summary()
     assert "over_time" not in failed.charts() and len(failed.errors()) == 4
-    assert "need at least 5 positive and 5 negative" in failed.words()
+    assert "need at least 5 positive and 5 negative reviews." in failed.words()
+
+
+def labeled(labels: list[str], predicted: list[str], stars: list[float]) -> Report:
+    """A report on certain predictions of these labels, of rows with stars."""
+    frame = pandas.DataFrame({"text": [f"review {i}" for i in range(len(stars))], "stars": stars})
+    answers = [
+        Prediction({label: 0.9 if label == chosen else 0.1 for label in labels}, 2, 2)
+        for chosen in predicted
+    ]
+    return Report(frame, answers, labels, Columns("text", rating="stars"))
+
+
+@pytest.mark.parametrize("labels", [["NEGATIVE", "POSITIVE"], ["POSITIVE", "NEGATIVE"]])
+def test_sides_follow_the_names_of_the_labels(labels: list[str]) -> None:
+    report = labeled(labels, ["POSITIVE", "POSITIVE", "NEGATIVE"], [5, 1, 1])
+    contradictions = report.contradictions()
+    assert contradictions is not None and contradictions["row"].tolist() == [2]
+    assert list(report.counts) == ["POSITIVE", "NEGATIVE"]
+    assert "positive, of 3 reviews" in report.summary()
+    assert report.positive.tolist() == [1, 1, 0]
+    for label, color in [("POSITIVE", "for"), ("NEGATIVE", "against")]:
+        assert report._look(label).startswith(f'class="{color}"')
+    drawn = report.by_stars().to_dict()["layer"][0]["encoding"]["color"]["scale"]
+    assert drawn == {"domain": ["Positive", "Negative"], "range": [charts.BLUE, charts.ORANGE]}
+
+
+@pytest.mark.parametrize("labels", [["negative", "neutral", "positive"], ["neu", "neg", "pos"]])
+def test_neutral_is_grey_and_contradicts_nothing(labels: list[str]) -> None:
+    negative, neutral, positive = sorted(labels)  # in alphabetic order, too
+    report = labeled(labels, [neutral, neutral, positive, negative], [5, 1, 5, 5])
+    contradictions = report.contradictions()
+    assert contradictions is not None and contradictions["row"].tolist() == [4]
+    assert list(report.counts) == [positive, neutral, negative]
+    assert report._look(neutral).startswith('class="unsure"')
+
+
+def test_captions_say_what_is_left_out_and_converted() -> None:
+    count = charts.MAX_GROUPS + 3
+    frame = pandas.DataFrame(
+        {
+            "text": ["fine"] * count,
+            "title": [f"Film {i}" for i in range(count)],
+            "stars": [7] * count,
+        }
+    )
+    answers = [Prediction({"NEGATIVE": 0.1, "POSITIVE": 0.9}, 1, 1)] * count
+    labels, columns = ["NEGATIVE", "POSITIVE"], Columns("text", title="title", rating="stars")
+    notes = Report(frame, answers, labels, columns).notes
+    assert notes["by_title"] == "the best 20 of 23 titles"
+    assert notes["by_stars"] == "ratings converted to 5 stars"
+    few = frame[:3].assign(stars=[5, 4, 3.5])
+    assert Report(few, answers[:3], labels, columns).notes == {}

@@ -127,6 +127,10 @@ def test_words_are_of_reviews_above_and_below_the_middle() -> None:
     assert html.index("lovely") < html.index("Below 3 stars") < html.index("dull")
 
 
+def test_too_few_reviews_for_words_are_named_by_the_scale(report: Report) -> None:
+    assert "at least 5 reviews above and 5 below 3 stars." in report.words()
+
+
 def test_star_labels_of_the_file_are_compared(report: Report) -> None:
     frame = report.frame.assign(stars=[5, 1, 3, 3, 5, 2])
     labeled = ScaleReport(frame, report.answers, LABELS, Columns("Review", label="stars"), "")

@@ -105,9 +105,17 @@ def test_period_suits_the_number_of_reviews(reviews: int, days_apart: float, per
 
 def test_mean_over_time_has_an_interval() -> None:
     dates = dated("2024-01-01", "2024-01-02", "2024-02-01", "2024-02-01", None)
-    means = statistics.mean_over_time(dates, column(1.0, 3.0, 5.0, np.nan, 1.0), "month")
+    values = column(1.0, 3.0, 5.0, np.nan, 1.0)
+    means = statistics.mean_over_time(dates, values, (-5, 5), "month")
     assert means["share"].tolist() == [2, 5] and means["n"].tolist() == [2, 1]
     assert means["low"][0] == pytest.approx(2 - 1.96, abs=0.001) and np.isnan(means["low"][1])
+
+
+def test_intervals_of_means_stay_on_the_scale() -> None:
+    dates = dated(*["2024-01-01"] * 4)
+    for values in (column(1.0, 5.0, 1.0, 5.0), column(5.0, 5.0, 5.0, 1.0)):
+        means = statistics.mean_over_time(dates, values, (1, 5), "month")
+        assert 1 <= means["low"][0] < means["high"][0] <= 5
 
 
 def test_verdict_counts_leave_out_rows_without_a_group_or_a_verdict() -> None:

@@ -256,9 +256,9 @@ def test_invalid_file_is_refused_with_the_reason(
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.csv", "a,b\n" + "," * 5_000_001, "a.csv has too many cells, and this page"),
-        ("a.json", "[" * 5_000_001, "a.json has too many cells, and this page"),
-        ("a.csv", "a" * (50 * 2**20 + 1), "a.csv has 50 MB, and this page takes at most 50 MB"),
+        ("a.csv", "a,b\n" + "," * 5_000_001, "a.csv has more than 5,000,000 cells, the limit"),
+        ("a.json", "[" * 5_000_001, "a.json has more than 5,000,000 cells, the limit"),
+        ("a.csv", "a" * (50 * 2**20 + 1), "a.csv is 51 MB; the limit is 50 MB"),
     ],
 )
 def test_large_file_is_refused_with_a_remedy(
@@ -291,13 +291,13 @@ def test_longer_file_offers_its_first_rows_or_a_sample(tmp_path: Path, rows: int
 def test_compressed_bomb_is_not_unpacked(tmp_path: Path) -> None:
     bomb = gzip.compress(b"0" * 2**20, 1, mtime=0) * 1000  # a gigabyte
     message = refusal(tmp_path, "a.csv.gz", bomb)
-    assert message.startswith("a.csv.gz unpacks to more than 50 MB, and this page takes at most")
+    assert message.startswith("a.csv.gz unpacks to more than the limit of 50 MB.")
     long = pyarrow.array(["x" * 2**20])
     repeated = pyarrow.DictionaryArray.from_arrays(np.zeros(10_000, np.int8), long)
     parquet.write_table(pyarrow.table({"text": long}), tmp_path / "one.parquet")
     parquet.write_table(pyarrow.table({"text": repeated}), tmp_path / "b")  # ten gigabytes
     assert (tmp_path / "b").stat().st_size < 2**22
-    with pytest.raises(InvalidFile, match="unpacks to more than 50 MB"):
+    with pytest.raises(InvalidFile, match="unpacks to more than the limit of 50 MB"):
         tables.read(tmp_path / "b")
     assert tables.read(tmp_path / "one.parquet").columns.text == "text"
 
@@ -308,8 +308,8 @@ def test_refuses_1k_columns(tmp_path: Path) -> None:
     pandas.DataFrame([row]).to_parquet(tmp_path / "wide.parquet")
     wide = f"{','.join(names)}\n{','.join(row.values())}\n"
     message = refusal(tmp_path, "a.csv", wide)
-    assert message.startswith("a.csv has 1,000 columns, but this page takes at most 200.")
-    assert "takes at most 200." in refusal(tmp_path, "a.jsonl", json.dumps(row))
+    assert message.startswith("a.csv has 1,000 columns; the limit is 200.")
+    assert "the limit is 200." in refusal(tmp_path, "a.jsonl", json.dumps(row))
     with pytest.raises(InvalidFile, match="1,000 columns"):
         tables.read(tmp_path / "wide.parquet")
 

@@ -236,6 +236,26 @@ def test_model_of_text_pairs_is_refused(tiny_classifier: Path, tmp_path: Path) -
     with pytest.raises(PairModel, match="classifies pairs of texts"):
         Classifier.from_folder(pairs)
     (tmp_path / "in.csv").write_text("text\ndull\n", encoding="utf-8")
-    with pytest.raises(ModelError, match="classifies pairs of texts"):
+    with pytest.raises(ModelError, match="reads pairs of texts, got only --text text"):
         score(str(tmp_path / "in.csv"), str(pairs), tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_model_that_can_not_classify_a_word_is_refused_on_reload(
+    tiny_classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its graph has two logits, its config two labels in the old one's words, and a third."""
+    folders = [tmp_path / "old", tmp_path / "new"]
+    for folder in folders:
+        shutil.copytree(tiny_classifier, folder)
+    labels = {"0": "NEGATIVE", "1": "POSITIVE", "2": "NEUTRAL"}
+    for folder in folders:  # the same labels
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"id2label": labels}))
+    classifier = Classifier("demo/tiny")
+    monkeypatch.setattr(classifier, "download", lambda revision=None: folders[bool(revision)])
+    old = classifier.load()
+    with pytest.raises(ModelUnavailable, match="is not a text classifier"):
+        classifier.reload("v2")
+    assert classifier.load() is old
+    assert (classifier.commit, classifier.loaded_revision) == ("old", None)

@@ -142,13 +142,12 @@ def test_looks_at_sizes_before_it_pulls(tiny_classifier: Path, tmp_path: Path):
         push(hub, tiny_classifier, OWN)
         push(hub, tiny_classifier, "demo/large")
         api = HfApi(endpoint=hub.endpoint, token=WRITE)
-        config = b'{"padding": "' + b" " * 51_000_000 + b'"}'
+        config = b'{"padding": "' + b" " * 50_999_000 + b'"}'
         api.upload_file(path_or_fileobj=config, path_in_repo="config.json", repo_id="demo/large")
         env = {**hub.env(tmp_path / "home", token=None), "TMPDIR": str(tmp_path)}
         [[answer, held, _]] = ask_cache(env, "demo/large")
     assert answer == (
-        "demo/large is too large to be compared here: its config.json may have at most 50 MB, "
-        "and has 51."
+        "demo/large is too large to be compared here: its config.json is 51 MB; the limit is 50 MB."
     )
     assert held == []
     assert not list(tmp_path.glob("compared-*"))
@@ -159,9 +158,9 @@ def test_looks_at_sizes_before_it_pulls(tiny_classifier: Path, tmp_path: Path):
     [
         ({"onnx/model.onnx": 600_000_000}, None),
         ({"onnx/model.onnx": 900_000_000, "onnx/model_quantized.onnx": 300_000_000}, None),
-        ({"onnx/model.onnx": 612_000_000}, "model.onnx may have at most 600 MB, and has 612."),
-        ({"onnx/model.onnx": 1, "tokenizer.json": 70_000_000}, "at most 50 MB, and has 70."),
-        ({"onnx/model.onnx": None}, "may have at most 600 MB, and has inf."),
+        ({"onnx/model.onnx": 612_000_000}, "model.onnx is 612 MB; the limit is 600 MB."),
+        ({"onnx/model.onnx": 1, "tokenizer.json": 70_000_000}, "is 70 MB; the limit is 50 MB."),
+        ({"onnx/model.onnx": None}, "is of unknown size; the limit is 600 MB."),
     ],
 )
 def test_what_is_too_large(sizes: dict[str, int | None], message: str | None):

@@ -1,6 +1,9 @@
 """The REST API in process: text-embeddings-inference's shapes, and what goes beyond them."""
 
+import asyncio
 import json
+import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,11 @@ from starlette.testclient import TestClient
 
 from space.inference import serving
 from space.inference.admission import AdmissionQueue
-from space.inference.classifier import Classifier
+from space.inference.classifier import Classifier, Prediction
 from space.inference.concurrency import Busy
 from space.inference.serving import Service
 from space.service import api as api_module
+from space.service.body_limiter import LARGEST_BODIES
 
 GOOD, BAD = "a wonderful film", "a dreadful film"
 LONG = "wonderful " * 200  # more than the 64 tokens that the model reads
@@ -101,8 +105,17 @@ def test_a_model_of_pairs_takes_pairs(tiny_pairs: Path):
     assert predict(http, [["the acting was wonderful", "acting"]]) == [single]
     other = predict(http, ["the acting was wonderful", "songs"])
     assert other != single  # the second text is read
-    result = http.post("/v1/classify", json={"inputs": [["the acting was wonderful", "acting"]]})
-    assert result.json()["results"][0]["label"] == single[0]["label"]
+    pair = {"text": "the acting was wonderful", "text_pair": "acting"}
+    result = http.post("/v1/classify", json={"inputs": pair}).json()["results"]
+    assert result[0]["label"] == single[0]["label"]
+    assert http.post("/v1/classify", json={"inputs": [pair]}).json()["results"] == result
+    lines = b"\n".join(json.dumps(line).encode() for line in (pair, {"inputs": pair}))
+    assert [line["probabilities"] for line in stream(http, lines)] == [
+        pytest.approx(result[0]["probabilities"])
+    ] * 2
+    for path in ("/v1/classify", "/v1/explain"):
+        refused = http.post(path, json={"inputs": GOOD})
+        assert_problem(refused, 422, "reads pairs of texts", "a single text")
     assert_problem(
         http.post("/predict", json={"inputs": GOOD}), 422, "reads pairs of texts", "a single text"
     )
@@ -111,8 +124,6 @@ def test_a_model_of_pairs_takes_pairs(tiny_pairs: Path):
 @pytest.fixture(scope="module")
 def tiny_pairs(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model, exported for pairs."""
-    import shutil
-
     from transformers import AutoModelForSequenceClassification
 
     from train.publishing import export
@@ -151,11 +162,13 @@ def test_classify_tells_what_was_read_and_how_sure_it_is(http: TestClient, class
     assert_problem(http.post("/v1/classify", json={"inputs": " "}), 422)
 
 
-def test_labels_in_stars_have_an_expected_value(tiny_classifier: Path):
-    classifier = loaded(tiny_classifier)
-    classifier.load().labels = ["1 star", "5 stars"]
-    (result,) = client(classifier).post("/v1/classify", json={"inputs": GOOD}).json()["results"]
-    assert result["stars"] == pytest.approx(1 + 4 * result["probabilities"]["5 stars"])
+def test_stars_have_an_expected_value(star_run: Path):
+    http = client(loaded(star_run))
+    (result,) = http.post("/v1/classify", json={"inputs": GOOD}).json()["results"]
+    stars = [int(label[0]) * p for label, p in result["probabilities"].items()]
+    assert len(stars) == 5 and result["expected"] == pytest.approx(sum(stars))
+    explained = http.post("/v1/explain", json={"inputs": GOOD}).json()
+    assert explained["expected"] == pytest.approx(result["expected"])
 
 
 @pytest.mark.parametrize("path", ["/predict", "/v1/classify"])
@@ -171,8 +184,10 @@ def test_batches_have_at_most_1000_texts(http: TestClient, path: str):
     [
         ({}, ["inputs: Field required"]),
         ({"inputs": []}, ["at least one text", "list of length 0"]),
-        ({"inputs": [GOOD, 7]}, ["must be a text or a pair"]),
-        ({"inputs": GOOD, "top_k": 1}, ["top_k: Extra inputs"]),
+        ({"inputs": [GOOD, 7]}, ["must be a text, a pair"]),
+        ({"inputs": {"text": GOOD}}, ["must be a text, a pair"]),
+        ({"inputs": [{"text": GOOD, "text_pair": BAD, "x": 1}]}, ["must be a text, a pair"]),
+        ({"inputs": GOOD, "top_k": 1}, ["must have no unknown field, got 1"]),
         ([], ["body: "]),
     ],
 )
@@ -189,6 +204,39 @@ def test_explain_measures_sentences_and_words(http: TestClient):
     assert {"wonderful", "dreadful"} <= {part["text"] for part in answer["words"]}
     assert answer["model_sha"] == COMMIT and answer["dropped"] == 0
     assert_problem(http.post("/v1/explain", json={"inputs": "!!!"}), 422)
+
+
+def test_explain_has_the_aspects_if_the_service_has_a_model_of_them(
+    http: TestClient, classifier: Classifier, tiny_pairs: Path, tmp_path: Path
+):
+    shutil.copytree(tiny_pairs, tmp_path / "aspects")
+    config = json.loads((tiny_pairs / "config.json").read_text()) | {"aspects": ["acting", "songs"]}
+    (tmp_path / "aspects/config.json").write_text(json.dumps(config))
+    of_pairs = loaded(tmp_path / "aspects")
+    both = client(classifier, service=Service(classifier, aspects=of_pairs))
+    text = "A wonderful film. The songs were dreadful."
+    answer = both.post("/v1/explain", json={"inputs": text}).json()
+    aspects = answer.pop("aspects")
+    assert answer == http.post("/v1/explain", json={"inputs": text}).json()
+    assert [found["aspect"] for found in aspects] == ["acting", "songs"]
+    for found in aspects:
+        (expected,) = of_pairs.predict_batch([(text, found["aspect"])])
+        assert isinstance(expected, Prediction) and found["label"] == expected.label
+        assert found["probabilities"] == pytest.approx(expected.probabilities)
+        assert found["sentence"] is None or found["sentence"] in text
+    assert_problem(both.post("/v1/explain", json={"inputs": " "}), 422)
+    info = both.get("/info").json()["aspect_model"]
+    assert info == {"model_id": "demo/tiny", "model_sha": COMMIT}
+    assert http.get("/info").json()["aspect_model"] is None
+    schema = both.get("/openapi.json").json()["components"]["schemas"]["ExplainResponse"]
+    assert "aspects" in schema["properties"]
+
+
+def test_model_of_aspects_that_does_not_load_is_named(classifier: Classifier):
+    missing = Classifier(None, pairs=True, variable="ASPECT_MODEL_ID")
+    http = client(classifier, service=Service(classifier, aspects=missing))
+    assert_problem(http.post("/v1/explain", json={"inputs": GOOD}), 503, "is not set")
+    assert http.post("/v1/classify", json={"inputs": GOOD}).status_code == 200
 
 
 def stream(http: TestClient, body: bytes) -> list[dict[str, Any]]:
@@ -215,6 +263,22 @@ def test_stream_reports_invalid_lines_in_their_place(http: TestClient):
     assert [set(answer) == {"index", "error"} for answer in answers] == [False] + [True] * 5
     assert answers[1]["error"].startswith("Line 3 must be")
     assert stream(http, b"\n\n") == []
+
+
+def test_stream_has_no_limit_of_tokens_or_time(classifier: Classifier):
+    deadlines = []
+
+    class NotedQueue(AdmissionQueue):
+        def run(self, *arguments: Any, deadline: float, **options: Any) -> Any:
+            deadlines.append(deadline)
+            return super().run(*arguments, deadline=deadline, **options)
+
+    service = Service(classifier, NotedQueue(1))
+    http = client(classifier, service=service, request_timeout_seconds=5)
+    answers = stream(http, b"\n".join([b'"a film"'] * 200))
+    assert len(answers) == 200 and set(deadlines) == {math.inf}
+    assert api_module.STREAM.tokens == math.inf
+    assert http.get("/info").json()["limits"]["seconds"]["stream"] is None
 
 
 def test_stream_ends_with_the_reason_if_the_model_fails_midway(
@@ -293,6 +357,57 @@ def test_more_requests_than_allowed_are_429(classifier: Classifier):
     assert answers[0].status_code == 200
 
 
+def test_large_bodies_are_refused_before_they_are_read(classifier: Classifier):
+    """Bodies on their way fill the memory; no byte of another is read. Small ones are answered."""
+    http = client(classifier, max_body_bytes=1_000_000)
+    headers = [(b"content-type", b"application/json"), (b"host", b"testserver")]
+    large, chunked = (b"content-length", b"1000000"), (b"transfer-encoding", b"chunked")
+    small = (b"content-length", b"20")
+    body = json.dumps({"inputs": GOOD}).encode()
+
+    async def call(header: tuple[bytes, bytes], receive: Any) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/predict", "http_version": "1.1"}
+        scope |= {"headers": [*headers, header], "scheme": "http", "query_string": b""}
+        await http.app(scope | {"client": None}, receive, send)  # type: ignore[arg-type]
+        return int(sent[0]["status"])
+
+    async def run() -> None:
+        arrived = asyncio.Event()
+
+        def client_of(body: bytes, event: asyncio.Event | None = None) -> Any:
+            waiting = [{"type": "http.request", "body": body}]
+
+            async def receive() -> Any:
+                if event:
+                    await event.wait()
+                if not waiting:
+                    await asyncio.sleep(60)
+                return waiting.pop()
+
+            return receive
+
+        async def never() -> Any:
+            raise AssertionError("the body was read")
+
+        full = [
+            asyncio.create_task(call(large, client_of(body, arrived)))
+            for _ in range(LARGEST_BODIES)
+        ]
+        await asyncio.sleep(0)
+        assert [await call(header, never) for header in (large, chunked)] == [429, 429]
+        assert await call(small, client_of(body)) == 200
+        arrived.set()
+        assert await asyncio.gather(*full) == [200] * LARGEST_BODIES
+        assert await call(chunked, client_of(body)) == 200
+
+    asyncio.run(run())
+
+
 def test_documentation_has_examples_that_work(http: TestClient):
     schema = http.get("/openapi.json").json()
     assert {"/predict", "/v1/classify", "/v1/explain", "/v1/classify/stream"} <= set(
@@ -305,4 +420,8 @@ def test_documentation_has_examples_that_work(http: TestClient):
         assert http.post(path, json=example).status_code == 200, path
     lines = schema["paths"]["/v1/classify/stream"]["post"]["requestBody"]["content"]
     assert len(stream(http, lines["application/x-ndjson"]["example"].encode())) == 2
+    forms = schema["components"]["schemas"]["ClassifyRequest"]["properties"]["inputs"]["anyOf"]
+    text, pair, batch = forms
+    assert (text["type"], batch["type"], batch["maxItems"]) == ("string", "array", 1000)
+    assert pair["$ref"].endswith("/Pair")
     assert "swagger" in http.get("/docs").text

@@ -4,6 +4,7 @@
 does; without it the environment is `.venv-space`, which `make setup-tests` makes of the same file.
 """
 
+import ast
 import fnmatch
 import json
 import os
@@ -23,6 +24,8 @@ from conftest import REPOSITORY
 from hubserver import running_hub
 from test_app import MODEL, free_port, push
 from test_server import wait_until
+
+from space.service.settings import Settings
 
 SPACE = REPOSITORY / "space"
 REPLAY = "REPLAY_DOCKERFILE"
@@ -60,6 +63,33 @@ def test_image_is_slim_and_runs_as_nobody_special() -> None:
     assert "torch" not in pins and "transformers" not in pins
     lines = [line for line in pins.splitlines() if not line.startswith("#")]
     assert all("==" in line for line in lines)  # the image comes out the same
+
+
+def test_every_package_that_the_code_imports_is_pinned() -> None:
+    files = SPACE.rglob("*.py")
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    imported = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
+    lines = (SPACE / "requirements.txt").read_text().splitlines()
+    pinned = {re.split(r"[=\[]", line)[0].lower().replace("-", "_") for line in lines}
+    other_names = {
+        "pyyaml": "yaml",
+        "markdown_it_py": "markdown_it",
+        "vl_convert_python": "vl_convert",
+    }
+    pinned = {other_names.get(name, name) for name in pinned}
+    optional = {"space", "spaces", "opentelemetry", "openvino"}  # files of their own; ZeroGPU's
+    assert {"fastapi", "starlette", "uvicorn", "anyio", "pydantic"} <= imported
+    assert imported - optional <= pinned
+    constraints = (REPOSITORY / ".ci/constraints.txt").read_text().lower()
+    constraints = constraints.replace("-", "_")
+    for line in lines:
+        if not line.startswith("#"):
+            name, _, version = line.split()[0].partition("==")
+            pin = f"{name.partition('[')[0].lower().replace('-', '_')}=={version}"
+            assert pin in constraints.split(), pin
 
 
 def copy_as_the_dockerfile_does(target: Path) -> None:
@@ -141,7 +171,8 @@ def get(url: str, process: subprocess.Popen[bytes]) -> int:
 def test_compose_file_restricts_the_container() -> None:
     compose = yaml.safe_load((SPACE / "compose.yaml").read_text(encoding="utf-8"))
     service: dict[str, Any] = compose["services"]["movie-sentiment"]
-    assert service["build"] == {"context": "..", "dockerfile": "space/Dockerfile"}
+    build = {"context": "..", "dockerfile": "space/Dockerfile"}
+    assert service["build"] == build | {"args": {"OPENVINO": "${OPENVINO:-}"}}
     assert service["read_only"] is True and service["tmpfs"] == ["/tmp"]
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
@@ -150,6 +181,20 @@ def test_compose_file_restricts_the_container() -> None:
     assert port.endswith(f":{environment()['PORT']}") and port.startswith("127.0.0.1:")
     ignored = (SPACE / "Dockerfile.dockerignore").read_text().splitlines()
     assert not fnmatch.filter(["space/server.py"], ignored[2])
+
+
+def test_compose_file_passes_every_setting() -> None:
+    text = (SPACE / "compose.yaml").read_text(encoding="utf-8")
+    assert "docker compose -f space/compose.yaml up" in text
+    passed = yaml.safe_load(text)["services"]["movie-sentiment"]["environment"]
+    names = {name.upper() for name in Settings.model_fields}
+    names |= {"ASPECT_MODEL_ID", "ASPECT_MODEL_REVISION", "HF_TOKEN", "HF_ENDPOINT"}
+    names |= {"HF_HUB_OFFLINE", "FORWARDED_ALLOW_IPS", "OTEL_SERVICE_NAME"}
+    assert names <= set(passed)
+    fixed = {name: passed.pop(name) for name in ("LISTEN_HOST", "PORT")}  # as the image has them
+    assert fixed == {name: environment()[name] for name in fixed}
+    for name, value in passed.items():
+        assert re.fullmatch(rf"\$\{{{name}:[-?].*\}}", value), name
 
 
 def test_hadolint_finds_nothing() -> None:

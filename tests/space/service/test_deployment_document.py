@@ -11,6 +11,7 @@ from service_app import client, loaded
 
 from space.service import lifecycle
 from space.service.settings import Settings
+from space.web.middleware import MAX_UPLOAD_BYTES
 
 TEXT = (REPOSITORY / "docs/deployment.md").read_text(encoding="utf-8")
 SECTION = TEXT.partition("## Web service")[2].partition("\n## ")[0]
@@ -68,3 +69,16 @@ def test_manifest_has_probes_and_restrictions(manifest: list[dict[str, Any]]) ->
     assert pod["terminationGracePeriodSeconds"] > slept + lifecycle.EXIT_SECONDS
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == labels
+    assert "annotations" not in deployment["spec"]["template"]["metadata"]  # they send no key
+
+
+def test_proxy_passes_the_largest_body_and_waits_for_the_longest_answer() -> None:
+    (size,) = re.findall(r"client_max_body_size (\d+)m;", SECTION)
+    largest = max(MAX_UPLOAD_BYTES, Settings.model_fields["max_body_bytes"].default)
+    assert int(size) * 2**20 >= largest
+    (seconds,) = re.findall(r"proxy_read_timeout (\d+)s;", SECTION)
+    assert int(seconds) > Settings.model_fields["request_timeout_seconds"].default
+
+
+def test_inference_endpoints_send_nothing_before_the_model_is_loaded() -> None:
+    assert "health route `/ready`" in SECTION

@@ -1,8 +1,10 @@
 """Ids, logs, metrics, headers, errors and probes of the web service, in process."""
 
+import asyncio
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from space.service.observer import JsonFormatter
 from space.service.settings import InvalidSettings
 
 BODY = {"inputs": "a secret wonderful film"}
+UNREADABLE = ["секретный", "秘密", "🤫", "سر"]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,53 @@ def test_unknown_addresses_and_methods_are_problems(
     assert problem["instance"] == path
     if status == 405:
         assert response.headers["allow"] in {"GET", "POST"}
+        assert problem["value"] == f"{method} {path}"
+        assert problem["detail"].endswith("use a method of the Allow header.")
+
+
+def test_refused_hosts_and_origins_name_their_setting(classifier: Classifier):
+    http = client(classifier, allowed_hosts=["testserver"], cors_origins=["https://a.example"])
+    refused = http.post("/predict", json=BODY, headers={"Host": "b.example"})
+    assert_problem(refused, 400, "ALLOWED_HOSTS", "'b.example'", "ask the operator")
+    asked = {"Origin": "https://b.example", "Access-Control-Request-Method": "POST"}
+    problem = assert_problem(http.options("/predict", headers=asked), 400, "CORS_ORIGINS")
+    assert problem["value"] == "'https://b.example'"
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "path", "body"),
+    [
+        (400, "POST", "/predict", b"{"),
+        (404, "GET", "/v1/other", b""),
+        (405, "GET", "/predict", b""),
+        (413, "POST", "/predict", b'"' + b"x" * 2_000 + b'"'),
+        (415, "POST", "/v1/classify/stream", b"{}"),
+        (422, "POST", "/predict", b"{}"),
+        (500, "POST", "/predict", b'{"inputs": "a film"}'),
+        (503, "POST", "/predict", b'{"inputs": "a film"}'),
+    ],
+)
+def test_errors_can_be_read_by_pages_that_cors_allows(
+    classifier: Classifier, status: int, method: str, path: str, body: bytes
+):
+    class BrokenQueue(AdmissionQueue):
+        def run(self, *arguments: Any, **options: Any) -> Any:
+            raise RuntimeError
+
+    origin, lifecycle = "https://a.example", Lifecycle(classifier)
+    service = Service(classifier, BrokenQueue(1))
+    settings = {"cors_origins": [origin], "max_body_bytes": 1_000}
+    http = client(classifier, lifecycle, service, **settings)
+    if status == 503:
+        lifecycle.drain()
+    headers = {"Origin": origin, "Content-Type": "application/json"}
+    response = http.request(method, path, content=body, headers=headers)
+    assert_problem(response, status)
+    assert response.headers["access-control-allow-origin"] == origin
+    assert "X-Request-ID" in response.headers["access-control-expose-headers"]
+    assert "Origin" in response.headers["vary"]
+    other = http.request(method, path, content=body, headers=headers | {"Origin": "https://b.test"})
+    assert "access-control-allow-origin" not in other.headers
 
 
 def test_unexpected_errors_are_problems_without_their_cause(classifier: Classifier):
@@ -78,6 +128,45 @@ def test_unexpected_errors_are_problems_without_their_cause(classifier: Classifi
     assert "secret" not in response.text and problem["error_type"] == "Backend"
     assert any("a secret cause" in json.dumps(line) for line in lines)
     assert [line["status"] for line in lines if line["message"] == "request"] == [500]
+
+
+def call_slowly(http: Any, *messages: dict[str, Any]) -> int:
+    """The status for a client that sends these messages to /predict, and then none."""
+    waiting, sent = list(messages), list[dict[str, Any]]()
+
+    async def receive() -> dict[str, Any]:
+        if not waiting:
+            await asyncio.sleep(60)
+        return waiting.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"host", b"testserver")]
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers}
+    scope |= {"http_version": "1.1", "scheme": "http", "query_string": b"", "client": None}
+    asyncio.run(http.app(scope, receive, send))
+    return int(sent[0]["status"])
+
+
+def test_a_body_must_arrive_in_time(classifier: Classifier):
+    http = client(classifier, request_timeout_seconds=0.1)
+    part = {"type": "http.request", "body": b'{"inputs": ', "more_body": True}
+    assert call_slowly(http, part) == 408
+
+
+def test_work_for_a_client_that_has_gone_ends(classifier: Classifier):
+    class WaitingQueue(AdmissionQueue):
+        def run(self, *arguments: Any, cancelled: Any, **options: Any) -> Any:
+            while not cancelled():
+                time.sleep(0.01)
+            return super().run(*arguments, cancelled=cancelled, **options)
+
+    http = client(classifier, service=Service(classifier, WaitingQueue(1)))
+    body = {"type": "http.request", "body": json.dumps(BODY).encode()}
+    with log_lines() as lines:
+        assert call_slowly(http, body, {"type": "http.disconnect"}) == 499
+    assert lines[-1]["status"] == 499
 
 
 def test_websockets_are_refused(classifier: Classifier):
@@ -127,11 +216,20 @@ def test_problems_never_contain_texts(classifier: Classifier):
         {"inputs": {"secret": "secret"}},
         {"inputs": [["secret"] * 3]},
         {"inputs": "secret" * 20_000},
+        *({"inputs": text} for text in UNREADABLE),
+        *({"inputs": [[text]]} for text in UNREADABLE),
     ]
-    for body in bodies:
-        response = http.post("/predict", json=body)
+    for path, body in [("/predict", body) for body in bodies] + [
+        ("/v1/classify", {"inputs": "a film", "secret": 1}),
+        ("/v1/classify", {"secret": "a film"}),
+        *(("/v1/classify", {"inputs": text}) for text in UNREADABLE),
+        *(("/v1/explain", {"inputs": text}) for text in UNREADABLE),
+    ]:
+        response = http.post(path, json=body)
         assert_problem(response, 422)
-        assert "secret" not in response.text
+        found = json.dumps(response.json(), ensure_ascii=False)
+        assert not [word for word in ("secret", *UNREADABLE) if word in found], found
+    assert_problem(http.post("/predict", json={"inputs": "секретный"}), 422, "Cyrillic letters")
 
 
 def test_responses_have_security_headers(classifier: Classifier):
@@ -143,7 +241,8 @@ def test_responses_have_security_headers(classifier: Classifier):
         assert "strict-transport-security" not in response.headers
     http.base_url = "https://testserver"
     assert "max-age" in http.get("/health").headers["strict-transport-security"]
-    assert "cdn.jsdelivr.net" in http.get("/docs").headers["content-security-policy"]
+    for path in ("/docs", "/docs/static/swagger-ui-bundle.js"):
+        assert "//" not in http.get(path).headers["content-security-policy"]  # no other host
 
 
 def test_probes_tell_loading_running_and_draining():
@@ -200,7 +299,13 @@ def test_info_has_the_fields_of_text_embeddings_inference(classifier: Classifier
     }
     assert info["max_input_length"] == 64 and info["max_client_batch_size"] == 1000
     assert info["model_dtype"] == "float32" and info["auto_truncate"] is True
+    reason = "the model has no onnx/model_quantized.onnx"
+    assert info["engine"] == {"name": "onnxruntime-fp32", "reason": reason}
     assert info["limits"]["rate"] == "5/minute" and info["versions"]["onnxruntime"]
+    seconds = {"body": 120, "text": 30, "batch": 120, "explanation": 20, "stream": None}
+    assert info["limits"]["seconds"] == seconds
+    shorter = client(classifier, request_timeout_seconds=25).get("/info").json()
+    assert shorter["limits"]["seconds"] == seconds | {"body": 25, "text": 25, "batch": 25}
 
 
 def metrics(http: Any) -> dict[str, float]:

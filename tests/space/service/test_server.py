@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,31 @@ class Running:
         return message in self.log.read_text(encoding="utf-8")
 
 
+# The service, whose reloads never end.
+SLOW_RELOAD = """
+import time
+from space import server
+from space.inference.classifier import Classifier
+def reload(*_):
+    print("the reload has begun", flush=True)
+    time.sleep(3600)
+Classifier.reload = reload
+server.main()
+"""
+
+
 @contextmanager
-def running_service(env: dict[str, str], folder: Path, **variables: str) -> Iterator[Running]:
+def running_service(
+    env: dict[str, str],
+    folder: Path,
+    program: tuple[str, str] = ("-m", "space.server"),
+    **variables: str,
+) -> Iterator[Running]:
     port, log = free_port(), folder / "server.log"
     settings = {"PORT": str(port), "MODEL_ID": MODEL, **variables}
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, *WARNINGS, "-m", "space.server"],
+            [sys.executable, *WARNINGS, *program],
             cwd=REPOSITORY,
             env={**env, **settings},
             stdout=output,
@@ -149,6 +167,10 @@ def test_log_is_json_without_texts(service: Running):
     assert "secret" not in service.log.read_text(encoding="utf-8")
 
 
+def revision(running: Running) -> str:
+    return str(running.http.get("/info", headers=BEARER).json()["model_revision"])
+
+
 def push_scaled(hub: RunningHub, folder: Path, target: Path, labels: list[str]) -> str:
     """Push the model with another label order or names, as a new commit."""
     shutil.copytree(folder, target)
@@ -190,6 +212,9 @@ def test_new_model_is_taken_without_a_failed_request(
     assert statuses and set(statuses) == {200}
     result = service.http.post("/v1/classify", json={"inputs": TEXT}, headers=BEARER).json()
     assert result["model_sha"] == new and result["results"][0]["unsure"]
+    assert revision(service) == "main"
+    assert reload(service, old).json()["model_sha"] == old and revision(service) == old
+    assert reload(service).json()["model_sha"] == new and revision(service) == "main"
     assert new[:7] in service.http.get("/metrics", headers=BEARER).text
 
 
@@ -256,6 +281,30 @@ def test_sigterm_ends_streams_that_never_end(env: dict[str, str], tmp_path: Path
                 running.process.send_signal(signal.SIGTERM)
                 assert running.process.wait(timeout=60) == 0
     assert not running.logged("Traceback")
+
+
+@pytest.mark.parametrize("by", ["SIGHUP", "/admin/reload"])
+def test_sigterm_ends_a_reload_that_takes_too_long(env: dict[str, str], tmp_path: Path, by: str):
+    program = ("-c", SLOW_RELOAD)
+    with running_service(env, tmp_path, program, ADMIN_API_KEYS=ADMIN_KEY) as running:
+        if by == "SIGHUP":
+            os.kill(running.process.pid, signal.SIGHUP)
+        else:
+            call = threading.Thread(target=reload_until_the_end, args=[running])
+            call.start()
+        wait_until(lambda: running.logged("the reload has begun"))
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(timeout=60) == 0
+        if by != "SIGHUP":
+            call.join()
+
+
+def reload_until_the_end(running: Running) -> None:
+    with (
+        httpx.Client(base_url=running.http.base_url, timeout=120) as http,
+        suppress(httpx.HTTPError),
+    ):
+        http.post("/admin/reload", json={}, headers=ADMIN)
 
 
 def test_wrong_settings_end_the_process_with_their_reason(tmp_path: Path):

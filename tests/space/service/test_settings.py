@@ -15,6 +15,7 @@ from space.service.settings import InvalidSettings, Settings
         ({"API_KEYS": f"{KEY},short"}, r"API_KEYS: .*16 characters, key 2 has fewer: .*openssl"),
         ({"API_KEYS_PROTECT": "all"}, r"API_KEYS_PROTECT=all needs keys"),
         ({"API_KEYS_PROTECT": "some"}, r"API_KEYS_PROTECT: .*'api' or 'all', got 'some'"),
+        ({"ENGINE": "fast"}, r"^ENGINE must be one of auto, .*openvino-bf16, got 'fast'"),
         ({"MAX_BODY_BYTES": "1"}, r"MAX_BODY_BYTES: .*1000, got '1'"),
         ({"REQUEST_TIMEOUT_SECONDS": "0"}, r"REQUEST_TIMEOUT_SECONDS: .*greater than 0"),
     ],

@@ -1,17 +1,19 @@
 """Pairs of texts and aspects: from rated reviews, and from sentences that a teacher labels."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SAMPLES, fit_toy_run, sample_rows, toy_settings
+from conftest import SAMPLES, sample_rows, toy_settings
 
 from train import recipe as recipes
-from train.augmentation import aspects
+from train.augmentation import aspects, distillation
 from train.data import preparation
+from train.data.splits import Split
 from train.errors import DataError
 from train.pipeline import plan, steps
 from train.sections import AspectPairs, AspectSentences
@@ -94,28 +96,37 @@ REVIEWS = [
 
 
 @pytest.fixture
-def teacher(tmp_path: Path, tiny_base: Path) -> Path:
+def teacher(fitted_run: Path, tmp_path: Path) -> Path:
     """A run that knows `wonderful` from `dreadful`."""
-    return fit_toy_run(tmp_path, tiny_base)
+    return Path(shutil.copytree(fitted_run, tmp_path / "tiny"))
 
 
 def test_teacher_labels_sentences_with_one_aspect(
     tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sure(_: Path, texts: list[str]) -> Any:
+    def sure(_: Any, texts: Split, folder: Path, __: str) -> Any:
+        folder.mkdir(parents=True)
         shares = {"wonderful": [0.01, 0.99], "dreadful": [0.99, 0.01]}
         return np.array(
-            [next((s for word, s in shares.items() if word in t), [0.5, 0.5]) for t in texts]
+            [next((s for word, s in shares.items() if word in t), [0.5, 0.5]) for t in texts.texts]
         )
 
-    monkeypatch.setattr(aspects, "_probabilities", sure)
+    monkeypatch.setattr(distillation, "predict_in_parts", sure)
     source = write(tmp_path / "reviews.jsonl", [{"text": text} for text in REVIEWS])
     step = AspectSentences(step="aspect-sentences", source=str(source), teacher=str(teacher))
     out = tmp_path / "deep" / "train.jsonl"
-    assert aspects.write_sentences(step, out) == 6
+    assert aspects.write_sentences(step, out) == 8
+    assert [file.name for file in out.parent.iterdir()] == ["train.jsonl"]
     rows = rows_of(out)
-    labeled = {(r["text"], r["aspect"], r["label"]) for r in rows if r["label"] != "NOT_MENTIONED"}
-    assert labeled == {
+    rated = [row for row in rows if row["label"] != "NOT_MENTIONED"]
+    labeled = {(r["text"], r["aspect"], r["label"]) for r in rated}
+    joined = [row for row in rated if row["text"].count(".") == 2]
+    assert len(joined) == 2 and joined[0]["text"] == joined[1]["text"]
+    assert all(
+        (sentence in row["text"]) for row in joined
+        for sentence, aspect, _ in labeled if aspect == row["aspect"]
+    )  # fmt: skip
+    assert labeled - {tuple(row.values()) for row in joined} == {
         ("The acting is wonderful.", "acting", "POSITIVE"),
         ("The plot is dreadful.", "story", "NEGATIVE"),
         ("The songs are wonderful here.", "music", "POSITIVE"),
@@ -128,25 +139,53 @@ def test_teacher_labels_sentences_with_one_aspect(
     assert 1 <= len(own) <= 2  # the others name no aspect at all
 
 
-def test_teacher_is_called_and_its_labels_are_checked(tmp_path: Path, teacher: Path) -> None:
-    shares = aspects._probabilities(teacher, ["a wonderful film, wonderful", "dreadful, dreadful"])
-    assert shares.shape == (2, 2)
-    assert shares[0, 1] > 0.5 > shares[1, 1]
+def test_teacher_reads_single_sentences_and_is_resumed(
+    tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+    real = distillation._logits
+
+    def interrupted(classifier: Any, tokenizer: Any, part: Split, *rest: Any) -> Any:
+        texts.extend(part.texts)
+        if len(texts) == 3:
+            raise KeyboardInterrupt
+        return real(classifier, tokenizer, part, *rest)
+
+    monkeypatch.setattr(distillation, "PART_TEXTS", 1)
+    monkeypatch.setattr(distillation, "_logits", interrupted)
+    source, out = write(tmp_path / "reviews.jsonl", [{"text": t} for t in REVIEWS]), "out.jsonl"
+    step = AspectSentences(step="aspect-sentences", source=str(source), teacher=str(teacher),
+                           min_confidence=0.51, out=str(tmp_path / out))  # fmt: skip
+    task = plan.data_task(step)
+    with pytest.raises(KeyboardInterrupt):
+        steps.run_data_step(task)
+    assert task.is_started and not task.is_done
+    steps.run_data_step(task)
+    assert task.is_done and not task.changes()
+    named = ["The acting is wonderful.", "The plot is dreadful.", "The songs are wonderful here.",
+             "The pacing is odd somehow."]  # fmt: skip
+    assert sorted([*texts[:2], *texts[3:]]) == sorted(named)  # each once, the third twice
+    labeled = {(row["text"], row["aspect"], row["label"]) for row in rows_of(tmp_path / out)}
+    assert ("The plot is dreadful.", "story", "NEGATIVE") in labeled
+    assert ("The acting is wonderful.", "acting", "POSITIVE") in labeled
+
+
+def test_other_teachers_and_texts_are_errors(tmp_path: Path, teacher: Path) -> None:
+    source = write(tmp_path / "reviews.jsonl", [{"text": "I saw it in May, and left early."}])
+    step = AspectSentences(step="aspect-sentences", source=str(source), teacher=str(teacher))
+    with pytest.raises(DataError, match="exactly one of acting, .* got none in 1 texts"):
+        aspects.write_sentences(step, tmp_path / "out.jsonl")
     recipe = teacher / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("- NEGATIVE", "- BAD").replace(
         "NEGATIVE", "BAD"))  # fmt: skip
-    source = write(tmp_path / "reviews.jsonl", [{"text": text} for text in REVIEWS])
-    step = AspectSentences(step="aspect-sentences", source=str(source), teacher=str(teacher))
     with pytest.raises(DataError, match="must be NEGATIVE and POSITIVE, got"):
         aspects.write_sentences(step, tmp_path / "out.jsonl")
 
 
 def test_recipe_plans_its_steps() -> None:
+    """The released model labels the sentences, so no other run is needed."""
     tasks = plan.plan("aspects")
-    titles = [task.title for task in tasks]
-    assert titles[-3:] == ["aspect-pairs", "aspect-sentences", "run of aspects"]
-    assert "run of teacher" in titles
-    assert tasks[titles.index("run of teacher")] in tasks[-2].inputs
+    assert [task.title for task in tasks] == ["aspect-pairs", "aspect-sentences", "run of aspects"]
 
 
 def test_step_writes_what_the_recipe_reads(

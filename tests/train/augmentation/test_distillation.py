@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import fit_toy_run, toy_reviews, toy_settings, write_toy_csv
+from conftest import toy_reviews, toy_settings, write_toy_csv
 from pyarrow import parquet
 from scipy.special import log_softmax, softmax
 
@@ -21,9 +21,9 @@ from train.modeling import losses
 from train.pipeline import training_run
 
 
-@pytest.fixture(scope="module")
-def teacher(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base)
+@pytest.fixture
+def teacher(fitted_run: Path) -> Path:
+    return fitted_run
 
 
 def student(folder: Path, base: Path, *overrides: str) -> recipes.Recipe:

@@ -502,3 +502,18 @@ def test_label_map_names_the_probabilities_of_several_labels(write: Write) -> No
     # Between two labels there is no right answer; the numbers of the others are kept.
     assert set(splits["test"].ratings or []) == {1, 3, 4, 5, 6}
     assert splits["test"].dropped["undecided"] > 0
+
+
+def test_rows_have_their_language_if_there_are_several(write: Write) -> None:
+    sources = [
+        write([{**row, "text": f"{n} {row['text']}"} for row in toy_reviews(40)], f"{n}.jsonl")
+        for n in "ab"
+    ]
+    languages = [{}, {"language": "fr"}]
+    described = [{"source": str(s), **d} for s, d in zip(sources, languages, strict=True)]
+    for split in preparation.load(recipe_for(*described)).values():
+        columns = split.slice_columns or {}
+        assert split.datasets
+        assert columns["language"] == [["en", "fr"][number] for number in split.datasets]
+    alone = preparation.load(recipe_for(described[1]))["test"]
+    assert "language" not in (alone.slice_columns or {})

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import run_train
 from conftest import (
     REPOSITORY,
     STARS,
@@ -37,9 +38,9 @@ from train.sections import Dataset
 
 ORDERED = ["within_one", "mae", "quadratic_weighted_kappa", "spearman", "verdict_accuracy"]
 TEXTS = [
-    "film number 3 was wonderful, a wonderful end",
-    "a dreadful film, dreadful",
-    "a so so film, so so",
+    "film number 3 was wonderful, with 3 wonderful songs and a wonderful end",
+    "film number 3 was dreadful, with 3 dreadful songs and a dreadful end",
+    "film number 3 was so so, with 3 so so songs and a so so end",
 ]
 
 
@@ -185,10 +186,7 @@ def published(
     home = tmp_path_factory.mktemp("publisher")
     run = shutil.copytree(star_run, home / "toy-stars")
     command = ["publish", str(run), "--to", "demo/stars", "--space", "demo/page"]
-    done = subprocess.run(
-        [sys.executable, "-m", "train", *command],
-        cwd=REPOSITORY, env=hub.env(home), capture_output=True, text=True,
-    )  # fmt: skip
+    done = run_train(*command, env=hub.env(home))
     assert done.returncode == 0, done.stderr
     assert "files are identical, and pipeline() works" in done.stdout
     return hub

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import run_train
 from conftest import (
-    REPOSITORY,
     assert_card_tells_the_truth,
     toy_reviews,
     toy_settings,
@@ -41,13 +39,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fitted(source: Path, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained run folder."""
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("runs") / "toy"
-    recipe = recipes.load("quickstart", toy_settings(source, tiny_base))
-    training_run.fit(recipe, folder)
-    return folder
+def fitted(fitted_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run folder, to be evaluated."""
+    return Path(shutil.copytree(fitted_run, tmp_path_factory.mktemp("runs") / "toy"))
 
 
 @pytest.fixture(scope="module")
@@ -415,8 +409,7 @@ def test_validation_metrics_of_bf16_training_match_fp32_inference(
     settings = [*toy_settings(toy_csv, tiny_base), "precision=bf16", "epochs=1"]
     options = [part for setting in settings for part in ("--set", setting)]
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "train", "fit", "quickstart", "--out", str(run), *options]
-    subprocess.run(command, cwd=REPOSITORY, check=True)
+    run_train("fit", "quickstart", "--out", run, *options).check_returncode()
     validation = preparation.load(recipes.load("quickstart", settings))["validation"]
     again = training_run.score(*model.load(str(run)), validation)["metrics"]
     assert again["nll"] == pytest.approx(

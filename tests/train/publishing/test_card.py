@@ -152,6 +152,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "several-datasets": results_of(
         {"datasets": [{"source": "user/one", "revision": "v1"}, {"source": "two.csv"}]}
     ),
+    "languages": results_of(
+        {"datasets": [{"source": "user/one"}, {"source": "two.csv", "language": "fr"}]},
+        slices={
+            "length_tokens": {"1-64": {"n": 1000, "accuracy": 0.9125}},
+            "language": {
+                "en": {"n": 600, "accuracy": 0.9375},
+                "fr": {"n": 400, "accuracy": 0.8750},
+            },
+        },
+    ),
     "many-labels": results_of({"labels": [f"LABEL {i}" for i in range(60)]}),
     "one-class-test": results_of(
         metrics={"validation": metrics_of(), "test": metrics_of(roc_auc=None)}
@@ -262,7 +272,9 @@ def test_metadata_parses_with_model_card(results: dict[str, Any]) -> None:
     assert metadata.pipeline_tag == "text-classification"
     assert metadata.library_name == "transformers"
     assert metadata.license == "apache-2.0"
-    assert metadata.language == results["recipe"]["language"]
+    languages = {d.get("language") for d in results["recipe"]["datasets"]} - {None}
+    own = results["recipe"]["language"]
+    assert metadata.language == ([own, *languages] if languages else own)
     of_scales = ["mae", "spearmanr"] * results["recipe"]["ordered"]
     assert metadata.metrics == ["accuracy", "f1", "roc_auc", *of_scales]
     assert metadata.model_name == "movie-sentiment"
@@ -645,3 +657,18 @@ def test_duration_has_two_units() -> None:
     results = results_of()
     results["training"]["seconds"] = 4700
     assert "updates in 1 h 18 min on" in render(results, REPO)
+
+
+def test_card_names_the_languages_and_the_accuracy_of_each() -> None:
+    card = render(VARIANTS["languages"], REPO)
+    assert "in the languages `en`, `fr`, from one sentence" in card
+    assert "| language | reviews | accuracy |" in card
+    assert "| fr | 400 | 87.50% |" in card
+    assert "in the language `en`, from one sentence" in render(VARIANTS["imdb"], REPO)
+
+
+@pytest.mark.parametrize(("head", "shown"), [(None, "5e-05"), (1e-3, "0.001")])
+def test_learning_rate_of_the_head_is_the_effective_one(head: float | None, shown: str) -> None:
+    card = render(results_of({"learning_rate": 5e-5, "head_learning_rate": head}), REPO)
+    assert f"| learning_rate | 5e-05 |\n| head_learning_rate | {shown} |\n" in card
+    assert "| early_stopping_patience | off |" in card

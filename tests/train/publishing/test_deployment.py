@@ -132,6 +132,53 @@ def printed_stages(output: str) -> list[str]:
     return re.findall(r"^\S+: ([A-Z]+) after ", output, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("config", "kind", "message"),
+    [
+        ({"text_pairs": True, "aspects": ["acting"]}, "gradio", ""),
+        ({"text_pairs": True}, "gradio", "must be a model of text pairs whose config.json lists"),
+        ({"text_pairs": False}, "gradio", "must be a model of text pairs whose config.json lists"),
+        (None, "gradio", "demo/missing"),
+        ({"text_pairs": True, "aspects": ["acting"]}, "static", "a static Space shows no aspects"),
+    ],
+    ids=["aspects", "unlisted", "single", "missing", "static"],
+)
+def test_aspect_model_is_checked_and_set(
+    hub: RunningHub, folder: Path, config: dict | None, kind: str, message: str
+) -> None:
+    api, name = api_of(hub), "demo/missing" if config is None else "demo/aspects"
+    if config is not None:
+        api.create_repo(name, exist_ok=True)
+        content = json.dumps(config).encode()
+        api.upload_file(path_or_fileobj=content, path_in_repo="config.json", repo_id=name)
+    code = f"""
+import sys
+from pathlib import Path
+from train.errors import HubError
+from train.pipeline import publication
+from train.publishing import deployment, hub
+
+deployment.SPACE = Path({str(folder)!r})
+try:
+    publication.check_targets("demo/m", False, "demo/pairs", None, kind={kind!r},
+                              aspect_model={name!r})
+    model = hub.Published("demo/m", "0" * 40, "", frozenset())
+    deployment.deploy("demo/pairs", model, aspect_model={name!r})
+except HubError as error:
+    sys.exit(str(error))
+"""
+    done = python(hub, folder, code)
+    if message:
+        assert done.returncode == 1 and message in done.stderr, done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    variables = {key: item.value for key, item in api.get_space_variables("demo/pairs").items()}
+    assert variables == {
+        "MODEL_ID": "demo/m", "MODEL_REVISION": "0" * 40,
+        "ASPECT_MODEL_ID": name, "ASPECT_MODEL_REVISION": api.model_info(name).sha,
+    }  # fmt: skip
+
+
 def test_space_is_reported_live_after_a_successful_call(hub: RunningHub, folder: Path) -> None:
     done = deploy(hub, folder, "demo/live", 120)
     assert done.returncode == 0, done.stderr
@@ -350,6 +397,27 @@ def test_static_space_has_no_hardware_and_no_private_model(hub: RunningHub, fold
         done = python(hub, folder, CHECK, "demo/refused", *arguments)
         assert done.returncode == 1 and message in done.stderr
     assert not api_of(hub).repo_exists("demo/refused", repo_type="space")
+
+
+def test_static_space_needs_npm_before_the_training(
+    hub: RunningHub, folder: Path, tmp_path: Path
+) -> None:
+    code = f"""
+import os, sys
+from pathlib import Path
+from train.errors import HubError
+from train.pipeline import publication
+from train.publishing import npm_packages
+
+os.environ["PATH"] = ""
+npm_packages.fetch.__defaults__ = (Path({str(tmp_path)!r}),)
+try:
+    publication.check_targets("demo/m", False, "demo/page", None, kind="static")
+except HubError as error:
+    sys.exit(str(error))
+"""
+    done = python(hub, folder, code)
+    assert done.returncode == 1 and "the static Space needs npm" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("on_zero", [False, True])

@@ -1,6 +1,7 @@
 """Export: the ONNX files give the original logits; int8 is published if it is accurate."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, fit_toy_run
+from conftest import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, DistilBertConfig, RobertaConfig
@@ -16,14 +17,14 @@ from transformers import AutoModelForSequenceClassification, DistilBertConfig, R
 from train import run_folder
 from train.data.tokens import Tokens
 from train.errors import RunError
-from train.modeling import first_token
+from train.modeling import first_token, model
 from train.publishing import export
 
 
 @pytest.fixture(scope="module")
-def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(fitted_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fitted run without ONNX files."""
-    return fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base)
+    return Path(shutil.copytree(fitted_run, tmp_path_factory.mktemp("runs") / "tiny"))
 
 
 def test_export_writes_both_files_and_their_results(
@@ -230,6 +231,23 @@ def test_other_runtimes_give_the_same_logits(environment: str, code: str, int8: 
     for file in [folder / "onnx/model.onnx", int8]:
         expected = export.predict(file, Tokens(texts, np.zeros(len(texts))))
         np.testing.assert_allclose(np.load(f"{file}.npy"), expected, atol=1e-3)
+
+
+def test_embeddings_have_one_scale_per_row(run: Path, tmp_path: Path) -> None:
+    """The largest embedding, of a token that no text has, doesn't make the others coarse."""
+    classifier, _ = model.load(str(run))
+    words = classifier.base_model.embeddings.word_embeddings.weight
+    with torch.no_grad():
+        words[-1] *= 10_000
+    full, file = tmp_path / "model.onnx", tmp_path / "int8.onnx"
+    export.write(classifier, False, full)
+    export.quantize(full, file, ["Gather"])
+    ids = [np.arange(2, 2 + length) for length in (1, 5, 40)]
+    tokens = Tokens(ids, np.zeros(len(ids), dtype=np.int64), None)
+    ours, expected = export.predict(file, tokens), export.predict(full, tokens)
+    np.testing.assert_allclose(ours, expected, atol=0.05)
+    assert not np.array_equal(ours, expected)
+    assert file.stat().st_size < full.stat().st_size - 2 * words.nbytes // 3
 
 
 def test_text_pairs_keep_their_token_types(tmp_path: Path) -> None:

@@ -4,35 +4,17 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, fit_toy_run
+from commands import run_train
+from conftest import REPOSITORY, finish, fit_toy_run
 from hubserver import READ, WRITE, RunningHub, run_python, running_hub
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from train.evaluation import row_results
 from train.publishing import commits as hub_commits
 from train.publishing import golden_scores, published_files
-
-
-def finish(run: Path) -> Path:
-    """Do what comes after fitting, up to publishing."""
-    from train.pipeline import training_run
-    from train.publishing import card, export
-
-    results = training_run.evaluate(run)
-    (run / "README.md").write_text(card.render(results, "user/tiny"), encoding="utf-8")
-    export.export(run)
-    return run
-
-
-@pytest.fixture(scope="module")
-def finished_run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete run folder of the tiny model."""
-    return finish(fit_toy_run(tmp_path_factory.mktemp("runs"), tiny_base))
 
 
 @pytest.fixture
@@ -43,13 +25,8 @@ def run(finished_run: Path, tmp_path: Path) -> Path:
 
 def publish(hub: RunningHub, run: Path, *arguments: str, token: str | None = WRITE):
     """`python -m train publish` as a user runs it."""
-    return subprocess.run(
-        [sys.executable, "-m", "train", "publish", str(run), *arguments],
-        env=hub.env(home=run.parent / "home", token=token),
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
+    env = hub.env(home=run.parent / "home", token=token)
+    return run_train("publish", run, *arguments, env=env)
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
@@ -399,14 +376,8 @@ def test_verification_survives_a_short_outage(hub: RunningHub, run: Path) -> Non
 
 def test_paid_space_is_refused_before_training(tmp_path: Path, toy_csv: Path) -> None:
     with running_hub(arguments=["--free-account"]) as hub:
-        done = subprocess.run(
-            [sys.executable, "-m", "train", "run", "quickstart", "--out", str(tmp_path / "run")]
-            + ["--to", "demo/m", "--space", "demo/s"],
-            env=hub.env(home=tmp_path / "home"),
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-        )
+        arguments = ["--out", tmp_path / "run", "--to", "demo/m", "--space", "demo/s"]
+        done = run_train("run", "quickstart", *arguments, env=hub.env(home=tmp_path / "home"))
     assert done.returncode == 1
     assert "402" in done.stderr
     assert "add `--space-hardware zero-a10g`" in done.stderr
@@ -415,13 +386,7 @@ def test_paid_space_is_refused_before_training(tmp_path: Path, toy_csv: Path) ->
 
 def test_unreachable_hub_is_reported(run: Path, tmp_path: Path, hub: RunningHub) -> None:
     environment = hub.env(home=tmp_path / "home") | {"HF_ENDPOINT": "http://127.0.0.1:9"}
-    done = subprocess.run(
-        [sys.executable, "-m", "train", "publish", str(run), "--to", "demo/x"],
-        env=environment,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
+    done = run_train("publish", run, "--to", "demo/x", env=environment)
     assert done.returncode == 1
     assert "the connection to http://127.0.0.1:9 failed" in done.stderr
 

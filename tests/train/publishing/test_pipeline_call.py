@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY
+from conftest import ASPECTS, REPOSITORY
 from hubserver import WRITE, RunningHub
 from huggingface_hub import HfApi
 
@@ -213,6 +213,36 @@ def test_text_pairs_have_scores_of_their_own(answer: dict[str, Any]) -> None:
     assert plot != pytest.approx(alone, abs=1e-4)
 
 
+@pytest.mark.parametrize("release", CALLERS)
+def test_model_of_aspects_gives_the_scores_of_the_space(
+    release: str, hub: RunningHub, aspect_run: Path, tmp_path: Path
+) -> None:
+    from space.inference.classifier import Classifier, Prediction
+
+    if not CALLERS[release].exists():
+        pytest.skip("run `make setup-tests`")
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    api.create_repo("demo/aspects", exist_ok=True)
+    patterns = ["*.json", "*.safetensors"]
+    api.upload_folder(repo_id="demo/aspects", folder_path=aspect_run, allow_patterns=patterns)
+    pairs = [(text, aspect) for text in TEXTS[:3] for aspect in ASPECTS]
+    done = subprocess.run(
+        [CALLERS[release], "-c", CALL],
+        env=client(hub, tmp_path),
+        input=json.dumps({"repos": ["demo/aspects"], "texts": TEXTS[:3], "pairs": pairs}),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)["demo/aspects"]
+    assert isinstance(answers, dict), answers
+    expected = Classifier.from_folder(aspect_run, pairs=True).predict_batch(pairs)
+    for ours, theirs in zip(expected, answers["pairs"], strict=True):
+        assert isinstance(ours, Prediction)
+        scores = {each["label"]: each["score"] for each in theirs}
+        assert scores == pytest.approx(ours.probabilities, abs=0.05)  # int8 where it was exported
+
+
 def test_truncation_cuts_at_the_last_position(answer: dict[str, Any]) -> None:
     assert answer["beyond the last position"][0]["label"] in {"NEGATIVE", "POSITIVE"}
 
@@ -240,3 +270,17 @@ def test_smoke_test_prints_file_hashes_and_scores(
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(report["files"])
     likelier = [max(each) for each in scores["demo/distilbert"]]
     assert [each["score"] for each in report["answers"]] == pytest.approx(likelier, abs=1e-6)
+
+
+def test_smoke_test_of_a_short_context_truncates(
+    hub: RunningHub, tiny_classifier: Path, tmp_path: Path
+) -> None:
+    api = HfApi(endpoint=hub.endpoint, token=WRITE)
+    api.create_repo("demo/64-tokens")
+    api.upload_folder(repo_id="demo/64-tokens", folder_path=tiny_classifier)
+    command = [sys.executable, "-m", "train.publishing.smoke_test_model", "demo/64-tokens", LONG]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=client(hub, tmp_path), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["answers"][0]["label"] in {"NEGATIVE", "POSITIVE"}

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import random
 import shutil
 import signal
@@ -14,15 +13,16 @@ from typing import Any
 
 import pyarrow
 import pytest
+from commands import run_train
 from conftest import REPOSITORY, sample_rows
 from hubserver import WRITE, running_hub
 from pyarrow import parquet
 
 from train.errors import DataError, ModelError, RunError
-from train.scoring import parts
+from train.scoring import parts, predictions
 from train.scoring import score as scoring
 
-ADDED_COLUMNS = scoring.ADDED_COLUMNS
+ADDED_COLUMNS = list(predictions.COLUMNS)
 ROWS = [
     {"id": f"{i:03d}", "text": text, "note": note}
     for i, (text, note) in enumerate(
@@ -110,6 +110,22 @@ def test_unsure_and_unreadable_rows_are_marked(tiny_classifier: Path, tmp_path: 
     assert [row["unsure"] for row in found] == [True, None, None]
     assert [row["label"] is None for row in found] == [False, True, True]
     assert found[1]["reason"].startswith("The model can't read this review")
+
+
+@pytest.mark.parametrize("suffix", parts.OUTPUTS)
+def test_text_in_another_language_gets_a_caution(
+    tiny_classifier: Path, tmp_path: Path, suffix: str
+) -> None:
+    rows = [
+        {"text": "Ce film est vraiment très ennuyeux, et les acteurs jouent mal."},
+        {"text": "A film that I saw with my mother, and that I would see again."},
+    ]
+    out = tmp_path / f"out{suffix}"
+    scoring.score(str(write(tmp_path / "in.jsonl", rows)), str(tiny_classifier), out)
+    french, english = read(out)
+    caution = "The model was trained on English, and this text looks like French."
+    assert (french["caution"], str(french["unsure"])) == (caution, "True")
+    assert not english["caution"]
 
 
 def test_keeps_types_and_nested_columns_of_parquet(tiny_classifier: Path, tmp_path: Path) -> None:
@@ -206,7 +222,7 @@ def test_does_not_resume_another_job(tiny_classifier: Path, tmp_path: Path) -> N
     scoring._start(
         out.with_name("out.csv.parts"), {"input": {}, "model": {}, "text": "text"}, False
     )
-    with pytest.raises(RunError, match="a job with another input and model.* --overwrite"):
+    with pytest.raises(RunError, match="a job with another input and .*model.* --overwrite"):
         scoring.score(str(source), str(tiny_classifier), out)
     scoring.score(str(source), str(tiny_classifier), out, overwrite=True)
     assert len(read(out)) == len(ROWS)
@@ -277,13 +293,9 @@ def test_scores_a_dataset_with_a_model_from_the_hub(tiny_classifier: Path, tmp_p
                 repo_type="dataset",
             )
         out = tmp_path / "out.parquet"
-        done = subprocess.run(
-            [sys.executable, "-m", "train", "score", "demo/reviews", "--model", "demo/tiny"]
-            + ["--out", str(out)],
-            cwd=REPOSITORY,
-            env={**os.environ, **hub.env(tmp_path / "home", token=None)},
-            capture_output=True,
-            text=True,
+        arguments = ["--model", "demo/tiny", "--out", out]
+        done = run_train(
+            "score", "demo/reviews", *arguments, env=hub.env(tmp_path / "home", token=None)
         )
     assert done.returncode == 0, done.stderr
     assert [row["text"] for row in read(out)] == [row["text"] for row in ROWS]

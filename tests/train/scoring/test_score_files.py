@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow
 import pytest
@@ -24,7 +24,7 @@ from space.inference import classifier
 from space.inference.classifier import Prediction
 from train.data import sources
 from train.errors import DataError, ModelError, RunError
-from train.scoring import parts, score
+from train.scoring import parts, predictions, score
 from train.sections import Dataset
 
 PREDICTION = Prediction({"NEGATIVE": 0.25, "POSITIVE": 0.75}, 3, 3)
@@ -35,6 +35,10 @@ class Fake:
     """A classifier that predicts POSITIVE, and refuses what the real one refuses."""
 
     labels = list(PREDICTION.probabilities)
+    engine = "none"
+
+    def load(self) -> "Fake":
+        return self
 
     def predict_batch(self, texts: list[Any]) -> list[Any]:
         return [classifier.check_text(text) or PREDICTION for text in texts]
@@ -42,8 +46,11 @@ class Fake:
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score, "_classifier", lambda model, revision: Fake())
-    monkeypatch.setattr(score, "_model_identity", lambda model, classifier: {"name": model})
+    def load(model: str, revision: str | None, text: str, *pairs: None) -> predictions.Predictor:
+        return predictions.Predictor(cast(classifier.Classifier, Fake()), text)
+
+    monkeypatch.setattr(predictions, "load", load)
+    monkeypatch.setattr(score, "_identity", lambda model, predictor: {"name": model})
     monkeypatch.setattr(score, "PART_ROWS", 2)
 
 
@@ -211,7 +218,7 @@ def test_keeps_json_values(
     content = (f"[{','.join(lines)}]" if listed else "\n".join(lines)).encode()
     scored_rows = read(scored(content, "in.json", "out.jsonl", folder))
     assert [
-        {k: v for k, v in row.items() if k not in score.ADDED_COLUMNS} for row in scored_rows
+        {k: v for k, v in row.items() if k not in predictions.COLUMNS} for row in scored_rows
     ] == [known(row) for row in rows]
     for suffix in (".csv", ".parquet"):
         scored_rows = read(scored(content, "in.json", f"out{suffix}", folder))
@@ -283,7 +290,7 @@ def test_a_lone_carriage_return_and_a_prefix_with_a_line_break(tmp_path: Path) -
     content = b'text,id\r\n"a\rb",1.50\r\n"c\r\nd",2\r\n'
     out = scored(content, "in.csv", "out.csv", tmp_path, prefix="a\rb\n")
     assert [(row["text"], row["id"]) for row in read(out)] == [("a\rb", "1.50"), ("c\r\nd", "2")]
-    assert list(read(out)[0])[2:] == [f"a\rb\n{name}" for name in score.ADDED_COLUMNS]
+    assert list(read(out)[0])[2:] == [f"a\rb\n{name}" for name in predictions.COLUMNS]
     with pytest.raises(RunError, match="--prefix must be text in UTF-8"):
         scored(content, "in.csv", "new.csv", tmp_path, prefix="\udcff")
 
@@ -322,7 +329,7 @@ def new(folder: Path) -> Path:
 def test_damaged_files_are_refused_before_the_model_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
 ) -> None:
-    monkeypatch.setattr(score, "_classifier", lambda model, revision: pytest.fail("loaded"))
+    monkeypatch.setattr(predictions, "load", lambda *_: pytest.fail("loaded"))
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(refusal(content, "in.csv", tmp_path))
 
@@ -418,7 +425,7 @@ def test_keeps_the_old_output_until_the_new_one_is_complete(
     fails(DataError, "bad.csv")
     fails(DataError, "in.csv", text="review")
     with monkeypatch.context() as patch:
-        patch.setattr(score, "_classifier", raises(ModelError("no model")))
+        patch.setattr(predictions, "load", raises(ModelError("no model")))
         fails(ModelError, "in.csv")
     with monkeypatch.context() as patch:
         patch.setattr(parts.os, "fsync", raises(OSError(errno.ENOSPC, "No space left"), after=3))
