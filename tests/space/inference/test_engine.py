@@ -241,7 +241,7 @@ def test_engine_of_a_folder_is_the_best_that_it_has_the_file_of(
 def test_model_without_the_file_of_a_forced_engine_is_refused(
     toy_classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "openvino_fault", lambda: None)  # a CPU without bf16 is refused first
+    monkeypatch.setattr(engine, "openvino_fault", lambda: None)  # also on CPUs without bf16
     copy = Path(shutil.copytree(toy_classifier, tmp_path / "copy"))
     (copy / FP32_FILE).unlink()
     for requested in (FP32, BF16):
