@@ -10,7 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from threading import Condition, Event, Thread
+from heapq import heappop, heappush
+from itertools import count
+from operator import itemgetter
+from threading import Condition, Event, Lock, Thread
 from typing import Any, TypeVar
 
 from space.inference.concurrency import Busy, Cancelled
@@ -23,11 +26,17 @@ NICE = 5  # of the worker threads: the thread that answers HTTP requests has pri
 DECAY = 0.95  # weight of the measured rate's past when an item is added
 
 T = TypeVar("T")
+_Entry = tuple[float, int, "_Job"]
 
 
 @dataclass(eq=False)
 class _Job:
-    """A request in the queue; its items start in order."""
+    """A request in the queue; its items start in order.
+
+    Attributes:
+        rank: The job with the lowest rank runs next: the time at which its credit covers its cost.
+            Short requests therefore pass long ones, and no request waits forever.
+    """
 
     costs: Sequence[float]
     work: Callable[[int, bool], Any]
@@ -35,6 +44,8 @@ class _Job:
     deadline: float
     cancelled: Callable[[], bool]
     results: list[Any] = field(init=False)  # None for an item that was not run
+    rank: float = field(init=False)
+    remaining_cost: float = field(init=False)
     started: int = 0  # items
     started_cost: float = 0.0
     running: int = 0  # items
@@ -43,30 +54,30 @@ class _Job:
 
     def __post_init__(self) -> None:
         self.results = [None] * len(self.costs)
+        self.remaining_cost = sum(self.costs)
+        self._set_rank()
 
     @property
-    def remaining_cost(self) -> float:
-        return sum(self.costs[self.started :])
+    def has_waiting_items(self) -> bool:
+        return self.started < len(self.costs)
 
     @property
     def next_cost(self) -> float:
         return self.costs[self.started]
-
-    @property
-    def rank(self) -> float:
-        """The job with the lowest rank runs next: the time at which its credit covers its cost.
-
-        Short requests therefore pass long ones, and no request waits forever.
-        """
-        return self.arrived + (self.started_cost + self.next_cost) / CREDIT_PER_SECOND
 
     def start_next(self) -> tuple[int, float]:
         """Count the next item as started; returns its index and cost."""
         index, cost = self.started, self.next_cost
         self.started += 1
         self.started_cost += cost
+        self.remaining_cost -= cost
         self.running += 1
+        if self.has_waiting_items:
+            self._set_rank()
         return index, cost
+
+    def _set_rank(self) -> None:
+        self.rank = self.arrived + (self.started_cost + self.next_cost) / CREDIT_PER_SECOND
 
 
 class AdmissionQueue:
@@ -83,9 +94,15 @@ class AdmissionQueue:
     def __init__(self, workers: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.workers = workers
         self._clock = clock
-        self._changed = Condition()
+        lock = Lock()
+        self._work_arrived, self._express_needed = Condition(lock), Condition(lock)
         self._threads: list[Thread] = []
-        self._jobs: list[_Job] = []  # with items that were not started
+        self._jobs: set[_Job] = set()  # with items that were not started
+        # Heaps of rank, number and job, by the cost of the next item. A job that was dropped stays
+        # until it has the lowest rank.
+        self._short: list[_Entry] = []
+        self._long: list[_Entry] = []
+        self._numbers = count()
         self._running_costs: list[float] = []
         self._total_cost, self._total_seconds = INITIAL_RATE, 1.0  # decayed, of the items run
 
@@ -118,14 +135,13 @@ class AdmissionQueue:
         if not costs:
             return []
         job = _Job(costs, work, self._clock(), deadline, cancelled)
-        with self._changed:
-            self._drop_dead_jobs()
-            wait = self._estimated_wait(job)
-            if wait > patience + job.remaining_cost / self.rate:
-                raise Busy(max(1, math.ceil(wait)))
-            self._jobs.append(job)
+        with self._work_arrived:
+            self._check_wait(job, patience)
+            self._jobs.add(job)
+            self._push(job)
             self._start_threads()
-            self._changed.notify_all()
+            self._work_arrived.notify(len(costs))
+            self._wake_express_thread()
         job.done.wait()
         if job.error:
             raise job.error
@@ -136,7 +152,8 @@ class AdmissionQueue:
     @property
     def length(self) -> int:
         """The number of items that wait, of all requests."""
-        with self._changed:
+        with self._work_arrived:
+            self._drop_ended_jobs()
             return sum(len(job.costs) - job.started for job in self._jobs)
 
     @property
@@ -154,13 +171,47 @@ class AdmissionQueue:
                 cost += min(other.remaining_cost, max(credit, other.next_cost))
         return cost / self.rate
 
-    def _drop_dead_jobs(self) -> None:
-        now = self._clock()
+    def _check_wait(self, job: _Job, patience: float) -> None:
+        """Raise `Busy` if the job would wait too long."""
+        limit = patience + job.remaining_cost / self.rate
+        all_costs = sum(self._running_costs) + sum(other.remaining_cost for other in self._jobs)
+        if all_costs / self.rate > limit:  # a quick upper bound of the estimate
+            self._drop_ended_jobs()
+            wait = self._estimated_wait(job)
+            if wait > limit:
+                raise Busy(max(1, math.ceil(wait)))
+
+    def _drop_ended_jobs(self) -> None:
         for job in list(self._jobs):
-            if now >= job.deadline or job.cancelled() or job.error:
-                self._jobs.remove(job)
-                if not job.running:
-                    job.done.set()
+            if self._has_ended(job):
+                self._drop(job)
+
+    def _has_ended(self, job: _Job) -> bool:
+        """Whether no further item of the job may start."""
+        return (
+            job not in self._jobs
+            or job.error is not None
+            or self._clock() >= job.deadline
+            or job.cancelled()
+        )
+
+    def _drop(self, job: _Job) -> None:
+        """Start no further item of the job; wake its client if none is running."""
+        self._jobs.discard(job)
+        if not job.running:
+            job.done.set()
+
+    def _push(self, job: _Job) -> None:
+        heap = self._short if job.next_cost <= SHORT_COST else self._long
+        heappush(heap, (job.rank, next(self._numbers), job))
+
+    def _wake_express_thread(self) -> None:
+        if self._short and self._long_items_occupy_all_workers():
+            self._express_needed.notify()
+
+    def _long_items_occupy_all_workers(self) -> bool:
+        running = self._running_costs
+        return len(running) >= self.workers and min(running) > SHORT_COST
 
     def _start_threads(self) -> None:
         while len(self._threads) < self.workers + 1:
@@ -172,33 +223,37 @@ class AdmissionQueue:
         if sys.platform == "linux":
             os.nice(NICE)  # on Linux, of this thread alone
         while True:
-            with self._changed:
+            with self._work_arrived:
                 while (job := self._next_job(express)) is None:
-                    self._changed.wait()
+                    (self._express_needed if express else self._work_arrived).wait()
                 alone = len(job.costs) == 1 and len(self._jobs) == 1 and not self._running_costs
                 index, cost = job.start_next()
                 self._running_costs.append(cost)
-                if job.started == len(job.costs):
+                if job.has_waiting_items:
+                    self._push(job)
+                else:
                     self._jobs.remove(job)
-                self._changed.notify_all()  # the express thread depends on what is running
+                self._wake_express_thread()
             started = self._clock()
             try:
                 job.results[index] = job.work(index, alone)
             except BaseException as error:
                 job.error = error
             seconds = (self._clock() - started) * (self.workers if alone else 1)
-            with self._changed:
+            with self._work_arrived:
                 self._finish(job, cost, seconds)
 
     def _next_job(self, express: bool) -> _Job | None:
         """The job whose item runs next; None if none may run now."""
-        self._drop_dead_jobs()
-        jobs = self._jobs
-        if express:
-            if len(self._running_costs) < self.workers or min(self._running_costs) <= SHORT_COST:
-                return None
-            jobs = [job for job in jobs if job.next_cost <= SHORT_COST]
-        return min(jobs, key=lambda job: job.rank, default=None)
+        if express and not self._long_items_occupy_all_workers():
+            return None
+        heaps = [self._short] if express else [self._short, self._long]
+        while filled := [heap for heap in heaps if heap]:
+            _, _, job = heappop(min(filled, key=itemgetter(0)))
+            if not self._has_ended(job):
+                return job
+            self._drop(job)
+        return None
 
     def _finish(self, job: _Job, cost: float, seconds: float) -> None:
         """Update the measured rate, and wake the job's client after its last item."""
@@ -206,6 +261,5 @@ class AdmissionQueue:
         self._total_seconds = DECAY * self._total_seconds + seconds
         self._running_costs.remove(cost)
         job.running -= 1
-        if not job.running and job not in self._jobs:
-            job.done.set()
-        self._changed.notify_all()
+        if self._has_ended(job):
+            self._drop(job)
