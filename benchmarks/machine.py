@@ -70,9 +70,16 @@ def describe(seconds: float = 1.0) -> dict[str, object]:
 
 
 def kind() -> str:
-    """What the results files of this machine are named after: `amx`, `epyc`, `xeon` or `other`."""
+    """What the results files of this machine are named after: one of `machine_tables.KINDS`.
+
+    `avx2` is any CPU without AVX-512.
+    """
+    import torch
+
     from train import environment
 
+    if torch.backends.cpu.get_cpu_capability() == "AVX2":
+        return "avx2"
     described = environment.cpu()
     if any(flag.startswith("amx") for flag in described["cpu_flags"] or []):
         return "amx"

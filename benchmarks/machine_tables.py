@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import RESULTS, serve
 
-KINDS = ["epyc", "xeon", "amx", "other"]  # see `machine.kind`
+KINDS = ["epyc", "xeon", "avx2", "amx", "other"]  # see `machine.kind`
 
 
 def training_table() -> str:
@@ -67,11 +67,14 @@ def _measured(benchmark: str) -> list[tuple[str, dict[str, Any]]]:
 def _describe(machine: dict[str, Any], own_data: str) -> str:
     """The CPU, its peak in bf16 and fp32 when it was measured, and the data if it was a file."""
     cpu = machine["cpu"].replace("(R)", "").removesuffix(" Processor")
-    amx = ", AMX" if any("amx" in flag for flag in machine.get("cpu_flags") or []) else ""
+    if any("amx" in flag for flag in machine.get("cpu_flags") or []):
+        cpu += ", AMX"
+    elif machine.get("instructions") == "AVX2":
+        cpu += ", AVX2"
     peaks = machine["peak_gflops"]
     data = f", {own_data} reviews" if own_data else ""
     return (
-        f"{machine['cores']} cores, {cpu}{amx} ({peaks['bf16']:,.0f} GFLOP/s in bf16, "
+        f"{machine['cores']} cores, {cpu} ({peaks['bf16']:,.0f} GFLOP/s in bf16, "
         f"{peaks['fp32']:,.0f} in fp32){data}"
     )
 

@@ -229,7 +229,7 @@ FLAT = {  # what programs read at the top of a file
 }
 
 
-KINDS = ["", "-epyc", "-xeon", "-amx", "-other"]  # see benchmarks/machine_tables.py
+KINDS = ["", "-epyc", "-xeon", "-avx2", "-amx", "-other"]  # see benchmarks/machine_tables.py
 MEASUREMENTS = [
     path
     for name, kind in itertools.product(FLAT, KINDS)
