@@ -54,7 +54,7 @@ def _examples(*commands: str) -> str:
 
 @app.command(epilog=_examples("plan movie-sentiment"))
 def plan(recipe: RecipeName, set_: Overrides = None, out: Out = None) -> None:
-    """Print the steps that a recipe requires, with their state and cost."""
+    """Print the steps of a recipe, with their state and cost."""
     from train.pipeline import costs, plan
 
     costs.print_plan(plan.plan(recipe, set_, out))
@@ -73,7 +73,7 @@ def fit(
     resume: Resume = False,
     checkpoints_to: CheckpointsTo = None,
 ) -> None:
-    """Fine-tune a model, after the steps that its recipe requires.
+    """Fine-tune a model, after the steps that it requires.
 
     Interrupted steps are resumed, finished steps are skipped.
     """
@@ -111,7 +111,7 @@ def evaluate(
     revision: Annotated[str | None, typer.Option(help="commit or tag of a Hub model")] = None,
     out: Annotated[Path | None, typer.Option(help="write the metrics to this JSON file")] = None,
 ) -> None:
-    """Evaluate a run on its own test split, or any model on any dataset."""
+    """Evaluate a run or any model. Without options, on its own test split."""
     from train import run_folder
 
     if dataset is None:
@@ -142,7 +142,7 @@ def evaluate(
 
 @app.command(epilog=_examples("export runs/imdb-small"))
 def export(run: Annotated[Path, typer.Argument(help="a finished run folder")]) -> None:
-    """Write the ONNX files, fp32 and int8, for the Space and transformers.js."""
+    """Write the ONNX files in fp32 and int8. The Space and transformers.js read them."""
     from train import run_folder
 
     run_folder.load_results(run)
@@ -175,7 +175,7 @@ def publish(
     aspect_model: AspectModel = None,
     allow_regression: AllowRegression = False,
 ) -> None:
-    """Publish a run folder to the Hub in one commit and check it there; also a Space."""
+    """Publish a run folder to the Hub, and a Space. It is one commit, and is checked there."""
     from train import run_folder
     from train.pipeline import publication, release
 
@@ -197,7 +197,7 @@ def release(
     run: Annotated[Path, typer.Argument(help="an evaluated and exported run folder")],
     out: Annotated[Path, typer.Argument(help="the folder to write")],
 ) -> None:
-    """Write a run with fp16 weights and without ONNX files, to be committed.
+    """Write a run in the form that is committed: fp16, no ONNX.
 
     The evaluated split is scored again with the weights in fp32, fp16 and bf16. A release can be
     evaluated, exported, published and scored with like a run.
@@ -280,7 +280,7 @@ def score(
         bool, typer.Option("--overwrite", help="replace an existing output")
     ] = False,
 ) -> None:
-    """Predict the label of every row of a file or dataset; the same command resumes."""
+    """Predict the label of every row of a file or dataset. The same command resumes."""
     from train.pipeline import release
     from train.scoring.score import score
 
@@ -300,7 +300,7 @@ def teach(
     ],
     set_: Overrides = None,
 ) -> None:
-    """Write teachers' probabilities for a recipe's training texts; the same command resumes."""
+    """Write a teacher's probabilities for training texts. The same command resumes."""
     student = recipes.load(recipe, set_)
     if student.distillation is None:
         raise RecipeError(f"{student.name} has no `distillation` section — add one")

@@ -210,17 +210,19 @@ def has_release() -> bool:
 def publish_release(endpoint: str, client: dict[str, str]) -> None:
     """Publish the released model to the local Hub, unless it is there."""
     results = json.loads((RELEASE / "results.json").read_text(encoding="utf-8"))
-    if not _is_published(endpoint, results["release"]["sha256"]):
+    if not _is_published(endpoint, results):
         command = ["publish", os.path.relpath(RELEASE, REPOSITORY), "--to", RELEASED]
         _train([*command, "--allow-regression"], client)
 
 
-def _is_published(endpoint: str, sha256: str) -> bool:
-    """Whether the local Hub has the released model with these weights."""
+def _is_published(endpoint: str, results: dict[str, Any]) -> bool:
+    """Whether the local Hub has the released model with these results' weights and export."""
+    from train.pipeline import release
+
     address = f"{endpoint}/{RELEASED}/resolve/main/results.json"
     try:
         with urllib.request.urlopen(address, timeout=10) as answer:
-            return bool(json.load(answer).get("release", {}).get("sha256") == sha256)
+            return release.origin(json.load(answer)) == release.origin(results)
     except (OSError, ValueError):
         return False
 

@@ -96,17 +96,22 @@ def check_files(release: Path) -> None:
 def working_copy(folder: Path) -> Path:
     """The folder itself or, of a release, an ordinary run folder made from it.
 
-    The copy of an earlier call is used again if it is of the same weights.
+    The copy of an earlier call is used again if it has the same weights, exported in the same way.
     """
     if not is_release(folder):
         return folder
     copy = _copy_of(folder)
-    release = run_folder.load_results(folder)["release"]
     if (copy / "results.json").is_file():
-        copied = run_folder.load_results(copy).get("release", {})
-        if copied.get("sha256") == release["sha256"]:
+        if origin(run_folder.load_results(copy)) == origin(run_folder.load_results(folder)):
             return copy
     return unpack(folder)
+
+
+def origin(results: dict[str, Any]) -> tuple[Any, Any] | None:
+    """The weights of a release or of its copy, and how the int8 file is made; None of others."""
+    if "release" not in results:
+        return None
+    return results["release"]["sha256"], results["export"]["int8"].get("scheme")
 
 
 def unpack(release: Path) -> Path:

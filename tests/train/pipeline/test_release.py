@@ -210,10 +210,15 @@ def test_export_makes_a_run_folder_that_is_used_again(
     made: list[Path] = []
     monkeypatch.setattr(release, "unpack", made.append)
     release.working_copy(released)
-    assert not made  # of the same weights
-    change_results(copy, "release", sha256="0" * 64)
+    assert not made  # of the same weights, exported in the same way
+    int8 = after["export"]["int8"]
+    change_results(copy, "export", int8={**int8, "scheme": "another"})
     release.working_copy(released)
     assert made == [released]
+    change_results(copy, "export", int8=int8)
+    change_results(copy, "release", sha256="0" * 64)
+    release.working_copy(released)
+    assert made == [released] * 2
 
 
 @pytest.mark.parametrize("form", ["fp32", "int8"])
