@@ -223,7 +223,8 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
         raise RecipeError(f"{file} must hold `key: value` lines, got {type(values).__name__}")
     for text in overrides or []:
         plain_yaml.override(values, text)
-    return parse(values, str(file))
+    keys = ", ".join(text.partition("=")[0] for text in overrides or [])
+    return parse(values, f"{file} with --set {keys}" if keys else str(file))
 
 
 def find_file(path: str | Path) -> Path:

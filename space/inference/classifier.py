@@ -375,9 +375,15 @@ def name_empty_cells(
 ) -> list[Prediction | InvalidText]:
     """The answers to the cells of a file, with a reason for empty ones that fits a file."""
     return [
-        InvalidText(EMPTY_CELL) if text is None or not str(text).strip() else answer
+        InvalidText(EMPTY_CELL) if _has_empty_cell(text) else answer
         for text, answer in zip(texts, answers, strict=True)
     ]
+
+
+def _has_empty_cell(text: Any) -> bool:
+    if isinstance(text, tuple):
+        return any(map(_has_empty_cell, text))
+    return text is None or not str(text).strip()
 
 
 def log_odds(probability: float) -> float:

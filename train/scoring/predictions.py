@@ -3,6 +3,7 @@
 In: a model, and the columns that it reads. Out: a `Predictor` of parts of a table.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,12 +57,17 @@ class Predictor:
         rows = tables.to_rows(part if isinstance(part, list) else part.select(read))
         if self.aspects:
             pairs = [(row.get(self.text), aspect) for row in rows for aspect in self.aspects]
-            answers, width = self.classifier.predict_batch(pairs), len(self.aspects)
+            answers, width = self._predict(pairs), len(self.aspects)
             each = [answers[i : i + width] for i in range(0, len(answers), width)]
             return [self._aspect_cells(of_row) for of_row in each]
         texts = [tuple(row.get(name) for name in read) for row in rows]
         inputs = texts if self.text_pair else [text for (text,) in texts]
-        return [self._cells(answer) for answer in self.classifier.predict_batch(inputs)]
+        return [self._cells(answer) for answer in self._predict(inputs)]
+
+    def _predict(self, inputs: Sequence[Any]) -> "list[Prediction | InvalidText]":
+        from space.inference.classifier import name_empty_cells
+
+        return name_empty_cells(inputs, self.classifier.predict_batch(inputs))
 
     def _cells(self, answer: "Prediction | InvalidText") -> list[Any]:
         if isinstance(answer, Exception):

@@ -81,7 +81,7 @@ def test_every_format_keeps_every_value(
     assert [row["label"] in {"NEGATIVE", "POSITIVE"} for row in rows] == [1, 0, 1, 1, 1]
     assert [str(row["truncated"]) for row in rows if row["label"]] == ["False"] * 3 + ["True"]
     assert [row["reason"] or None for row in rows] == [
-        None, "Write or paste a review first.", None, None, None,
+        None, "The cell is empty.", None, None, None,
     ]  # fmt: skip
     assert [path.name for path in tmp_path.iterdir() if "parts" in path.name] == []
 

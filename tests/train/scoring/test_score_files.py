@@ -301,7 +301,7 @@ def test_later_rows_may_have_other_keys(tmp_path: Path) -> None:
         rows = read(scored(content, "in.jsonl", f"out{suffix}", tmp_path))
         assert [row.get("extra") or None for row in rows[:2]] == [None, None]
         assert (str(rows[2]["extra"]), rows[3]["n"]) == ("2", "x")
-        assert rows[3]["reason"] == "Write or paste a review first."
+        assert rows[3]["reason"] == "The cell is empty."
     clash = b'{"text":"a"}\n{"text":"b","label":1,"extra":2}'
     assert "already has a column 'label'" in refusal(clash, "in.jsonl", new(tmp_path))
 

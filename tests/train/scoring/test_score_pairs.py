@@ -68,7 +68,7 @@ def test_each_text_gets_columns_for_each_aspect(
     good, empty, bad, long = table.to_pylist()
     assert (good["ai_story_label"], bad["ai_acting_label"]) == ("POSITIVE", "NEGATIVE")
     assert 1 / 3 < good["ai_story_score"] <= 1
-    assert empty["ai_story_label"] is None and empty["ai_reason"]
+    assert empty["ai_story_label"] is None and empty["ai_reason"] == "The cell is empty."
     assert (good["ai_truncated"], long["ai_truncated"]) == (False, True)
     if aspects == "all":
         assert good["ai_music_label"] == "NOT_MENTIONED"
