@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import REPOSITORY, RESULTS, add_out, save
+from space.inference.labels import NOT_MENTIONED
 from train import run_folder
-from train.augmentation.aspects import NOT_MENTIONED, load_words
+from train.augmentation.aspects import load_words
 from train.data import preparation
 from train.data.labels import NO_LABEL
 from train.data.splits import Split

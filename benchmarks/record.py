@@ -97,6 +97,12 @@ def hub_with(
     on_hub = {
         run_recipe.base_model: run_recipe for run_recipe in recipes if not run_recipe.base_is_local
     }
+    missing = on_hub.keys() - (bases or {}).keys() - {recipe.load("quickstart").base_model}
+    if missing:
+        raise SystemExit(
+            "each base model other than MiniLM-L6 must have a folder, but there is none for "
+            f"{', '.join(sorted(missing))} — give --base HUB_ID=DIR"
+        )
     with quickstart.local_hub() as endpoint:
         for dataset in datasets.values():
             if prefix := prefixes.get(dataset.source):

@@ -145,7 +145,7 @@ def aspects_table() -> str:
         parts.append(
             "| model | held-out pairs | accuracy | macro F1 | ECE | opposite sentences, both right "
             "|\n|---|---|---|---|---|---|\n"
-            f"| aspects | {test['n']:,} | {100 * test['accuracy']:.2f}% | {test['f1']:.3f} "
+            f"| aspects | {test['n']:,} | {100 * test['accuracy']:.2f}% | {test['f1_macro']:.3f} "
             f"| {test['ece']:.3f} | {100 * opposite['accuracy']:.1f}% of {opposite['n']} |"
         )
     if _is_recorded("aspects-baselines"):

@@ -213,6 +213,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
         path: A YAML file, or the bare name of one in `train/recipes/`.
         overrides: `key=value` pairs; the value is YAML. A dotted key reaches into a section:
             `datasets.source=my.csv` sets it in every dataset, `datasets.1.source=…` in the second.
+            Another `base_model` is read at its newest commit, unless `base_revision` is set too.
 
     Raises:
         RecipeError: The file is missing or not YAML, a key is unknown or a value breaks its rule.
@@ -223,8 +224,10 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Recipe:
         raise RecipeError(f"{file} must hold `key: value` lines, got {type(values).__name__}")
     for text in overrides or []:
         plain_yaml.override(values, text)
-    keys = ", ".join(text.partition("=")[0] for text in overrides or [])
-    return parse(values, f"{file} with --set {keys}" if keys else str(file))
+    keys = [text.partition("=")[0].strip() for text in overrides or []]
+    if "base_model" in keys and "base_revision" not in keys:
+        values.pop("base_revision", None)  # a commit of the recipe's own base model
+    return parse(values, f"{file} with --set {', '.join(keys)}" if keys else str(file))
 
 
 def find_file(path: str | Path) -> Path:

@@ -13,10 +13,9 @@ from space.inference.classifier import (
     Prediction,
     check_text,
 )
+from space.inference.labels import NOT_MENTIONED
 from space.inference.onnx_model import OnnxModel
 from space.inference.serving import Request
-
-NOT_MENTIONED = "NOT_MENTIONED"
 
 
 @dataclass(frozen=True)
@@ -69,14 +68,20 @@ def names(model: OnnxModel, repo_id: str | None) -> list[str]:
     """The aspects that a model knows.
 
     Raises:
-        ModelUnavailable: It reads single texts, or doesn't list its aspects.
+        ModelUnavailable: It reads single texts, doesn't list its aspects, or finds all of them in
+            every text.
     """
-    if model.has_pairs and model.aspects:
+    if not model.has_pairs:
+        value = "reads single texts"
+    elif not model.aspects:
+        value = "has no list of them in config.json"
+    elif NOT_MENTIONED not in map(str.upper, model.labels):
+        value = f"has no label {NOT_MENTIONED}"
+    else:
         return model.aspects
-    value = "has no list of them in config.json" if model.has_pairs else "reads single texts"
     raise ModelUnavailable(
-        "ASPECT_MODEL_ID must name a model of text pairs that lists its aspects, as the recipe "
-        f"`aspects` trains it, but {repo_id} {value}."
+        "ASPECT_MODEL_ID must name a model of text pairs that lists its aspects and has the label "
+        f"{NOT_MENTIONED}, as the recipe `aspects` trains it, but {repo_id} {value}."
     )
 
 

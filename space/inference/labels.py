@@ -16,6 +16,7 @@ SYNONYMS = {
     "neutral": {"neutral", "neu", "mixed"},
 }
 SENTIMENTS = {word: sentiment for sentiment, words in SYNONYMS.items() for word in words}
+NOT_MENTIONED = "NOT_MENTIONED"  # of an aspect that the text says nothing about
 MIN_STEPS = 3  # two labels are a yes or no, whatever their names
 
 

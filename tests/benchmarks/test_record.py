@@ -50,6 +50,13 @@ def test_files_have_the_columns_splits_and_config_of_the_hub_dataset(prefix: str
     assert labels == {"train": [("train", 0)], "validation": [("dev", 1)]}
 
 
+def test_base_model_without_a_folder_is_refused() -> None:
+    needed = [recipe.load("teacher")]
+    with pytest.raises(SystemExit, match="none for sentence-transformers/all-mpnet-base-v2 — give"):
+        with record.hub_with(needed, None, None):
+            pass
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     own = own_recipe(source="owner/name", revision="a" * 40)
     with (

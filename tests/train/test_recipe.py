@@ -221,6 +221,19 @@ def test_set_reaches_into_datasets(minimal_yaml: Path, override: str, sources: l
     assert [dataset.source for dataset in datasets] == sources
 
 
+def test_another_base_model_has_no_pinned_commit(minimal_yaml: Path) -> None:
+    pinned = ["base_revision=v1"]
+    assert recipes.load(minimal_yaml, pinned).base_revision == "v1"
+    other = recipes.load("imdb", ["base_model=user/other"])
+    assert recipes.load("imdb").base_revision and other.base_revision is None
+    assert recipes.load("imdb", ["base_model=user/other", *pinned]).base_revision == "v1"
+
+
+def test_error_of_a_set_names_the_option(minimal_yaml: Path) -> None:
+    with pytest.raises(RecipeError, match=r"tiny\.yaml with --set epochs, seed:\n  epochs must"):
+        recipes.load(minimal_yaml, ["epochs=x", "seed=1"])
+
+
 def test_later_set_wins(minimal_yaml: Path) -> None:
     assert recipes.load(minimal_yaml, ["epochs=2", "epochs=3"]).epochs == 3
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from space.inference.labels import NOT_MENTIONED
 from train import plain_yaml, run_folder
 from train.augmentation import distillation
 from train.augmentation.sentences import split_sentences
@@ -24,7 +25,6 @@ from train.sections import AspectPairs, AspectSentences
 
 WORDS = Path(__file__).with_name("aspect_words.yaml")
 SEED = 0  # of the draw
-NOT_MENTIONED = "NOT_MENTIONED"
 POLARITIES = {name: name.upper() for name in ["negative", "positive", "neutral"]}
 
 Row = dict[str, Any]

@@ -28,7 +28,7 @@ from train.recipe import Recipe
 if TYPE_CHECKING:
     from train.data.splits import Split
 
-PART_TEXTS = 5_000  # the most that an interruption loses
+PART_TEXTS = 500  # the most that an interruption loses: minutes, also on two CPU cores
 
 
 def teach(teachers: Sequence[Path], recipe: Recipe, out: Path) -> int:

@@ -209,7 +209,7 @@ def _eval_results(results: dict[str, Any], recipe: Recipe) -> list[Any]:
     return [
         EvalResult(
             task_type="text-classification",
-            task_name="Sentiment analysis",
+            task_name="Aspect sentiment" if recipe.has_pairs else "Sentiment analysis",
             dataset_type=names[number],
             dataset_name=names[number],
             dataset_split=_own_split(recipe.datasets[number], split) or split,

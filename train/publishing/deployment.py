@@ -14,6 +14,7 @@ from typing import Literal
 from huggingface_hub import HfApi, RepoCard, SpaceHardware, constants, hf_hub_download
 
 from space.inference.download import FP32_FILE, INT8_FILE, REQUIRED_FILES
+from space.inference.labels import NOT_MENTIONED
 from train import console
 from train.environment import REPOSITORY
 from train.errors import HubError
@@ -119,7 +120,9 @@ def deploy(
         _set_variables(api, space, variables)
         # The Hub can preload public models only.
         preloaded = [] if private else _preloaded_files(model.files)
-        files = _files(model, preloaded, on_zero=(hardware or current) == "zero-a10g")
+        models = [model.repo_id, *([aspect_model] if aspect_model else [])]
+        on_zero = (hardware or current) == "zero-a10g"
+        files = _files(readme(models, model.revision, preloaded, on_zero), on_zero)
         known = {name.removeprefix("space/") for name in files} | SERVICE_FILES
         published_files.print_unpublished(SPACE, known)
         head = api.repo_info(space, repo_type="space").sha
@@ -133,8 +136,8 @@ def check_aspect_model(repo_id: str, kind: Kind) -> None:
     """Check that a Space can show the aspects that a model finds.
 
     Raises:
-        HubError: The Space is static; or the model is missing, can't be read, reads single texts or
-            doesn't list its aspects.
+        HubError: The Space is static; or the model is missing, can't be read, reads single texts,
+            doesn't list its aspects, or finds all of them in every text.
     """
     if kind == "static":
         raise HubError(
@@ -144,10 +147,12 @@ def check_aspect_model(repo_id: str, kind: Kind) -> None:
     check_name(repo_id)
     with explained(f"reading the aspect model {repo_id}", name=repo_id):
         config = json.loads(Path(hf_hub_download(repo_id, "config.json")).read_text("utf-8"))
-    if not config.get("text_pairs") or not config.get("aspects"):
+    labels = {label.upper() for label in config.get("id2label", {}).values()}
+    if not (config.get("text_pairs") and config.get("aspects") and NOT_MENTIONED in labels):
         raise HubError(
-            f"--aspect-model must be a model of text pairs whose config.json lists `aspects`, got "
-            f"{repo_id} — train one with the recipe `aspects`, or omit it"
+            "--aspect-model must be a model of text pairs whose config.json lists `aspects` and "
+            f"has the label {NOT_MENTIONED}, got {repo_id} — train one with the recipe `aspects`, "
+            "or omit it"
         )
 
 
@@ -173,13 +178,15 @@ def deploy_static(space: str, model: Published) -> Deployed:
     return Deployed(space, revision, f"{constants.ENDPOINT}/spaces/{space}", page)
 
 
-def readme(model: str, revision: str, preloaded: Sequence[str], on_zero: bool = False) -> str:
-    """`space/README.md` with the pinned gradio version and the model in its front matter.
+def readme(
+    models: Sequence[str], revision: str, preloaded: Sequence[str], on_zero: bool = False
+) -> str:
+    """`space/README.md` with the pinned gradio version and the models in its front matter.
 
     Args:
-        model: The model repository.
-        revision: Its commit.
-        preloaded: Files of the model that the Hub puts into the Space's image.
+        models: The model repositories that the Space uses; the first is the one that it shows.
+        revision: The commit of the first.
+        preloaded: Files of the first that the Hub puts into the Space's image.
         on_zero: Whether the Space runs on ZeroGPU.
     """
     card = RepoCard((SPACE / "README.md").read_text(encoding="utf-8"), ignore_metadata_errors=False)
@@ -187,9 +194,9 @@ def readme(model: str, revision: str, preloaded: Sequence[str], on_zero: bool = 
     pinned = re.search(r"^gradio(?:\[.*\])?==(\S+)", pins, flags=re.MULTILINE)
     assert pinned is not None, "space/requirements.txt pins gradio"
     card.data["sdk_version"] = pinned[1]
-    card.data["models"] = [model]
+    card.data["models"] = list(models)
     if preloaded:
-        card.data["preload_from_hub"] = [f"{model} {','.join(preloaded)} {revision}"]
+        card.data["preload_from_hub"] = [f"{models[0]} {','.join(preloaded)} {revision}"]
     for key, value in ZERO_FRONT_MATTER.items() if on_zero else ():
         card.data[key] = value
     return str(card)
@@ -232,7 +239,7 @@ def _set_variables(api: HfApi, space: str, variables: dict[str, str]) -> None:
             api.add_space_variable(space, key, value, description="set by `train publish`")
 
 
-def _files(model: Published, preloaded: Sequence[str], on_zero: bool) -> Files:
+def _files(readme: str, on_zero: bool) -> Files:
     """The files of the Space's repository, with a manifest.
 
     The app stays the package `space`; the files that the Hub reads are at the root.
@@ -244,7 +251,7 @@ def _files(model: Published, preloaded: Sequence[str], on_zero: bool) -> Files:
     }
     for name in HUB_FILES:
         files[name] = files.pop(f"space/{name}")
-    files["README.md"] = readme(model.repo_id, model.revision, preloaded, on_zero).encode()
+    files["README.md"] = readme.encode()
     if on_zero:
         pins = (SPACE / "requirements.txt").read_text(encoding="utf-8").rstrip("\n")
         files["requirements.txt"] = f"{pins}\n{ZERO_PINS}".encode()

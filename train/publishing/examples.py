@@ -35,14 +35,14 @@ TEXTS = {
 # Sentiment -> review and the aspect of the film that it is about.
 PAIRS = {
     "positive": [
-        ("The acting saves a tired plot.", "acting"),
-        ("The songs are wonderful, the end is dreadful.", "songs"),
+        ("The acting saves a tired story.", "acting"),
+        ("The music is wonderful, the dialogue is dreadful.", "music"),
     ],
     "negative": [
-        ("The acting saves a tired plot.", "plot"),
-        ("The songs are wonderful, the end is dreadful.", "end"),
+        ("The acting saves a tired story.", "story"),
+        ("The music is wonderful, the dialogue is dreadful.", "dialogue"),
     ],
-    "neutral": [("The songs are neither good nor bad.", "songs")],
+    "neutral": [("The music is neither good nor bad.", "music")],
 }
 _WORDS = {
     "positive": "positive pos good".split(),

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas
@@ -38,7 +39,7 @@ class ByWords:
     """A request whose model knows words: each sentence says something about one aspect."""
 
     def __init__(self) -> None:
-        model: Any = type("Model", (), {"has_pairs": True, "aspects": ASPECTS})
+        model: Any = SimpleNamespace(has_pairs=True, aspects=ASPECTS, labels=LABELS)
         classifier = type("Loaded", (), {"load": lambda _: model, "repo_id": "demo/aspects"})()
         self.service = type("Service", (), {"classifier": classifier})
         self.texts: list[Any] = []
@@ -118,16 +119,21 @@ def test_model_of_pairs_answers(service: Service) -> None:
     assert list(api["probabilities"]) == LABELS
 
 
-@pytest.mark.parametrize("kind", ["single", "unlisted"])
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (None, "reads single texts"),
+        ({"aspects": []}, "has no list of them in config.json"),
+        ({"id2label": {"0": "BAD", "1": "GOOD", "2": "SO SO"}}, "has no label NOT_MENTIONED"),
+    ],
+)
 def test_other_models_are_explained(
-    kind: str, tiny_classifier: Path, aspect_run: Path, tmp_path: Path
+    changes: dict | None, reason: str, tiny_classifier: Path, aspect_run: Path, tmp_path: Path
 ) -> None:
     model = Path(shutil.copytree(aspect_run, tmp_path / "model"))
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    (model / "config.json").write_text(json.dumps({**config, "aspects": []}))
-    folder = tiny_classifier if kind == "single" else model
-    reason = "reads single texts" if kind == "single" else "has no list of them in config.json"
-    wrong = Service(Classifier.from_folder(folder, pairs=True))
+    (model / "config.json").write_text(json.dumps({**config, **(changes or {})}))
+    wrong = Service(Classifier.from_folder(model if changes else tiny_classifier, pairs=True))
     with pytest.raises(ModelUnavailable, match=f"ASPECT_MODEL_ID must name .* {reason}"):
         aspects.find(wrong.request(EXPLANATION), GOOD)
 

@@ -111,6 +111,17 @@ def results_of(recipe_changes: dict[str, Any] | None = None, **changes: Any) -> 
     return {**results, **changes}
 
 
+CHECKED = {"batches": [2, 8], "padded_to": 4096, "max_shift": 1e-7}
+EXPORT = {
+    "fp32": {"bytes": 97e6, "max_difference": 1e-6, "in_batches": CHECKED},
+    "int8": {
+        "published": True,
+        "bytes": 25e6,
+        "agreement": 0.995,
+        "accuracy_drop_points": 0.1,
+        "in_batches": CHECKED,
+    },
+}
 STAR_METRICS = {
     "within_one": 0.9432,
     "mae": 0.4321,
@@ -476,7 +487,11 @@ def test_card_without_examples_shows_a_generic_call(examples: dict[str, Any]) ->
 
 
 def test_text_pair_models_are_called_with_pairs() -> None:
-    assert '"text_pair": part' in render(VARIANTS["text-pairs"], REPO)
+    text = render({**VARIANTS["text-pairs"], "export": EXPORT}, REPO)
+    assert '"text_pair": part' in text
+    script = text.partition("```js\n")[2].partition("```")[0]
+    assert "text_pair: part, return_token_type_ids: true" in script and "pipeline(" not in script
+    assert ModelCard(text).data.eval_results[0].task_name == "Aspect sentiment"
     assert "text_pair" not in render(VARIANTS["imdb"], REPO)
 
 

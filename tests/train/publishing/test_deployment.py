@@ -17,7 +17,6 @@ from hubserver import WRITE, RunningHub, running_hub
 from huggingface_hub import HfApi
 
 from train.publishing import deployment, smoke_test_space
-from train.publishing.hub import Published
 
 # Answers as the real app does, as far as the smoke test checks.
 APP = """
@@ -132,16 +131,25 @@ def printed_stages(output: str) -> list[str]:
     return re.findall(r"^\S+: ([A-Z]+) after ", output, re.MULTILINE)
 
 
+ASPECT_CONFIG = {
+    "text_pairs": True,
+    "aspects": ["acting"],
+    "id2label": {"0": "NEGATIVE", "1": "POSITIVE", "2": "NOT_MENTIONED"},
+}
+
+
 @pytest.mark.parametrize(
     ("config", "kind", "message"),
     [
-        ({"text_pairs": True, "aspects": ["acting"]}, "gradio", ""),
-        ({"text_pairs": True}, "gradio", "must be a model of text pairs whose config.json lists"),
-        ({"text_pairs": False}, "gradio", "must be a model of text pairs whose config.json lists"),
+        (ASPECT_CONFIG, "gradio", ""),
+        ({**ASPECT_CONFIG, "aspects": []}, "gradio", "whose config.json lists `aspects`"),
+        ({**ASPECT_CONFIG, "id2label": {"0": "BAD"}}, "gradio", "has the label NOT_MENTIONED"),
+        ({**ASPECT_CONFIG, "id2label": {}}, "gradio", "has the label NOT_MENTIONED"),
+        ({**ASPECT_CONFIG, "text_pairs": False}, "gradio", "must be a model of text pairs"),
         (None, "gradio", "demo/missing"),
-        ({"text_pairs": True, "aspects": ["acting"]}, "static", "a static Space shows no aspects"),
+        (ASPECT_CONFIG, "static", "a static Space shows no aspects"),
     ],
-    ids=["aspects", "unlisted", "single", "missing", "static"],
+    ids=["aspects", "unlisted", "all-mentioned", "unlabeled", "single", "missing", "static"],
 )
 def test_aspect_model_is_checked_and_set(
     hub: RunningHub, folder: Path, config: dict | None, kind: str, message: str
@@ -332,7 +340,7 @@ def test_all_tracked_space_files_are_deployed() -> None:
     at_root = {f"space/{name}": name for name in deployment.HUB_FILES}
     service = {f"space/{name}" for name in deployment.SERVICE_FILES}
     tracked = {at_root.get(name, name) for name in listed.stdout.split()}
-    files = deployment._files(Published("a/b", "0" * 40, "", frozenset()), [], False)
+    files = deployment._files("readme", on_zero=False)
     assert tracked - service <= files.keys()
     assert service <= tracked and not service & files.keys()
 
@@ -422,9 +430,10 @@ except HubError as error:
 
 @pytest.mark.parametrize("on_zero", [False, True])
 def test_front_matter_of_the_real_space(on_zero: bool) -> None:
-    text = deployment.readme("user/model", "0" * 40, ["config.json"], on_zero)
+    models = ["user/model", "user/aspects"]
+    text = deployment.readme(models, "0" * 40, ["config.json"], on_zero)
     front = yaml.safe_load(text.split("---")[1])
-    assert front["models"] == ["user/model"]
+    assert front["models"] == models
     assert front["preload_from_hub"] == [f"user/model config.json {'0' * 40}"]
     assert front["sdk"] == "gradio"
     assert front["app_file"] == "space/app.py"
