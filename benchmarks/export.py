@@ -22,7 +22,7 @@ SCHEMES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "matrix products and embeddings": (["MatMul", "Gather"], {}),
     "matrix products": (["MatMul"], {}),
     "matrix products, one scale per tensor": (["MatMul"], {"per_channel": False}),
-    "matrix products, 7 bits": (["MatMul"], {"reduce_range": True}),
+    "matrix products, 8 bits": (["MatMul"], {"reduce_range": False}),
     "matrix products, unsigned weights": (["MatMul"], {"weight_type": "QUInt8"}),
 }
 BLOCKS = [32, 128]  # values of a weight column, or of a token, per scale

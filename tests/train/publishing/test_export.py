@@ -233,6 +233,19 @@ def test_other_runtimes_give_the_same_logits(environment: str, code: str, int8: 
         np.testing.assert_allclose(np.load(f"{file}.npy"), expected, atol=1e-3)
 
 
+def test_int8_products_cannot_overflow_on_a_cpu_without_vnni(int8: Path) -> None:
+    """Such a CPU adds two products of an activation (0 to 255) and a weight in 16 bits."""
+    import onnx
+
+    (loop,) = onnx.load(int8).graph.node
+    text = onnx.helper.get_node_attr_value(loop, "body")
+    values = {item.name: onnx.numpy_helper.to_array(item) for item in text.initializer}
+    weights = [values[node.input[1]] for node in text.node if node.op_type == "MatMulInteger"]
+    assert weights and {matrix.dtype.name for matrix in weights} == {"int8"}
+    largest = max(int(np.abs(matrix.astype(int)).max()) for matrix in weights)
+    assert 32 < largest and 2 * 255 * largest < 2**15
+
+
 def test_embeddings_have_one_scale_per_row(run: Path, tmp_path: Path) -> None:
     """The largest embedding, of a token that no text has, doesn't make the others coarse."""
     classifier, _ = model.load(str(run))

@@ -343,11 +343,11 @@ def verify(hub: RunningHub, home: Path, fault: str, retry: float, seconds: int) 
 def test_verification_retries_are_printed_and_end(tmp_path: Path) -> None:
     lost = "the connection to"
     with running_hub() as hub:
-        revision, *retries, end = verify(hub, tmp_path, f"{READ}=drop", 4, 300)
+        revision, *retries, end = verify(hub, tmp_path, f"{READ}=drop", 12, 300)
     assert retries
     for line in retries:
         assert line.startswith("downloading demo/x failed: ") and lost in line
-        assert "for up to 4.0 s in total" in line
+        assert "for up to 12.0 s in total" in line
     assert end.startswith(f"the commit {revision} is on demo/x, but was not verified: ")
     assert lost in end and "the run folder is complete: `python -m train publish RUN" in end
 
