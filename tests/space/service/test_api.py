@@ -207,18 +207,15 @@ def test_explain_measures_sentences_and_words(http: TestClient):
 
 
 def test_explain_has_the_aspects_if_the_service_has_a_model_of_them(
-    http: TestClient, classifier: Classifier, tiny_pairs: Path, tmp_path: Path
+    http: TestClient, classifier: Classifier, aspect_run: Path
 ):
-    shutil.copytree(tiny_pairs, tmp_path / "aspects")
-    config = json.loads((tiny_pairs / "config.json").read_text()) | {"aspects": ["acting", "songs"]}
-    (tmp_path / "aspects/config.json").write_text(json.dumps(config))
-    of_pairs = loaded(tmp_path / "aspects")
+    of_pairs = loaded(aspect_run)
     both = client(classifier, service=Service(classifier, aspects=of_pairs))
-    text = "A wonderful film. The songs were dreadful."
+    text = "Film 7 was wonderful."
     answer = both.post("/v1/explain", json={"inputs": text}).json()
     aspects = answer.pop("aspects")
     assert answer == http.post("/v1/explain", json={"inputs": text}).json()
-    assert [found["aspect"] for found in aspects] == ["acting", "songs"]
+    assert [found["aspect"] for found in aspects] == ["acting", "story"]
     for found in aspects:
         (expected,) = of_pairs.predict_batch([(text, found["aspect"])])
         assert isinstance(expected, Prediction) and found["label"] == expected.label

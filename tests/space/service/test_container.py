@@ -87,7 +87,7 @@ def test_every_package_that_the_code_imports_is_pinned() -> None:
     constraints = constraints.replace("-", "_")
     for line in lines:
         if not line.startswith("#"):
-            name, _, version = line.split()[0].partition("==")
+            name, _, version = line.split()[0].rstrip(";").partition("==")
             pin = f"{name.partition('[')[0].lower().replace('-', '_')}=={version}"
             assert pin in constraints.split(), pin
 
