@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from conftest import ASPECTS, REPOSITORY, sample_rows
-from hubserver import WRITE, RunningHub, running_hub
+from hubserver import RunningHub, running_hub
+from test_app import push
 
 JS = REPOSITORY / "tests" / "js"
 LIBRARIES = ["transformers-3", "@huggingface/transformers"]  # 3.8 and 4.3, see package.json
@@ -37,12 +38,8 @@ def folder(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="module")
 def hub(folder: Path) -> Iterator[RunningHub]:
-    from huggingface_hub import HfApi
-
     with running_hub() as running:
-        api = HfApi(endpoint=running.endpoint, token=WRITE)
-        api.create_repo(MODEL)
-        api.upload_folder(repo_id=MODEL, folder_path=folder)
+        push(running, folder, MODEL)
         yield running
 
 
@@ -104,13 +101,9 @@ def test_fp32_gives_the_scores_of_pipeline(
 def test_stars_have_the_scores_of_pipeline(
     library: str, hub: RunningHub, star_run: Path, tmp_path: Path
 ) -> None:
-    from huggingface_hub import HfApi
     from transformers import pipeline
 
-    api = HfApi(endpoint=hub.endpoint, token=WRITE)
-    api.create_repo("demo/stars", exist_ok=True)
-    patterns = ["*.json", "onnx/*"]
-    api.upload_folder(repo_id="demo/stars", folder_path=star_run, allow_patterns=patterns)
+    push(hub, star_run, "demo/stars")
     classify: Any = pipeline("sentiment-analysis", model=str(star_run))
     for label in ["1 star", "5 stars"]:
         expected = [
@@ -127,14 +120,10 @@ def test_stars_have_the_scores_of_pipeline(
 def test_text_pairs_have_the_scores_of_pipeline(
     library: str, hub: RunningHub, aspect_run: Path, tmp_path: Path
 ) -> None:
-    from huggingface_hub import HfApi
     from scipy.special import softmax
     from transformers import pipeline
 
-    api = HfApi(endpoint=hub.endpoint, token=WRITE)
-    api.create_repo("demo/aspects", exist_ok=True)
-    patterns = ["*.json", "onnx/*"]
-    api.upload_folder(repo_id="demo/aspects", folder_path=aspect_run, allow_patterns=patterns)
+    push(hub, aspect_run, "demo/aspects")
     classify: Any = pipeline("text-classification", model=str(aspect_run), top_k=None)
     pairs = [(text, aspect) for text in TEXTS[:10] for aspect in ASPECTS]
     job = {"library": library, "model": "demo/aspects", "dtype": "fp32", "pairs": pairs}
