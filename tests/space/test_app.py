@@ -348,7 +348,7 @@ def test_requirements_pin_the_tested_versions():
         if line and not line.startswith(("#", "--")):
             name, exact, version = line.partition("#")[0].strip().partition("==")
             assert exact, line
-            pins[name.partition("[")[0]] = version
+            pins[name.partition("[")[0]] = version.partition(";")[0]
     for name, version in pins.items():
         assert importlib.metadata.version(name).partition("+")[0] == version, name
     front_matter = (SPACE / "README.md").read_text().split("---")[1]

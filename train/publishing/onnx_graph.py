@@ -77,9 +77,12 @@ def quantize(full: Path, file: Path, operators: list[str], **options: Any) -> No
         "reduce_range": True,
         **options,
     }
+    products = [operator for operator in operators if operator != "Gather"]
     with _without_warnings():
-        products = [operator for operator in operators if operator != "Gather"]
-        quantize_dynamic(proto, file, op_types_to_quantize=products, **settings)
+        if products:  # an empty list would mean: all operators
+            quantize_dynamic(proto, file, op_types_to_quantize=products, **settings)
+        else:
+            onnx.save(proto, file)
     if "Gather" in operators:
         _quantize_embeddings(file)
     _loop_over_texts(file)
