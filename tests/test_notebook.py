@@ -6,6 +6,7 @@ The base model is `tiny_base` under its real name, the dataset a part of `train/
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,14 @@ from conftest import REPOSITORY, sample_rows
 from gradio_client import Client
 from hubserver import ADMIN, WRITE, RunningHub, running_hub
 from huggingface_hub import HfApi
+from IPython.display import Markdown, display
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from train import recipe as recipes
 
 NOTEBOOK = REPOSITORY / "train" / "colab.ipynb"
+LABELS = {"NEGATIVE", "POSITIVE", "NOT_MENTIONED"}
 MODEL, CHECKPOINTS = "demo/colab-model", "demo/colab-model-quickstart-checkpoints"
 
 
@@ -144,6 +147,28 @@ def test_results_of_a_recipe_without_a_test_split_are_those_of_validation(
     exec(source, {"RUN": tmp_path, "REPO": MODEL})
     assert "**90.0% accuracy** (95% interval 80.0% to 95.0%)" in shown[0].data
     assert "on 200 validation reviews" in shown[0].data
+
+
+def test_model_of_text_pairs_is_asked_about_each_aspect(aspect_run: Path) -> None:
+    sources = {cell.id: cell.source for cell in read().cells}
+    names: dict[str, Any] = {"os": os, "REPO": str(aspect_run)}
+    names |= {"Markdown": Markdown, "display": display}
+    names["results"] = json.loads((aspect_run / "results.json").read_text(encoding="utf-8"))
+    exec(sources["ask"], names)
+    assert names["READS_PAIRS"] and len(names["rows"]) == 6
+    assert "| acting: I came for" in names["rows"][0] and "| story: " in names["rows"][1]
+    assert all(row.split(" | ")[0].strip("| ") in LABELS for row in names["rows"])
+    exec(sources["page"], names)
+    assert names["service"] is None  # no page without a model of single reviews
+
+
+def test_archive_is_converted_before_the_training(tmp_path: Path) -> None:
+    (source,) = [cell.source for cell in read().cells if cell.id == "run"]
+    names = {"IMDB_ARCHIVE": "aclImdb_v1.tar.gz", "REPO": MODEL, "RUN": tmp_path, "Path": Path}
+    names |= {"sys": sys, "RECIPE": "stars", "PRIVATE": False, "SPACE": False}
+    commands: list[tuple[str, ...]] = []
+    exec(source, names | {"sh": lambda *command: commands.append(command)})
+    assert [command[3] for command in commands] == ["data", "run"]
 
 
 def test_space_of_the_notebook_is_free() -> None:
