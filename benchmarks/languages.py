@@ -3,14 +3,19 @@
 In: IMDb and SST-5 as for `benchmarks.record`; for each other language the beginning of the paths of
 `train.parquet` and `test.parquet`, with columns `text` and `label` (0 or 1); run folders. Out: a
 table and `languages.json`. A bag of words is TF-IDF and logistic regression on the training rows of
-one language, of words or of characters, chosen by cross-validation on these rows. A caution is that
-of the page for a model that was trained on English, and for one trained on all these languages.
+one language, of words or of characters, chosen by cross-validation on these rows. Runs to compare
+are the released English model, the multilingual one, one with the whole vocabulary, and one trained
+on English alone. A caution is that of the page for a model that was trained on English, and for one
+trained on all these languages.
 
     python -m benchmarks.languages --imdb DIR --sst5 DIR --data fr=DIR/fr_ [--data …]
-        [--english RUN] [--multilingual RUN] [--out FOLDER]
+        [--run "NAME=FOLDER" …] [--out FOLDER]
 """
 
 import argparse
+import json
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,11 +31,8 @@ BAGS = {
     "words": {"ngram_range": (1, 2)},
     "characters": {"analyzer": "char_wb", "ngram_range": (1, 4)},
 }
-MODELS = {
-    "bag_of_words": "bag of words",
-    "english": "English model",
-    "multilingual": "multilingual",
-}
+BAG = "bag of words"
+ENGLISH = f"English model={REPOSITORY / 'models/movie-sentiment'}"
 
 
 def main() -> None:
@@ -41,11 +43,13 @@ def main() -> None:
     parser.add_argument(
         "--data", action="append", default=[], metavar="CODE=PREFIX", help="files of a language"
     )
-    parser.add_argument("--english", type=Path, default=REPOSITORY / "models/movie-sentiment")
-    parser.add_argument("--multilingual", type=Path, help="run folder")
+    parser.add_argument(
+        "--run", action="append", default=[ENGLISH], metavar="NAME=FOLDER", help="a run to compare"
+    )
     add_out(parser, RESULTS)
     options = parser.parse_args()
     prefixes = dict(text.split("=", 1) for text in options.data)
+    runs = {name: Path(folder) for name, folder in (text.split("=", 1) for text in options.run)}
     imdb = pandas.read_parquet(options.imdb / "test.parquet")["text"]
     english = {
         "IMDb": imdb.sample(min(ENGLISH_REVIEWS, len(imdb)), random_state=0).tolist(),
@@ -57,13 +61,13 @@ def main() -> None:
     }
     results = {
         "cautions": cautions(english, tests),
-        "accuracy": {
-            code: accuracies(
-                prefix, {"english": options.english, "multilingual": options.multilingual}
-            )
-            for code, prefix in prefixes.items()
-        },
+        "accuracy": {code: accuracies(prefix, runs) for code, prefix in prefixes.items()},
+        "runs": {name: size(folder) for name, folder in runs.items()},
     }
+    for name, folder in results["runs"].items():
+        texts = sum(row["n"] for row in results["accuracy"].values())
+        seconds = sum(row[name].pop("seconds") for row in results["accuracy"].values())
+        folder["texts_per_second"] = texts / seconds
     save(options.out / "languages.json", results)
     print(table(results))
 
@@ -97,16 +101,30 @@ def _share(check: LanguageCheck, texts: Sequence[str]) -> dict[str, float]:
     return {"n": len(texts), "share": count / len(texts)}
 
 
-def accuracies(prefix: str, runs: dict[str, Path | None]) -> dict[str, Any]:
+def size(run: Path) -> dict[str, float]:
+    """`parameters`, `vocabulary` (tokens) and `megabytes` of the weights of a run."""
+    from safetensors import safe_open
+
+    file = run / "model.safetensors"
+    with safe_open(file, "np") as weights:
+        shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]
+    return {
+        "parameters": sum(math.prod(shape) for shape in shapes),
+        "vocabulary": json.loads((run / "config.json").read_text(encoding="utf-8"))["vocab_size"],
+        "megabytes": file.stat().st_size / 1e6,
+    }
+
+
+def accuracies(prefix: str, runs: dict[str, Path]) -> dict[str, Any]:
     """Accuracy on the test rows of one language.
 
     Args:
         prefix: The beginning of the paths of its files.
-        runs: Run folders by name; None leaves one out.
+        runs: Run folders by name.
 
     Returns:
-        `n`; `bag_of_words` and the name of each run → `accuracy` and `accuracy_ci95`; `bag`, the
-        kind of the bag of words.
+        `n`; "bag of words" and the name of each run → `accuracy` and `accuracy_ci95`, of a run also
+        `seconds`; `bag`, the kind of the bag of words.
     """
     from train.pipeline import training_run
     from train.sections import Dataset
@@ -115,13 +133,14 @@ def accuracies(prefix: str, runs: dict[str, Path | None]) -> dict[str, Any]:
     kind, right = bag_of_words(train, test)
     accuracy, *interval, n = proportion(right, len(test))
     measured: dict[str, Any] = {"n": n, "bag": kind}
-    measured["bag_of_words"] = {"accuracy": accuracy, "accuracy_ci95": interval}
+    measured[BAG] = {"accuracy": accuracy, "accuracy_ci95": interval}
     for name, run in runs.items():
-        if run is not None:
-            dataset = Dataset(source=f"{prefix}test.parquet", on_empty="skip")
-            result = training_run.evaluate_elsewhere(str(run), None, dataset, "train", None)
-            metrics = result["metrics"]["train"]
-            measured[name] = {key: metrics[key] for key in ("accuracy", "accuracy_ci95")}
+        dataset = Dataset(source=f"{prefix}test.parquet", on_empty="skip")
+        start = time.perf_counter()
+        result = training_run.evaluate_elsewhere(str(run), None, dataset, "train", None)
+        metrics = result["metrics"]["train"]
+        measured[name] = {key: metrics[key] for key in ("accuracy", "accuracy_ci95")}
+        measured[name]["seconds"] = time.perf_counter() - start
     return measured
 
 
@@ -149,11 +168,11 @@ def bag_of_words(train: pandas.DataFrame, test: pandas.DataFrame) -> tuple[str, 
 
 
 def table(results: dict[str, Any]) -> str:
-    """Accuracy and cautions by language, in Markdown."""
+    """Accuracy and cautions by language, then the size and speed of each run, in Markdown."""
     cautions = results["cautions"]
-    names = [n for n in MODELS if any(n in row for row in results["accuracy"].values())]
+    names = [BAG, *results["runs"]]
     lines = [
-        f"| test texts | number | {' | '.join(MODELS[n] for n in names)} "
+        f"| test texts | number | {' | '.join(names)} "
         "| cautions, trained on English | cautions, trained on all |",
         f"|---|---|{'---|' * len(names)}---|---|",
     ]
@@ -162,6 +181,16 @@ def table(results: dict[str, Any]) -> str:
         cells = [f"{100 * row[n]['accuracy']:.1f}%" if n in row else "" for n in names]
         cells += [f"{100 * shares['share']:.2f}%" for shares in (english, cautions["all"][source])]
         lines.append(f"| {source} | {english['n']:,} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| model | parameters | tokens known | weights | texts/s |",
+        "|---|---|---|---|---|",
+    ]
+    for name, run in results["runs"].items():
+        lines.append(
+            f"| {name} | {run['parameters'] / 1e6:.0f} M | {run['vocabulary']:,} "
+            f"| {run['megabytes']:.0f} MB | {run['texts_per_second']:.0f} |"
+        )
     return "\n".join(lines)
 
 

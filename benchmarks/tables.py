@@ -108,6 +108,14 @@ def summary_table() -> str:
             f"| {title} ({name}) | {_millions(run)} M | {100 * imdb['accuracy']:.2f}% "
             f"| {100 * sentences['accuracy']:.1f}% | {imdb['ece']:.3f} |"
         )
+    if _is_recorded("multilingual"):
+        run = load("multilingual")
+        imdb, sentences = run["datasets"]["0"], run["datasets"]["1"]
+        lines.append(
+            f"| multilingual-e5-small for six languages (multilingual) | {_millions(run)} M "
+            f"| {100 * imdb['accuracy']:.2f}% | {100 * sentences['accuracy']:.1f}% "
+            f"| {imdb['ece']:.3f} |"
+        )
     if _is_recorded("stars"):
         run = load("stars")
         imdb, sentences = run["datasets"]["0"], run["datasets"]["1"]
@@ -343,6 +351,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "published": published_table,
     "slices": slices_table,
     "stars": stars_table,
+    "stars-variants": lambda: _if_measured("stars-variants", stars.table),
     "aspects": aspects_table,
     "mams": mams_table,
     "ablations": lambda: ablations.table(load("ablations-adapted")),

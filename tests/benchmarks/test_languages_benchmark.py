@@ -34,13 +34,20 @@ def test_accuracies_have_the_bag_and_each_run(tiny_classifier: Path, tmp_path: P
     rows = [{"text": f"number {i} {['bad', 'good'][i % 2]} end", "label": i % 2} for i in range(40)]
     for split in ["train", "test"]:
         pandas.DataFrame(rows).to_parquet(tmp_path / f"xx_{split}.parquet", index=False)
-    runs = {"english": tiny_classifier, "multilingual": None}
-    measured = languages.accuracies(f"{tmp_path}/xx_", runs)
-    assert measured["bag_of_words"]["accuracy"] == 1 and measured["n"] == 40
-    assert 0 <= measured["english"]["accuracy"] <= 1 and "multilingual" not in measured
+    measured = languages.accuracies(f"{tmp_path}/xx_", {"English model": tiny_classifier})
+    assert measured["bag of words"]["accuracy"] == 1 and measured["n"] == 40
+    assert 0 <= measured["English model"]["accuracy"] <= 1
+    assert measured["English model"].pop("seconds") > 0
     shares = {"IMDb": {"n": 2, "share": 0.0}, "xx": {"n": 40, "share": 0.5}}
+    size = languages.size(tiny_classifier)
+    assert size["vocabulary"] == 2000 and size["megabytes"] > 4 * size["parameters"] / 1e6
     table = languages.table(
-        {"cautions": {"english": shares, "all": shares}, "accuracy": {"xx": measured}}
+        {
+            "cautions": {"english": shares, "all": shares},
+            "accuracy": {"xx": measured},
+            "runs": {"English model": size | {"texts_per_second": 12.3}},
+        }
     )
     assert "| test texts | number | bag of words | English model | cautions," in table
     assert "| IMDb | 2 |  |  | 0.00% | 0.00% |" in table and "| xx | 40 | 100.0% |" in table
+    assert "| English model | 0 M | 2,000 | 0 MB | 12 |" in table
