@@ -172,7 +172,7 @@ def _data(results: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
         "named_tests": _named_tests(names, recipe),
         "tested": [(names[number], values) for number, values in _tested(results, recipe)],
         "splits": results["data"]["splits"],
-        "sources": list(zip(names, revisions, strict=True)),
+        "sources": list(dict.fromkeys(zip(names, revisions, strict=True))),
     }
 
 
