@@ -192,6 +192,11 @@ class RunStep(Section):
 
     step: Literal["run"]
     recipe: str = Field(min_length=1, description="a YAML file, or a name in train/recipes")
+    set: list[str] = Field(
+        [],
+        description="changes to that recipe, as `key=value`; with another `name` it is a run of "
+        "its own",
+    )
 
 
 class Patterns(Section):

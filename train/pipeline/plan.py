@@ -157,7 +157,7 @@ def _tasks(recipe: Recipe, out: Path, original: Recipe, parents: tuple[Recipe, .
     for step in recipe.requires:
         if isinstance(step, RunStep):
             chain = (*parents, recipe)
-            required = _required(step.recipe, recipe.name, original, chain[0])
+            required = _required(step, recipe.name, original, chain[0])
             new_tasks = _tasks(required, RUNS / required.name, original, chain)
         else:
             paths = list(_paths_of_step(step, recipe))
@@ -177,17 +177,17 @@ def _tasks(recipe: Recipe, out: Path, original: Recipe, parents: tuple[Recipe, .
     return [*inputs, replace(own, recipe=recipe)]
 
 
-def _required(name: str, by: str, original: Recipe, requested: Recipe) -> Recipe:
+def _required(step: RunStep, by: str, original: Recipe, requested: Recipe) -> Recipe:
     """A required recipe with the shared overrides, which turned `original` into `requested`."""
     try:
-        values = recipes.load(name).model_dump()
+        values = recipes.load(step.recipe, step.set).model_dump()
         for keys in SHARED:
             if all(values[key] == getattr(original, key) for key in keys):
                 values |= {key: getattr(requested, key) for key in keys}
         _share_sources([values], original, requested)
-        return recipes.parse(values, name)
+        return recipes.parse(values, step.recipe)
     except RecipeError as error:
-        raise RecipeError(f"{by} requires {name}: {error}") from error
+        raise RecipeError(f"{by} requires {step.recipe}: {error}") from error
 
 
 def _share_sources(values: Any, original: Recipe, requested: Recipe) -> None:

@@ -283,6 +283,22 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Path(name).touch()
 
 
+@pytest.mark.usefixtures("toy_folder")
+def test_required_runs_of_one_recipe_differ_by_their_changes(tiny_base: Path) -> None:
+    runs = [
+        {"step": "run", "recipe": "teacher.yaml", "set": [f"name=teacher-{n}", f"epochs={n}"]}
+        for n in (2, 3)
+    ]
+    write_recipe("two-teachers", tiny_base, requires=runs)
+    *teachers, own = [task for task in plan.plan("two-teachers.yaml") if task.is_run]
+    assert [task.out for task in teachers] == [Path("runs/teacher-2"), Path("runs/teacher-3")]
+    assert [task.arguments["epochs"] for task in teachers] == [2, 3]
+    assert own.arguments["epochs"] == 2
+    write_recipe("wrong", tiny_base, requires=[{**runs[0], "set": ["epoch=2"]}])
+    with pytest.raises(RecipeError, match=r"wrong requires teacher.yaml: .*epoch"):
+        plan.plan("wrong.yaml")
+
+
 @pytest.mark.usefixtures("own_files")
 def test_overrides_of_shared_data_apply_to_required_recipes() -> None:
     settings = ["datasets.0.source=mine.csv", "datasets.0.revision=null", "datasets.0.weight=2"]
