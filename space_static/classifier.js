@@ -3,8 +3,9 @@
 import {
   AutoModelForSequenceClassification, AutoTokenizer, Tensor, env,
 } from "./vendor/transformers.min.js";
+import { LanguageCheck } from "./languages.js";
 import { fetchUnpacked } from "./vendored.js";
-import { Vocabulary, mostFrequentScript } from "./vocabulary.js";
+import { Vocabulary } from "./vocabulary.js";
 
 export const MAX_CHARACTERS = 100_000;
 const WORDLESS = "."; // a text without words
@@ -22,13 +23,15 @@ export class InvalidText extends Error {
  * `labels` are in the model's order; below `unsureBelow` (a probability) it abstains.
  */
 export class Classifier {
+  #languages;
   #wordless; // a promise
 
   constructor(tokenizer, model) {
     this.tokenizer = tokenizer;
     this.model = model;
     const { id2label, max_position_embeddings: positions, unsure_below: unsureBelow } = model.config;
-    this.scripts = model.config.text_scripts ?? []; // of the training texts
+    const { text_languages: languages, text_scripts: scripts } = model.config;
+    this.#languages = new LanguageCheck(languages ?? [], scripts ?? []);
     this.labels = Object.keys(id2label).map((_, index) => id2label[index]);
     this.unsureBelow = unsureBelow ?? 0;
     this.maxTokens = Math.min(tokenizer.model_max_length ?? Infinity, positions ?? Infinity);
@@ -77,7 +80,7 @@ export class Classifier {
   /**
    * Classify one text.
    * @returns As `classify`, and `unreadable`: the first pieces that the model doesn't know, and
-   *   `languageCaution`: a sentence if the text is mostly in a script that the model was not trained
+   *   `languageCaution`: a sentence if the text looks like a language that the model was not trained
    *   on, else null; it is unsure then.
    * @throws InvalidText if it has nothing that the model can read, or is too long.
    */
@@ -87,17 +90,9 @@ export class Classifier {
     if (!this.vocabulary.hasWords(ids)) throw new InvalidText(this.vocabulary.refusal(text));
     const prediction = await this.classify(ids);
     const unreadable = prediction.unknownTokens ? this.vocabulary.unreadable(text) : [];
-    const languageCaution = this.languageCaution(text);
+    const languageCaution = this.#languages.caution(text);
     const unsure = prediction.unsure || languageCaution !== null;
     return { ...prediction, unsure, unreadable, languageCaution };
-  }
-
-  /** Only of scripts; the Space also detects languages, see space/inference/languages.py. */
-  languageCaution(text) {
-    const script = this.scripts.length ? mostFrequentScript(text) : null;
-    if ([null, "other", ...this.scripts].includes(script)) return null;
-    const letters = script === "Han" ? "Chinese characters" : `${script} letters`;
-    return `The model was trained on other scripts, and this text is mostly in ${letters}.`;
   }
 
   /** The probabilities for a text, by label; null if it has nothing that the model can read. */

@@ -58,16 +58,18 @@ export function guessTextColumn({ columns, rows }) {
 export function scoredTable({ columns, rows }, answers, labels) {
   const scale = scaleOf(labels);
   const expected = scale ? [`expected_${scale.unit.replaceAll(" ", "_")}`] : [];
+  const caution = answers.some((answer) => answer.languageCaution) ? ["language_caution"] : [];
   const added = ["prediction", "probability", ...labels.map((label) => `p(${label})`), ...expected,
-    "unsure", "tokens_read", "tokens", "error"];
+    "unsure", "tokens_read", "tokens", ...caution, "error"];
   const names = [...columns];
   for (const name of added) names.push(unusedName(name, names));
   const cells = answers.map((answer) => answer.error !== undefined
-    ? ["", "", ...labels.map(() => ""), ...expected.map(() => ""), "", "", "", answer.error]
+    ? [...added.slice(1).map(() => ""), answer.error]
     : [answer.label, answer.probabilities[answer.label],
       ...labels.map((label) => answer.probabilities[label]),
       ...expected.map(() => expectedValue(answer.probabilities)),
-      answer.unsure ? "True" : "False", answer.tokensRead, answer.tokens, ""]);
+      answer.unsure ? "True" : "False", answer.tokensRead, answer.tokens,
+      ...caution.map(() => answer.languageCaution ?? ""), ""]);
   return { columns: names, rows: rows.map((row, i) => [...row, ...cells[i]]) };
 }
 

@@ -8,6 +8,8 @@ import {
 const PREVIEW_ROWS = 5;
 const LISTED_ROWS = 100;
 const LISTED_CHARACTERS = 160;
+const OTHER_LANGUAGE = "Seem to be in a language that the model was not trained on; these count as " +
+  "uncertain";
 
 const get = (id) => document.getElementById(id);
 
@@ -89,6 +91,8 @@ function showResults(source, texts, answers, labels, unsureBelow) {
     [scored.filter((answer) => answer.unsure).length, scale ? "Uncertain among these" : "Uncertain"],
     [answers.length - scored.length, "Not analyzed"],
   ];
+  const foreign = scored.filter((answer) => answer.languageCaution).length;
+  if (foreign) rows.push([foreign, OTHER_LANGUAGE]);
   const numbers = rows.map(([number, description]) => [count(number), description]);
   if (scale && scored.length) {
     const sum = scored.reduce((total, answer) => total + expectedValue(answer.probabilities), 0);

@@ -8,6 +8,7 @@ const MIN_SCRIPT_SHARE = 0.02;
 const MAX_PIECES = 3; // that are named to the user
 const MAX_PIECE_CHARACTERS = 20;
 const [MARK, WORD, UNKNOWN] = [0, 1, 2];
+export const OTHER_SCRIPT = "other"; // none of these:
 const SCRIPT_NAMES = ["Latin", "Cyrillic", "Greek", "Han", "Hiragana", "Katakana", "Hangul", "Arabic",
   "Hebrew", "Devanagari", "Bengali", "Tamil", "Telugu", "Thai", "Georgian", "Armenian"];
 const SCRIPTS = SCRIPT_NAMES.map((name) => [name, new RegExp(`\\p{Script=${name}}`, "u")]);
@@ -88,17 +89,6 @@ export class Vocabulary {
   }
 }
 
-/** The script of most letters of a text; null without letters. */
-export function mostFrequentScript(text) {
-  const counts = new Map();
-  for (const [letter] of text.matchAll(/\p{L}/gu)) {
-    const script = scriptOf(letter);
-    counts.set(script, (counts.get(script) ?? 0) + 1);
-  }
-  const [first] = [...counts].sort((one, other) => other[1] - one[1]);
-  return first?.[0] ?? null;
-}
-
 /** By id, the text of each token; only what is not ASCII has to be decoded. */
 function tokenTexts(tokenizer) {
   const options = { skip_special_tokens: false, clean_up_tokenization_spaces: false };
@@ -112,8 +102,9 @@ function scriptsOf(text) {
   return new Set([...text].filter((character) => /\p{L}/u.test(character)).map(scriptOf));
 }
 
-function scriptOf(letter) {
-  return SCRIPTS.find(([, pattern]) => pattern.test(letter))?.[0] ?? "other";
+/** The script of a letter, by its Unicode name. */
+export function scriptOf(letter) {
+  return SCRIPTS.find(([, pattern]) => pattern.test(letter))?.[0] ?? OTHER_SCRIPT;
 }
 
 /** Whether a character is punctuation or a space. Emoji and incomplete bytes are words. */

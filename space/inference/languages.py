@@ -29,6 +29,7 @@ RELATED = {
 HAN = "Han"  # its characters are called CJK in their Unicode names
 _LOADING = Lock()  # one of several threads loads the identifier
 TAG = re.compile(r"<[^<>]*>")
+WORD = re.compile(r"[^\W\d_]+")
 
 
 class LanguageCheck:
@@ -57,7 +58,7 @@ class LanguageCheck:
             script = max(foreign, key=foreign.__getitem__)
             letters = "Chinese characters" if script == HAN else f"{script} letters"
             return f"{self._trained}, and this text is mostly in {letters}."
-        if not self._languages or scripts.total() < MIN_LETTERS:
+        if not self._languages or scripts.total() < MIN_LETTERS or _is_mostly_names(sample):
             return None
         ranked = [(name, float(p)) for name, p in _identifier().rank(sample)]
         own = {c for code in self._languages for c in (code, *RELATED.get(code, []))}
@@ -77,6 +78,13 @@ def scripts(texts: Iterable[str]) -> list[str]:
     """The scripts of the letters of texts, the most frequent first, without rare ones."""
     counts = _count_scripts("".join(texts))
     return [s for s, count in counts.most_common() if count >= MIN_SHARE * counts.total()]
+
+
+def _is_mostly_names(text: str) -> bool:
+    """Whether most letters are in words like names, which may look like any language."""
+    words = WORD.findall(text)
+    names = [word for word in words if word[0].isupper() and not word.isupper()]
+    return 2 * len("".join(names)) > len("".join(words))
 
 
 def _count_scripts(text: str) -> Counter[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_browser import check_scale
+from test_browser import check_scale, serious_violations
+from test_languages import CAUTION, FRENCH, SPANISH
 from test_page import (
     REVIEW,
     Site,
@@ -112,6 +113,30 @@ def test_card_says_what_the_model_does_not_know(page: Any, site: Site) -> None:
     visit(page, site.url)
     analyze(page, "good film \U0001f37f")
     page.get_by_text("The model doesn't know 1 of the 3 tokens: “\U0001f37f”.").wait_for()
+
+
+def test_other_language_gets_a_caution(page: Any, site: Site) -> None:
+    visit(page, site.url)
+    card = page.get_by_label("Prediction")
+    for text, caution in [(FRENCH, CAUTION), (SPANISH, CAUTION.replace("French", "Spanish"))]:
+        analyze(page, text)
+        card.get_by_text(f"{caution} Do not rely on this prediction.").wait_for()
+        assert card.locator(".label").inner_text().startswith("Uncertain")
+    assert serious_violations(page) == []
+    for text in [REVIEW, "Très bien", "Leonardo DiCaprio"]:
+        analyze(page, text)
+        page.locator(".subject", has_text=text.partition("<")[0]).wait_for()
+        assert "trained on" not in card.inner_text()
+
+
+def test_file_counts_reviews_in_other_languages(page: Any, site: Site, tmp_path: Path) -> None:
+    (tmp_path / "reviews.txt").write_text(f"{FRENCH}\nA wonderful film.\n", encoding="utf-8")
+    visit(page, site.url)
+    upload(page, tmp_path / "reviews.txt")
+    score(page)
+    assert [row["language_caution"] for row in downloaded(page)] == [CAUTION, ""]
+    counted = page.get_by_label("Summary").locator("div", has_text="Seem to be in a language")
+    assert counted.locator(".big").inner_text() == "1"
 
 
 def test_last_request_wins(page: Any, site: Site, classifier: Classifier) -> None:

@@ -19,51 +19,44 @@ from space.service.schemas import Classification
 ENGLISH = LanguageCheck(["en"], ["Latin"])
 FRENCH = "Ce film est vraiment très ennuyeux, et les acteurs jouent mal."
 CAUTION = "The model was trained on English, and this text looks like French."
+SPANISH = "Una película maravillosa con actores excelentes y una historia triste."
+# The static Space must answer the same.
+CAUTIONS = [
+    (FRENCH, "looks like French"),
+    (SPANISH, "looks like Spanish"),
+    ("Un film troppo lungo, e gli attori sembrano davvero stanchi.", "looks like Italian"),
+    ("Ein wunderbarer Film mit großartigen Schauspielern.", "looks like German"),
+    ("CE FILM EST VRAIMENT TROP LONG.", "looks like French"),
+    ("참 좋은 영화였다", "is mostly in Hangul letters"),
+    ("很好看", "is mostly in Chinese characters"),
+    ("Отличный фильм, Brad Pitt!", "is mostly in Cyrillic letters"),
+]
+NO_CAUTION = [
+    "Amélie is a joy.",
+    "Bourne, Jason Bourne.",
+    "Leonardo DiCaprio",
+    "Krzysztof Kieślowski",
+    "Marcello Mastroianni, Sophia Loren",
+    "Cinema Paradiso by Giuseppe Tornatore",
+    "A taut, intelligent psychological drama.",
+    "The café scene in Léon made me cry, mon Dieu!",
+    "I saw Сталкер (Stalker) twice and loved every minute of it.",
+    "<br /><br />Boring.<br /><br />",
+    "10/10 😍",
+    "Bravo!",
+    "Très bien",  # too short to tell
+    "",
+]
 
 
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        (FRENCH, "French"),
-        ("Una película maravillosa con actores excelentes y una historia triste.", "Spanish"),
-        ("Un film troppo lungo, e gli attori sembrano davvero stanchi.", "Italian"),
-        ("Ein wunderbarer Film mit großartigen Schauspielern.", "German"),
-    ],
-)
-def test_other_language_is_named(text: str, language: str) -> None:
-    expected = f"The model was trained on English, and this text looks like {language}."
+@pytest.mark.parametrize(("text", "reason"), CAUTIONS)
+def test_other_languages_and_scripts_are_named(text: str, reason: str) -> None:
+    expected = f"The model was trained on English, and this text {reason}."
     assert ENGLISH.caution(text) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "letters"),
-    [
-        ("참 좋은 영화였다", "Hangul letters"),
-        ("很好看", "Chinese characters"),
-        ("Отличный фильм, Brad Pitt!", "Cyrillic letters"),
-    ],
-)
-def test_other_script_is_named_however_short_the_text(text: str, letters: str) -> None:
-    expected = f"The model was trained on English, and this text is mostly in {letters}."
-    assert ENGLISH.caution(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Amélie is a joy.",
-        "Bourne, Jason Bourne.",
-        "A taut, intelligent psychological drama.",
-        "The café scene in Léon made me cry, mon Dieu!",
-        "I saw Сталкер (Stalker) twice and loved every minute of it.",
-        "<br /><br />Boring.<br /><br />",
-        "10/10 😍",
-        "Bravo!",
-        "Très bien",  # too short to tell
-        "",
-    ],
-)
-def test_english_and_short_texts_get_no_caution(text: str) -> None:
+@pytest.mark.parametrize("text", NO_CAUTION)
+def test_english_short_texts_and_names_get_no_caution(text: str) -> None:
     assert ENGLISH.caution(text) is None
 
 
