@@ -19,7 +19,7 @@ from space.analysis import charts, statistics, words
 from space.files.columns import Columns
 from space.files.dates import parse_dates
 from space.files.downloads import append_columns, prediction_frame
-from space.files.ratings import STARS, is_converted, parse_ratings
+from space.files.ratings import STARS, is_converted, parse_ratings, to_stars
 from space.files.tables import texts, unused_name
 from space.inference.classifier import InvalidText, Prediction
 from space.inference.labels import in_order, sides
@@ -67,7 +67,7 @@ class Report:
         """What the captions of charts add, by name: what is converted, and what is left out."""
         notes = {}
         if self.columns.rating and is_converted(self.frame[self.columns.rating]):
-            notes = dict.fromkeys(["by_stars", "stars_over_time"], "ratings converted to 5 stars")
+            notes = dict.fromkeys(["by_stars", "stars_over_time"], self._conversion)
         shown, count = charts.MAX_GROUPS, len(self.title_names)
         if count > shown:
             notes["by_title"] = f"the best {shown} of {count:,} titles"
@@ -121,8 +121,20 @@ class Report:
         """The ratings of the rows; None if the file has none."""
         if self.columns.rating is None:
             return None
-        stars = parse_ratings(self.frame[self.columns.rating]).reset_index(drop=True)
+        column = self.frame[self.columns.rating]
+        stars = parse_ratings(column, self._lowest_rating).reset_index(drop=True)
         return stars if stars.notna().any() else None
+
+    @property
+    def _lowest_rating(self) -> int:
+        """The rating that is the same on all scales, see `ratings.to_stars`."""
+        return 0
+
+    @property
+    def _conversion(self) -> str:
+        """How ratings of other scales are converted."""
+        seven = to_stars(7, 10, self._lowest_rating)
+        return f"ratings converted to 5 stars; 7 of 10 is {seven:.1f}"
 
     @cached_property
     def dates(self) -> pandas.Series | None:

@@ -40,9 +40,8 @@ class ScaleReport(Report):
         """As for `Report`; the ratings of the file are in the charts of the means, too."""
         notes = dict(super().notes)
         if "by_stars" in notes:
-            converted = f"ratings converted to {self._most:g} {self._unit}"
-            notes["over_time"] = converted
-            notes["by_title"] = "; ".join(filter(None, [notes.get("by_title"), converted]))
+            notes["over_time"] = self._conversion
+            notes["by_title"] = "; ".join(filter(None, [notes.get("by_title"), self._conversion]))
         return notes
 
     @cached_property
@@ -54,7 +53,21 @@ class ScaleReport(Report):
     @cached_property
     def ratings(self) -> pandas.Series | None:
         """The ratings of the rows on the model's scale; None if the file has none."""
-        return None if self.stars is None else self.stars * self._most / ratings.STARS
+        return None if self.stars is None else self._on_scale(self.stars)
+
+    def _on_scale(self, stars: Any) -> Any:
+        lowest = self._lowest_rating
+        return lowest + (self._most - lowest) * (stars - lowest) / (ratings.STARS - lowest)
+
+    @property
+    def _lowest_rating(self) -> int:
+        """1 as in training, where 1 of 10 is 1 star, unless the labels begin below it."""
+        return int(self._values[0] >= 1)
+
+    @property
+    def _conversion(self) -> str:
+        seven = self._on_scale(ratings.to_stars(7, 10, self._lowest_rating))
+        return f"ratings converted to {self._most:g} {self._unit}; 7 of 10 is {seven:.1f}"
 
     @cached_property
     def verdicts(self) -> pandas.Series:
@@ -96,9 +109,10 @@ class ScaleReport(Report):
             return ""
         difference = (expected - rated).abs()
         step = self._values[1] - self._values[0]
+        converted = f"; {self._conversion}" if "by_stars" in self.notes else ""
         facts = [
             (f"{difference.mean():.2f}", f"mean difference between the expected {self._unit} and "
-             f"the ratings of {len(rated):,} reviews"),
+             f"the ratings of {len(rated):,} reviews{converted}"),
             (f"{(difference <= step).mean():.1%}", "differ by at most one"),
         ]  # fmt: skip
         correlation = expected.rank().corr(rated.rank())

@@ -1,9 +1,10 @@
 """Ratings in the usual notations: stars of 5, points of 10 or 100.
 
-In: a column of any values. Out: the rating of each as stars from 0 to 5, or NaN.
+In: a column of any values. Out: the rating of each as stars of 5, or NaN.
 """
 
 import re
+from typing import Any
 
 import pandas
 
@@ -17,17 +18,32 @@ NUMBER = (
 SYMBOLS = re.compile("[★⭐\ufe0f½☆]+")
 
 
-def parse_ratings(column: pandas.Series) -> pandas.Series:
+def parse_ratings(column: pandas.Series, lowest: int = 0) -> pandas.Series:
     """The stars of each cell, from 0 to 5, with halves and finer steps kept.
 
     The scale is that of the cell ("7/10"), else the smallest of 5, 10 and 100 that no number of the
     column exceeds. A column of 0 and 1 has no scale: these are labels.
 
+    Args:
+        column: Any values.
+        lowest: The rating that is the same on all scales, see `to_stars`.
+
     Returns:
         Floats with the index of the column; NaN where there is no rating.
     """
     numbers, scales = _read(column)
-    return (STARS * numbers / scales).where(numbers <= scales).astype("float64")
+    return to_stars(numbers, scales, lowest).where(numbers <= scales).astype("float64")
+
+
+def to_stars(rating: Any, scale: Any, lowest: int = 0) -> Any:
+    """A rating of `scale` as stars of 5, linearly; ratings of 5 stars stay as they are.
+
+    Args:
+        rating: One or several.
+        scale: The best rating.
+        lowest: 0: 7 of 10 is 3.5 stars. 1, the worst rating of 1 to 10 and of 1 to 5: it is 3.7.
+    """
+    return lowest + (STARS - lowest) * (rating - lowest) / (scale - lowest)
 
 
 def is_converted(column: pandas.Series) -> bool:

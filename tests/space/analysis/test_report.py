@@ -180,6 +180,6 @@ def test_captions_say_what_is_left_out_and_converted() -> None:
     labels, columns = ["NEGATIVE", "POSITIVE"], Columns("text", title="title", rating="stars")
     notes = Report(frame, answers, labels, columns).notes
     assert notes["by_title"] == "the best 20 of 23 titles"
-    assert notes["by_stars"] == "ratings converted to 5 stars"
+    assert notes["by_stars"] == "ratings converted to 5 stars; 7 of 10 is 3.5"
     few = frame[:3].assign(stars=[5, 4, 3.5])
     assert Report(few, answers[:3], labels, columns).notes == {}

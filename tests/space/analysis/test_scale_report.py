@@ -2,11 +2,14 @@
 
 import pandas
 import pytest
+import yaml
+from conftest import REPOSITORY
 
 from space.analysis.report import Report
 from space.analysis.scale_report import FILE, MODEL, ScaleReport, report_class
 from space.files.columns import Columns
 from space.inference.classifier import InvalidText, Prediction
+from space.inference.labels import expected_value
 
 LABELS = ["1 star", "2 stars", "3 stars", "4 stars", "5 stars"]
 
@@ -108,6 +111,36 @@ def test_agreement_with_half_stars(report: Report) -> None:
     assert "the ratings of 4 reviews" in card
     assert '<p class="big">75.0%</p>' in card
     assert "Spearman" not in card  # of four reviews it would tell nothing
+
+
+def test_points_are_converted_as_in_training(report: Report) -> None:
+    """By the linear scale of train/recipes/stars.yaml, on which 1 of 10 is 1 star."""
+    recipe = yaml.safe_load((REPOSITORY / "train/recipes/stars.yaml").read_text(encoding="utf-8"))
+    label_map = recipe["datasets"][0]["label_map"]
+    shares = [{label: 1} if isinstance(label, str) else label for label in label_map.values()]
+    trained = [expected_value({name: share.get(name, 0) for name in LABELS}) for share in shares]
+    frame = pandas.DataFrame({"Review": "a film", "Rating": list(label_map)})
+    columns = Columns("Review", rating="Rating")
+    points = ScaleReport(frame, [report.answers[0]] * len(frame), LABELS, columns, "")
+    assert points.ratings is not None
+    assert points.ratings.tolist() == pytest.approx(trained, abs=0.01)
+    note = "ratings converted to 5 stars; 7 of 10 is 3.7"
+    assert points.notes["by_stars"] == note
+    assert f"reviews; {note}</p>" in points.agreement_card()
+    assert "converted" not in report.agreement_card()
+
+
+def test_ratings_fit_the_labels_of_the_model() -> None:
+    frame = pandas.DataFrame({"text": "a film", "rating": [1, 7, 10]})
+    for labels, expected in [
+        ([f"{n} points" for n in range(1, 11)], [1, 7, 10]),
+        ([f"{n} points" for n in range(11)], [1, 7, 10]),
+        ([f"{n / 2} stars" for n in range(1, 11)], [0.5, 3.5, 5]),  # as on Letterboxd
+    ]:
+        answer = Prediction(dict.fromkeys(labels, 1 / len(labels)), 3, 3)
+        report = ScaleReport(frame, [answer] * 3, labels, Columns("text", rating="rating"), "")
+        assert report.ratings is not None
+        assert report.ratings.tolist() == pytest.approx(expected)
 
 
 def test_contradictions_are_far_from_their_rating(report: Report) -> None:
