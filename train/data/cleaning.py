@@ -1,15 +1,17 @@
 """Cleaning: the rows of one split → a `Split`, without empty rows and dropped labels."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from space.inference.labels import label_values
 from train import console
 from train.data import labels as label_columns
 from train.data import sources
-from train.data.labels import row_numbers
+from train.data.labels import Target, row_numbers
 from train.data.splits import Split
 from train.errors import DataError
 from train.sections import Dataset, label_key
@@ -51,7 +53,7 @@ def clean(
     soft = [target.probabilities if target else None for target in targets]
     split = Split(
         texts, known, pairs, groups, probabilities=soft if any(soft) else None,
-        ratings=_ratings(rows[dataset.label]) if dataset.label else None,
+        ratings=_ratings(targets, labels),
         slice_columns=slice_columns,
     )  # fmt: skip
     dropped = {"empty": len(empty), "mapped to null": len(targets) - len(keep) - len(empty)}
@@ -69,12 +71,16 @@ def _groups(cells: Iterable[Any], column: str, where: str) -> list[str | None]:
     return groups
 
 
-def _ratings(cells: Iterable[Any]) -> list[float] | None:
-    """The cells as numbers; None if one of them is none."""
-    try:
-        return [float(label_key(cell)) for cell in cells]
-    except ValueError:
+def _ratings(targets: Sequence[Target | None], labels: list[str]) -> list[float] | None:
+    """The rating of each row on the labels' scale; None if they are no scale."""
+    values = label_values(labels)
+    if values is None:
         return None
+    return [
+        math.nan if target is None  # a row to drop
+        else values[target.label] if target.rating is None else target.rating
+        for target in targets
+    ]  # fmt: skip
 
 
 def drop_undecided(split: Split) -> Split:

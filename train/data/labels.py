@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from space.inference.labels import label_values
 from train import console
 from train.data.label_maps import (
     MAX_VALUES,
@@ -30,6 +33,7 @@ class Target(NamedTuple):
 
     label: int  # the number of the most probable one
     probabilities: tuple[float, ...] | None = None  # of all labels; None: the label is certain
+    rating: float | None = None  # the value's place on the labels' scale; None: the label's number
 
 
 _UNKNOWN = Target(-1, (0.0,))
@@ -111,8 +115,11 @@ def _meanings(
     mapped = dataset.label_targets()
     if unknown := sorted({name for value in mapped.values() for name in value or {}} - set(labels)):
         raise DataError(f"{where}: label_map must lead to one of {labels} or null, got {unknown}")
+    rated = {key: _target(value, labels) for key, value in mapped.items() if value}
+    ratings = _ratings(rated, labels)
     mapped_targets: dict[str, Target | None] = {
-        key: _target(value, labels) if value else None for key, value in mapped.items()
+        key: rated[key]._replace(rating=ratings.get(key)) if key in rated else None
+        for key in mapped
     }
     known = {key.casefold(): target for key, target in mapped_targets.items()} | mapped_targets
     if not names or {name.casefold() for name in names} & known.keys():
@@ -136,6 +143,31 @@ def _target(shares: dict[str, float], labels: list[str]) -> Target:
         return Target(likeliest)
     rest = max(0.0, 1 - sum(shares.values())) / max(1, len(labels) - len(shares))
     return Target(likeliest, tuple(shares.get(label, rest) for label in labels))
+
+
+def _ratings(targets: dict[str, Target], labels: list[str]) -> dict[str, float]:
+    """The place of each value on the labels' scale: 1.44 stars for a rating of 2 from 1 to 10.
+
+    It is the value itself or, if that does not fit the labels, its place between the lowest and the
+    highest value. Empty if neither fits, the values are no numbers, or the labels are no scale.
+    """
+    values = label_values(labels)
+    try:
+        numbers = np.array([float(key) for key in targets])
+    except ValueError:
+        return {}
+    if values is None or not targets:
+        return {}
+    ends = values[0], values[-1]
+    expected = np.array(values)[[target.label for target in targets.values()]]
+    for places in (
+        numbers.clip(*ends),
+        np.interp(numbers, [numbers.min(), numbers.max()], ends),
+    ):
+        nearest = np.abs(places[:, None] - values).min(axis=1)
+        if np.allclose(np.abs(places - expected), nearest):  # two labels may be as near
+            return dict(zip(targets, places.tolist(), strict=True))
+    return {}
 
 
 def _print(

@@ -23,7 +23,7 @@ class Split:
     datasets: list[int] | None = None  # number of the recipe's dataset that each comes from
     # Probabilities of all labels; None: the label is certain, of all rows or of one.
     probabilities: list[tuple[float, ...] | None] | None = None
-    ratings: list[float] | None = None  # numbers in the label column; None: not all are numbers
+    ratings: list[float] | None = None  # on the labels' scale, such as stars; None: they are none
     slice_columns: dict[str, list[str]] | None = None  # columns to show results by
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows
 

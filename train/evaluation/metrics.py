@@ -78,8 +78,8 @@ def metrics(
         logits: (rows, labels).
         labels: The label id of each row, (rows,).
         values: The number of each label if they are ordered, such as stars; ascending.
-        ratings: Of ordered labels: what the expected values are correlated with, (rows,); None:
-            the numbers of the labels.
+        ratings: Of ordered labels: the true place of each row on their scale, (rows,); None: the
+            number of its label.
 
     Returns:
         `n`, `accuracy`, `accuracy_ci95` (Wilson interval), `f1`, `f1_macro`, `precision`,

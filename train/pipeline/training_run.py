@@ -69,7 +69,7 @@ def fit(
     if accelerator.is_main_process:
         calibration, validation_metrics = _calibrate(
             classifier, tokens["validation"], tokenizer.pad_token_id, _test_mixture_weights(splits),
-            recipe.values, _ratings(recipe, splits["validation"]),
+            recipe.values, splits["validation"].ratings,
         )  # fmt: skip
         if second_texts := splits["train"].pairs:
             classifier.config.aspects = _aspects(second_texts)
@@ -158,8 +158,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     test = preparation.load(run_folder.load_pinned_recipe(folder))[name]
     run_folder.check_split(folder, name, test.sha256())
     classifier, tokenizer = model.load(str(folder))
-    ratings = _ratings(recipe, test)
-    scored = score(classifier, tokenizer, test, name, recipe.values, ratings)
+    scored = score(classifier, tokenizer, test, name, recipe.values)
     logits, labels = scored["logits"], scored["labels"]
     results["evaluation"] = environment.code()
     results["metrics"][name] = scored["metrics"]
@@ -238,7 +237,7 @@ def evaluate_elsewhere(
     classifier, tokenizer = model.load(source, revision)
     labels = [classifier.config.id2label[i] for i in range(classifier.config.num_labels)]
     rows = preparation.read_split(dataset, split, labels, max_rows)
-    scored = score(classifier, tokenizer, rows, split, label_values(labels), rows.ratings)
+    scored = score(classifier, tokenizer, rows, split, label_values(labels))
     return {
         "model": {"source": source, "revision": model.commit(source, revision)},
         "environment": environment.describe(str(classifier.device)),
@@ -254,9 +253,8 @@ def score(
     split: Split,
     name: str = "test",
     values: list[float] | None = None,
-    ratings: Any = None,
 ) -> dict[str, Any]:
-    """Score a split; `values` and `ratings` are those of `metrics.metrics`.
+    """Score a split; `values` are those of `metrics.metrics`.
 
     Returns:
         `logits`, (reviews, labels); `labels`, (reviews,); `metrics` and `slices`.
@@ -268,7 +266,7 @@ def score(
     return {
         "logits": logits,
         "labels": tokens.labels,
-        "metrics": metrics.metrics(logits, tokens.labels, values, ratings),
+        "metrics": metrics.metrics(logits, tokens.labels, values, split.ratings),
         "slices": error_analysis.slices(split.texts, tokens.lengths, split.slice_columns, right),
     }
 
@@ -292,11 +290,6 @@ def _metrics_by_dataset(
         for number in sorted(set(numbers.tolist()))
         for rows in [numbers == number]
     }
-
-
-def _ratings(recipe: Recipe, split: Split) -> Any:
-    """The numbers in the label column, unless several datasets have scales of their own."""
-    return split.ratings if len(recipe.datasets) == 1 else None
 
 
 def _describe_data(datasets: list[Dataset], splits: dict[str, Split]) -> dict[str, Any]:

@@ -499,9 +499,39 @@ def test_label_map_names_the_probabilities_of_several_labels(write: Write) -> No
     assert soft[2][1] == (0.5, 0.5, 0, 0, 0)
     assert soft[3][1] == (0, 0.75, 0.25, 0, 0)
     assert soft[5][1] == pytest.approx((0.1, 0.1, 0.1, 0.1, 0.6))
-    # Between two labels there is no right answer; the numbers of the others are kept.
-    assert set(splits["test"].ratings or []) == {1, 3, 4, 5, 6}
+    # Between two labels there is no right answer; the others are rated by their labels, as 6 is
+    # made 3 stars.
+    pairs = zip(splits["test"].texts, splits["test"].ratings or [], strict=True)
+    rated = {int(text.split()[1]) % 6 + 1: rating for text, rating in pairs}
+    assert rated == {1: 1, 3: 2, 4: 4, 5: 5, 6: 3}
     assert splits["test"].dropped["undecided"] > 0
+
+
+def mapped(*labels: int) -> list[str]:
+    return [FIVE[label - 1] for label in labels]
+
+
+@pytest.mark.parametrize(
+    ("label_map", "ratings"),
+    [
+        (dict(enumerate(FIVE, 1)), [1, 2, 3, 4, 5]),
+        (dict(enumerate(FIVE)), [1, 2, 3, 4, 5]),
+        ({1: {"1 star": 0.9, "2 stars": 0.1}, 9: "5 stars", 5: "3 stars"}, [1, 5, 3]),
+        (dict(zip(range(1, 11), mapped(1, 1, 2, 2, 3, 3, 4, 4, 5, 5), strict=True)),
+         [1 + 4 / 9 * step for step in range(10)]),
+        (dict(zip([0.5, 1, 1.5, 4.5, 5], mapped(1, 1, 2, 4, 5), strict=True)), [1, 1, 1.5, 4.5, 5]),
+        (dict(zip([1, 2, 3, 4, 5], mapped(5, 4, 3, 2, 1), strict=True)), [5, 4, 3, 2, 1]),
+        ({"bad": "1 star", "good": "5 stars", 3: "3 stars"}, [1, 5, 3]),
+        ({1: None, 2: "1 star", 4: "5 stars"}, [1, 5]),
+    ],
+    ids=["as they are", "from 0", "soft", "of ten", "halves", "from best", "words", "dropped"],
+)  # fmt: skip
+def test_ratings_have_their_place_on_the_scale(
+    label_map: dict[Any, Any], ratings: list[float], write: Write
+) -> None:
+    source = str(write([{"text": f"film {key}", "label": str(key)} for key in label_map]))
+    split = preparation.read_split(Dataset(source=source, label_map=label_map), "train", FIVE)
+    assert split.ratings == pytest.approx(ratings)
 
 
 def test_rows_have_their_language_if_there_are_several(write: Write) -> None:

@@ -258,6 +258,19 @@ def test_spearman_is_that_of_the_ratings_if_there_are_any() -> None:
     assert by_label != by_rating
 
 
+def test_perfect_expected_values_have_no_error() -> None:
+    """Also of ratings between two labels, where no label alone is right."""
+    ratings = np.array([1, 13 / 9, 17 / 9, 33 / 9, 5])
+    weights = np.maximum(0, 1 - np.abs(ratings[:, None] - STARS))
+    logits = np.log(np.maximum(weights, 1e-30)).astype(np.float32)
+    labels = weights.argmax(axis=1)
+    assert metrics.metrics(logits, labels, STARS, ratings)["mae"] == pytest.approx(0, abs=1e-6)
+    by_label = metrics.metrics(logits, labels, STARS)["mae"]
+    assert by_label == pytest.approx((4 / 9 + 1 / 9 + 3 / 9) / 5, abs=1e-6)
+    certain = np.log(np.maximum(np.eye(5)[labels], 1e-30)).astype(np.float32)
+    assert metrics.metrics(certain, labels, STARS)["mae"] == pytest.approx(0, abs=1e-6)
+
+
 def test_ordered_metrics_without_a_meaning_are_none() -> None:
     logits = np.tile(np.array([[0, 0, 3, 0, 0]], dtype=np.float32), (4, 1))
     result = metrics.metrics(logits, np.array([2, 2, 2, 2]), STARS)

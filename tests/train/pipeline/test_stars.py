@@ -87,7 +87,7 @@ def test_card_has_the_ordered_metrics(star_run: Path, results: dict[str, Any]) -
     measured = results["metrics"]["test"]
     for line in [
         f"{100 * measured['within_one']:.2f}% of the predictions are within one step of the label",
-        f"the expected stars differ from it by {measured['mae']:.2f} on average",
+        f"the expected stars differ from the rating by {measured['mae']:.2f} on average",
         "| MAE of the expected value |",
         "| quadratic weighted kappa |",
         "whether its expected value is above or below 3;",

@@ -310,7 +310,7 @@ def test_card_of_stars_has_the_metrics_of_their_distance() -> None:
     for line in [
         "as 1 star, 2 stars, 3 stars, 4 stars, 5 stars.",
         "94.32% of the predictions are within one step of the label, and the expected stars differ "
-        "from it by 0.43 on average.",
+        "from the rating by 0.43 on average.",
         "For the expected stars, weight the number of each label by its probability:",
         "| within one step of the label | 94.32% | 94.32% |",
         "| MAE of the expected value | 0.4321 | 0.4321 |",
@@ -318,7 +318,7 @@ def test_card_of_stars_has_the_metrics_of_their_distance() -> None:
         "93.45% |",
         "| user/sentences | 1,000 | 91.25% | 0.9131 | 0.0123 | 94.32% | 0.4321 | – | – | 93.45% |",
         "| 5 stars | 20.00% | 21.00% | 0.0120 |",
-        "of each alone with its own ratings",
+        "are those with the rating, which can be between two labels",
         "above or below 3; reviews labeled in the middle are left out",
         "of which 58.00% are within one step of the label; on the others it is 93.71%.",
         "More than one step off. Rows of the test split",

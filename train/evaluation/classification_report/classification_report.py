@@ -80,12 +80,14 @@ def ordered_metrics(
         probabilities: (rows, labels), rows sum to 1.
         labels: The label id of each row, (rows,).
         values: The number of each label, (labels,), ascending.
-        ratings: What the expected values are correlated with, (rows,); None: the labels' numbers.
+        ratings: The true place of each row on the scale, which can be between two labels, (rows,);
+            None: the number of its label.
 
     Returns:
-        `within_one` (share of rows predicted at most one step from their label), `mae` (of the
-        expected value, in units of the labels), `quadratic_weighted_kappa` (Cohen 1968), `spearman`
-        (None if all ratings or all expected values are equal), `verdict_accuracy` (of the rows
+        `within_one` (share of rows predicted at most one step from their label), `mae` (between
+        expected value and rating, in units of the labels), `quadratic_weighted_kappa` (Cohen 1968),
+        `spearman` (of expected value and rating, None if all of one are equal), `verdict_accuracy`
+        (is the expected value on the same side of the middle as the label, of the rows labeled
         above or below the middle, None without any) and `calibration`: for each label `mean` (of
         its probability), `share` (of the rows with it) and `ece` (Kull et al. 2019, arXiv
         1910.12656: the label against the rest).
@@ -104,7 +106,7 @@ def ordered_metrics(
     )  # fmt: skip
     return {
         "within_one": float((np.abs(predicted - labels) <= 1).mean()),
-        "mae": float(metrics.mean_absolute_error(true, expected)),
+        "mae": float(metrics.mean_absolute_error(ratings, expected)),
         "quadratic_weighted_kappa": kappa,
         "spearman": float(spearmanr(expected, ratings).statistic) if varies else None,
         "verdict_accuracy": float(verdicts.mean()) if len(verdicts) else None,
