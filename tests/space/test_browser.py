@@ -247,15 +247,21 @@ def test_any_other_text_gets_a_prediction(page: Any, space: str):
 
 
 def test_review_in_another_language_gets_a_caution(page: Any, space: str):
+    """In Latin letters and in another script; none for English and for names."""
     visit(page, space)
-    analyze(page, "Ce film est vraiment très ennuyeux, et les acteurs jouent mal.")
-    page.get_by_text(
-        "The model was trained on English, and this text looks like French."
-    ).wait_for()
-    assert page.locator(".prediction .label").inner_text().startswith("Uncertain")
-    analyze(page, "a wonderful film that I saw with my mother")
-    page.locator(".subject", has_text="a wonderful film that").wait_for()
-    assert page.get_by_text("looks like French").count() == 0
+    card = page.locator("#result .prediction")
+    for text, reason in [
+        ("Ce film est vraiment très ennuyeux, et les acteurs jouent mal.", "looks like French"),
+        ("wonderful фильм, отличный и добрый", "is mostly in Cyrillic letters"),
+    ]:
+        analyze(page, text)
+        caution = f"The model was trained on English, and this text {reason}."
+        card.get_by_text(f"{caution} Do not rely on this prediction.").wait_for()
+        assert card.locator(".label").inner_text().startswith("Uncertain")
+    for text in ["a wonderful film that I saw with my mother", "Arnold Schwarzenegger"]:
+        analyze(page, text)
+        page.locator(".subject", has_text=text).wait_for()
+        assert "trained on" not in card.inner_text()
 
 
 def check_scale(card: Any) -> None:
