@@ -12,17 +12,24 @@ import pandas
 from space.analysis import charts
 from space.inference.aspects import is_mentioned
 from space.inference.classifier import InvalidText, Prediction
-from space.views import name
+from space.views import contrary_aspects, name
 from space.views.prediction import color_of
 
 Answers = Mapping[str, Sequence[Prediction | InvalidText]]  # by aspect
+MIXED = "mixed: an aspect contradicts the review; the column mixed names it"
 DARK = 0.75  # the strongest tint, on which INK is still readable
 
 
-def columns(answers: Answers) -> pandas.DataFrame:
-    """One row per row of the file: `NAME_prediction` and `NAME_probability` of each aspect.
+def columns(answers: Answers, reviews: Sequence[Prediction | InvalidText]) -> pandas.DataFrame:
+    """One row per row of the file; no columns without aspects.
 
-    Both are missing where there is no prediction.
+    Args:
+        answers: Of the rows.
+        reviews: What the other model predicts for the rows.
+
+    Returns:
+        `NAME_prediction` and `NAME_probability` of each aspect, both missing where there is no
+        prediction, and `mixed`: the aspects that contradict the review, or "".
     """
     cells: dict[str, list[Any]] = {}
     for aspect, of_rows in answers.items():
@@ -30,6 +37,13 @@ def columns(answers: Answers) -> pandas.DataFrame:
         cells[f"{aspect}_prediction"] = [row.label if row else None for row in known]
         cells[f"{aspect}_probability"] = [
             row.probabilities[row.label] if row else None for row in known
+        ]
+    if answers:
+        cells["mixed"] = [
+            ", ".join(
+                contrary_aspects({aspect: rows[i] for aspect, rows in answers.items()}, review)
+            )
+            for i, review in enumerate(reviews)
         ]
     return pandas.DataFrame(cells)
 

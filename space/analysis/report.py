@@ -19,7 +19,7 @@ from space.analysis import charts, statistics, words
 from space.files.columns import Columns
 from space.files.dates import parse_dates
 from space.files.downloads import append_columns, prediction_frame
-from space.files.ratings import STARS, is_converted, parse_ratings, to_stars
+from space.files.ratings import CONVERTED, STARS, is_converted, parse_ratings
 from space.files.tables import texts, unused_name
 from space.inference.classifier import InvalidText, Prediction
 from space.inference.labels import in_order, sides
@@ -67,7 +67,7 @@ class Report:
         """What the captions of charts add, by name: what is converted, and what is left out."""
         notes = {}
         if self.columns.rating and is_converted(self.frame[self.columns.rating]):
-            notes = dict.fromkeys(["by_stars", "stars_over_time"], self._conversion)
+            notes = dict.fromkeys(["by_stars", "stars_over_time"], CONVERTED)
         shown, count = charts.MAX_GROUPS, len(self.title_names)
         if count > shown:
             notes["by_title"] = f"the best {shown} of {count:,} titles"
@@ -82,10 +82,13 @@ class Report:
     @cached_property
     def scored(self) -> pandas.DataFrame:
         """The rows of the file with the predictions, to download."""
-        added = pandas.concat(
-            [self.predictions, file_aspects.columns(self.aspects)], axis="columns"
-        )
+        added = pandas.concat([self.predictions, self.mentions], axis="columns")
         return append_columns(self.frame, added)
+
+    @cached_property
+    def mentions(self) -> pandas.DataFrame:
+        """One row per row of the file, without columns if there are no aspects."""
+        return file_aspects.columns(self.aspects, self.answers)
 
     @cached_property
     def verdicts(self) -> pandas.Series:
@@ -121,20 +124,8 @@ class Report:
         """The ratings of the rows; None if the file has none."""
         if self.columns.rating is None:
             return None
-        column = self.frame[self.columns.rating]
-        stars = parse_ratings(column, self._lowest_rating).reset_index(drop=True)
+        stars = parse_ratings(self.frame[self.columns.rating]).reset_index(drop=True)
         return stars if stars.notna().any() else None
-
-    @property
-    def _lowest_rating(self) -> int:
-        """The rating that is the same on all scales, see `ratings.to_stars`."""
-        return 0
-
-    @property
-    def _conversion(self) -> str:
-        """How ratings of other scales are converted."""
-        seven = to_stars(7, 10, self._lowest_rating)
-        return f"ratings converted to 5 stars; 7 of 10 is {seven:.1f}"
 
     @cached_property
     def dates(self) -> pandas.Series | None:
@@ -181,6 +172,8 @@ class Report:
             )
         if foreign := sum(bool(getattr(a, "language_caution", None)) for a in self.answers):
             facts.append((f"{foreign:,}", f"{OTHER_LANGUAGE}; these count as uncertain"))
+        if mixed := sum(map(bool, self.mentions.get("mixed", []))):
+            facts.append((f"{mixed:,}", file_aspects.MIXED))
         problem = views.message(self.aspect_problem) if self.aspect_problem else ""
         bar = views.stacked_bar(
             [(self._look(verdict), name(verdict), count) for verdict, count in self.counts.items()]
@@ -309,14 +302,8 @@ class Report:
         """What the listing can be filtered by: a caption with the count, and the verdict."""
         not_scored = len(self.answers) - sum(self.counts.values())
         verdicts = {**self.counts, "": not_scored}
-        return [
-            (f"All {len(self.answers):,}", "all"),
-            *(
-                (f"{name(verdict) if verdict else 'Not analyzed'} {count:,}", verdict)
-                for verdict, count in verdicts.items()
-                if count
-            ),
-        ]
+        rows = [(f"{name(v) or 'Not analyzed'} {n:,}", v) for v, n in verdicts.items() if n]
+        return [(f"All {len(self.answers):,}", "all"), *rows]
 
     def positions(self, verdict: str) -> list[int]:
         """The rows with a verdict; all of them for "all"."""
@@ -338,6 +325,8 @@ class Report:
                 for value in predictions["probability"]
             ],
         }
+        if self.aspects:
+            cells["mixed"] = self.mentions["mixed"].iloc[rows].tolist()
         for column in (
             self.columns.rating, self.columns.label, self.columns.title, self.columns.date
         ):  # fmt: skip

@@ -40,7 +40,7 @@ class ScaleReport(Report):
         """As for `Report`; the ratings of the file are in the charts of the means, too."""
         notes = dict(super().notes)
         if "by_stars" in notes:
-            notes["over_time"] = self._conversion
+            notes |= dict.fromkeys(["by_stars", "over_time"], self._conversion)
             notes["by_title"] = "; ".join(filter(None, [notes.get("by_title"), self._conversion]))
         return notes
 
@@ -49,6 +49,14 @@ class ScaleReport(Report):
         """The expected value of each row; NaN where there is none."""
         values = [getattr(answer, "expected", None) for answer in self.answers]
         return pandas.Series(values, dtype="float64")
+
+    @cached_property
+    def stars(self) -> pandas.Series | None:
+        """As for `Report`, but on the scale of training if the labels begin at 1."""
+        if super().stars is None:
+            return None
+        column = self.frame[self.columns.rating]
+        return ratings.parse_ratings(column, self._lowest_rating).reset_index(drop=True)
 
     @cached_property
     def ratings(self) -> pandas.Series | None:
@@ -61,7 +69,7 @@ class ScaleReport(Report):
 
     @property
     def _lowest_rating(self) -> int:
-        """1 as in training, where 1 of 10 is 1 star, unless the labels begin below it."""
+        """1 as in training, where 1 of 10 is 1 star; 0 if the labels begin below 1."""
         return int(self._values[0] >= 1)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 import pandas
 
 STARS = 5  # of the best rating
+CONVERTED = f"ratings converted to {STARS} stars; 7 of 10 is {7 * STARS / 10:g}"
 SCALES = (5, 10, 100)
 # 4, 4.5, 4,5, 4/5, 4 out of 5, 4 stars
 NUMBER = (

@@ -6,7 +6,7 @@ escaped. `prediction` makes the card of a prediction, with `scale` for labels su
 of a file. `html` has messages, numbers, tables and the names of labels for all of them.
 """
 
-from space.views.aspects import aspects_table
+from space.views.aspects import aspects_table, contrary_aspects
 from space.views.explanation import attribution
 from space.views.html import (
     figures,
@@ -27,6 +27,7 @@ __all__ = [
     "aspects_table",
     "attribution",
     "characteristic_words",
+    "contrary_aspects",
     "figures",
     "message",
     "name",

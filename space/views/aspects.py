@@ -3,11 +3,11 @@
 In: aspects with their predictions, and the prediction of the review. Out: HTML.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from space.inference.aspects import Aspect
-from space.inference.classifier import Prediction
+from space.inference.classifier import InvalidText, Prediction
 from space.views.html import name, percent_beside
 from space.views.prediction import color_of, verdict, verdict_color
 
@@ -45,23 +45,34 @@ def _row(aspect: Aspect, unsure_below: float) -> str:
     )
 
 
-def _mixed(aspects: Sequence[Aspect], review: Prediction | None) -> str:
-    """A remark if an aspect contradicts the review; uncertain predictions contradict nothing."""
-    if review is None or review.unsure:
-        return ""
-    side = color_of(review, review.label)
-    if side not in ("for", "against"):
-        return ""
-    opposite = "against" if side == "for" else "for"
-    contrary = [
-        name(aspect.name).lower()
-        for aspect in aspects
-        if not aspect.prediction.unsure
-        and color_of(aspect.prediction, aspect.prediction.label) == opposite
+def contrary_aspects(
+    aspects: Mapping[str, Prediction | InvalidText], review: Prediction | InvalidText | None
+) -> list[str]:
+    """The names of the aspects that contradict a review; uncertain predictions contradict nothing.
+
+    Args:
+        aspects: For each aspect, by its name, the prediction or an error.
+        review: The prediction of the whole review.
+    """
+    if not isinstance(review, Prediction) or review.unsure:
+        return []
+    opposite = {"for": "against", "against": "for"}.get(color_of(review, review.label))
+    return [
+        name(aspect).lower()
+        for aspect, answer in aspects.items()
+        if isinstance(answer, Prediction)
+        and not answer.unsure
+        and color_of(answer, answer.label) == opposite
     ]
-    if not contrary:
+
+
+def _mixed(aspects: Sequence[Aspect], review: Prediction | None) -> str:
+    """A remark if an aspect contradicts the review."""
+    predictions = {aspect.name: aspect.prediction for aspect in aspects}
+    if review is None or not (contrary := contrary_aspects(predictions, review)):
         return ""
-    overall, other = ("positive", "negative") if side == "for" else ("negative", "positive")
+    is_positive = color_of(review, review.label) == "for"
+    overall, other = ("positive", "negative") if is_positive else ("negative", "positive")
     listed = ", ".join(contrary[:-1]) + " and " * (len(contrary) > 1) + contrary[-1]
     return (
         f'<p class="mixed"><strong>Mixed</strong>: {overall} overall, but {other} about '

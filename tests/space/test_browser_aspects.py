@@ -66,3 +66,6 @@ def test_file_has_a_heat_map_and_columns(page: Any, space: str, tmp_path: Path):
         rows = list(csv.DictReader(file))
     assert {"POSITIVE", "NEGATIVE"} == {row["story_prediction"] for row in rows}
     assert all(0 < float(row["music_probability"]) <= 1 for row in rows)
+    assert "mixed" in rows[0]
+    listing = page.locator(".rows").filter(has_text="select one to open it")
+    assert listing.locator("th", has_text="mixed").count() > 0

@@ -12,6 +12,7 @@ from conftest import ASPECTS
 
 from space import app, views
 from space.analysis import aspects as file_aspects
+from space.analysis.report import Report
 from space.endpoints import Endpoints
 from space.examples import Examples
 from space.feedback import Feedback
@@ -195,6 +196,7 @@ def test_file_has_columns_and_a_heat_map(service: Service) -> None:
     frame = pandas.DataFrame({"text": texts, "title": ["One", "Two", "Two", "One"]})
     report = report_of(service, frame)
     added = [f"{name}_{kind}" for name in ASPECTS for kind in ("prediction", "probability")]
+    added.append("mixed")
     assert list(report.scored.columns[-len(added) :]) == added
     assert report.scored["acting_prediction"].tolist()[:2] == ["POSITIVE", "NEGATIVE"]
     assert pandas.isna(report.scored["acting_prediction"][2])
@@ -204,6 +206,35 @@ def test_file_has_columns_and_a_heat_map(service: Service) -> None:
     assert "aspects_by_title" not in report_of(service, frame, NO_COLUMN).charts()
     plain = report_of(Service(service.classifier), frame)
     assert not set(added) & set(plain.scored.columns) and "aspects_by_title" not in plain.charts()
+
+
+def test_file_names_the_aspects_that_contradict_a_review() -> None:
+    """By the rule of the Review tab, in the table, the download and the summary."""
+    good, bad = (
+        Prediction({"NEGATIVE": 1 - positive, "POSITIVE": positive}, 9, 9)
+        for positive in (0.9, 0.1)
+    )
+    unsure = Prediction({"NEGATIVE": 0.4, "POSITIVE": 0.6}, 9, 9, unsure=True)
+    reviews = [good, bad, unsure, good, InvalidText("The cell is empty.")]
+    of_aspects = {
+        "acting": [answer("POSITIVE")] * 4 + [InvalidText("The cell is empty.")],
+        "story": [answer("NEGATIVE")] * 3 + [answer("NEGATIVE", 0.6, unsure=True)] * 2,
+        "pacing": [answer("NEGATIVE")] * 3 + [answer("NOT_MENTIONED")] * 2,
+    }
+    expected = ["story, pacing", "acting", "", "", ""]
+    frame = pandas.DataFrame({"text": [GOOD, BAD, GOOD, GOOD, ""]})
+    report = Report(frame, reviews, list(good.probabilities), Columns("text"), aspects=of_aspects)
+    assert report.scored["mixed"].tolist() == expected
+    assert report.listing([1, 0])["mixed"].tolist() == expected[1::-1]
+    assert '<p class="big">2</p><p class="small">mixed: an aspect contradicts' in report.summary()
+    for contrary, review, row in zip(expected, reviews, range(len(reviews)), strict=True):
+        found = [Aspect(name, rows[row], None) for name, rows in of_aspects.items()]
+        if isinstance(review, Prediction):  # the Review tab shows no aspects of others
+            html = views.aspects_table(found, 0.7, review)
+            assert ("Mixed" in html) == bool(contrary)
+    plain = Report(frame, reviews, list(good.probabilities), Columns("text"))
+    assert "mixed" not in plain.scored.columns and "mixed" not in plain.listing().columns
+    assert "mixed" not in plain.summary()
 
 
 def test_file_without_aspects_says_why(service: Service, tiny_classifier: Path) -> None:
