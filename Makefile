@@ -157,7 +157,7 @@ test: setup-tests  ## run the tests (installs missing requirements first)
 
 coverage: setup-tests  ## ... and measure line coverage, which takes twice as long
 	rm -f .coverage .coverage.*
-	$(TESTS) --cov --cov-report=term
+	$(TESTS) --cov --cov-report=term --durations=40
 
 check: setup-tests  ## lint and type-check
 	$(BIN)/ruff check .

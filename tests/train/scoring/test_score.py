@@ -179,7 +179,7 @@ def test_resumes_after_kills_with_identical_output(
     subprocess.run(command(source, tiny_classifier, whole), cwd=REPOSITORY, check=True)
     kept = killed.with_name(killed.name + ".parts")
     kills = 0
-    for seed in range(40):
+    for seed in range(4):
         process = subprocess.Popen(command(source, tiny_classifier, killed), cwd=REPOSITORY)
         before = len(list(kept.glob("0*"))) if kept.exists() else 0
         while process.poll() is None and len(list(kept.glob("0*"))) <= before:
@@ -187,8 +187,6 @@ def test_resumes_after_kills_with_identical_output(
         time.sleep(random.Random(seed).uniform(0, 0.2))
         process.kill()
         kills += process.wait() == -signal.SIGKILL
-        if killed.exists():
-            break
     assert kills >= 2
     if kept.exists():  # even if all that was left was to remove it
         subprocess.run(command(source, tiny_classifier, killed), cwd=REPOSITORY, check=True)
