@@ -1,7 +1,8 @@
 """Smoke test of a published model: download it and call `pipeline()`, in a process of its own.
 
 In: `python -m train.publishing.smoke_test_model REPO [--revision SHA] TEXT…`, with the cache that
-the environment names. Out: one JSON line with the SHA-256 of every file and the answers; or exit
+the environment names. A model of text pairs, whose config.json has `aspects`, gets the first of
+them as the second text. Out: one JSON line with the SHA-256 of every file and the answers; or exit
 status `BUSY` and one line on standard error while the Hub is unavailable.
 """
 
@@ -47,8 +48,13 @@ def call() -> None:
     from transformers import pipeline
 
     classify = pipeline("sentiment-analysis", model=arguments.repo, revision=arguments.revision)
+    inputs = arguments.texts
+    aspects = getattr(classify.model.config, "aspects", None)
+    if aspects is not None:
+        second = (aspects or ["film"])[0]  # not listed if there are too many
+        inputs = [{"text": text, "text_pair": second} for text in inputs]
     # A model with few positions can only read long text truncated, like most models on the Hub.
-    answers = [classify(text, truncation=True)[0] for text in arguments.texts]
+    answers = [classify([each], truncation=True)[0] for each in inputs]
     sys.stdout.write(json.dumps({"files": hashes, "answers": answers}) + "\n")
 
 

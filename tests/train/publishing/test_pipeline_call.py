@@ -241,6 +241,16 @@ def test_model_of_aspects_gives_the_scores_of_the_space(
         assert isinstance(ours, Prediction)
         scores = {each["label"]: each["score"] for each in theirs}
         assert scores == pytest.approx(ours.probabilities, abs=0.05)  # int8 where it was exported
+    smoke_test = [sys.executable, "-m", "train.publishing.smoke_test_model", "demo/aspects"]
+    done = subprocess.run(
+        [*smoke_test, *TEXTS[:3]],
+        cwd=REPOSITORY, env=client(hub, tmp_path), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    called = [answer["score"] for answer in json.loads(done.stdout)["answers"]]
+    first = answers["pairs"][:: len(ASPECTS)]  # the pairs with the first aspect
+    best = [max(each["score"] for each in scores) for scores in first]
+    assert called == pytest.approx(best, abs=1e-5)
 
 
 def test_truncation_cuts_at_the_last_position(answer: dict[str, Any]) -> None:
