@@ -89,7 +89,9 @@ def restore(folder: Path, texts: Sequence[str]) -> None:
     """
     recipe, results = run_folder.load_recipe(folder), run_folder.load_results(folder)
     classifier, tokenizer = model.load(str(folder))
-    split = Split(list(texts), [0] * len(texts))
+    second = list(getattr(classifier.config, "aspects", None) or texts)
+    pairs = [second[i % len(second)] for i in range(len(texts))] if recipe.has_pairs else None
+    split = Split(list(texts), [0] * len(texts), pairs)
     tokens = encode(tokenizer, split, "texts").truncate(BATCHED_TOKENS, "head_tail")
     if not recipe.has_pairs:
         tokens = replace(tokens, type_ids=None)
@@ -196,21 +198,32 @@ def _check_fp32(classifier: Any, full: Path, tokens: Tokens) -> dict[str, Any]:
 def _max_difference(classifier: Any, file: Path, tokens: Tokens, count: int, longest: int) -> float:
     """Largest difference in logits, on `count` texts of 1 to `longest` tokens made of reviews.
 
-    Above logits of 10 it is divided by a tenth of the largest: float32 rounds in proportion.
+    With token types, each text is followed by the second text of a pair. Above logits of 10 the
+    difference is divided by a tenth of the largest: float32 rounds in proportion.
     """
-    body = np.concatenate([ids[1:-1] for ids in tokens.ids])
+    types = tokens.type_ids or [np.zeros_like(ids) for ids in tokens.ids]
+    firsts = [ids[kinds == 0] for ids, kinds in zip(tokens.ids, types, strict=True)]
+    body = np.concatenate([ids[1:-1] for ids in firsts])
     longest = min(longest, model.max_tokens(classifier))
     lengths = np.geomspace(3, longest, count).astype(np.int64)  # with [CLS] and [SEP]
-    starts = np.random.default_rng(0).integers(len(body), size=count)
-    first, last = tokens.ids[0][:1], tokens.ids[0][-1:]
-    texts = [
-        np.concatenate([first, np.resize(np.roll(body, -start), length - 2), last])
-        for start, length in zip(starts, lengths, strict=True)
-    ]
-    types = None if tokens.type_ids is None else [np.zeros_like(ids) for ids in texts]
-    exported = predict(file, Tokens(texts, np.zeros(len(texts), dtype=np.int64), types), "fp32")
-    with torch.inference_mode():
-        rows = [classifier(torch.from_numpy(ids[None])).logits[0].numpy() for ids in texts]
+    random = np.random.default_rng(0)
+    starts = random.integers(len(body), size=count)
+    first, last = firsts[0][:1], firsts[0][-1:]
+    texts, kinds = [], []
+    for start, length in zip(starts, lengths, strict=True):
+        row = random.integers(len(types))
+        second = tokens.ids[row][types[row] == 1][: length - 3]  # one token of the body at least
+        begin = np.resize(np.roll(body, -start), length - 2 - len(second))
+        texts.append(np.concatenate([first, begin, last, second]))
+        kinds.append((np.arange(length) >= length - len(second)).astype(np.int64))
+    made = Tokens(texts, np.zeros(count, dtype=np.int64), kinds if tokens.type_ids else None)
+    exported = predict(file, made, "fp32")
+    rows = []
+    for i in range(count):
+        inputs = {"input_ids": texts[i]} | ({"token_type_ids": kinds[i]} if made.type_ids else {})
+        with torch.inference_mode():
+            batch = {name: torch.from_numpy(ids[None]) for name, ids in inputs.items()}
+            rows.append(classifier(**batch).logits[0].numpy())
     original = np.stack(rows)
     scale = max(1.0, float(np.abs(original).max()) / 10)
     return float(np.abs(exported - original).max()) / scale

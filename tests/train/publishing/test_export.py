@@ -267,6 +267,28 @@ def test_embeddings_have_one_scale_per_row(run: Path, tmp_path: Path) -> None:
     assert file.stat().st_size < full.stat().st_size - 2 * words.nbytes // 3
 
 
+def test_pairs_are_checked_with_their_token_types(
+    aspect_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(aspect_run, tmp_path / "aspects"))
+    write = export.write
+
+    def write_without_types(classifier: Any, has_pairs: bool, file: Path) -> None:
+        weights = classifier.base_model.embeddings.token_type_embeddings.weight
+        with torch.no_grad():
+            second = weights[1].clone()
+            weights[1] = weights[0]
+            write(classifier, has_pairs, file)
+            weights[1] = second
+
+    export.restore(run, ["A film.", "Good."])
+    monkeypatch.setattr(export, "write", write_without_types)
+    with pytest.raises(RunError, match="from the original's by at most"):
+        export.export(run)
+    with pytest.raises(RunError, match="got: fp32 logits differ by"):
+        export.restore(run, ["A film.", "Good."])
+
+
 def test_text_pairs_keep_their_token_types(tmp_path: Path) -> None:
     import onnxruntime
     from transformers import BertConfig
