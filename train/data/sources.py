@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.data import hub_datasets, tables
+from train.data import hub_datasets, imdb_archive, tables
 from train.errors import DataError, shorten
 from train.sections import FOLDER_FILES, Dataset, Source, is_commit
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     import datasets
 
 MAX_FILES = 20_000  # in a folder that is searched for tables
+# How to get the folders of the recipes that no step writes.
+REMEDIES = {
+    "imdb-ratings": f"download aclImdb_v1.tar.gz from {imdb_archive.DOWNLOAD} and convert it with "
+    "`python -m train data imdb-archive aclImdb_v1.tar.gz --out {}`",
+    "mams": "convert data/MAMS-ACSA/raw of https://github.com/siat-nlp/MAMS-for-ABSA to {} with "
+    'the code in docs/data.md, "Aspects"',
+}
 
 
 def read(source: Dataset) -> "dict[str, datasets.Dataset]":
@@ -77,9 +84,8 @@ def check_exists(source: Source) -> None:
     """Raise `DataError` unless the file or folder of a local source exists."""
     path = Path(source.source).expanduser()
     if source.is_local and not os.path.exists(path):
-        raise DataError(
-            f"no file or folder at {shorten(path)} — give its path from the current folder"
-        )
+        remedy = REMEDIES.get(path.name, "give its path from the current folder").format(path)
+        raise DataError(f"no file or folder at {shorten(path)} — {remedy}")
 
 
 def revision(source: Source) -> str | None:

@@ -16,6 +16,7 @@ from pyarrow import parquet
 from train import recipe
 from train.data import preparation, sources
 from train.errors import DataError
+from train.pipeline import plan
 from train.sections import Dataset, Source
 
 ROWS = toy_reviews(12)
@@ -86,6 +87,27 @@ def test_csv_of_a_spreadsheet_may_begin_with_a_byte_order_mark(tmp_path: Path) -
 def test_missing_file_is_named() -> None:
     with pytest.raises(DataError, match="no file or folder at nowhere/reviews.csv — give "):
         sources.read(Dataset(source="nowhere/reviews.csv"))
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(recipe.RECIPES.glob("*.yaml"))])
+def test_missing_folder_of_a_recipe_has_a_remedy(name: str) -> None:
+    """A folder that no step writes, and that is not in the repository, is the user's to get."""
+    *steps, run = plan.plan(name)
+    written = {path for step in steps for path in (step.out, step.out.parent)}
+    assert run.recipe
+    for dataset in run.recipe.datasets:
+        path = Path(dataset.source)
+        if dataset.is_local and path not in written and path != Path("train/samples"):
+            missing = Dataset(source=f"./nowhere/{path.name}")
+            with pytest.raises(DataError, match="at nowhere/.* — (download|convert) .* nowhere/"):
+                sources.check_exists(missing)
+
+
+def test_remedy_for_the_ratings_of_imdb_is_a_command() -> None:
+    with pytest.raises(DataError) as caught:
+        sources.check_exists(Dataset(source="./nowhere/imdb-ratings"))
+    command = "python -m train data imdb-archive aclImdb_v1.tar.gz --out nowhere/imdb-ratings"
+    assert f"`{command}`" in str(caught.value)
 
 
 @pytest.mark.parametrize("source", ["./" + "a" * 5000, "~nobody-here/reviews.csv"])
