@@ -52,7 +52,7 @@ def teach(teachers: Sequence[Path], recipe: Recipe, out: Path) -> int:
     splits = preparation.load(recipe)
     for teacher in teachers:
         ancestors = run_folder.lineage(run_folder.load_recipe(teacher))
-        preparation.check_unseen([teacher, *ancestors], splits)
+        preparation.check_unseen([teacher, *ancestors], splits, recipe.labels)
     train = splits["train"]
     rows = {text_key(pair): row for row, pair in enumerate(train.keys())}
     texts = train.take(np.array(list(rows.values()), dtype=np.int64))

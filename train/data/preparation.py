@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from train import run_folder
+from train import console, run_folder
 from train.data import sources
 from train.data.cleaning import cell_text, clean, drop_undecided
 from train.data.labels import NO_LABEL
 from train.data.splits import Split, concatenate, exclude, normalized
 from train.errors import DataError
 from train.recipe import Recipe
-from train.sections import Dataset
+from train.sections import Dataset, Patterns
 
 SPLITS = ["train", "validation", "test"]
 BREAK = re.compile(r"<br\s*/?>")  # a line break in IMDb reviews
@@ -67,27 +67,57 @@ def read_split(dataset: Dataset, name: str, labels: list[str], most: int | None 
     return sample(split, most, seed=0)
 
 
-def check_unseen(folders: Iterable[Path], splits: dict[str, Split]) -> None:
+def check_unseen(folders: Iterable[Path], splits: dict[str, Split], labels: list[str]) -> None:
     """Raise `DataError` if a run was trained on reviews of `validation` or `test`.
+
+    A run with other labels can't have the same validation reviews, which are split off by label:
+    they are only counted. Its classifier is replaced.
 
     Args:
         folders: Run folders.
         splits: The splits of the current recipe.
+        labels: Its labels.
     """
-    held = {key for name in ["validation", "test"] for key in splits[name].keys()}
+    held = {name: set(splits[name].keys()) for name in ["validation", "test"]}
     for folder in folders:
+        recipe = run_folder.load_pinned_recipe(folder)
         try:
-            seen = load(run_folder.load_pinned_recipe(folder))["train"].keys()
+            seen = _seen(recipe)
         except DataError as error:
             raise DataError(
                 f"the reviews that {folder} was trained on can't be compared with validation and "
                 f"test, as they can't be read: {error}"
             ) from error
-        if both := held.intersection(seen):
+        both = {name: len(keys & seen) for name, keys in held.items()}
+        if both["test"] or (both["validation"] and recipe.labels == labels):
             raise DataError(
-                f"{folder} was trained on {len(both):,} of the reviews that are now in validation "
-                "or test — give both recipes the same datasets, groups, fractions and split_seed"
+                f"{folder} was trained on {sum(both.values()):,} of the reviews that are now in "
+                "validation or test — give both recipes the same datasets, groups, fractions and "
+                "split_seed"
             )
+        if both["validation"]:
+            console.print_line(
+                f"{folder} was trained on {both['validation']:,} of {len(held['validation']):,} "
+                "validation reviews, with other labels: validation figures may be too good"
+            )
+
+
+def _seen(recipe: Recipe) -> set[tuple[str, str]]:
+    """The keys of the reviews that a run may have been trained on.
+
+    Generated patterns are left out. Without the column of the groups, its training reviews can't be
+    told from those that it split off for validation: both are returned.
+    """
+    generated = {Path(step.out) for step in recipe.requires if isinstance(step, Patterns)}
+    datasets = [d for d in recipe.datasets if Path(d.source) not in generated]
+    try:
+        return set(load(recipe.model_copy(update={"datasets": datasets}))["train"].keys())
+    except DataError:
+        if all(dataset.group is None for dataset in datasets):
+            raise
+    ungrouped = [dataset.model_copy(update={"group": None}) for dataset in datasets]
+    splits = load(recipe.model_copy(update={"datasets": ungrouped, "max_train": None}))
+    return {*splits["train"].keys(), *splits["validation"].keys()}
 
 
 def _check_some_left(split: Split, name: str, remedy: str) -> None:

@@ -52,7 +52,7 @@ def fit(
     accelerator = devices.accelerator_for(resolved.precision)
     with accelerator.main_process_first():
         splits = preparation.load(resolved)
-        preparation.check_unseen(run_folder.lineage(recipe), splits)
+        preparation.check_unseen(run_folder.lineage(recipe), splits, recipe.labels)
         train = splits["train"]
         classifier, tokenizer = model.build(resolved, [*train.texts, *(train.pairs or [])])
     environment.check_disk(folder, needed_bytes=8 * 4 * classifier.num_parameters())

@@ -28,7 +28,7 @@ from train.evaluation import behavior_suite, metrics, row_results
 from train.modeling import model
 from train.pipeline import training_run
 from train.publishing import card, published_files
-from train.sections import Dataset
+from train.sections import Dataset, Patterns
 
 LABEL_MAP = {"neg": "NEGATIVE", "pos": "POSITIVE"}
 
@@ -239,6 +239,44 @@ def test_training_reviews_of_the_base_are_refused_in_validation(
     with pytest.raises(DataError, match="was trained on .* reviews that are now in validation"):
         training_run.fit(recipes.load("quickstart", settings), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_base_with_other_labels_may_know_validation_but_not_test(
+    fitted: Path, source: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, stars = toy_settings(source, tiny_base), ["1 star", "2 stars", "3 stars"]
+    own, other = (
+        preparation.load(recipes.load("quickstart", [*settings, f"split_seed={seed}"]))
+        for seed in (0, 1)
+    )
+    with pytest.raises(DataError, match="was trained on"):
+        preparation.check_unseen([fitted], other, stars)
+    known = {**other, "test": own["test"]}
+    with pytest.raises(DataError, match="was trained on"):
+        preparation.check_unseen([fitted], known, run_folder.load_recipe(fitted).labels)
+    preparation.check_unseen([fitted], known, stars)
+    assert "validation figures may be too good" in capsys.readouterr().out
+
+
+def test_base_is_compared_without_its_groups_and_patterns(
+    fitted: Path, source: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    """As of the released model, where the user has IMDb from the Hub and no patterns."""
+    base = shutil.copytree(fitted, tmp_path / "base")
+    recipe, results = run_folder.load_recipe(base), run_folder.load_results(base)
+    patterns = Dataset(source=str(tmp_path / "patterns"), splits=["train"])
+    grouped = recipe.datasets[0].model_copy(update={"group": "movie"})
+    step = Patterns(step="patterns", out=patterns.source)
+    changes = {"datasets": [grouped, patterns], "requires": [step]}
+    text = recipes.dump(recipe.model_copy(update=changes))
+    (base / "recipe.yaml").write_text(text, encoding="utf-8")
+    results["data"]["revision"] = [None, None]
+    run_folder.save_results(base / "results.json", results)
+    splits = preparation.load(recipes.load("quickstart", toy_settings(source, tiny_base)))
+    new = Split([f"new {text}" for text in splits["test"].texts], splits["test"].labels)
+    preparation.check_unseen([base], {"validation": new, "test": new}, recipe.labels)
+    with pytest.raises(DataError, match="was trained on"):
+        preparation.check_unseen([base], {"validation": new, "test": splits["train"]}, ["A", "B"])
 
 
 def test_base_whose_training_reviews_are_missing_is_refused(
