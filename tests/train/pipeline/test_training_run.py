@@ -11,11 +11,13 @@ import pytest
 import torch
 from commands import run_train
 from conftest import (
+    REPOSITORY,
     assert_card_tells_the_truth,
     toy_reviews,
     toy_settings,
     write_toy_csv,
 )
+from huggingface_hub import ModelCard
 
 from train import __main__ as command_line
 from train import recipe as recipes
@@ -174,14 +176,16 @@ def test_missing_behavior_suite_is_an_error_before_any_work(
     assert (fitted / "results.json").read_bytes() == before
 
 
-def test_each_dataset_of_a_mixture_has_its_own_metrics(
+def test_each_dataset_and_language_of_a_mixture_has_its_own_metrics(
     source: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
+    """With a vocabulary trimmed to both languages, as of the recipe `multilingual`."""
     rows = [{"text": f"short: {r['text']}", "label": r["label"]} for r in toy_reviews(40)]
     path = tmp_path / "short.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    recipe = recipes.load("quickstart", [*toy_settings(source, tiny_base), "epochs=1"])
-    short = Dataset(source=str(path), label_map=LABEL_MAP, weight=0.5)
+    settings = [*toy_settings(source, tiny_base), "epochs=1", "trim_vocabulary=true"]
+    recipe = recipes.load("quickstart", settings)
+    short = Dataset(source=str(path), label_map=LABEL_MAP, weight=0.5, language="fr")
     mixed = recipe.model_copy(
         update={"datasets": [recipe.datasets[0].model_copy(update={"group": None}), short]}
     )
@@ -194,6 +198,14 @@ def test_each_dataset_of_a_mixture_has_its_own_metrics(
     rows = row_results.load(tmp_path / "run" / row_results.FILE)
     kinds = rows["kind"][rows["part"] == "test"].value_counts()
     assert kinds.to_dict() == {"reviews.csv": parts[0], "short.jsonl": parts[1]}
+    by_language = results["slices"]["language"]
+    assert [by_language[code]["n"] for code in ["en", "fr"]] == parts
+    text = card.render(results, "user/toy")
+    assert ModelCard(text).data.language == ["en", "fr"]
+    trimmed, tokenizer = model.load(str(tmp_path / "run"))
+    assert trimmed.config.text_languages == ["en", "fr"]
+    whole = json.loads((tiny_base / "config.json").read_text("utf-8"))["vocab_size"]
+    assert trimmed.config.vocab_size == len(tokenizer) < whole
 
 
 def test_run_without_test_split_reports_validation(
@@ -400,21 +412,34 @@ def test_disk_is_checked_before_training(
     assert not (tmp_path / "run/checkpoints").exists()
 
 
-def test_text_pairs_with_three_labels(tiny_base: Path, tmp_path: Path) -> None:
-    words = {"BAD": "dreadful", "SO-SO": "number", "GOOD": "wonderful"}
-    rows = [
-        {"text": f"take {i} was {word}", "aspect": "songs" if i % 2 else "end", "label": label}
-        for i in range(30)
-        for label, word in words.items()
-    ]
-    path = tmp_path / "aspects.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    settings = toy_settings(path, tiny_base)
-    settings += ["datasets.label_map=null", "datasets.group=null", "datasets.text_pair=aspect"]
-    settings += ["labels=[BAD, SO-SO, GOOD]", "epochs=1"]
-    training_run.fit(recipes.load("quickstart", settings), tmp_path / "run")
+SENTENCE = """<sentence><text>take {} was {}</text><aspectCategories>
+<aspectCategory category="songs" polarity="{}"/><aspectCategory category="end" polarity="neutral"/>
+</aspectCategories></sentence>"""
+
+
+def test_recipe_of_mams_trains_on_the_authors_files(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Converted by the code in docs/data.md."""
+    words = {"negative": "dreadful", "neutral": "number", "positive": "wonderful"}
+    raw = tmp_path / "MAMS-for-ABSA/data/MAMS-ACSA/raw"
+    raw.mkdir(parents=True)
+    for split, count in [("train", 20), ("val", 5), ("test", 5)]:
+        rows = [SENTENCE.format(f"{split} {i}", words[p], p) for i in range(count) for p in words]
+        (raw / f"{split}.xml").write_text(f"<sentences>{''.join(rows)}</sentences>")
+    monkeypatch.chdir(tmp_path)
+    pages = (REPOSITORY / "docs/data.md").read_text(encoding="utf-8")
+    exec(pages.partition("```python\n")[2].partition("```")[0], {})
+    settings = [f"base_model={tiny_base}", "base_revision=null", "precision=fp32", "epochs=1"]
+    settings += ["max_tokens=64", "max_position_embeddings=64", "batch_tokens=256"]
+    training_run.fit(recipes.load("aspects-mams", settings), tmp_path / "run")
     results = training_run.evaluate(tmp_path / "run")
     assert len(results["metrics"]["test"]["confusion"]) == 3
+    rows_of = {name: split["rows"] for name, split in results["data"]["splits"].items()}
+    assert rows_of == {"train": 120, "validation": 30, "test": 30}
+    assert {name: part["n"] for name, part in results["slices"]["aspect"].items()} == {
+        "songs": 15, "end": 15,
+    }  # fmt: skip
     rendered = card.render(results, "user/aspects")
     assert '"text_pair"' in rendered
     assert assert_card_tells_the_truth(rendered, tmp_path / "run") == len(results["examples"])
@@ -425,7 +450,7 @@ def test_text_pairs_with_three_labels(tiny_base: Path, tmp_path: Path) -> None:
     # The app and `score`, which read single texts, recognize such a model.
     assert json.loads((tmp_path / "run/config.json").read_text("utf-8"))["text_pairs"] is True
     to = ["--to", "user/a", "--space", "user/a"]
-    recipe = ["quickstart", *(part for setting in settings for part in ["--set", setting])]
+    recipe = ["aspects-mams", *(part for setting in settings for part in ["--set", setting])]
     for arguments in [["publish", str(tmp_path / "run")], ["run", *recipe]]:
         with pytest.raises(RunError, match="classifies pairs .* omit --space"):
             command_line.app([*arguments, *to], standalone_mode=False)

@@ -66,6 +66,18 @@ def test_equally_good_model_passes(check, capsys: pytest.CaptureFixture[str]) ->
     )
 
 
+def test_sentences_with_two_aspects_are_compared(aspect_run: Path, tmp_path: Path) -> None:
+    """A published model that passes all of them is not replaced by one that passes few."""
+    run = row_results.load(aspect_run / FILE)
+    suite_rows = run[run["part"] == "aspects"]
+    assert len(suite_rows) >= 200 and suite_rows["correct"].mean() < 0.9
+    better = run.assign(correct=run["correct"] | (run["part"] == "aspects"))
+    rows = [RowResult(r.part, r.kind, r.row, r.correct) for r in better.itertuples()]
+    row_results.save(tmp_path / FILE, rows)
+    with pytest.raises(HubError, match="got behavior suite, aspects: 2.. of 2.. rows correct"):
+        release_gate.check(aspect_run, tmp_path / FILE, TO)
+
+
 @pytest.mark.parametrize("part", ["sentences", "pairs"])
 def test_significantly_worse_model_is_refused_and_kinds_are_named(check, part: str) -> None:
     rest = {"sentences": "pairs", "pairs": "sentences"}[part]
