@@ -73,6 +73,9 @@ class Recipe(Section):
 
     base_model: HubIdOrPath = Field(description="Hub id or folder of the pre-trained encoder")
     base_revision: str | None = Field(None, description="commit or tag of the base model")
+    base_note: str | None = Field(
+        None, description="a sentence for the model card, such as how the base's weights were made"
+    )
     max_position_embeddings: int = Field(
         4096, ge=16, le=32768, multiple_of=8, description="maximum tokens of the published model"
     )

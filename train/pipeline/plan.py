@@ -168,7 +168,7 @@ def _tasks(recipe: Recipe, out: Path, original: Recipe, parents: tuple[Recipe, .
     if recipe.requires:
         _check_available(_paths_of_recipe(recipe), tasks, f"the recipe {recipe.name}")
     inputs = tuple(tasks.values())
-    left_out = {"requires", "requires_sha256"}
+    left_out = {"requires", "requires_sha256", "base_note"}  # a note changes no output
     # Outputs from before this key existed keep their digest.
     left_out |= set() if recipe.ordered else {"ordered"}
     arguments = json.loads(recipe.model_dump_json(exclude=left_out))

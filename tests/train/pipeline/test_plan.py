@@ -419,3 +419,9 @@ def test_two_processes_run_a_chain_of_steps(tmp_path: Path) -> None:
     for name in ["teacher", "student"]:
         device = run_folder.load_results(Path("runs", name))["environment"]["device"]
         assert device.endswith("2 processes")
+
+
+def test_note_about_the_base_makes_no_output_outdated() -> None:
+    noted, plain = (plan.plan("quickstart", note)[-1] for note in (["base_note=4 bits"], []))
+    assert noted.recipe and noted.recipe.base_note == "4 bits"
+    assert noted.digest == plain.digest

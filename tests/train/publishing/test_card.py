@@ -305,6 +305,12 @@ def test_model_index_equals_the_results(results: dict[str, Any]) -> None:
     assert measured == {key: pytest.approx(test[key], abs=1e-6) for key in wanted if test[key]}
 
 
+def test_card_has_the_note_about_the_base() -> None:
+    note = "The base's weights were rounded to 4 bits."
+    assert f"as NEGATIVE, POSITIVE. {note}\n" in render(results_of({"base_note": note}), REPO)
+    assert "as NEGATIVE, POSITIVE.\n" in render(results_of(), REPO)
+
+
 def test_card_of_stars_has_the_metrics_of_their_distance() -> None:
     text = render(star_results(), REPO)
     for line in [
