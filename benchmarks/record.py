@@ -56,6 +56,11 @@ def main() -> None:
     bases, others = (
         dict(text.split("=", 1) for text in texts) for texts in (options.base, options.dataset)
     )
+    if run_recipe.base_model in bases and not run_recipe.base_note:
+        parser.error(
+            "a base model from a folder must be described in the results, got --base "
+            f"{run_recipe.base_model}: add --set 'base_note=How its weights were made.'"
+        )
     with hub_with(with_ancestors(recipes), options.imdb, options.sst5, bases, others) as client:
         to = f"demo/{run_recipe.name}"
         train_command(client, "run", options.recipe, "--to", to, *sets(options.set))

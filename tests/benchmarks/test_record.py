@@ -50,6 +50,18 @@ def test_files_have_the_columns_splits_and_config_of_the_hub_dataset(prefix: str
     assert labels == {"train": [("train", 0)], "validation": [("dev", 1)]}
 
 
+def test_base_model_from_a_folder_is_described(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = f"--base={recipe.load('multilingual').base_model}={tmp_path}"
+    monkeypatch.setattr(
+        sys, "argv", ["record", "multilingual", f"--imdb={tmp_path}", base, f"--out={tmp_path}"]
+    )
+    with pytest.raises(SystemExit):
+        record.main()
+    assert "add --set 'base_note=" in capsys.readouterr().err
+
+
 def test_base_model_without_a_folder_is_refused() -> None:
     needed = [recipe.load("teacher")]
     with pytest.raises(SystemExit, match="none for sentence-transformers/all-mpnet-base-v2 — give"):
