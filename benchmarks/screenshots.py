@@ -5,7 +5,8 @@ Out: `space-review.png`, `space-many.png` and `space-phone.png`, and `space/prev
 picture of link previews. `--every` takes each tab instead, empty, filled and in error, in both
 color schemes, on a desktop and a phone, to runs/bench: to look at after a change of the page.
 
-    python -m benchmarks.screenshots [--model runs/quickstart] [--out FOLDER] [--every]
+    python -m benchmarks.screenshots [--model runs/quickstart] [--aspect-model RUN] [--out FOLDER]
+        [--every]
 """
 
 import argparse
@@ -28,6 +29,8 @@ from train import quickstart
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 EXAMPLE = "Mixed"
+FRENCH = "Un film magnifique, porté par des acteurs au sommet. Je le recommande à tout le monde."
+ASPECT_MODEL = "demo/movie-aspects"
 Visit = Callable[[Any, str], Iterator[str]]  # brings a page at an address into each state
 EVERY = REPOSITORY / "runs" / "bench"  # never committed, unlike the results
 SETTLED_MS = 500  # after which nothing moves
@@ -37,6 +40,7 @@ def main() -> None:
     """Start the app and take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_model(parser)
+    parser.add_argument("--aspect-model", type=Path, help="run folder of a model of aspects")
     parser.add_argument("--out", type=Path, help="default: benchmarks/results")
     parser.add_argument("--every", action="store_true", help="each tab in each state")
     options = parser.parse_args()
@@ -46,8 +50,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         reviews = write_reviews(Path(scratch) / "reviews.csv")
         with quickstart.local_hub(Path(scratch) / "hub") as endpoint:
-            publish(endpoint, quickstart.token(root=Path(scratch) / "hub"), options.model)
+            token = quickstart.token(root=Path(scratch) / "hub")
+            publish(endpoint, token, options.model)
             env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": f"{scratch}/home"}
+            if options.aspect_model:
+                publish(endpoint, token, model_folder(options.aspect_model), ASPECT_MODEL)
+                env["ASPECT_MODEL_ID"] = ASPECT_MODEL
             with running({**env, "MODEL_ID": MODEL}) as (url, _, _):
                 if not options.every:
                     take(url, reviews, out)
@@ -139,6 +147,10 @@ def _states(page: Any, url: str) -> Iterator[str]:
     page.get_by_text("Model:").first.wait_for()
     page.locator("#result:not([aria-busy]) details").wait_for()
     yield "review-filled"
+    page.locator("#review textarea").fill(FRENCH)
+    page.locator("#analyze").click()
+    page.locator("#result").get_by_text("looks like").wait_for()
+    yield "review-foreign"
     page.locator("#review textarea").fill(" ")
     page.locator("#analyze").click()
     page.locator("#result .problem").wait_for()
