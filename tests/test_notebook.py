@@ -43,8 +43,8 @@ def read() -> Any:
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
-def run_to_the_end(env: dict[str, str], ask: bool = True) -> tuple[Any, Any]:
-    """Execute the notebook; with the page of its last cell still open, ask it."""
+def run_cells(env: dict[str, str], last: str = "page") -> tuple[Any, Any]:
+    """Execute the notebook up to a cell; with the page of the last cell still open, ask it."""
     notebook, spoken = read(), None
     # Opened in place, as Jupyter and VS Code do: the kernel starts in train/.
     client = NotebookClient(
@@ -56,7 +56,9 @@ def run_to_the_end(env: dict[str, str], ask: bool = True) -> tuple[Any, Any]:
     with client.setup_kernel(env=env):
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
-        if ask:
+            if cell.id == last:
+                break
+        if last == "page":
             url = re.search(r"http://127\.0\.0\.1:\d+", text_of(notebook.cells[-1]))
             assert url, text_of(notebook.cells[-1])
             page = Client(url[0], verbose=False)
@@ -108,7 +110,7 @@ def on_hub(hub: RunningHub, repo_id: str) -> tuple[list[str], set[str], bool]:
 @pytest.fixture(scope="module")
 def ran(hub: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("colab")
-    notebook, spoken = run_to_the_end(environment(hub, folder))
+    notebook, spoken = run_cells(environment(hub, folder))
     repos = {repo_id: on_hub(hub, repo_id) for repo_id in [MODEL, CHECKPOINTS]}
     return Ran(notebook, folder / "quickstart", spoken, repos)
 
@@ -189,14 +191,14 @@ def test_no_token_in_source_or_outputs(ran: Ran) -> None:
 @pytest.mark.usefixtures("ran")
 def test_a_new_runtime_goes_on_from_the_checkpoint(hub: RunningHub, tmp_path: Path) -> None:
     # The run folder and the cache are gone, as after a disconnect; the repositories are there.
-    notebook, _ = run_to_the_end(environment(hub, tmp_path), ask=False)
+    notebook, _ = run_cells(environment(hub, tmp_path), "run")
     cells = {cell.id: text_of(cell) for cell in notebook.cells}
     assert "resuming from update" in cells["run"]
 
 
 def test_failing_command_stops_run_all(hub: RunningHub, tmp_path: Path) -> None:
     with pytest.raises(CellExecutionError, match="failed"):
-        run_to_the_end(environment(hub, tmp_path, REPO="not a repository"), ask=False)
+        run_cells(environment(hub, tmp_path, REPO="not a repository"), "run")
 
 
 @pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="not a git checkout: no clone")
