@@ -23,7 +23,8 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     HTTPError,
 )
 
-from space.inference.classifier import MAX_CHARACTERS, Prediction
+from space.inference.classifier import Prediction
+from space.inference.texts import MAX_CHARACTERS
 
 MAX_BYTES = 50 * 2**20  # of all feedback in the folder
 COMMIT_MINUTES = 5

@@ -7,15 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from space.inference.attribution import split_sentences
-from space.inference.classifier import (
-    InvalidText,
-    ModelUnavailable,
-    Prediction,
-    check_text,
-)
+from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.labels import NOT_MENTIONED
 from space.inference.onnx_model import OnnxModel
 from space.inference.serving import Request
+from space.inference.texts import check_text
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 from sentencex import segment
 
-from space.inference.classifier import InvalidText, Prediction, check_text, log_odds
+from space.inference.classifier import InvalidText, Prediction, log_odds
 from space.inference.labels import support
 from space.inference.serving import LimitReached, Request
+from space.inference.texts import check_text
 
 FULL_CONTEXT_CHARACTERS = 50_000  # in all passes over a review, each without one of its sentences
 WINDOW_CHARACTERS = 1_000  # about 250 tokens: the context of a sentence in a longer review

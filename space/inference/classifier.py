@@ -6,8 +6,9 @@ In: a repo id and a revision, or a folder; texts. Out: a `Prediction` for each t
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from threading import Lock
 from typing import Any, Self
 
 import numpy as np
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx2's
     HFValidationError,
     HTTPError,
@@ -27,10 +28,10 @@ from space.inference import engine as engines
 from space.inference.engine import Engine, EngineUnavailable
 from space.inference.labels import expected_value
 from space.inference.onnx_model import OnnxModel, Tokens
+from space.inference.texts import InvalidText as InvalidText  # for those who import it from here
+from space.inference.texts import check_text
 
-MAX_CHARACTERS = 100_000  # of a text
 WORDLESS = "."  # a text without words
-EMPTY_CELL = "The cell is empty."
 PAIR_EXPECTED = "This model reads pairs of texts (a review and a second text), got a single text."
 PAIR_REFUSED = "This model reads single texts, got a pair of texts."
 MIN_EVIDENCE = 0.5  # log-odds by which a text must differ from it to lean towards a label
@@ -44,19 +45,6 @@ class ModelUnavailable(Exception):
 
 class PairModel(ModelUnavailable):
     """The model classifies pairs of texts, which the caller doesn't support."""
-
-
-class InvalidText(Exception):
-    """The text can't be classified; the message says why, in a sentence for the page.
-
-    Args:
-        message: The sentence.
-        without_text: The sentence without pieces of the text, for those who don't know the text.
-    """
-
-    def __init__(self, message: str, without_text: str | None = None) -> None:
-        super().__init__(message)
-        self.without_text = without_text or message
 
 
 @dataclass(frozen=True)
@@ -191,10 +179,10 @@ class Classifier:
             The commit that is loaded now.
 
         Raises:
-            ModelUnavailable: See `load`; or the labels differ, or it can't classify a word. The
-                old model stays.
+            ModelUnavailable: See `load`; or the Hub does not answer, the labels differ, or it
+                can't classify a word. The old model stays.
         """
-        current, folder = self.load(), self.download(revision)
+        current, folder = self.load(), self.download(self._newest_commit(revision))
         if folder.name == self.commit:
             self.loaded_revision = revision or self.revision
             return folder.name
@@ -226,15 +214,27 @@ class Classifier:
         """
         if not self.repo_id:
             raise ModelUnavailable(download.NO_MODEL_ID)
-        revision = revision or self.revision
-        try:
+        with self._hub_errors(revision, f"there is no copy of {self.repo_id} here"):
             files = [engine.file for engine in self._candidates()]
-            return download.download(self.repo_id, revision, files)
+            return download.download(self.repo_id, revision or self.revision, files)
+
+    def _newest_commit(self, revision: str | None) -> str:
+        """The commit of a revision on the Hub; a copy in the cache would hide that it is old."""
+        with self._hub_errors(revision, "the model stays as it is"):
+            info = HfApi().model_info(str(self.repo_id), revision=revision or self.revision)
+            return str(info.sha)
+
+    @contextmanager
+    def _hub_errors(self, revision: str | None, consequence: str) -> Iterator[None]:
+        """Raise ModelUnavailable for an error of the Hub, or of its cache."""
+        try:
+            yield
         except (HTTPError, OSError, HFValidationError) as error:
+            revision = revision or self.revision
             raise ModelUnavailable(
                 download.error_message(error, self.repo_id, revision, self._variable)
-                or f"The Hub at {constants.ENDPOINT} does not answer, and there is no copy of "
-                f"{self.repo_id} here. The next request tries again."
+                or f"The Hub at {constants.ENDPOINT} does not answer, and {consequence}. The next "
+                "request tries again."
             ) from error
 
     def _open(self, folder: Path, threads: int | None = None) -> OnnxModel:
@@ -353,37 +353,6 @@ class Classifier:
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self.load().threads)
-
-
-def check_text(text: object) -> InvalidText | None:
-    """Why a text or a pair is invalid before it reaches the model; None if it is valid."""
-    if isinstance(text, tuple):
-        return next(filter(None, map(check_text, text)), None)
-    if text is not None and not isinstance(text, str):
-        return InvalidText(f"A review must be text, got {type(text).__name__}.")
-    if not text or not text.strip():
-        return InvalidText("Write or paste a review first.")
-    if len(text) > MAX_CHARACTERS:
-        return InvalidText(
-            f"A review may have at most {MAX_CHARACTERS:,} characters; this one has {len(text):,}."
-        )
-    return None
-
-
-def name_empty_cells(
-    texts: Sequence[Any], answers: Sequence[Prediction | InvalidText]
-) -> list[Prediction | InvalidText]:
-    """The answers to the cells of a file, with a reason for empty ones that fits a file."""
-    return [
-        InvalidText(EMPTY_CELL) if _has_empty_cell(text) else answer
-        for text, answer in zip(texts, answers, strict=True)
-    ]
-
-
-def _has_empty_cell(text: Any) -> bool:
-    if isinstance(text, tuple):
-        return any(map(_has_empty_cell, text))
-    return text is None or not str(text).strip()
 
 
 def log_odds(probability: float) -> float:

@@ -206,7 +206,7 @@ class SandboxedClassifier:
             return pair_model_message(self.repo_id)
         if answer["step"] == "load":
             return not_a_classifier_message(self.repo_id)
-        return f"{self.repo_id} fails on these reviews; see the app's log for details."
+        return f"{self.repo_id} fails on these reviews. Choose another model."
 
 
 def hub_unavailable_message(repo_id: str) -> str:

@@ -12,17 +12,12 @@ from typing import Any
 
 from space.inference import memory, zerogpu
 from space.inference.admission import PATIENCE_SECONDS, AdmissionQueue
-from space.inference.classifier import (
-    Classifier,
-    InvalidText,
-    ModelUnavailable,
-    Prediction,
-    check_text,
-)
+from space.inference.classifier import Classifier, InvalidText, ModelUnavailable, Prediction
 from space.inference.client import cancel_check
 from space.inference.concurrency import Busy, Cancelled
 from space.inference.cpu import available_cores
 from space.inference.onnx_model import Tokens
+from space.inference.texts import check_text
 
 # What a request raises for a reason that its user is told; the message is that reason.
 REFUSALS = (InvalidText, ModelUnavailable, Busy, Cancelled)

@@ -19,9 +19,10 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 
-from space.inference.classifier import Classifier, InvalidText, PairModel, Prediction, check_text
+from space.inference.classifier import Classifier, InvalidText, PairModel, Prediction
 from space.inference.download import REQUIRED_FILES
 from space.inference.engine import ONNXRUNTIME_INT8
+from space.inference.texts import check_text
 
 MAX_LABELS, MAX_LABEL_CHARACTERS = 1_000, 200
 MAX_REASON_CHARACTERS = 500

@@ -11,9 +11,9 @@ from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from space.endpoints import MAX_TEXTS
-from space.inference.classifier import MAX_CHARACTERS
 from space.inference.cpu import available_cores
 from space.inference.serving import BATCH, EXPLANATION, SINGLE, Service
+from space.inference.texts import MAX_CHARACTERS
 from space.service.lifecycle import Lifecycle, run_in_daemon_thread
 from space.service.metrics import Metrics
 from space.service.schemas import ReloadRequest

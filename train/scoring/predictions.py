@@ -65,7 +65,7 @@ class Predictor:
         return [self._cells(answer) for answer in self._predict(inputs)]
 
     def _predict(self, inputs: Sequence[Any]) -> "list[Prediction | InvalidText]":
-        from space.inference.classifier import name_empty_cells
+        from space.inference.texts import name_empty_cells
 
         return name_empty_cells(inputs, self.classifier.predict_batch(inputs))
 

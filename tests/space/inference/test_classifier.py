@@ -255,6 +255,9 @@ def test_model_that_can_not_classify_a_word_is_refused_on_reload(
     classifier = Classifier("demo/tiny")
     monkeypatch.setattr(classifier, "download", lambda revision=None: folders[bool(revision)])
     old = classifier.load()
+    with pytest.raises(ModelUnavailable, match="does not answer, and the model stays as it is"):
+        classifier.reload("v2")  # although a copy of it is here
+    monkeypatch.setattr(classifier, "_newest_commit", str)
     with pytest.raises(ModelUnavailable, match="is not a text classifier"):
         classifier.reload("v2")
     assert classifier.load() is old

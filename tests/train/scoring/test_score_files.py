@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from space.inference import classifier
-from space.inference.classifier import Prediction
+from space.inference.classifier import Classifier, Prediction
+from space.inference.texts import check_text
 from train.data import sources
 from train.errors import DataError, ModelError, RunError
 from train.scoring import parts, predictions, score
@@ -41,13 +41,13 @@ class Fake:
         return self
 
     def predict_batch(self, texts: list[Any]) -> list[Any]:
-        return [classifier.check_text(text) or PREDICTION for text in texts]
+        return [check_text(text) or PREDICTION for text in texts]
 
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(model: str, revision: str | None, text: str, *pairs: None) -> predictions.Predictor:
-        return predictions.Predictor(cast(classifier.Classifier, Fake()), text)
+        return predictions.Predictor(cast(Classifier, Fake()), text)
 
     monkeypatch.setattr(predictions, "load", load)
     monkeypatch.setattr(score, "_identity", lambda model, predictor: {"name": model})

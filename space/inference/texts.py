@@ -1,0 +1,56 @@
+"""Texts that are invalid before they reach the model.
+
+In: texts or pairs, from the page, a program or a file. Out: an `InvalidText` with the reason.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+MAX_CHARACTERS = 100_000  # of a text
+EMPTY_CELL = "The cell is empty."
+
+T = TypeVar("T")
+
+
+class InvalidText(Exception):
+    """The text can't be classified; the message says why, in a sentence for the page.
+
+    Args:
+        message: The sentence.
+        without_text: The sentence without pieces of the text, for those who don't know the text.
+    """
+
+    def __init__(self, message: str, without_text: str | None = None) -> None:
+        super().__init__(message)
+        self.without_text = without_text or message
+
+
+def check_text(text: object) -> InvalidText | None:
+    """Why a text or a pair is invalid before it reaches the model; None if it is valid."""
+    if isinstance(text, tuple):
+        return next(filter(None, map(check_text, text)), None)
+    if text is not None and not isinstance(text, str):
+        return InvalidText(f"A review must be text, got {type(text).__name__}.")
+    if not text or not text.strip():
+        return InvalidText("Write or paste a review first.")
+    if len(text) > MAX_CHARACTERS:
+        return InvalidText(
+            f"A review may have at most {MAX_CHARACTERS:,} characters; this one has {len(text):,}."
+        )
+    return None
+
+
+def name_empty_cells(
+    texts: Sequence[Any], answers: Sequence[T | InvalidText]
+) -> list[T | InvalidText]:
+    """The answers to the cells of a file, with a reason for empty ones that fits a file."""
+    return [
+        InvalidText(EMPTY_CELL) if _has_empty_cell(text) else answer
+        for text, answer in zip(texts, answers, strict=True)
+    ]
+
+
+def _has_empty_cell(text: Any) -> bool:
+    if isinstance(text, tuple):
+        return any(map(_has_empty_cell, text))
+    return text is None or not str(text).strip()
