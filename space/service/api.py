@@ -102,7 +102,8 @@ class Api:
             return mentions, attribution.explain(request, body.inputs)
 
         mentions, explanation = await self._in_thread(work)
-        self._metrics.count_answers([explanation.prediction])
+        self._metrics.count_texts(1)
+        self._metrics.count_tokens([explanation.prediction])
         aspects = {"aspects": mentions} if has_aspects else {}
         return JSONResponse(model | explanation_to_json(explanation) | aspects)
 
@@ -118,7 +119,8 @@ class Api:
             raise Problem(413, rule, f"{len(texts):,}", remedy)
         request = self._request(http, BATCH if len(texts) > 1 else SINGLE)
         answers = await self._in_thread(lambda: request.predict_batch(texts))
-        self._metrics.count_answers(answers)
+        self._metrics.count_texts(len(answers))
+        self._metrics.count_tokens(answers)
         return answers
 
     async def _classify_lines(
@@ -129,24 +131,25 @@ class Api:
         valid = [text for text in chunk if not isinstance(text, InvalidText)]
         answers = iter(await self._in_thread(lambda: request.predict_batch(valid), admitted))
         merged = [text if isinstance(text, InvalidText) else next(answers) for text in chunk]
-        self._metrics.count_answers(merged)
+        self._metrics.count_tokens(merged)
         return merged
 
     async def _stream(
         self, request: Request, texts: Iterator[Any], answers: list[Answer]
     ) -> AsyncIterator[bytes]:
         index = 0
-        while answers:
-            for answer in answers:
-                line = {"index": index} | answer_to_json(answer)
-                yield json.dumps(line).encode() + b"\n"
-                index += 1
-            try:
+        try:
+            while answers:
+                for answer in answers:
+                    line = {"index": index} | answer_to_json(answer)
+                    yield json.dumps(line).encode() + b"\n"
+                    index += 1
                 answers = await self._classify_lines(request, texts, admitted=True)
-            except (Problem, *REFUSALS) as error:  # too late for a status: the last line tells
-                problem = error if isinstance(error, Problem) else problems.of_refusal(error)
-                yield json.dumps({"index": index, "error": problem.detail}).encode() + b"\n"
-                return
+        except (Problem, *REFUSALS) as error:  # too late for a status: the last line tells
+            problem = error if isinstance(error, Problem) else problems.of_refusal(error)
+            yield json.dumps({"index": index, "error": problem.detail}).encode() + b"\n"
+        finally:
+            self._metrics.count_texts(index)
 
     def _request(self, http: HttpRequest, limits: Limits) -> Request:
         self._lifecycle.check_ready()

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -77,14 +78,11 @@ def create(
         Operations(service, settings, metrics, lifecycle),
     )
     paths = frozenset(str(getattr(route, "path", "")) for route in api.routes)
-    limited = BodyLimiter(
-        RequestMiddleware(
-            api, settings.max_body_bytes, settings.request_timeout_seconds, json_lines=True
-        ),
-        settings.max_body_bytes,
-    )
-    rest = _without_cors(_host(page, telemetry)) if page else api
-    app: ASGIApp = Access(_choose(lambda scope: scope[ROUTE] != PAGE, limited, rest), settings)
+    bodies = {"max_bytes": settings.max_body_bytes, "seconds": settings.request_timeout_seconds}
+    checked = RequestMiddleware(api, **bodies, json_lines=True)
+    rest = _without_cors(_host(page, telemetry, bodies)) if page else api
+    app: ASGIApp = _choose(lambda scope: scope[ROUTE] != PAGE, checked, rest)
+    app = Access(BodyLimiter(app, settings.max_body_bytes), settings)
     trusted = TrustedHostMiddleware(app, list(settings.allowed_hosts), www_redirect=False)
     # Probes send the address of the container.
     app = Guard(_choose(lambda scope: scope["path"] in PROBES, app, trusted), lifecycle)
@@ -138,12 +136,13 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     return error.response(request.scope)
 
 
-def _host(page: gradio.Blocks, telemetry: TelemetryConfig) -> FastAPI:
-    """The page as an app with its own lifespan."""
+def _host(page: gradio.Blocks, telemetry: TelemetryConfig, bodies: dict[str, Any]) -> FastAPI:
+    """The page as an app with its own lifespan; `bodies` are limits of `RequestMiddleware`."""
     page.max_threads = page._queue.max_thread_count = MAX_THREADS
     page.state_session_capacity = MAX_SESSIONS
     host = FastAPI(openapi_url=None, telemetry=telemetry)
-    options = {**SERVER, "app_kwargs": dict(SERVER["app_kwargs"])}
+    app_options = {**SERVER["app_kwargs"], "middleware": [Middleware(RequestMiddleware, **bodies)]}
+    options = {**SERVER, "app_kwargs": app_options}
     gradio.mount_gradio_app(host, page, "/", **APPEARANCE, **options)
     return host
 

@@ -14,7 +14,8 @@ def main() -> None:
     key = os.environ.get("API_KEYS", "").split(",")[0].strip()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/health", headers=headers)
-    urllib.request.urlopen(request, timeout=4).close()
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never by http_proxy
+    direct.open(request, timeout=4).close()
 
 
 if __name__ == "__main__":

@@ -59,9 +59,12 @@ class Metrics:
         if status in REFUSALS:
             self._refusals.labels(status).inc()
 
-    def count_answers(self, answers: Sequence[Any]) -> None:
-        """Count the texts of a request and the tokens that were read."""
-        self._texts.observe(len(answers))
+    def count_texts(self, count: int) -> None:
+        """Count a request with so many texts."""
+        self._texts.observe(count)
+
+    def count_tokens(self, answers: Sequence[Any]) -> None:
+        """Count the tokens that were read for answers."""
         self._tokens.inc(
             sum(answer.tokens_read for answer in answers if isinstance(answer, Prediction))
         )

@@ -35,6 +35,7 @@ DOCS_POLICY = (  # Swagger UI is started by a script in the page
     "default-src 'none'; connect-src 'self'; script-src 'self' 'unsafe-inline'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 )
+CLIENT_GONE = 499  # a request whose client has disconnected before a response; never sent
 HSTS = "max-age=31536000"  # only for requests that came by https
 
 log = logging.getLogger("space.access")
@@ -66,9 +67,10 @@ class Observer:
         with self._metrics.active.track_inprogress():
             try:
                 await self.app(scope, receive, exchange.send)
+                exchange.status = exchange.status or CLIENT_GONE
             finally:
                 seconds = time.perf_counter() - exchange.started
-                method, route, status = scope["method"], scope[ROUTE], exchange.status
+                method, route, status = scope["method"], scope[ROUTE], exchange.status or 500
                 self._metrics.count_request(method, route, status, seconds)
                 fields = {
                     "request_id": scope["request_id"],
@@ -120,7 +122,7 @@ class _Exchange:
 
     Attributes:
         scope: The request's scope, with a new key `request_id`.
-        status: Of the response; 500 before it starts.
+        status: Of the response; None before it starts.
         started: When the request arrived, in seconds.
     """
 
@@ -128,7 +130,7 @@ class _Exchange:
         sent_id = Headers(scope=scope).get("x-request-id", "")
         scope["request_id"] = sent_id if VALID_ID.fullmatch(sent_id) else uuid.uuid4().hex
         self.scope, self._send = scope, send
-        self.status = 500
+        self.status: int | None = None
         self.started = time.perf_counter()
         self._error: MutableHeaders | None = None  # headers of a response that becomes a problem
         self._body = bytearray()
@@ -138,7 +140,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(raw=list(message["headers"]))
-            if self._must_become_problem(headers):
+            if self._must_become_problem(message["status"], headers):
                 self._error = headers
                 return
             self._add_headers(headers)
@@ -150,15 +152,15 @@ class _Exchange:
             return
         await self._send(message)
 
-    def _must_become_problem(self, headers: MutableHeaders) -> bool:
+    def _must_become_problem(self, status: int, headers: MutableHeaders) -> bool:
         is_problem = headers.get("content-type", "").startswith(problems.MEDIA_TYPE)
         is_gradio = self.scope["path"].startswith(API_PREFIX)
-        return self.status >= 400 and not is_problem and not is_gradio
+        return status >= 400 and not is_problem and not is_gradio
 
     async def _send_problem(self, headers: MutableHeaders) -> None:
         is_text = "content-encoding" not in headers
         body = bytes(self._body) if is_text else b""
-        problem = problems.of_response(self.status, body, self.scope)
+        problem = problems.of_response(self.status or 500, body, self.scope)
         problem.headers |= {
             name: value
             for name, value in headers.items()

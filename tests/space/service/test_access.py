@@ -132,10 +132,10 @@ def test_cors_is_off_unless_set(classifier: Classifier):
 def test_bodies_are_limited(classifier: Classifier, path: str):
     http = client(classifier, max_body_bytes=1000)
     text = "a wonderful film " * 100
-    assert_problem(http.post(path, json={"inputs": text}), 413, "1,000 are allowed", "send less")
+    assert_problem(http.post(path, json={"inputs": text}), 413, "the limit is 1,000", "Split it")
     chunks = iter([b'{"inputs": "', b"x" * 2000])  # of unknown length
     response = http.post(path, content=chunks, headers={"Content-Type": "application/json"})
-    assert_problem(response, 413, "1,000 are allowed")
+    assert_problem(response, 413, "the limit is 1,000")
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 60 + b"]" * 60, b'{"inputs": NaN'])

@@ -190,6 +190,7 @@ def test_compose_file_passes_every_setting() -> None:
     names = {name.upper() for name in Settings.model_fields}
     names |= {"ASPECT_MODEL_ID", "ASPECT_MODEL_REVISION", "HF_TOKEN", "HF_ENDPOINT"}
     names |= {"HF_HUB_OFFLINE", "FORWARDED_ALLOW_IPS", "OTEL_SERVICE_NAME"}
+    names |= {"FEEDBACK_DIR", "FEEDBACK_DATASET"}
     assert names <= set(passed)
     fixed = {name: passed.pop(name) for name in ("LISTEN_HOST", "PORT")}  # as the image has them
     assert fixed == {name: environment()[name] for name in fixed}

@@ -130,8 +130,11 @@ def test_unexpected_errors_are_problems_without_their_cause(classifier: Classifi
     assert [line["status"] for line in lines if line["message"] == "request"] == [500]
 
 
-def call_slowly(http: Any, *messages: dict[str, Any]) -> int:
-    """The status for a client that sends these messages to /predict, and then none."""
+def call_slowly(http: Any, *messages: dict[str, Any]) -> int | None:
+    """The status for a client that sends these messages to /predict, and then none.
+
+    None without a response.
+    """
     waiting, sent = list(messages), list[dict[str, Any]]()
 
     async def receive() -> dict[str, Any]:
@@ -146,7 +149,7 @@ def call_slowly(http: Any, *messages: dict[str, Any]) -> int:
     scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers}
     scope |= {"http_version": "1.1", "scheme": "http", "query_string": b"", "client": None}
     asyncio.run(http.app(scope, receive, send))
-    return int(sent[0]["status"])
+    return int(sent[0]["status"]) if sent else None
 
 
 def test_a_body_must_arrive_in_time(classifier: Classifier):
@@ -166,6 +169,13 @@ def test_work_for_a_client_that_has_gone_ends(classifier: Classifier):
     body = {"type": "http.request", "body": json.dumps(BODY).encode()}
     with log_lines() as lines:
         assert call_slowly(http, body, {"type": "http.disconnect"}) == 499
+    assert lines[-1]["status"] == 499
+
+
+def test_a_client_that_leaves_during_its_body_is_no_error_of_the_service(classifier: Classifier):
+    part = {"type": "http.request", "body": b'{"inputs": ', "more_body": True}
+    with log_lines() as lines:
+        assert call_slowly(client(classifier), part, {"type": "http.disconnect"}) is None
     assert lines[-1]["status"] == 499
 
 
@@ -330,6 +340,11 @@ def test_metrics_count_requests_texts_tokens_and_refusals(classifier: Classifier
     assert found['requests_refused_total{code="422"}'] == 1
     assert found["request_texts_count"] == 2 and found["request_texts_sum"] == 4
     assert found["tokens_read_total"] > 5
+    lines = b'"a film"\n' * 70  # a stream, which is classified in steps
+    headers = {"Content-Type": "application/x-ndjson"}
+    assert http.post("/v1/classify/stream", content=lines, headers=headers).status_code == 200
+    streamed = metrics(http)
+    assert streamed["request_texts_count"] == 3 and streamed["request_texts_sum"] == 74
     assert not [name for name in found if "MADE_UP" in name]  # anyone could fill the memory
     assert found["queue_length"] == 0
     assert found[f'model_info{{model_id="demo/tiny",model_sha="{COMMIT}"}}'] == 1

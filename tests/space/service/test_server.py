@@ -273,7 +273,9 @@ def is_listening(address: Any) -> bool:
 def test_sigterm_ends_streams_that_never_end(env: dict[str, str], tmp_path: Path):
     times = [lifecycle.FINISH_SECONDS, lifecycle.CLOSE_SECONDS, lifecycle.CANCEL_SECONDS]
     assert [*times, lifecycle.EXIT_SECONDS] == sorted({*times, lifecycle.EXIT_SECONDS})
-    with running_service(env, tmp_path) as running:
+    with running_service(env, tmp_path, MAX_BODY_BYTES="100000") as running:
+        large = {"data": ["x" * 200_000]}  # the limit is also that of the page
+        assert running.http.post("/gradio_api/queue/join", json=large).status_code == 413
         url = "/gradio_api/heartbeat/a-session"
         with httpx.Client(base_url=running.http.base_url, timeout=60) as page:
             with page.stream("GET", url) as heartbeat:

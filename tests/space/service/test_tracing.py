@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
+from space.service import tracing
+
 CALL = """
 import sys
 from pathlib import Path
@@ -48,3 +50,13 @@ def test_each_request_but_probes_is_a_span(tiny_classifier: Path) -> None:
     spans = b"".join(body for path, body in received if path == "/v1/traces")
     assert b"/predict" in spans
     assert b"/health" not in spans and b"secret" not in spans
+
+
+def test_a_collector_without_an_answer_does_not_delay_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracing, "LAST_SPANS_SECONDS", 0.1)
+    answered = threading.Event()
+    tracing._send_last_spans(answered.wait)  # would not return
+    assert not answered.is_set()
+    answered.set()
