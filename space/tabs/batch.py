@@ -19,17 +19,13 @@ from space.analysis.scale_report import report_class
 from space.files import tables
 from space.files.columns import Columns
 from space.inference import aspects
-from space.inference.classifier import (
-    InvalidText,
-    ModelUnavailable,
-    Prediction,
-    name_empty_cells,
-)
+from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.client import cancel_check, current_client
 from space.inference.concurrency import Busy, Cancelled, ConcurrencyLimiter
 from space.inference.serving import FILE, Service
+from space.inference.texts import name_empty_cells
 from space.tabs import events
-from space.tabs.events import HIDDEN, QUIET
+from space.tabs.events import HIDDEN, IDLE, QUIET
 from space.tabs.results import Results, kept
 from space.tabs.review import Review
 from space.tabs.row_tables import rows_table, show_rows
@@ -52,6 +48,11 @@ FIRST, SAMPLE = (f"{kind} {tables.MAX_ROWS:,} rows" for kind in ("The first", "A
 PREPARING = views.message("All reviews are analyzed. Preparing the results…", "remark")
 ROW_NUMBER = re.compile("[0-9]{1,9}")
 NO_FILE = "Upload a file of reviews and choose its columns first."
+# The results are dimmed while other columns or rows are chosen than those they are about.
+MARK, UNMARK = (
+    f"() => document.querySelector('#results')?.toggleAttribute('data-stale', {stale})"
+    for stale in ("true", "false")
+)
 SCROLL = "() => document.querySelector('#results')?.scrollIntoView({behavior: 'smooth'})"
 
 
@@ -79,11 +80,16 @@ def build(page: Any, service: Service, review: Review) -> None:
 
     outputs = [upload, status, options, part, details, *columns, preview, report, progress]
     sample.click(lambda: str(SAMPLE_FILE), None, file, **HIDDEN)
-    received = file.change(receive, file, outputs, **QUIET)
-    received.then(results.hide, None, results.components(), **HIDDEN)
     task = _scoring_task(service)
     inputs = [upload, part, *columns]
-    events.run_cancellable(start, cancel, task, inputs, [report, progress], progress)
+    scoring = events.run_cancellable(start, cancel, task, inputs, [report, progress], progress)
+    # Another file ends the task, whose results would appear under its name.
+    changed = file.change(lambda: IDLE, None, [start, cancel], cancels=[scoring], **HIDDEN)
+    received = changed.then(receive, file, outputs, **QUIET)
+    received.then(results.hide, None, results.components(), **HIDDEN)
+    choices = [choice.input for choice in (part, *columns)]
+    gradio.on(choices, None, None, None, js=MARK, **{**HIDDEN, "trigger_mode": "multiple"})
+    start.click(None, None, None, js=UNMARK, **HIDDEN)
     shown = report.change(results.show, report, results.components(), **HIDDEN)
     finished = shown.then(_finish, report, [progress, details], **HIDDEN)
     finished.then(None, js=SCROLL, **HIDDEN)

@@ -63,7 +63,7 @@ MAX_COMPARISONS = 3  # at the same time
 MAX_WAITING = 8
 SLOT_SECONDS = 10  # a comparison ends after this time if others wait
 NO_TEXT = "Enter a review or upload a file of reviews."
-AS_THEY_ARE = "Not chosen"
+AS_THEY_ARE = "Keep the names"
 GONE = "This comparison is no longer kept. Compare again."
 # The result is dimmed while the inputs are others than those it is about; see style.css.
 MARK, UNMARK = (
@@ -129,7 +129,10 @@ def build(classifier: Classifier, tab: Any) -> None:
     events.run_cancellable(start, cancel, task, inputs, outputs, result)
     compared.change(offer_meanings, compared, [meanings_area, *meanings], **QUIET)
     for menu in meanings:
-        menu.input(show_with_meanings, [compared, *meanings], [result, differences], **QUIET)
+        menu.input(
+            show_with_meanings, [compared, *meanings], [result, differences],
+            **{**QUIET, "trigger_mode": "always_last"},
+        )  # fmt: skip
 
 
 def _name_fields(side: str, name: str | None = None, revision: str | None = None) -> list[Any]:

@@ -14,11 +14,17 @@ WAITING = views.message("Waiting in the queue…", "remark")
 # Events of the page are not API endpoints. `AdmissionQueue` limits concurrency, not Gradio.
 QUIET: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
 HIDDEN = {**QUIET, "show_progress": "hidden"}
+# Of several choices, the last one counts: Gradio sends it once the one before it is answered, and
+# drops it by default.
+LATEST = {**HIDDEN, "trigger_mode": "always_last"}
+# Updates of the two buttons of a long task.
+RUNNING = (gradio.update(interactive=False), gradio.update(visible=True))
+IDLE = (gradio.update(interactive=True), gradio.update(visible=False))
 
 
 def run_cancellable(
     start: Any, cancel: Any, task: Any, inputs: Sequence[Any], outputs: Sequence[Any], status: Any
-) -> None:
+) -> Any:
     """Let one button start a long task and another one cancel it.
 
     Args:
@@ -28,14 +34,16 @@ def run_cancellable(
         inputs: Components that the task reads.
         outputs: Components that the task fills.
         status: Component that reports a cancellation.
+
+    Returns:
+        The event of the task, for others that cancel it.
     """
-    running = [gradio.update(interactive=False), gradio.update(visible=True)]
-    idle = [gradio.update(interactive=True), gradio.update(visible=False)]
-    clicked = start.click(lambda: running, None, [start, cancel], **HIDDEN)
+    clicked = start.click(lambda: RUNNING, None, [start, cancel], **HIDDEN)
     event = clicked.then(task, inputs, outputs, **HIDDEN)
-    event.then(lambda: idle, None, [start, cancel], **HIDDEN)
+    event.then(lambda: IDLE, None, [start, cancel], **HIDDEN)
     # Reported after the cancellation, or the task's last output would overwrite the message.
     cancel.click(lambda: None, cancels=[event], **HIDDEN).then(
-        lambda: (*idle, views.message("Cancelled. No results were kept.", "remark")),
+        lambda: (*IDLE, views.message("Cancelled. No results were kept.", "remark")),
         None, [start, cancel, status], **HIDDEN,
     )  # fmt: skip
+    return event

@@ -4,6 +4,7 @@ In: a `Report`. Out: updates of components; files in a folder of the session.
 """
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from space.analysis import charts
 from space.analysis.report import Report
 from space.analysis.statistics import PERIODS, Period
 from space.files import downloads
-from space.tabs.events import HIDDEN
+from space.tabs.events import HIDDEN, LATEST
 from space.tabs.row_tables import rows_table, show_rows
 from space.tabs.session_files import ResultFolders
 
@@ -74,8 +75,8 @@ class Results:
         self.by_stars = gradio.Plot(label="Predictions by rating", visible=False)
         self.by_title = gradio.Plot(label="Predictions by title", visible=False)
         self.aspects_by_title = gradio.Plot(
-            label="Aspects by title: share of positive verdicts among the reviews that mention the "
-            "aspect; uncertain ones are left out",
+            label="Aspects by title: share of positive predictions among the reviews that mention "
+            "the aspect; uncertain ones are left out",
             visible=False,
         )
 
@@ -85,10 +86,10 @@ class Results:
         # `input` is the user's choice, unlike `change`, which `show` triggers, too.
         gradio.on(
             [self.period.input, self.titles.input], _draw_over_time, [report, *selection],
-            over_time, **HIDDEN,
+            over_time, **LATEST,
         )  # fmt: skip
-        self.fill_words_after(self.titles.input(lambda: FINDING_WORDS, None, self.words, **HIDDEN))
-        self.filter.input(_filter_rows, [report, self.filter], self.listing, **HIDDEN)
+        self.fill_words_after(self.titles.input(lambda: FINDING_WORDS, None, self.words, **LATEST))
+        self.filter.input(_filter_rows, [report, self.filter], self.listing, **LATEST)
         for kind, button in buttons.items():
             event = button.click(lambda: WRITING, None, self.writing, **HIDDEN)
             event = event.then(
@@ -116,7 +117,7 @@ class Results:
         has_dates = "over_time" in drawn
         return {
             self.area: gradio.update(visible=True),
-            self.summary: report.summary(),
+            self.summary: _subject(report) + report.summary(),
             self.titles: gradio.update(
                 choices=report.title_names, value=[], visible=len(report.title_names) > 1
             ),
@@ -139,7 +140,7 @@ class Results:
 
     def fill_words_after(self, event: Any) -> None:
         """Show the characteristic words once an event has said that they are searched."""
-        event.then(_find_words, [self._report, self.titles], self.words, **HIDDEN)
+        event.then(_find_words, [self._report, self.titles], self.words, **LATEST)
 
     def _writer(self, kind: str) -> Any:
         def write(
@@ -200,6 +201,12 @@ def _caption(report: Report, name: str, usual: str | None) -> str:
 
 def _results_table(label: str, **options: Any) -> Any:
     return rows_table(label, **{"visible": False, "max_height": 480, "wrap": True, **options})
+
+
+def _subject(report: Report) -> str:
+    """The file and the column that the results are about, as HTML."""
+    subject = f"File: {report.file_name}, column: {report.columns.text}"
+    return f'<p class="subject">{escape(subject)}</p>'
 
 
 def _if_any(value: Any, label: str | None) -> Any:

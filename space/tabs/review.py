@@ -21,7 +21,7 @@ from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.client import cancel_check, current_client
 from space.inference.concurrency import Busy
 from space.inference.serving import EXPLANATION, REFUSALS, SINGLE, Limits, Request, Service
-from space.tabs.events import HIDDEN
+from space.tabs.events import HIDDEN, LATEST
 
 EMPTY = (
     '<p class="empty">The prediction, its probability and the effect of each sentence appear here. '
@@ -104,11 +104,10 @@ class Review:
             None, self.example_buttons, None, js="moviePage.openExample", **CONCURRENT
         )
         self.share.click(None, None, self.share_status, js="moviePage.copyLink", **CONCURRENT)
-        # Gradio sends the last of several choices once the one before it is stored.
         self.opinion.input(
             self.store_feedback, [self.opinion, self.result], self.stored,
             js="(opinion, { request, text }) => [opinion, { request, text }]",
-            **{**HIDDEN, "trigger_mode": "always_last"},
+            **LATEST,
         )  # fmt: skip
         self.stored.change(
             None, self.stored, self.feedback_status, js="moviePage.showFeedback", **CONCURRENT

@@ -379,3 +379,12 @@ def test_refused_requests_have_the_security_headers(space: str):
         urllib.request.urlopen(request, timeout=60)
     with caught.value as error:
         assert error.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_last_of_several_choices_counts(space: str):
+    """Gradio drops a choice by default while the one before it is being answered."""
+    with urllib.request.urlopen(f"{space}/config", timeout=60) as answer:
+        events = json.loads(answer.read())["dependencies"]
+    choices = [event for event in events if any(kind == "input" for _, kind in event["targets"])]
+    assert len(choices) >= 5
+    assert {event["trigger_mode"] for event in choices} == {"always_last"}

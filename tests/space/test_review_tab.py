@@ -202,6 +202,33 @@ def test_failure_belongs_to_its_text_and_takes_the_feedback_away(
     feedback.wait_for()
 
 
+def test_another_file_ends_the_analysis_of_the_first(
+    page: Any,  # noqa: F811
+    slow_space: str,
+    tmp_path: Path,
+):
+    (tmp_path / "first.csv").write_text("text\n" + "the slowest film\n" * 2, encoding="utf-8")
+    go_to(page, slow_space, "File")
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "first.csv")
+    page.get_by_text("first.csv: 2 rows").wait_for()
+    page.locator("#analyze-file").click()
+    page.get_by_role("button", name="Cancel", exact=True).wait_for()
+    page.get_by_role("button", name="Try a sample file").click()
+    page.get_by_text("sample.csv: 60 rows").wait_for()
+    page.get_by_role("button", name="Cancel", exact=True).wait_for(state="hidden")
+    page.wait_for_timeout(6_000)  # in which the first file would be analyzed
+    assert not page.locator("#results").is_visible()
+    page.locator("#analyze-file").click()
+    page.locator("#results .subject", has_text="File: sample.csv, column: text").wait_for()
+    assert page.locator("#results[data-stale]").count() == 0
+    page.locator(".vega-embed").first.wait_for()
+    page.get_by_label("Text column").wait_for(state="hidden")
+    page.get_by_text("Columns and first rows").click()
+    page.get_by_label("Date column").click()
+    page.get_by_role("option").last.click()
+    page.locator("#results[data-stale]").wait_for(state="attached")
+
+
 def test_says_that_sentences_are_analyzed(page: Any, slow_space: str):  # noqa: F811
     visit(page, slow_space)
     wait_until_idle(page)
@@ -356,7 +383,7 @@ def test_links_work_in_an_open_page_and_are_refused_with_the_reason(page: Any, s
     page.get_by_text("Write or paste a review first.").wait_for()
     review(page).fill("A wonderful film. " * 1_400)
     copy.click()
-    page.get_by_text("A link may have at most 8,000 characters").wait_for()
+    page.get_by_text("Some apps cut off links of more than 8,000 characters").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == link
     go_to_address = "address => { location.href = address; }"
     page.evaluate(go_to_address, f"{slow_space}/#review={quote(TEXTS[1])}")
