@@ -111,8 +111,8 @@
       const [length, max] = [link.length, MAX_LINK].map((count) => count.toLocaleString("en-US"));
       return message(
         "problem",
-        `A link may have at most ${max} characters, or some apps cut it off. ` +
-          `The link to this review would have ${length}: share its text instead.`,
+        `Some apps cut off links of more than ${max} characters, and the link to this review ` +
+          `would have ${length}. Share its text instead.`,
       );
     }
     try {

@@ -128,6 +128,6 @@ function showAbout(runtime, outcome) {
   get("about").replaceChildren(
     element("h2", {}, "Model"),
     element("p", {}, element("a", { href: address }, model), `, commit ${revision.slice(0, 12)}. ` +
-      "Its card tells what it was trained on and how accurate it is."),
+      "Its card says what it was trained on and how accurate it is."),
     ...paragraphs.flatMap(([title, text]) => [element("h2", {}, title), element("p", {}, text)]));
 }

@@ -105,8 +105,8 @@ export class Review {
     const link = `${location.href.split("#")[0]}#review=${encodeURIComponent(text)}`;
     if (!text.trim()) return this.#answer(sentence("Write or paste a review first."));
     if (link.length > MAX_LINK) {
-      return this.#answer(sentence(`A link may have at most ${count(MAX_LINK)} characters, or some ` +
-        `apps cut it off. The link to this review would have ${count(link.length)}: share its text ` +
+      return this.#answer(sentence(`Some apps cut off links of more than ${count(MAX_LINK)} ` +
+        `characters, and the link to this review would have ${count(link.length)}. Share its text ` +
         "instead."));
     }
     try {

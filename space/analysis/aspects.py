@@ -16,7 +16,7 @@ from space.views import contrary_aspects, name
 from space.views.prediction import color_of
 
 Answers = Mapping[str, Sequence[Prediction | InvalidText]]  # by aspect
-MIXED = "mixed: an aspect contradicts the review; the column mixed names it"
+MIXED = "mixed: an aspect contradicts the review (see the column “mixed”)"
 DARK = 0.75  # the strongest tint, on which INK is still readable
 
 

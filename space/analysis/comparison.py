@@ -19,13 +19,9 @@ import numpy as np
 import pandas
 
 from space.analysis import remarks, statistics
-from space.inference.classifier import (
-    InvalidText,
-    ModelUnavailable,
-    Prediction,
-    name_empty_cells,
-)
+from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.model_cache import Model, ModelCache, ModelName
+from space.inference.texts import name_empty_cells
 from space.views import percent, short_prediction
 
 MAX_ROWS = 2_000
@@ -167,7 +163,7 @@ class TimedModel:
         except Exception as error:  # users may name any model of the Hub
             log.warning("%s fails: %s", self.model.repo_id, error)
             raise ModelUnavailable(
-                f"{self.model.repo_id} fails on these reviews; see the app's log for details."
+                f"{self.model.repo_id} fails on these reviews. Choose another model."
             ) from error
 
     def first_answers(self, count: int) -> ModelAnswers:
@@ -301,8 +297,8 @@ def conclusions(comparison: Comparison) -> list[str]:
         sentences.append(_better_model_sentence(comparison.outcome))
         if unknown := comparison.outcome.unknown:
             sentences.append(
-                f"Labels that at least one model does not have were ignored in {unknown.total():,} "
-                f"review{'s' * (unknown.total() > 1)}, such as {unknown.most_common(1)[0][0]!r}."
+                f"{_reviews(unknown.total())} left out of the accuracy: a model does not have "
+                f"its label, such as {unknown.most_common(1)[0][0]!r}."
             )
     answers = comparison.first.answers, comparison.second.answers
     sentences += remarks.contradictions(*answers)

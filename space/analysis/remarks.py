@@ -44,8 +44,8 @@ def contradictions(first: Sequence[Answer], second: Sequence[Answer]) -> list[st
     if not mixed:
         return []
     if len(first) == 1:
-        return ["The verdicts contradict each other: this review is mixed."]
-    return [f"The verdicts contradict each other{_of(mixed, len(first))}: these are mixed."]
+        return ["The models contradict each other: this review may be mixed."]
+    return [f"The models contradict each other{_of(mixed, len(first))}: these may be mixed."]
 
 
 def _of(count: int, total: int) -> str:

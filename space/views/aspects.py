@@ -11,7 +11,7 @@ from space.inference.classifier import InvalidText, Prediction
 from space.views.html import name, percent_beside
 from space.views.prediction import color_of, verdict, verdict_color
 
-NONE = "No aspect of the film, such as its acting or story, is mentioned."
+NONE = "The review mentions no aspect of the film, such as its acting or story."
 
 
 def aspects_table(
@@ -28,7 +28,7 @@ def aspects_table(
         content = f'<p class="small">{NONE}</p>'
     else:
         rows = "".join(_row(aspect, unsure_below) for aspect in aspects)
-        headings = ("Aspect", "Verdict", "Probability", "Strongest sentence")
+        headings = ("Aspect", "Prediction", "Probability", "Strongest sentence")
         head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
         content = f"{_mixed(aspects, review)}<table><tr>{head}</tr>{rows}</table>"
     return f'<section class="aspects" aria-label="Aspects"><h3>Aspects</h3>{content}</section>'
@@ -37,7 +37,7 @@ def aspects_table(
 def _row(aspect: Aspect, unsure_below: float) -> str:
     prediction = aspect.prediction
     shown = percent_beside(prediction.probabilities[prediction.label], unsure_below)
-    sentence = escape(aspect.sentence) if aspect.sentence else "none by itself"
+    sentence = escape(aspect.sentence) if aspect.sentence else "no single sentence"
     return (
         f'<tr><th scope="row">{escape(name(aspect.name))}</th>'
         f'<td><span class="verdict {verdict_color(prediction)}">{escape(verdict(prediction))}'

@@ -34,8 +34,8 @@ def check_size(size: int, max_bytes: int = MAX_BYTES) -> None:
     if size > max_bytes:
         raise InvalidBody(
             413,
-            f"The body of this request has {size:,} bytes or more, and {max_bytes:,} are allowed: "
-            "send less, in several requests.",
+            f"The body of this request has at least {size:,} bytes; the limit is {max_bytes:,}. "
+            "Split it into several requests.",
         )
 
 

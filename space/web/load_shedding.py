@@ -26,9 +26,7 @@ from space.inference.concurrency import Busy
 CROWD_EVENTS = 40  # from which on the wait is estimated; fewer are answered soon
 WINDOW_SECONDS = 5.0  # over which the rate of answers is measured
 CLEAN_UP_EVENTS = 100  # between two clean-ups
-UNKNOWN_EVENT = (
-    "This call is not known: its answer was fetched before, or there was none. Call again."
-)
+UNKNOWN_EVENT = "Unknown call: its answer was fetched before, or it never existed. Call again."
 
 
 class Session(SessionState):  # type: ignore[misc]

@@ -22,10 +22,8 @@ from space.inference.client import DISCONNECTED
 from space.web import json_body
 from space.web.json_body import InvalidBody
 
-INVALID_INPUTS = (
-    "The inputs of this request are not what it takes: check their number, order and kinds."
-)
-FAILED = "This request failed; the app's log says where. Check its inputs, or load the page again."
+INVALID_INPUTS = "The inputs of this request are invalid. Check their number, order and types."
+FAILED = "This request failed. Check its inputs, or load the page again."
 UNREADABLE = "This request can't be read: check its address and its body."
 MAX_UPLOAD_BYTES = tables.MAX_BYTES + 2**20  # the file, and the form around it
 JSON_LINES = "application/x-ndjson"  # JSON values, one per line

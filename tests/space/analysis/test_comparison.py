@@ -95,7 +95,7 @@ def test_agreement_accuracy_and_differing_rows():
         "Only A is right on 1 of 4 reviews, only B on 1. If both were equally good, chance alone "
         "would make a difference this large in 100.0% of comparisons (McNemar's exact test): these "
         "reviews do not show which is better.",
-        "Labels that at least one model does not have were ignored in 1 review, such as '?'.",
+        "1 review was left out of the accuracy: a model does not have its label, such as '?'.",
     ]
 
 
@@ -321,10 +321,10 @@ def test_labels_without_names_get_a_meaning() -> None:
     state = Compared(before, "File: x.csv", texts, labels)
     area, first, second = offer_meanings(state)
     assert (area["visible"], first["visible"], second["visible"]) == (True, False, True)
-    assert second["choices"] == ["Not chosen", "NEG, POS", "POS, NEG"]
-    page, _ = show_with_meanings(state, "Not chosen", "NEG, POS")
+    assert second["choices"] == ["Keep the names", "NEG, POS", "POS, NEG"]
+    page, _ = show_with_meanings(state, "Keep the names", "NEG, POS")
     assert "They agree on 1 of 2 reviews" in page
-    page, _ = show_with_meanings(state, "Not chosen", "POS, NEG")
+    page, _ = show_with_meanings(state, "Keep the names", "POS, NEG")
     assert "They agree on 1 of 2 reviews" in page
     renamed = rename_labels(unnamed, ["NEG", "POS"])
     assert renamed.labels == ["NEG", "POS"]
@@ -353,7 +353,7 @@ def test_result_says_which_review_or_file_it_is_about(monkeypatch: pytest.Monkey
 
 def test_deleted_comparison_is_said_to_be_gone():
     with pytest.raises(gradio.Error, match="no longer kept. Compare again"):
-        show_with_meanings(None, "Not chosen", "Not chosen")
+        show_with_meanings(None, "Keep the names", "Keep the names")
 
 
 def test_meanings_do_not_need_the_labels_of_the_other_model() -> None:

@@ -7,7 +7,7 @@ from space.analysis.comparison import ModelAnswers, compare_answers, conclusions
 from space.inference.classifier import InvalidText, Prediction
 
 STARS = [f"{n} star{'s' * (n > 1)}" for n in range(1, 6)]
-MIXED = "The verdicts contradict each other: this review is mixed."
+MIXED = "The models contradict each other: this review may be mixed."
 
 
 def binary(positive: float, unsure: bool = False) -> Prediction:
@@ -43,4 +43,4 @@ def test_mixed_reviews_are_counted_in_the_conclusions() -> None:
     first = ModelAnswers("user/a", ["NEGATIVE", "POSITIVE"], [binary(0.9), binary(0.1)], 1.0)
     second = ModelAnswers("user/b", STARS, [BAD, BAD], 1.0)
     told = conclusions(compare_answers(first, second, ["one", "two"]))
-    assert "The verdicts contradict each other (1 of 2 reviews): these are mixed." in told
+    assert "The models contradict each other (1 of 2 reviews): these may be mixed." in told

@@ -72,7 +72,7 @@ def test_finds_the_mentioned_aspects_with_their_sentences() -> None:
 def test_no_aspect_is_mentioned() -> None:
     request: Any = ByWords()
     assert aspects.find(request, "I saw it in May. We left.") == []
-    assert "No aspect of the film" in views.aspects_table([], 0.5)
+    assert "mentions no aspect of the film" in views.aspects_table([], 0.5)
     with pytest.raises(InvalidText):
         aspects.find(request, " ")
 
@@ -96,7 +96,7 @@ def test_table_is_escaped_and_says_where_an_aspect_contradicts_the_review() -> N
     html = views.aspects_table(found, 0.7, review)
     assert "Mixed</strong>: positive overall, but negative about story and pacing." in html
     assert "&lt;b&gt;Good&lt;/b&gt;" in html and "<b>Good" not in html
-    assert "Uncertain, leaning negative" in html and "none by itself" in html
+    assert "Uncertain, leaning negative" in html and "no single sentence" in html
     for other in (found[:1], [found[0], found[2]]):
         assert "Mixed" not in views.aspects_table(other, 0.7, review)
     unsure = Prediction({"NEGATIVE": 0.4, "POSITIVE": 0.6}, 9, 9, unsure=True)
