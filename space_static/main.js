@@ -57,6 +57,7 @@ async function start() {
   review.listExamples(labels, !location.hash).catch((error) => console.error(error));
   // Relative to the page, so that it also works below a path.
   registerServiceWorker();
+  forgetOtherRevisions().catch((error) => console.error(error));
   await test();
 }
 
@@ -68,6 +69,18 @@ async function registerServiceWorker() {
   } catch (error) {
     offlineProblem = error.message;
     showAbout(...about);
+  }
+}
+
+/** Free the space of earlier revisions of the model, which this page never loads again. */
+async function forgetOtherRevisions() {
+  const prefix = `${endpoint}/${model}/resolve/`;
+  for (const name of await caches.keys()) {
+    const cache = await caches.open(name);
+    for (const { url } of await cache.keys()) {
+      const isOld = url.startsWith(prefix) && !url.startsWith(`${prefix}${revision}/`);
+      if (isOld) await cache.delete(url);
+    }
   }
 }
 

@@ -254,6 +254,19 @@ def test_first_visit_shows_the_download_and_opens_an_example(page: Any, site: Si
     )
 
 
+# The files of the model that the browser keeps.
+KEPT_FILES = """async () => (await (await caches.open("transformers-cache")).keys())
+  .map((request) => request.url).sort()"""
+# The same; then one of another revision is added.
+KEEP_OLD_REVISION = """async () => {
+  const { endpoint, model } = document.documentElement.dataset;
+  const cache = await caches.open("transformers-cache");
+  const kept = (await cache.keys()).map((request) => request.url).sort();
+  await cache.put(`${endpoint}/${model}/resolve/old/config.json`, new Response("{}"));
+  return kept;
+}"""
+
+
 def test_page_works_without_a_network(browser: Any, run: Path, tmp_path: Path) -> None:
     for page in open_page(browser):
         with published(run, tmp_path / "home") as site:
@@ -261,6 +274,10 @@ def test_page_works_without_a_network(browser: Any, run: Path, tmp_path: Path) -
             page.evaluate("navigator.serviceWorker.ready")
             page.get_by_role("tab", name="About").click()
             page.get_by_text("Passed. On 10 reviews").wait_for()
+            kept = page.evaluate(KEEP_OLD_REVISION)
+            page.reload()
+            page.get_by_text("Passed. On 10 reviews").wait_for()
+            assert page.evaluate(KEPT_FILES) == kept
         page.goto(f"{site.url}/#file")  # the hub and the page's server are gone
         page.reload()
         page.get_by_text(f"Model: {MODEL} (").wait_for()
