@@ -1,5 +1,5 @@
 // Elements of predictions, explanations, tables and messages; the classes are those of style.css.
-// Mirrors space/views.py. Texts of users only ever become text nodes.
+// Mirrors the package space/views. Texts of users only ever become text nodes.
 
 import { inOrder, sides } from "./labels.js";
 import { expectedValue, scaleOf, side, stepStyle } from "./scale.js";
@@ -276,11 +276,11 @@ function sentenceWords(context, part, words) {
   return [...pieces, context.text.slice(position, part.end)];
 }
 
-/** A part of the text in its color; its opacity is relative to the largest effect. */
+/** A part of the text in its color; a root makes medium effects visible beside the largest. */
 function colored(tag, content, { prediction, strongest }, part, largest) {
   if (Math.abs(part.attribution) < MIN_ATTRIBUTION) return element(tag, {}, ...content);
   const classes = [partColor(prediction, part.attribution), ...(part === strongest ? ["top"] : [])];
-  const opacity = (Math.abs(part.attribution) / Math.max(1, largest)).toFixed(2);
+  const opacity = Math.sqrt(Math.abs(part.attribution) / Math.max(1, largest)).toFixed(2);
   const title = tooltip(prediction, part);
   return element([tag, ...classes].join("."), { "--w": opacity, title }, ...content);
 }
