@@ -78,7 +78,10 @@ def create(
         Operations(service, settings, metrics, lifecycle),
     )
     paths = frozenset(str(getattr(route, "path", "")) for route in api.routes)
-    bodies: dict[str, Any] = {"max_bytes": settings.max_body_bytes, "seconds": settings.request_timeout_seconds}
+    bodies: dict[str, Any] = {
+        "max_bytes": settings.max_body_bytes,
+        "seconds": settings.request_timeout_seconds,
+    }
     checked = RequestMiddleware(api, **bodies, json_lines=True)
     rest = _without_cors(_host(page, telemetry, bodies)) if page else api
     app: ASGIApp = _choose(lambda scope: scope[ROUTE] != PAGE, checked, rest)
