@@ -167,7 +167,7 @@ def test_share_link_contains_the_review(page: Any, site: Site) -> None:
     assert page.locator("#review").input_value() == REVIEW
     for text, message in [
         ("", "Write or paste a review first."),
-        ("long " * 3000, "at most 8,000"),
+        ("long " * 3000, "more than 8,000"),
     ]:
         page.locator("#review").fill(text)
         page.get_by_role("button", name="Copy link").click()
