@@ -258,7 +258,9 @@ def send_length(space: str, path: str, size: int, kind: str) -> tuple[int, str]:
 def test_too_large_body_is_rejected_before_it_is_read(space: str, path: str, kind: str):
     status, message = send_length(space, path, json_body.MAX_BYTES + 1, kind)
     assert status == 413
-    assert message.startswith("The body of this request has at least 46,048,577 bytes; the limit is 46,0")
+    assert message.startswith(
+        "The body of this request has at least 46,048,577 bytes; the limit is 46,0"
+    )
 
 
 def test_body_of_unknown_size_is_read_up_to_the_limit(space: str):
