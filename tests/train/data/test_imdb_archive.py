@@ -91,7 +91,7 @@ def test_recipes_read_the_folder(pack: Pack, tmp_path: Path) -> None:
     (own,) = (dataset for dataset in stars.datasets if dataset.label == "rating")
     rows = preparation.read_split(own.model_copy(update={"source": source}), "test", stars.labels)
     assert [stars.labels[label] for label in rows.labels] == ["2 stars", "4 stars"]
-    assert rows.ratings == [3, 7]
+    assert rows.ratings == pytest.approx([1 + 4 * (rating - 1) / 9 for rating in (3, 7)])
     unlabeled = Dataset(source=source, train="unsupervised", label=None, splits=["train"])
     assert len(preparation.read_split(unlabeled, "unsupervised", stars.labels)) == 1
 
