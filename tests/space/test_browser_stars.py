@@ -17,7 +17,6 @@ from test_browser import (  # noqa: F401  # fixtures
     pytestmark,
     serious_violations,
     stored,
-    visit,
 )
 from test_browser_files import score
 
@@ -46,8 +45,19 @@ def export_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def no_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Don't wait for an analyzed example: the toy model may be right about none."""
+    monkeypatch.setattr("test_browser.visit", open_page)
+
+
+def open_page(page: Any, address: str) -> None:
+    page.goto(address)
+    page.get_by_text(f"Model: {MODEL} (").wait_for()
+
+
 def test_review_shows_expected_stars_and_bars_in_order(page: Any, space: str):  # noqa: F811
-    visit(page, space)
+    open_page(page, space)
     page.get_by_text("How many stars does this review give").wait_for()
     analyze(page, "A wonderful film, wonderful. Then a dreadful end, dreadful!")
     card = page.locator("#result .prediction")
