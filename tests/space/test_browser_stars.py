@@ -51,7 +51,7 @@ def no_example(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("test_browser.visit", open_page)
 
 
-def open_page(page: Any, address: str) -> None:
+def open_page(page: Any, address: str) -> None:  # noqa: F811
     page.goto(address)
     page.get_by_text(f"Model: {MODEL} (").wait_for()
 
