@@ -102,29 +102,24 @@ def summary_table() -> str:
         "**MiniLM-L6, the released model**": RELEASED,
         "MiniLM-L6, best measured; its weights are lost": BEST,
     }.items():
-        run = load(name)
-        imdb, sentences = _on_imdb(run), load(f"sst5-{name}")["metrics"]["test"]
-        lines.append(
-            f"| {title} ({name}) | {_millions(run)} M | {100 * imdb['accuracy']:.2f}% "
-            f"| {100 * sentences['accuracy']:.1f}% | {imdb['ece']:.3f} |"
-        )
-    if _is_recorded("multilingual"):
-        run = load("multilingual")
-        imdb, sentences = run["datasets"]["0"], run["datasets"]["1"]
-        lines.append(
-            f"| multilingual-e5-small for six languages (multilingual) | {_millions(run)} M "
-            f"| {100 * imdb['accuracy']:.2f}% | {100 * sentences['accuracy']:.1f}% "
-            f"| {imdb['ece']:.3f} |"
-        )
-    if _is_recorded("stars"):
-        run = load("stars")
-        imdb, sentences = run["datasets"]["0"], run["datasets"]["1"]
-        lines.append(
-            f"| MiniLM-L6 for one to five stars: above or below three (stars) | {_millions(run)} M "
-            f"| {100 * imdb['verdict_accuracy']:.2f}% | {100 * sentences['verdict_accuracy']:.1f}% "
-            f"| {imdb['ece']:.3f} |"
-        )
+        lines.append(_summary_row(title, name, load(f"sst5-{name}")["metrics"]["test"]))
+    for title, name, share in [
+        ("multilingual-e5-small for six languages", "multilingual", "accuracy"),
+        ("MiniLM-L6 for one to five stars: above or below three", "stars", "verdict_accuracy"),
+    ]:
+        if _is_recorded(name):
+            lines.append(_summary_row(title, name, load(name)["datasets"]["1"], share))
     return "\n".join(lines)
+
+
+def _summary_row(title: str, name: str, sentences: dict[str, Any], share: str = "accuracy") -> str:
+    """A run by its share of correct answers on IMDb and on SST-5's sentences, in Markdown."""
+    run = load(name)
+    imdb = _on_imdb(run)
+    return (
+        f"| {title} ({name}) | {_millions(run)} M | {100 * imdb[share]:.2f}% "
+        f"| {100 * sentences[share]:.1f}% | {imdb['ece']:.3f} |"
+    )
 
 
 def stars_table() -> str:

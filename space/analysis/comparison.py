@@ -20,6 +20,7 @@ import pandas
 
 from space.analysis import remarks, statistics
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
+from space.inference.download import failure_message
 from space.inference.model_cache import Model, ModelCache, ModelName
 from space.inference.texts import name_empty_cells
 from space.views import percent, short_prediction
@@ -162,9 +163,7 @@ class TimedModel:
             raise
         except Exception as error:  # users may name any model of the Hub
             log.warning("%s fails: %s", self.model.repo_id, error)
-            raise ModelUnavailable(
-                f"{self.model.repo_id} fails on these reviews. Choose another model."
-            ) from error
+            raise ModelUnavailable(failure_message(self.model.repo_id)) from error
 
     def first_answers(self, count: int) -> ModelAnswers:
         """The answers to the first `count` texts."""

@@ -150,6 +150,11 @@ def pair_model_message(repo_id: str | None) -> str:
     )
 
 
+def failure_message(repo_id: str | None) -> str:
+    """The message for another model, of any visitor's choice, that can't classify the texts."""
+    return f"{repo_id} fails on these reviews. Choose another model."
+
+
 def no_onnx_message(repo_id: str | None) -> str:
     """The message for a repository without an ONNX file."""
     return (

@@ -26,6 +26,7 @@ from huggingface_hub import constants
 from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.download import (
     UNWRITABLE,
+    failure_message,
     not_a_classifier_message,
     pair_model_message,
     unwritable_message,
@@ -206,7 +207,7 @@ class SandboxedClassifier:
             return pair_model_message(self.repo_id)
         if answer["step"] == "load":
             return not_a_classifier_message(self.repo_id)
-        return f"{self.repo_id} fails on these reviews. Choose another model."
+        return failure_message(self.repo_id)
 
 
 def hub_unavailable_message(repo_id: str) -> str:

@@ -60,7 +60,7 @@ class Metrics:
             self._refusals.labels(status).inc()
 
     def count_texts(self, count: int) -> None:
-        """Count a request with so many texts."""
+        """Count a request and its texts."""
         self._texts.observe(count)
 
     def count_tokens(self, answers: Sequence[Any]) -> None:

@@ -48,11 +48,6 @@ FIRST, SAMPLE = (f"{kind} {tables.MAX_ROWS:,} rows" for kind in ("The first", "A
 PREPARING = views.message("All reviews are analyzed. Preparing the results…", "remark")
 ROW_NUMBER = re.compile("[0-9]{1,9}")
 NO_FILE = "Upload a file of reviews and choose its columns first."
-# The results are dimmed while other columns or rows are chosen than those they are about.
-MARK, UNMARK = (
-    f"() => document.querySelector('#results')?.toggleAttribute('data-stale', {stale})"
-    for stale in ("true", "false")
-)
 SCROLL = "() => document.querySelector('#results')?.scrollIntoView({behavior: 'smooth'})"
 
 
@@ -87,9 +82,7 @@ def build(page: Any, service: Service, review: Review) -> None:
     changed = file.change(lambda: IDLE, None, [start, cancel], cancels=[scoring], **HIDDEN)
     received = changed.then(receive, file, outputs, **QUIET)
     received.then(results.hide, None, results.components(), **HIDDEN)
-    choices = [choice.input for choice in (part, *columns)]
-    gradio.on(choices, None, None, None, js=MARK, **{**HIDDEN, "trigger_mode": "multiple"})
-    start.click(None, None, None, js=UNMARK, **HIDDEN)
+    events.dim_while_changed("#results", [choice.input for choice in (part, *columns)], start)
     shown = report.change(results.show, report, results.components(), **HIDDEN)
     finished = shown.then(_finish, report, [progress, details], **HIDDEN)
     finished.then(None, js=SCROLL, **HIDDEN)

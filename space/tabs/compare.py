@@ -65,11 +65,6 @@ SLOT_SECONDS = 10  # a comparison ends after this time if others wait
 NO_TEXT = "Enter a review or upload a file of reviews."
 AS_THEY_ARE = "Keep the names"
 GONE = "This comparison is no longer kept. Compare again."
-# The result is dimmed while the inputs are others than those it is about; see style.css.
-MARK, UNMARK = (
-    f"() => document.querySelector('#comparison').toggleAttribute('data-stale', {stale})"
-    for stale in ("true", "false")
-)
 SPEED = f"Reviews per second (measured on this server, in batches of {BATCH_TEXTS})"
 
 
@@ -123,8 +118,7 @@ def build(classifier: Classifier, tab: Any) -> None:
     file.change(receive, file, [upload, status, menus, *columns], **QUIET)
     inputs, outputs = [*models, text, upload, *columns], [result, differences, compared]
     changes = [part.change for part in (*models, text, file, *columns)]
-    gradio.on(changes, None, None, None, js=MARK, **{**HIDDEN, "trigger_mode": "multiple"})
-    start.click(None, None, None, js=UNMARK, **HIDDEN)
+    events.dim_while_changed("#comparison", changes, start)
     task = _comparison_task(ModelCache(classifier))
     events.run_cancellable(start, cancel, task, inputs, outputs, result)
     compared.change(offer_meanings, compared, [meanings_area, *meanings], **QUIET)

@@ -22,6 +22,22 @@ RUNNING = (gradio.update(interactive=False), gradio.update(visible=True))
 IDLE = (gradio.update(interactive=True), gradio.update(visible=False))
 
 
+def dim_while_changed(area: str, changes: Sequence[Any], start: Any) -> None:
+    """Dim results while the inputs are others than those they are about; see style.css.
+
+    Args:
+        area: Selector of the results.
+        changes: Listeners of the inputs, such as `file.change`.
+        start: Button that computes new results.
+    """
+    mark, unmark = (
+        f"() => document.querySelector('{area}')?.toggleAttribute('data-stale', {is_stale})"
+        for is_stale in ("true", "false")
+    )
+    gradio.on(changes, None, None, None, js=mark, **{**HIDDEN, "trigger_mode": "multiple"})
+    start.click(None, None, None, js=unmark, **HIDDEN)
+
+
 def run_cancellable(
     start: Any, cancel: Any, task: Any, inputs: Sequence[Any], outputs: Sequence[Any], status: Any
 ) -> Any:

@@ -140,12 +140,17 @@ def leave(page: Any) -> None:
     del page.failures[reported:]
 
 
-def visit(page: Any, address: str) -> None:
-    """Open the page and wait until the model is loaded and the first review is analyzed."""
+def open_app(page: Any, address: str) -> None:
+    """Open the page and wait until the model is loaded."""
     if page.url != "about:blank":
         leave(page)
     page.goto(address)
     page.get_by_text(f"Model: {MODEL} (").wait_for()
+
+
+def visit(page: Any, address: str) -> None:
+    """Open the page and wait until the first review is analyzed, too."""
+    open_app(page, address)
     page.locator("#result:not([aria-busy]) .attribution").wait_for()
 
 

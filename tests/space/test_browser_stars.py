@@ -12,6 +12,7 @@ from test_app import MODEL, push, running_space
 from test_browser import (  # noqa: F401  # fixtures
     analyze,
     browser,
+    open_app,
     page,
     phone,
     pytestmark,
@@ -48,16 +49,11 @@ def export_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_example(monkeypatch: pytest.MonkeyPatch) -> None:
     """Don't wait for an analyzed example: the toy model may be right about none."""
-    monkeypatch.setattr("test_browser.visit", open_page)
-
-
-def open_page(page: Any, address: str) -> None:  # noqa: F811
-    page.goto(address)
-    page.get_by_text(f"Model: {MODEL} (").wait_for()
+    monkeypatch.setattr("test_browser.visit", open_app)
 
 
 def test_review_shows_expected_stars_and_bars_in_order(page: Any, space: str):  # noqa: F811
-    open_page(page, space)
+    open_app(page, space)
     page.get_by_text("How many stars does this review give").wait_for()
     analyze(page, "A wonderful film, wonderful. Then a dreadful end, dreadful!")
     card = page.locator("#result .prediction")
