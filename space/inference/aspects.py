@@ -42,8 +42,7 @@ def find(request: Request, text: str) -> list[Aspect]:
     """
     if error := check_text(text):
         raise error
-    model = request.service.classifier.load()
-    every = names(model, request.service.classifier.repo_id)
+    every = names(request.model, request.service.classifier.repo_id)
     mentioned: dict[str, Prediction] = {}
     pairs = [(text, name) for name in every]
     for name, answer in zip(every, request.predict_batch(pairs), strict=True):

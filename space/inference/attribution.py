@@ -159,7 +159,7 @@ def attribute_words(
             ]
         )
     )
-    wordless = support(request.service.classifier.wordless, label)
+    wordless = support(request.model.wordless, label)
     parts: list[Part] = []
     for found, of_sentence in zip(words, spans, strict=True):
         values = {span: _value(next(results), label, wordless) for span in of_sentence}

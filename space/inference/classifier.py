@@ -21,7 +21,6 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
     HFValidationError,
     HTTPError,
 )
-from numpy.typing import NDArray
 
 from space.inference import download
 from space.inference import engine as engines
@@ -31,7 +30,6 @@ from space.inference.onnx_model import OnnxModel, Tokens
 from space.inference.texts import InvalidText as InvalidText  # for those who import it from here
 from space.inference.texts import check_text
 
-WORDLESS = "."  # a text without words
 PAIR_EXPECTED = "This model reads pairs of texts (a review and a second text), got a single text."
 PAIR_REFUSED = "This model reads single texts, got a pair of texts."
 MIN_EVIDENCE = 0.5  # log-odds by which a text must differ from it to lean towards a label
@@ -103,7 +101,6 @@ class Classifier:
         engine: See `engine.choose`.
 
     Attributes:
-        commit: The commit that is loaded; None before.
         loaded_revision: The revision that it was looked up by; None for `main`.
         load_error: Why the last attempt to load the model failed; None if it did not.
     """
@@ -120,7 +117,6 @@ class Classifier:
         self.revision = self.loaded_revision = revision or None
         self._engine = engine
         self._pairs, self._variable = pairs, variable
-        self.commit: str | None = None
         self.load_error: str | None = None
         self._model: OnnxModel | None = None
         self._loading = Lock()
@@ -162,12 +158,17 @@ class Classifier:
             if self._model is None:
                 try:
                     folder = self.download()
-                    self._model = self._open(folder)
+                    self._model = self._open(folder, commit=folder.name)
                 except ModelUnavailable as error:
                     self.load_error = str(error)
                     raise
-                self.commit, self.load_error = folder.name, None
+                self.load_error = None
             return self._model
+
+    @property
+    def commit(self) -> str | None:
+        """The commit that is loaded; None if no model is, or one from a folder."""
+        return self._model.commit if self._model else None
 
     def reload(self, revision: str | None = None) -> str:
         """Replace the model by a newer revision; the old one answers until it has been tried.
@@ -186,7 +187,7 @@ class Classifier:
         if folder.name == self.commit:
             self.loaded_revision = revision or self.revision
             return folder.name
-        model = self._open(folder)
+        model = self._open(folder, commit=folder.name)
         if model.labels != current.labels or model.has_pairs != current.has_pairs:
             raise ModelUnavailable(
                 f"A model is replaced by one with the same labels, {current.labels}, got "
@@ -198,9 +199,8 @@ class Classifier:
             log.exception("%s can't classify a word", self.repo_id)
             raise ModelUnavailable(download.not_a_classifier_message(self.repo_id)) from error
         with self._loading:
-            self._model, self.commit = model, folder.name
+            self._model = model
             self.loaded_revision = revision or self.revision
-            self.__dict__.pop("wordless", None)  # computed by the old model
         return folder.name
 
     def download(self, revision: str | None = None) -> Path:
@@ -237,12 +237,14 @@ class Classifier:
                 "request tries again."
             ) from error
 
-    def _open(self, folder: Path, threads: int | None = None) -> OnnxModel:
+    def _open(
+        self, folder: Path, threads: int | None = None, commit: str | None = None
+    ) -> OnnxModel:
         candidates = self._candidates()
         if not any((folder / engine.file).is_file() for engine in candidates):
             raise ModelUnavailable(download.no_onnx_message(self.repo_id))
         try:
-            model = OnnxModel(folder, candidates, threads)
+            model = OnnxModel(folder, candidates, threads, commit)
         except Exception as error:  # anyone can name any repository, with any content
             log.exception("%s can't be loaded", self.repo_id)
             raise ModelUnavailable(download.not_a_classifier_message(self.repo_id)) from error
@@ -324,31 +326,19 @@ class Classifier:
         logits = model.logits(tokens, all_cores)  # (labels,)
         if not np.isfinite(logits).all():
             return InvalidText("The model's score for this review is not a number.")
-        probabilities = _softmax(model.labels, logits)
+        probabilities = model.probabilities(logits)
         unsure = max(probabilities.values()) < model.unsure_below
         return Prediction(
             probabilities,
             tokens_read=len(tokens.ids) - model.special_tokens,
             tokens=tokens.count - model.special_tokens,
             unsure=unsure or tokens.language_caution is not None,
-            neutral=unsure and not model.has_pairs and self._is_neutral(probabilities),
+            neutral=unsure and not model.has_pairs and _is_neutral(model, probabilities),
             unknown_tokens=tokens.unknown,
             unreadable=tokens.unreadable,
             logits=logits.tolist(),
             language_caution=tokens.language_caution,
         )
-
-    def _is_neutral(self, probabilities: dict[str, float]) -> bool:
-        label = max(probabilities, key=probabilities.__getitem__)
-        evidence = log_odds(probabilities[label]) - log_odds(self.wordless[label])
-        return evidence < MIN_EVIDENCE
-
-    @cached_property
-    def wordless(self) -> dict[str, float]:
-        """The probabilities, by label, of a text without words. Raises ModelUnavailable."""
-        model = self.load()
-        (tokens,) = model.encode([WORDLESS])
-        return _softmax(model.labels, model.logits(tokens, all_cores=False))
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -361,9 +351,10 @@ def log_odds(probability: float) -> float:
     return math.log(bounded / (1 - bounded))
 
 
-def _softmax(labels: Sequence[str], logits: NDArray[np.float64]) -> dict[str, float]:
-    odds = np.exp(logits - logits.max())
-    return dict(zip(labels, (odds / odds.sum()).tolist(), strict=True))
+def _is_neutral(model: OnnxModel, probabilities: dict[str, float]) -> bool:
+    label = max(probabilities, key=probabilities.__getitem__)
+    evidence = log_odds(probabilities[label]) - log_odds(model.wordless[label])
+    return evidence < MIN_EVIDENCE
 
 
 def _no_words(model: OnnxModel, unreadable: Sequence[str]) -> InvalidText:

@@ -21,6 +21,8 @@ from space.inference.engine import Engine
 from space.inference.languages import LanguageCheck
 from space.inference.vocabulary import Vocabulary
 
+WORDLESS = "."  # a text without words
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -55,6 +57,7 @@ class OnnxModel:
         folder: The files of the model.
         candidates: Engines, of which the first is used whose ONNX file is in the folder.
         threads: CPU threads; all available cores by default.
+        commit: The commit of the files; None if they are from no repository.
 
     Attributes:
         engine: The engine that is used.
@@ -69,10 +72,15 @@ class OnnxModel:
     """
 
     def __init__(
-        self, folder: Path, candidates: Sequence[Engine], threads: int | None = None
+        self,
+        folder: Path,
+        candidates: Sequence[Engine],
+        threads: int | None = None,
+        commit: str | None = None,
     ) -> None:
         from tokenizers import Tokenizer
 
+        self.commit = commit
         self.engine = next(engine for engine in candidates if (folder / engine.file).is_file())
         self.file = folder / self.engine.file
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -146,6 +154,17 @@ class OnnxModel:
         if np.shape(logits) != (1, len(self.labels)):
             raise ValueError(f"{len(self.labels)} labels, but logits of shape {np.shape(logits)}")
         return np.asarray(logits[0], dtype=np.float64)
+
+    def probabilities(self, logits: NDArray[np.float64]) -> dict[str, float]:
+        """The softmax of logits of shape (labels,), by label."""
+        odds = np.exp(logits - logits.max())
+        return dict(zip(self.labels, (odds / odds.sum()).tolist(), strict=True))
+
+    @cached_property
+    def wordless(self) -> dict[str, float]:
+        """The probabilities, by label, of a text without words."""
+        (tokens,) = self.encode([WORDLESS])
+        return self.probabilities(self.logits(tokens, all_cores=False))
 
     def warm_up(self) -> None:
         """Classify a word with each session, which opens them."""

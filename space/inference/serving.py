@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from space.inference import memory, zerogpu
@@ -16,7 +17,7 @@ from space.inference.classifier import Classifier, InvalidText, ModelUnavailable
 from space.inference.client import cancel_check
 from space.inference.concurrency import Busy, Cancelled
 from space.inference.cpu import available_cores
-from space.inference.onnx_model import Tokens
+from space.inference.onnx_model import OnnxModel, Tokens
 from space.inference.texts import check_text
 
 # What a request raises for a reason that its user is told; the message is that reason.
@@ -96,7 +97,7 @@ class Service:
 
 
 class Request:
-    """One or more calls of one client, which share the limits.
+    """One or more calls of one client, which share the limits and the model.
 
     Args:
         service: The model and its queue.
@@ -111,6 +112,15 @@ class Request:
         self.tokens = self.characters = 0  # used so far
         self._deadline = time.monotonic() + limits.seconds
         self._admitted = False
+
+    @cached_property
+    def model(self) -> OnnxModel:
+        """The model of all its calls, whatever is loaded meanwhile.
+
+        Raises:
+            ModelUnavailable: See `Classifier.load`.
+        """
+        return self.service.classifier.load()
 
     def predict(self, text: str) -> Prediction:
         """Classify one text.
@@ -147,7 +157,7 @@ class Request:
         rows, results = self._encode(texts, self.limits.tokens - reserved_tokens)
         predictions: Sequence[Prediction | InvalidText | None]
         if self.limits.zerogpu and zerogpu.is_zerogpu():
-            predictions = zerogpu.predict_batch(self.service.classifier, [texts[i] for i in rows])
+            predictions = zerogpu.predict_batch(self.model, [texts[i] for i in rows])
         else:
             predictions = self._run(list(rows.values()))
         for i, prediction in zip(rows, predictions, strict=True):
@@ -174,13 +184,12 @@ class Request:
         self, texts: Sequence[Any], indices: Sequence[int]
     ) -> Iterator[tuple[int, Tokens]]:
         """Yield the index and the tokens of texts, in chunks until the deadline."""
-        model = self.service.classifier.load()
         for chunk in _chunks(indices, [_characters(texts[i]) for i in indices]):
             if self.cancelled():
                 raise Cancelled
             if time.monotonic() >= self._deadline:
                 return
-            yield from zip(chunk, model.encode([texts[i] for i in chunk]), strict=True)
+            yield from zip(chunk, self.model.encode([texts[i] for i in chunk]), strict=True)
 
     def _check(self, texts: Sequence[Any]) -> dict[int, Prediction | InvalidText]:
         """By index, why a text is not even tokenized."""

@@ -1,6 +1,6 @@
 """Batches on a ZeroGPU Space, inside the function call that Hugging Face requires of such a Space.
 
-In: the classifier and texts. Out: a prediction for each text, or the reason for having none.
+In: the model and texts. Out: a prediction for each text, or the reason for having none.
 """
 
 import importlib.util
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from space.inference.classifier import Classifier, InvalidText, Prediction
+from space.inference.onnx_model import OnnxModel
 
 PredictInFolder = Callable[[str, str, Sequence[Any]], list[Prediction | InvalidText]]
 
 
-def predict_batch(classifier: Classifier, texts: Sequence[Any]) -> list[Prediction | InvalidText]:
+def predict_batch(model: OnnxModel, texts: Sequence[Any]) -> list[Prediction | InvalidText]:
     """As `Classifier.predict_batch`, within ZeroGPU's limits on time."""
-    model = classifier.load()
     return _predict(str(model.file.parent.parent), model.engine.name, texts)
 
 

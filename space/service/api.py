@@ -62,7 +62,7 @@ class Api:
         A text that is longer than the model reads is truncated unless `truncate` is false. One text
         that can't be read refuses the whole request; `/v1/classify` answers the others.
         """
-        answers = await self._classify(http, body.inputs.texts)
+        _, answers = await self._classify(http, body.inputs.texts)
         scores = [_scores(i, answer, body) for i, answer in enumerate(answers)]
         return JSONResponse(scores if body.inputs.is_batch else scores[0])
 
@@ -71,11 +71,11 @@ class Api:
 
         A text that can't be classified has an `error` in its place.
         """
-        model = self._model()
-        answers = await self._classify(http, body.inputs.texts)
+        request, answers = await self._classify(http, body.inputs.texts)
         if not body.inputs.is_batch and isinstance(answers[0], InvalidText):
             raise problems.of_refusal(answers[0])
-        return JSONResponse(model | {"results": list(map(answer_to_json, answers))})
+        results = list(map(answer_to_json, answers))
+        return JSONResponse(_model(request) | {"results": results})
 
     async def classify_stream(self, http: HttpRequest) -> Response:
         """Classify as many texts as fit into a body: each line is `{"inputs": text}`, or a text.
@@ -93,7 +93,7 @@ class Api:
 
         With an ASPECT_MODEL_ID it also has the `aspects` of the film that the text mentions.
         """
-        request, model = self._request(http, EXPLANATION), self._model()
+        request = self._request(http, EXPLANATION)
         has_aspects = self._service.aspects is not None
 
         def work() -> tuple[list[dict[str, Any]], attribution.Explanation]:
@@ -105,14 +105,9 @@ class Api:
         self._metrics.count_texts(1)
         self._metrics.count_tokens([explanation.prediction])
         aspects = {"aspects": mentions} if has_aspects else {}
-        return JSONResponse(model | explanation_to_json(explanation) | aspects)
+        return JSONResponse(_model(request) | explanation_to_json(explanation) | aspects)
 
-    def _model(self) -> dict[str, Any]:
-        classifier = self._service.classifier
-        self._lifecycle.check_ready()
-        return {"model_id": classifier.repo_id, "model_sha": classifier.commit}
-
-    async def _classify(self, http: HttpRequest, texts: list[Text]) -> list[Answer]:
+    async def _classify(self, http: HttpRequest, texts: list[Text]) -> tuple[Request, list[Answer]]:
         if len(texts) > MAX_TEXTS:
             rule = f"inputs must have at most {MAX_TEXTS:,} texts"
             remedy = "send several requests, or lines to /v1/classify/stream"
@@ -121,7 +116,7 @@ class Api:
         answers = await self._in_thread(lambda: request.predict_batch(texts))
         self._metrics.count_texts(len(answers))
         self._metrics.count_tokens(answers)
-        return answers
+        return request, answers
 
     async def _classify_lines(
         self, request: Request, texts: Iterator[Any], admitted: bool = False
@@ -180,6 +175,11 @@ class Api:
             if self._lifecycle.expired.is_set():
                 raise problems.shutdown() from None
             raise
+
+
+def _model(request: Request) -> dict[str, Any]:
+    """What names the model that answered."""
+    return {"model_id": request.service.classifier.repo_id, "model_sha": request.model.commit}
 
 
 def _scores(index: int, answer: Answer, body: PredictRequest) -> list[dict[str, Any]]:

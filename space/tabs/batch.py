@@ -137,13 +137,13 @@ def _scoring_task(service: Service) -> Any:
         try:
             with limiter.slot(cancel_check(), current_client()):
                 started, request = time.monotonic(), service.request(FILE)
+                model = request.model
                 for start in range(0, len(texts), REVIEWS_PER_STEP):
                     rows = texts[start : start + REVIEWS_PER_STEP]
                     answers += name_empty_cells(rows, request.predict_batch(rows))
                     seconds = time.monotonic() - started
                     message = f"{len(answers):,} of {len(texts):,} reviews"
                     yield [None, views.progress(message, len(answers), len(texts), seconds)]
-                model = service.classifier.load()
                 mentions, problem = yield from _find_aspects(service, texts)
         except (ModelUnavailable, Busy, Cancelled) as reason:
             yield [None, views.message(reason)]

@@ -28,6 +28,7 @@ UNREADABLE = "This request can't be read: check its address and its body."
 MAX_UPLOAD_BYTES = tables.MAX_BYTES + 2**20  # the file, and the form around it
 JSON_LINES = "application/x-ndjson"  # JSON values, one per line
 MAX_LOG_CHARACTERS = 300  # of an error
+SEND_SECONDS = 120  # in which a client must take a part of a response
 # A Space is shown in a frame of huggingface.co. No other site may frame it, or learn its addresses.
 SECURITY_HEADERS = {
     b"x-content-type-options": b"nosniff",
@@ -69,6 +70,8 @@ class Page(gradio.Blocks):  # type: ignore[misc,unused-ignore]
 
 class RequestMiddleware:
     """ASGI middleware: checks bodies, watches for disconnects, answers exceptions, adds headers.
+
+    A response that its client doesn't read ends after `SEND_SECONDS`, and its memory is freed.
 
     Args:
         app: The app.
@@ -216,7 +219,7 @@ class _Response:
         self._started = self._is_stream = self._ended = False
 
     async def send(self, message: Message) -> None:
-        """Send a part of the response."""
+        """Send a part of the response. Raises TimeoutError if the client doesn't read it."""
         if message["type"] == "http.response.start":
             self._started = True
             self._is_stream = any(
@@ -226,7 +229,8 @@ class _Response:
             names = {name.lower() for name, _ in message["headers"]}
             missing = [header for header in SECURITY_HEADERS.items() if header[0] not in names]
             message = {**message, "headers": [*message["headers"], *missing]}
-        await self._send(message)
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._send(message)
         if message["type"] == "http.response.body":
             self._ended = not message.get("more_body")
 

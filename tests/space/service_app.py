@@ -19,7 +19,7 @@ KEY, OTHER_KEY, ADMIN_KEY = "key-of-the-tests-1", "key-of-the-tests-2", "admin-k
 def loaded(folder: Path) -> Classifier:
     """The classifier of a folder, as if it came from the Hub."""
     classifier = Classifier("demo/tiny", pairs=True)
-    classifier._model, classifier.commit = classifier._open(folder), COMMIT
+    classifier._model = classifier._open(folder, commit=COMMIT)
     return classifier
 
 

@@ -391,7 +391,7 @@ def test_batches_run_on_zerogpu_with_the_same_answers(tiny_classifier: Path):
         "classifier = Classifier.from_folder(Path(sys.argv[1]))\n"
         "texts = json.loads(sys.argv[2])\n"
         "here = list(map(repr, classifier.predict_batch(texts)))\n"
-        "on_gpu = list(map(repr, zerogpu.predict_batch(classifier, texts)))\n"
+        "on_gpu = list(map(repr, zerogpu.predict_batch(classifier.load(), texts)))\n"
         "assert here == on_gpu and marked == [zerogpu._predict_in_folder]\n"
     )
     subprocess.run(

@@ -106,7 +106,7 @@ def test_examples_are_chosen_by_the_side_of_the_scale(star_run: Path) -> None:
 def test_page_asks_for_stars(star_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = Classifier.from_folder(star_run)
     assert app.QUESTION in app.masthead(classifier)  # not loaded from the Hub yet
-    classifier.commit = "0" * 40
+    classifier.load().commit = "0" * 40
     assert "How many stars does this review give" in app.masthead(classifier)
 
 

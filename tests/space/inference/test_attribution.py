@@ -128,7 +128,7 @@ def test_single_sentence_has_only_words(classifier: Classifier):
     assert (explanation.sentences, len(explanation.words), explanation.strongest) == ([], 3, None)
     alone = explain(classifier, "Wonderful")
     added = log_odds(alone.prediction.probabilities[alone.prediction.label])
-    added -= log_odds(classifier.wordless[alone.prediction.label])
+    added -= log_odds(classifier.load().wordless[alone.prediction.label])
     assert [word.attribution for word in alone.words] == [pytest.approx(added)]
 
 

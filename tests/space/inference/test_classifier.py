@@ -214,7 +214,9 @@ def test_unsure_text_leans_only_if_it_differs_from_one_without_words(biased: Cla
     for text in TEXTS:
         prediction = biased.predict(text)
         label = prediction.label
-        evidence = log_odds(prediction.probabilities[label]) - log_odds(biased.wordless[label])
+        evidence = log_odds(prediction.probabilities[label]) - log_odds(
+            biased.load().wordless[label]
+        )
         assert prediction.unsure
         assert prediction.leaning == (label if evidence >= MIN_EVIDENCE else None)
         leaning += prediction.leaning is not None

@@ -40,9 +40,8 @@ class ByWords:
     """A request whose model knows words: each sentence says something about one aspect."""
 
     def __init__(self) -> None:
-        model: Any = SimpleNamespace(has_pairs=True, aspects=ASPECTS, labels=LABELS)
-        classifier = type("Loaded", (), {"load": lambda _: model, "repo_id": "demo/aspects"})()
-        self.service = type("Service", (), {"classifier": classifier})
+        self.model = SimpleNamespace(has_pairs=True, aspects=ASPECTS, labels=LABELS)
+        self.service = SimpleNamespace(classifier=SimpleNamespace(repo_id="demo/aspects"))
         self.texts: list[Any] = []
 
     def predict_batch(self, pairs: list[tuple[str, str]]) -> list[Prediction]:
@@ -141,7 +140,7 @@ def test_other_models_are_explained(
 
 def test_zerogpu_answers_for_pairs(service: Service) -> None:
     assert service.aspects is not None
-    (ours,) = zerogpu.predict_batch(service.aspects.classifier, [(GOOD, "acting")])
+    (ours,) = zerogpu.predict_batch(service.aspects.classifier.load(), [(GOOD, "acting")])
     assert isinstance(ours, Prediction) and ours.label == "POSITIVE"
 
 

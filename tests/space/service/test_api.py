@@ -278,6 +278,26 @@ def test_stream_has_no_limit_of_tokens_or_time(classifier: Classifier):
     assert http.get("/info").json()["limits"]["seconds"]["stream"] is None
 
 
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/explain"])
+def test_one_model_answers_a_request_although_another_is_loaded_meanwhile(
+    tiny_classifier: Path, path: str
+):
+    """The response names the commit that answered."""
+    reloaded = loaded(tiny_classifier)
+    newer: Any = reloaded._open(tiny_classifier, commit="newer")
+    newer.logits = None  # never read
+
+    class ReloadingQueue(AdmissionQueue):
+        def run(self, *arguments: Any, **options: Any) -> Any:
+            reloaded._model = newer
+            return super().run(*arguments, **options)
+
+    http = client(reloaded, service=Service(reloaded, ReloadingQueue(1)))
+    answer = http.post(path, json={"inputs": "A good film. A bad end."}).json()
+    assert answer["model_sha"] == COMMIT and reloaded.commit == "newer"
+    assert http.get("/info").json()["model_sha"] == "newer"
+
+
 def test_stream_ends_with_the_reason_if_the_model_fails_midway(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ):
