@@ -153,11 +153,11 @@ runs/quickstart/onnx/model.onnx:
 TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: setup-tests  ## run the tests (installs missing requirements first)
-	$(TESTS)
+	$(TESTS) --durations=40
 
 coverage: setup-tests  ## ... and measure line coverage, which takes twice as long
 	rm -f .coverage .coverage.*
-	$(TESTS) --cov --cov-report=term --durations=40
+	$(TESTS) --cov --cov-report=term
 
 check: setup-tests  ## lint and type-check
 	$(BIN)/ruff check .

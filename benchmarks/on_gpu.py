@@ -33,7 +33,7 @@ def main() -> None:
     options = parse_arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     children.preload()
-    described = children.call(machine.describe, 0.01 if options.tiny else 0.5, seconds=60)
+    described = children.call(machine.describe, 0.01 if options.tiny else 0.5, seconds=120)
     print(f"{described['gpu'] or described['cpu']}: {described['peak_gflops']} GFLOP/s", flush=True)
     # Time limits in seconds; their sum is less than 9 minutes.
     parts = {measure_precision: 160, measure_seeds: 190, compare_with_trainer: 130}

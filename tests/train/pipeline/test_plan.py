@@ -336,6 +336,7 @@ def test_plan_prints_only_measured_costs(
     measured["training"] |= {"seconds": 4700, "peak_memory_mb": 1234.5}
     (tmp_path / "teacher.json").write_text(json.dumps(measured), encoding="utf-8")
     monkeypatch.setattr(costs, "RESULTS", tmp_path)
+    monkeypatch.chdir(tmp_path)  # without the runs of this checkout
     costs.print_plan(plan.plan("movie-sentiment"))
     patterns, teacher, *others = re.findall(r"\d\. .*\n +(.*)", capsys.readouterr().out)
     assert teacher.startswith("time 1 h 18 min, memory 1,234 MB, disk ")
@@ -344,9 +345,13 @@ def test_plan_prints_only_measured_costs(
 
 @pytest.mark.parametrize("name", ["quickstart", "movie-sentiment"])
 def test_plan_shows_no_cost_of_a_run_with_other_settings(
-    name: str, capsys: pytest.CaptureFixture[str]
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Neither what was measured nor what the header of the recipe says."""
+    monkeypatch.chdir(tmp_path)  # without the runs of this checkout
     for settings, is_known in [([], True), (["max_train=60", "epochs=1"], False)]:
         costs.print_plan(plan.plan(name, settings)[-1:])
         shown = capsys.readouterr().out
