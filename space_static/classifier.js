@@ -54,6 +54,8 @@ export class Classifier {
     const build = BUILDS[device];
     const { wasm } = env.backends.onnx;
     wasm.wasmPaths = { mjs: new URL(`vendor/${build}.mjs`, import.meta.url).href };
+    // By default, ONNX Runtime would take one of two cores.
+    if (self.crossOriginIsolated && navigator.hardwareConcurrency === 2) wasm.numThreads = 2;
     const files = new Map();
     const progress = ({ status, file, loaded, total }) => {
       if (status !== "progress") return;

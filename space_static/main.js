@@ -54,10 +54,11 @@ async function start() {
   }
   const label = `${model} (${revision.slice(0, 7)})`;
   get("status").replaceChildren("Model: ", element("a", { href: address }, label));
-  review.listExamples(labels, !location.hash).catch((error) => console.error(error));
+  const examples = review.listExamples(labels, !location.hash).catch((error) => console.error(error));
   // Relative to the page, so that it also works below a path.
   registerServiceWorker();
   forgetOtherRevisions().catch((error) => console.error(error));
+  await examples; // between their predictions, the self-test would delay them
   await test();
 }
 

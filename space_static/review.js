@@ -1,6 +1,7 @@
 // The Review tab: the prediction for one review, the effect of each sentence, and a share link.
 import { selectExamples } from "./examples.js";
-import { attribution, count, element, predictionCard, progress, sentence } from "./views.js";
+import { attribution, shorten } from "./explanation.js";
+import { count, element, predictionCard, progress, sentence } from "./views.js";
 
 const EMPTY = "The prediction, its probability and the effect of each sentence appear here. " +
   "Paste a review or choose an example.";
@@ -86,7 +87,7 @@ export class Review {
       const { unsureBelow } = await this.#ready;
       const prediction = await this.#model().call("predict", text, { signal });
       const area = element("div");
-      this.#show(text, element("p.subject", {}, beginning(text)),
+      this.#show(text, element("p.subject", {}, shorten(text, MAX_SUBJECT)),
         predictionCard(prediction, unsureBelow), area);
       const onProgress = ({ done, total }) =>
         area.replaceChildren(progress("Analyzing sentences…", done, total));
@@ -134,11 +135,4 @@ export class Review {
     const stale = this.#analyzed !== null && this.box.value !== this.#analyzed;
     this.result.classList.toggle("stale", stale);
   }
-}
-
-/** The first words of a text. */
-function beginning(text) {
-  const words = text.trim().replace(/\s+/g, " ");
-  if (words.length <= MAX_SUBJECT) return words;
-  return `${words.slice(0, words.lastIndexOf(" ", MAX_SUBJECT) + 1 || MAX_SUBJECT).trim()}…`;
 }

@@ -1,10 +1,8 @@
-// Elements of predictions, explanations, tables and messages; the classes are those of style.css.
+// Elements of predictions, tables and messages; the classes are those of style.css.
 // Mirrors the package space/views. Texts of users only ever become text nodes.
 
 import { inOrder, sides } from "./labels.js";
 import { expectedValue, scaleOf, side, stepStyle } from "./scale.js";
-
-const MIN_ATTRIBUTION = 0.05; // log-odds; parts below it are not colored
 
 /**
  * An element.
@@ -68,21 +66,9 @@ function shortPrediction(prediction, unsureBelow) {
   return `${verdict(prediction)} (${shown})`;
 }
 
-function scaleOfPrediction(prediction) {
+/** The steps that the labels count; null if they are no scale. */
+export function scaleOfPrediction(prediction) {
   return scaleOf(Object.keys(prediction.probabilities));
-}
-
-/** The review with its sentences colored by their effect, and a table of the numbers. */
-export function attribution(text, explanation) {
-  const { prediction, sentences, words, fullContext } = explanation;
-  if (!sentences.length && !words.length) return null;
-  return element("section.attribution", { "aria-label": "Effect of each sentence" },
-    legend(prediction),
-    element("p.review", {}, ...coloredReview(text, explanation)),
-    fullContext ? null : element("p.small", {}, "The review is long: the effect of a sentence is " +
-      "measured within the 1,000 characters around it."),
-    element("details", {}, element("summary", {}, "Show the numbers"),
-      partsTable(text, prediction, sentences.length ? sentences : words)));
 }
 
 /** A progress bar with the remaining time, estimated from the seconds so far. */
@@ -226,108 +212,13 @@ function share(value) {
   return `${100 * value}%`;
 }
 
-/** What the colors mean; the predicted label comes first. */
-function legend(prediction) {
-  const label = name(prediction.label);
-  const others = Object.keys(prediction.probabilities).filter((key) => key !== prediction.label);
-  const opposite = others.length === 1 ? name(others[0]) : `not ${label}`;
-  const steps = scaleOfPrediction(prediction);
-  const sides = steps ? [`more ${steps.unit}`, `fewer ${steps.unit}`] : [label, opposite];
-  return element("p.small.legend", {},
-    element(`span.swatch.${partColor(prediction, 1)}`, {}, sides[0].toLowerCase()), " ",
-    element(`span.swatch.${partColor(prediction, -1)}`, {}, sides[1].toLowerCase()), " ",
-    element("span.swatch.top", {}, "strongest"));
-}
-
-/** The review with colored sentences and words; line breaks are kept. */
-function coloredReview(text, explanation) {
-  const whole = { start: 0, end: text.length, attribution: 0, probabilityWithout: null };
-  const sentences = explanation.sentences.length ? explanation.sentences : [whole];
-  const context = {
-    text, prediction: explanation.prediction, strongest: explanation.sentences[explanation.strongest],
-  };
-  const largest = largestOf(sentences);
-  const pieces = [];
-  let position = 0;
-  for (const part of sentences) {
-    pieces.push(gap(text.slice(position, part.start)));
-    const words = explanation.words.filter((word) => part.start <= word.start && word.end <= part.end);
-    pieces.push(colored("span", sentenceWords(context, part, words), context, part, largest));
-    position = part.end;
-  }
-  return [...pieces, gap(text.slice(position))];
-}
-
-/** The space or line break between two sentences. */
-function gap(between) {
-  if (/<br|\n/i.test(between)) return element("br");
-  return between ? " " : "";
-}
-
-function sentenceWords(context, part, words) {
-  const largest = largestOf(words);
-  const pieces = [];
-  let position = part.start;
-  for (const word of words) {
-    pieces.push(context.text.slice(position, word.start));
-    pieces.push(colored("b", [context.text.slice(word.start, word.end)], context, word, largest));
-    position = word.end;
-  }
-  return [...pieces, context.text.slice(position, part.end)];
-}
-
-/** A part of the text in its color; a root makes medium effects visible beside the largest. */
-function colored(tag, content, { prediction, strongest }, part, largest) {
-  if (Math.abs(part.attribution) < MIN_ATTRIBUTION) return element(tag, {}, ...content);
-  const classes = [partColor(prediction, part.attribution), ...(part === strongest ? ["top"] : [])];
-  const opacity = Math.sqrt(Math.abs(part.attribution) / Math.max(1, largest)).toFixed(2);
-  const title = tooltip(prediction, part);
-  return element([tag, ...classes].join("."), { "--w": opacity, title }, ...content);
-}
-
-function tooltip(prediction, { attribution: effect, probabilityWithout }) {
-  const label = name(prediction.label);
-  const steps = scaleOfPrediction(prediction);
-  const shown = steps
-    ? `+${Math.abs(effect).toFixed(2)} for ${effect < 0 ? "fewer" : "more"} ${steps.unit}`
-    : `${signed(effect)} for ${label}`;
-  if (probabilityWithout === null) return shown;
-  return `${shown}, ${label} ${percent(probabilityWithout)} without it`;
-}
-
-function partsTable(text, prediction, parts) {
-  const label = name(prediction.label);
-  const rows = parts.map(({ start, end, attribution: effect, probabilityWithout }) => [
-    text.slice(start, end), signed(effect),
-    probabilityWithout === null ? "" : percent(probabilityWithout),
-  ]);
-  const steps = scaleOfPrediction(prediction);
-  const target = steps ? `the ${steps.unit}` : label;
-  return table([`Effect on ${target} (log-odds)`, `${label} without it`], rows);
-}
-
-function signed(number) {
-  return `${number < 0 ? "-" : "+"}${Math.abs(number).toFixed(2)}`;
-}
-
-function largestOf(parts) {
-  return Math.max(0, ...parts.map((part) => Math.abs(part.attribution)));
-}
-
 /**
  * Class of a label: the model's first label is "against", every other one "for". Of a scale, that of
  * the expected value.
  */
-function color(prediction, label) {
+export function color(prediction, label) {
   const steps = scaleOfPrediction(prediction);
   if (steps) return side(expectedValue(prediction.probabilities), steps.values);
   const sign = sides(Object.keys(prediction.probabilities)).get(label);
   return sign > 0 ? "for" : sign < 0 ? "against" : "unsure";
-}
-
-/** Class of a part, from the sign of its effect on the predicted label. */
-function partColor(prediction, effect) {
-  if (scaleOfPrediction(prediction)) return effect > 0 ? "for" : "against";
-  const isNegative = color(prediction, prediction.label) === "against";
-  return (effect > 0) !== isNegative ? "for" : "against";
 }
