@@ -338,11 +338,32 @@ def _if_measured(name: str, table: Callable[[dict[str, Any]], str]) -> str:
     return table(load(name)) if (RESULTS / f"{name}.json").exists() else "Not measured yet."
 
 
+def _side_by_side(table: Callable[[dict[str, Any]], str], files: dict[str, str]) -> str:
+    """Tables with the same kinds of rows as one, with a column for each results file."""
+    columns = {}
+    for heading, name in files.items():
+        rows = table(load(name)).splitlines()[2:]
+        columns[heading] = dict(row.strip("| ").split(" | ") for row in rows)
+    lines = [f"| measurement | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for label in dict.fromkeys(label for column in columns.values() for label in column):
+        cells = [column.get(label, "") for column in columns.values()]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def load(name: str) -> dict[str, Any]:
     """A results file, by its path in `results/` without the ending."""
     results: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return results
 
+
+# By the heading of its column: a results file of the Space, and of the static page.
+SPACE = {
+    "AVX-512, first edition": "space",
+    "AVX2, first edition": "avx2/space-first-edition",
+    "AVX2": "avx2/space",
+}
+STATIC = {"AVX-512": "static", "AVX2": "avx2/static"}
 
 TABLES: dict[str, Callable[[], str]] = {
     "summary": summary_table,
@@ -363,9 +384,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "quality": quality_table,
     "scoring": lambda: serve.table(load("serve-epyc")),
     "forms": lambda: export.table(load("export")),
-    "space": lambda: space.table(load("space")),
+    "space": lambda: _side_by_side(space.table, SPACE),
     "service": lambda: _if_measured("service", service.table),
-    "static": lambda: _if_measured("static", static.table),
+    "static": lambda: _side_by_side(static.table, STATIC),
     "languages": lambda: _if_measured("languages", languages.table),
     "cost": cost_table,
     "keys": keys_table,
