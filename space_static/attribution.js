@@ -9,7 +9,7 @@ import { fetchUnpacked } from "./vendored.js";
 const FULL_CONTEXT_CHARACTERS = 50_000; // in all passes over a review, each without one sentence
 const WINDOW_CHARACTERS = 1_000; // about 250 tokens: the context of a sentence in a longer review
 const MAX_PART_CHARACTERS = 500; // a longer sentence, or a text without a full stop, is split
-const MAX_SENTENCES = 250; // more are merged with their neighbours
+const MAX_SENTENCES = 250; // more are merged with their neighbors
 const SEGMENT_CHARACTERS = 2_000; // that are split into sentences at once
 const STRONGEST = 2; // sentences whose words are attributed
 const MAX_WORDS = 40; // of such a sentence
@@ -36,13 +36,11 @@ let sentencex; // loaded with the first explanation
  */
 export async function explain(classifier, text, afterPass) {
   const prediction = await classifier.predict(text);
-  sentencex ??= fetchUnpacked("sentencex_wasm_bg.wasm.gz").then((binary) =>
-    initSentencex({ module_or_path: binary }));
-  await sentencex;
+  await loadSentencex();
   const spans = splitSentences(text);
   const fullContext = spans.length * text.length <= FULL_CONTEXT_CHARACTERS;
   const windows = fullContext ? [{ start: 0, end: text.length, spans }] : groupIntoWindows(spans);
-  const passes = { done: 0, total: 0, after: afterPass };
+  const passes = { done: 0, total: expectedWordPasses(text, spans), after: afterPass };
   const label = prediction.label;
   const sentences =
     spans.length > 1 ? await attributeWindows(classifier, text, label, windows, passes) : [];
@@ -53,6 +51,24 @@ export async function explain(classifier, text, afterPass) {
   return {
     prediction, sentences, words, fullContext, strongest: sentences.indexOf(strongest[0]),
   };
+}
+
+async function loadSentencex() {
+  sentencex ??= fetchUnpacked("sentencex_wasm_bg.wasm.gz").then((binary) =>
+    initSentencex({ module_or_path: binary }));
+  try {
+    await sentencex;
+  } catch (error) {
+    sentencex = undefined; // the next review tries again
+    throw error;
+  }
+}
+
+/** The passes for the words of `STRONGEST` sentences of mean length: which ones is not known yet. */
+function expectedWordPasses(text, spans) {
+  if (!spans.length) return 0;
+  const passes = spans.map((span) => wordSpansOf(wordsOf(text, span).length).length);
+  return Math.round(mean(passes) * Math.min(STRONGEST, spans.length));
 }
 
 /** Parts with the largest effect in either direction first. */
@@ -144,9 +160,8 @@ async function attributeWindows(classifier, text, label, windows, passes) {
 async function attributeWords(classifier, text, sentences, label, passes) {
   const evidence = (probabilities) => logOdds(support(probabilities, label));
   const wordless = evidence(await classifier.wordless());
-  const sentenceWords = sentences.map(([start, end]) =>
-    [...text.slice(start, end).matchAll(WORD)].slice(0, MAX_WORDS).map((word) =>
-      [start + word.index, start + word.index + word[0].length]));
+  const sentenceWords = sentences.map((sentence) => wordsOf(text, sentence));
+  passes.total = passes.done;
   for (const words of sentenceWords) passes.total += wordSpansOf(words.length).length;
   const parts = [];
   for (const words of sentenceWords) {
@@ -173,6 +188,12 @@ async function attributeWords(classifier, text, sentences, label, passes) {
     }
   }
   return parts;
+}
+
+/** The first `MAX_WORDS` words of a sentence, as spans of the text. */
+function wordsOf(text, [start, end]) {
+  return [...text.slice(start, end).matchAll(WORD)].slice(0, MAX_WORDS).map((word) =>
+    [start + word.index, start + word.index + word[0].length]);
 }
 
 /** The spans of words that are read: the short ones, and those from or to an end. */

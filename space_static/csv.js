@@ -5,6 +5,10 @@ import { expectedValue, scaleOf } from "./scale.js";
 
 export const MAX_BYTES = 50 * 2 ** 20;
 const MAX_COLUMNS = 200;
+const HEAD_CHARACTERS = 65_536; // and rows, from which a plain text is recognized as a table
+const CHECKED_ROWS = 50;
+// As in space/files/csv.py.
+const USUAL_NAMES = new Set("text review comment label sentiment rating stars".split(" "));
 // The most specific first, as in space/files/columns.py.
 const TEXT_NAMES = ("text review reviewtext reviewbody reviewcontent comment comments content body " +
   "message sentence feedback opinion description").split(" ");
@@ -19,29 +23,29 @@ export class InvalidFile extends Error {
 
 /**
  * Read a CSV or TSV file with a header, or a .txt file with one review per line.
- * @returns `name`, `columns` (their names) and `rows` (arrays of texts, as wide as `columns`).
- * @throws InvalidFile if it is empty, too large, damaged or not a text.
+ * @returns `name`, `columns` (their names), `rows` (arrays of texts, as wide as `columns`), and
+ *   `isWindows1252`: whether it was read as such, for want of UTF-8.
+ * @throws InvalidFile if it is empty, too large, damaged or not a text, or a row has more or fewer
+ *   cells than there are columns.
  */
 export async function read(file) {
   if (file.size > MAX_BYTES) {
-    throw new InvalidFile(`${file.name} has ${megabytes(file.size)} MB; a file may have at most ` +
-      `${megabytes(MAX_BYTES)} MB.`);
+    throw new InvalidFile(`${file.name} is ${megabytes(file.size)} MB; the limit is ` +
+      `${megabytes(MAX_BYTES)} MB. Keep only the columns that you need, or split the file.`);
   }
-  const text = decode(await file.arrayBuffer(), file.name);
-  const lines = /\.txt$/i.test(file.name) && !text.split("\n", 1)[0].includes("\t");
-  const rows = lines ? linesOf(text) : await parse(text, file.name);
-  if (rows.length < 2) throw new InvalidFile(`${file.name} has no rows below its header.`);
-  const [header, ...body] = rows;
-  const width = body.reduce((widest, row) => Math.max(widest, row.length), header.length);
-  if (width > MAX_COLUMNS) {
-    throw new InvalidFile(`A file may have at most ${MAX_COLUMNS} columns; ${file.name} has ${width}.`);
+  const { text, isWindows1252 } = decode(await file.arrayBuffer(), file.name);
+  const lines = /\.txt$/i.test(file.name) && !isTable(text);
+  const [header, ...rows] = lines ? linesOf(text) : await parse(text, file.name);
+  if (!rows.length) throw new InvalidFile(`${file.name} has no rows below its header.`);
+  if (header.length > MAX_COLUMNS) {
+    throw new InvalidFile(`${file.name} has ${header.length} columns; the limit is ${MAX_COLUMNS}. ` +
+      "Keep only the columns that you need.");
   }
   const columns = [];
-  for (let i = 0; i < width; i += 1) {
-    columns.push(unusedName(header[i]?.trim() || `column ${i + 1}`, columns));
+  for (const [i, name] of header.entries()) {
+    columns.push(unusedName(name.trim() || `column ${i + 1}`, columns));
   }
-  const padded = body.map((row) => [...row, ...Array(width - row.length).fill("")]);
-  return { name: file.name, columns, rows: padded };
+  return { name: file.name, columns, rows, isWindows1252 };
 }
 
 /** The index of the column that most likely holds the reviews: by its name, or its length. */
@@ -85,15 +89,33 @@ function decode(buffer, name) {
   const [first, second] = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
   const utf16 = { "255,254": "utf-16le", "254,255": "utf-16be" }[`${first},${second}`];
   let text;
+  let isWindows1252 = false;
   try {
     text = new TextDecoder(utf16 ?? "utf-8", { fatal: true }).decode(buffer);
   } catch {
     text = new TextDecoder("windows-1252").decode(buffer);
+    isWindows1252 = true;
   }
   if (/[\0-\x08\x0e-\x1a]/.test(text.slice(0, 10_000))) {
     throw new InvalidFile(`${name} is not a text file. Upload CSV, TSV or plain text.`);
   }
-  return text;
+  return { text, isWindows1252 };
+}
+
+/**
+ * Whether a plain text is a table: Excel's "Unicode text" has tabs, others name a usual column.
+ * Otherwise each line is a review, in which commas mean nothing.
+ */
+function isTable(text) {
+  const head = text.slice(0, HEAD_CHARACTERS);
+  return ["\t", ",", ";", "|"].some((delimiter) => {
+    const { data } = Papa.parse(head, { delimiter, preview: CHECKED_ROWS, skipEmptyLines: true });
+    if (text.length > head.length && data.length > 2 && data.length < CHECKED_ROWS) data.pop(); // cut
+    if (data.length < 2 || data[0].length === 1) return false;
+    const isRegular = data.filter((row) => row.length === data[0].length).length >= 0.9 * data.length;
+    const isUsual = data[0].some((name) => USUAL_NAMES.has(name.trim().toLowerCase()));
+    return isRegular && (delimiter === "\t" || isUsual);
+  });
 }
 
 function linesOf(text) {
@@ -102,14 +124,25 @@ function linesOf(text) {
 
 /** The rows of a CSV text, parsed in a worker. */
 async function parse(text, name) {
-  const { data, errors } = await new Promise((resolve) => {
+  const { data, errors, meta } = await new Promise((resolve) => {
     Papa.parse(text, { complete: resolve, skipEmptyLines: "greedy", worker: true });
   });
   const error = errors.find(({ type }) => type === "Quotes");
   if (error) {
     throw new InvalidFile(`${name} is damaged: quotation marks in row ${error.row + 1} don't match.`);
   }
+  const wrong = data.findIndex((row) => row.length !== data[0].length);
+  if (wrong > 0) throw new InvalidFile(wrongLength(name, wrong, data, meta.delimiter));
   return data;
+}
+
+function wrongLength(name, row, data, delimiter) {
+  const [cells, columns] = [data[row].length, data[0].length];
+  const separator = delimiter === "\t" ? "tabs" : `"${delimiter}"`;
+  return `${name}, row ${row.toLocaleString("en")} of the table: it has ${cells} ` +
+    `cell${cells === 1 ? "" : "s"}, but the first line names ${columns} ` +
+    `column${columns === 1 ? "" : "s"}. Columns are separated by ${separator}: put quotes around ` +
+    "texts that contain that character.";
 }
 
 function unusedName(name, used) {

@@ -11,25 +11,34 @@ const LISTED_CHARACTERS = 160;
 const OTHER_LANGUAGE = "Seem to be in a language that the model was not trained on; these count as " +
   "uncertain";
 
+const WINDOWS_1252 = "It is not in UTF-8 and was read as Windows-1252: check letters with accents.";
+
 const get = (id) => document.getElementById(id);
 
 /** Connect the tab. `model` gives the present ModelWorker; `ready` is a promise of {labels}. */
 export function connectFileTab(model, ready) {
   let opened = null; // the table in the file
+  let newest = null; // the file that was chosen last
+  let shown = null; // the index of the column that the results are about
   let scoring = null; // AbortController
 
   async function open(file) {
     scoring?.abort();
-    opened = null;
+    [opened, newest, shown] = [null, file, null];
     get("file-options").hidden = true;
+    get("file-progress").replaceChildren();
     get("file-results").replaceChildren();
     try {
-      opened = await read(file);
+      const table = await read(file);
+      if (file !== newest) return;
+      opened = table;
     } catch (error) {
-      return get("file-status").replaceChildren(sentence(error.message));
+      if (file === newest) get("file-status").replaceChildren(sentence(error.message));
+      return;
     }
-    const size = `${count(opened.rows.length)} rows, ${count(opened.columns.length)} columns.`;
-    get("file-status").replaceChildren(element("p", {}, `${opened.name}: ${size}`));
+    const size = `${countOf(opened.rows.length, "row")}, ${countOf(opened.columns.length, "column")}.`;
+    get("file-status").replaceChildren(element("p", {}, `${opened.name}: ${size}`),
+      opened.isWindows1252 ? sentence(WINDOWS_1252, "remark") : "");
     get("column").replaceChildren(...opened.columns.map((column, i) =>
       element("option", { value: i }, column)));
     get("column").value = guessTextColumn(opened);
@@ -51,18 +60,29 @@ export function connectFileTab(model, ready) {
     };
     onProgress({ done: 0, total: source.rows.length });
     try {
-      const { labels, unsureBelow } = await ready;
+      const { labels, unsureBelow } = await Promise.race([ready, cancelled(signal)]);
       const texts = source.rows.map((row) => row[column]);
       const answers = await model().call("score", texts, { onProgress, signal });
       get("file-progress").replaceChildren();
-      showResults(source, texts, nameEmptyCells(texts, answers), labels, unsureBelow);
+      shown = column;
+      showResults(source, column, nameEmptyCells(texts, answers), labels, unsureBelow);
+      markStale();
     } catch (error) {
+      if (source !== opened) return; // another file was opened
       const message = signal.aborted ? "Cancelled. No results were kept." : error.message;
       get("file-progress").replaceChildren(sentence(message, signal.aborted ? "remark" : "problem"));
+    } finally {
+      if (scoring.signal === signal) setRunning(false);
     }
-    setRunning(false);
   }
 
+  /** Dim results that are about another column than the chosen one. */
+  function markStale() {
+    const stale = shown !== null && Number(get("column").value) !== shown;
+    get("file-results").classList.toggle("stale", stale);
+  }
+
+  get("column").onchange = markStale;
   get("file").onchange = ({ target }) => target.files[0] && open(target.files[0]);
   get("sample").onclick = async () => {
     const response = await fetch("sample.csv");
@@ -70,6 +90,16 @@ export function connectFileTab(model, ready) {
   };
   get("score").onclick = score;
   get("cancel").onclick = () => scoring?.abort();
+}
+
+/** A promise that is rejected when the signal is aborted. */
+function cancelled(signal) {
+  return new Promise((_, reject) => signal.addEventListener("abort", reject, { once: true }));
+}
+
+/** "1 row", "2 rows". */
+function countOf(number, noun) {
+  return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 function setRunning(running) {
@@ -82,7 +112,10 @@ function nameEmptyCells(texts, answers) {
   return answers.map((answer, i) => (texts[i].trim() ? answer : { error: "The cell is empty." }));
 }
 
-function showResults(source, texts, answers, labels, unsureBelow) {
+let resultUrl = null; // of the newest scored file
+
+function showResults(source, column, answers, labels, unsureBelow) {
+  const texts = source.rows.map((row) => row[column]);
   const scored = answers.filter((answer) => answer.error === undefined);
   const scale = scaleOf(labels); // an uncertain review has a place on it
   const rows = [
@@ -99,15 +132,17 @@ function showResults(source, texts, answers, labels, unsureBelow) {
     numbers.unshift([(sum / scored.length).toFixed(2), `${name(scale.unit)} on average`]);
   }
   const content = write(scoredTable(source, answers, labels));
-  const url = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
+  if (resultUrl) URL.revokeObjectURL(resultUrl);
+  resultUrl = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
   const download = `${source.name.replace(/\.[^.]*$/, "")}-scored.csv`;
   const listed = answers.slice(0, LISTED_ROWS);
   const title = answers.length > LISTED_ROWS ? `The first ${LISTED_ROWS} reviews` : "All reviews";
   get("file-results").replaceChildren(
     element("div.block", {},
+      element("p.subject", {}, `File: ${source.name}, column: ${source.columns[column]}`),
       figures(numbers, "Summary"),
-      element("div.row", {}, element("a.button.primary", { href: url, download },
-        "Download scored file"))),
+      element("div.row", {}, element("a.button.primary", { href: resultUrl, download },
+        "Download as CSV"))),
     element("div.block", {}, element("h2", {}, title),
       element("div.rows", { tabindex: 0, role: "region", "aria-label": title },
         table(["Review", "Prediction", "Probability"],

@@ -7,6 +7,7 @@ const EMPTY = "The prediction, its probability and the effect of each sentence a
   "Paste a review or choose an example.";
 const WAITING = "The review will be analyzed as soon as the model is loaded.";
 const MAX_LINK = 8_000; // RFC 9110, section 4.1: what all recipients should support
+const INCOMPLETE = "The rest of the analysis failed. Try again.";
 const MAX_SUBJECT = 80; // characters of a review that name it above its prediction
 const LINK = /[#&]review=([^&]*)/; // behind the "#", which browsers never send to a server
 
@@ -81,7 +82,13 @@ export class Review {
     this.#current?.abort();
     const { signal } = (this.#current = new AbortController());
     const text = this.box.value;
-    get("analyze").setAttribute("aria-busy", "true");
+    setBusy(true);
+    this.#markStale();
+    const linked = Review.inAddress();
+    if (linked !== null && linked !== text) { // a reload would open the other review
+      history.replaceState(null, "", location.pathname + location.search);
+      get("link-problem").hidden = true;
+    }
     if (!this.#isReady) this.#show(null, sentence(WAITING, "remark"));
     try {
       const { unsureBelow } = await this.#ready;
@@ -89,14 +96,25 @@ export class Review {
       const area = element("div");
       this.#show(text, element("p.subject", {}, shorten(text, MAX_SUBJECT)),
         predictionCard(prediction, unsureBelow), area);
-      const onProgress = ({ done, total }) =>
-        area.replaceChildren(progress("Analyzing sentences…", done, total));
-      const explanation = await this.#model().call("explain", text, { signal, onProgress });
-      area.replaceChildren(attribution(text, explanation) ?? "");
+      await this.#explain(text, signal, area);
     } catch (error) {
       if (!signal.aborted) this.#show(text, sentence(error.message));
     } finally {
-      if (!signal.aborted) get("analyze").removeAttribute("aria-busy");
+      if (!signal.aborted) setBusy(false);
+    }
+  }
+
+  /** Show the effect of each sentence; the prediction stays if that fails. */
+  async #explain(text, signal, area) {
+    const onProgress = ({ done, total }) =>
+      area.replaceChildren(progress("Analyzing sentences…", done, total));
+    try {
+      const explanation = await this.#model().call("explain", text, { signal, onProgress });
+      area.replaceChildren(attribution(text, explanation) ?? "");
+    } catch (error) {
+      if (signal.aborted) return;
+      console.warn(error);
+      area.replaceChildren(sentence(INCOMPLETE));
     }
   }
 
@@ -135,4 +153,9 @@ export class Review {
     const stale = this.#analyzed !== null && this.box.value !== this.#analyzed;
     this.result.classList.toggle("stale", stale);
   }
+}
+
+function setBusy(busy) {
+  get("analyze").textContent = busy ? "Analyzing…" : "Analyze";
+  get("analyze").setAttribute("aria-busy", busy);
 }

@@ -38,7 +38,7 @@ export function side(value, values) {
   return difference > 0 ? "for" : difference < 0 ? "against" : "unsure";
 }
 
-/** The color of a step as CSS variables: grey in the middle, a full color at the ends. */
+/** The color of a step as CSS variables: gray in the middle, a full color at the ends. */
 export function stepStyle(value, values) {
   const middle = (values[0] + values.at(-1)) / 2;
   const distance = (value - middle) / (values.at(-1) - middle); // from -1 to 1

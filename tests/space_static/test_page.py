@@ -155,7 +155,7 @@ def upload(page: Any, path: Path) -> None:
 
 def score(page: Any) -> None:
     page.locator("#score").click()
-    page.get_by_role("link", name="Download scored file").wait_for()
+    page.get_by_role("link", name="Download as CSV").wait_for()
 
 
 def write_reviews(path: Path, count: int = 40) -> Path:

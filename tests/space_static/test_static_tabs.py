@@ -37,7 +37,7 @@ from space.views.explanation import attribution
 def downloaded(page: Any) -> list[dict[str, str]]:
     """The rows of the scored file."""
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download scored file").click()
+        page.get_by_role("link", name="Download as CSV").click()
     text = Path(download.value.path()).read_text(encoding="utf-8-sig")
     return list(csv.DictReader(io.StringIO(text)))
 
@@ -193,6 +193,38 @@ def test_last_request_wins(page: Any, site: Site, classifier: Classifier) -> Non
     assert page.locator("#result.stale").count() == 1
 
 
+def test_prediction_stays_if_its_sentences_can_not_be_analyzed(page: Any, site: Site) -> None:
+    refused = []
+
+    def refuse(route: Any) -> None:
+        refused.append(route.request.url)
+        route.abort()
+
+    pattern = "**/sentencex_wasm_bg.wasm.gz"
+    page.context.route(pattern, refuse)
+    page.goto(site.url)
+    page.get_by_text("The rest of the analysis failed. Try again.").wait_for()
+    assert refused and page.get_by_label("Prediction").is_visible()
+    page.failures.clear()
+    page.context.unroute(pattern)
+    analyze(page, REVIEW)
+    page.get_by_label("Effect of each sentence").get_by_text("dreadful").first.wait_for()
+
+
+def test_page_shows_that_it_works_and_forgets_the_review_of_its_link(page: Any, site: Site) -> None:
+    visit(page, f"{site.url}/#review=A%20dull%20film.%20And%20long.")
+    page.get_by_label("Effect of each sentence").wait_for()
+    assert page.locator("#analyze").inner_text() == "Analyze"
+    page.locator("#analyze").click()
+    page.get_by_label("Effect of each sentence").wait_for()
+    assert "#review=" in page.url
+    analyze(page, "A wonderful film with a dreadful end! " * 60)
+    page.locator("#analyze").get_by_text("Analyzing…").wait_for()
+    assert "stale" in page.locator("#result").get_attribute("class")
+    page.locator(".subject").get_by_text("A wonderful film").wait_for()
+    assert "#review=" not in page.url
+
+
 def test_share_link_contains_the_review(page: Any, site: Site) -> None:
     visit(page, site.url)
     analyze(page, REVIEW)
@@ -233,13 +265,20 @@ def test_scores_a_file(page: Any, site: Site, classifier: Classifier, tmp_path: 
     assert float(rows[0]["probability"]) == pytest.approx(
         expected.probabilities[expected.label], abs=1e-3
     )
+    column = page.get_by_label("Text column")
+    results = page.locator("#file-results")
+    results.get_by_text("File: cinema.csv, column: text").wait_for()
+    column.select_option("title")
+    assert "stale" in results.get_attribute("class")
+    column.select_option("text")
+    assert "stale" not in results.get_attribute("class")
     counted = page.get_by_label("Summary").locator(".big").all_inner_texts()
     assert sum(map(int, counted)) == 40 and counted[-1] == "1"
     page.get_by_text("The cell is empty.").wait_for()
     page.get_by_role("link", name="film number 6 was dreadful").click()
     page.locator(".subject").get_by_text("film number 6").wait_for()
     page.go_back()
-    page.get_by_role("link", name="Download scored file").wait_for()
+    page.get_by_role("link", name="Download as CSV").wait_for()
 
 
 @pytest.mark.parametrize(
@@ -248,6 +287,7 @@ def test_scores_a_file(page: Any, site: Site, classifier: Classifier, tmp_path: 
         ("excel.csv", 'text;note\r\n"a wonderful; film";"é"\r\na café;2\r\n'.encode("cp1252")),
         ("unicode.txt", "text\tnote\r\na wonderful; film\té\r\na café\t2\r\n".encode("utf-16")),
         ("lines.txt", "a wonderful; film\n\na café".encode()),
+        ("table.txt", "text,label\na wonderful; film,1\na café,2\n".encode()),
     ],
 )
 def test_reads_dialects_and_encodings(
@@ -256,7 +296,9 @@ def test_reads_dialects_and_encodings(
     (tmp_path / name).write_bytes(content)
     visit(page, site.url)
     upload(page, tmp_path / name)
-    page.get_by_text(f"{name}: 2 rows").wait_for()
+    columns = "1 column" if name == "lines.txt" else "2 columns"
+    page.get_by_text(f"{name}: 2 rows, {columns}.").wait_for()
+    assert page.get_by_text("was read as Windows-1252").count() == (name == "excel.csv")
     score(page)
     assert [row["text"] for row in downloaded(page)] == ["a wonderful; film", "a café"]
 
@@ -267,6 +309,11 @@ def test_reads_dialects_and_encodings(
         ("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not a text file"),
         ("empty.csv", b"", "has no rows below its header"),
         ("wide.csv", b",".join([b"x"] * 300) + b"\n" + b",".join([b"x"] * 300), "200 columns"),
+        (
+            "comma.csv",
+            b"text,n\na good film,1\na bad, boring film,2\n",
+            "row 2 of the table: it has 3 cells, but the first line names 2 columns.",
+        ),
         ("quotes.csv", b'text,n\n"never closed,1\nnext,2\n', "quotation marks in row"),
     ],
 )
@@ -296,4 +343,4 @@ def test_file_can_be_cancelled_while_a_review_is_analyzed(
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("Cancelled. No results were kept.").wait_for()
     assert page.locator("#score").is_enabled()
-    assert page.get_by_role("link", name="Download scored file").count() == 0
+    assert page.get_by_role("link", name="Download as CSV").count() == 0
