@@ -99,8 +99,8 @@ def bag_of_words(train: Split, labels: list[str], weights: Sequence[float]) -> P
     terms = TfidfVectorizer(ngram_range=(1, 2)).build_analyzer()
 
     def features(pair: tuple[str, str]) -> list[str]:
-        found = terms(pair[0])
-        return [*found, *(f"{pair[1]}: {term}" for term in found)]
+        of_text = terms(pair[0])
+        return [*of_text, *(f"{pair[1]}: {term}" for term in of_text)]
 
     rows = np.flatnonzero(np.array(train.labels) != NO_LABEL)
     known = train.take(rows)

@@ -137,7 +137,7 @@ def main() -> None:
 def servers(model: Path) -> dict[str, Server]:
     """The servers by name, as far as they are installed."""
     folder = str(model.resolve())
-    found = {
+    by_name = {
         "ours": Server(
             [sys.executable, str(REPOSITORY / "space/server.py")],
             "/ready",
@@ -155,18 +155,18 @@ def servers(model: Path) -> dict[str, Server]:
     }
     if not INFINITY.exists():
         print("infinity-emb is not installed: `make bench-service` installs it", file=sys.stderr)
-        return found
+        return by_name
     for engine in ("torch", "optimum"):
         command = [str(INFINITY), "v2", "--model-id", MODEL]
         command += ["--engine", engine, "--device", "cpu", "--log-level", "warning"]
-        found[f"infinity_{engine}"] = Server(
+        by_name[f"infinity_{engine}"] = Server(
             [*command, "--host", "127.0.0.1", "--port", "{port}"],
             "/health",
             "/classify",
             lambda text: {"model": MODEL, "input": [text]},
             lambda answer: "label" in answer["data"][0][0],
         )
-    return found
+    return by_name
 
 
 def measure(server: Server, env: dict[str, str], work: Work) -> dict[str, Any]:

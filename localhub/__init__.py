@@ -24,6 +24,6 @@ Whoever may write can commit any large file that the hub stores, by its sha256. 
 files are kept.
 
 Spaces are paused and say why, except those that `--run-spaces` names. They run as processes without
-an image, hardware or a quota, and nothing confines them: whoever may write to such a Space can run
+an image, hardware or a quota, and nothing confines them: all who may write to such a Space can run
 any program as the user who started the hub.
 """

@@ -34,7 +34,7 @@ faults:
   --fault 'POST /api/repos/create=402'     always answer 402
   --fault 'POST /api/.*/commit/=drop*2'    close the connection, twice; see localhub/faults.py
 
-Spaces are paused, except those that --run-spaces names. Their app.py runs as you, so whoever has a
+Spaces are paused, except those that --run-spaces names. Their app.py runs as you, so all who have a
 token that may change one of them can run any program as you.
 """
 

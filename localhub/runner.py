@@ -3,11 +3,11 @@
 The files of a static Space are served by static_server.py in place of an app.
 
 Runs only the Gradio and static Spaces that `--run-spaces` names. Nothing confines their apps, so
-this is for your own Spaces: whoever has a token that may write to one can run any program as the
+this is for your own Spaces: anyone who has a token that may write to one can run any program as the
 user who started the hub.
 
 - A commit that has the app file, a changed variable or secret, and a restart start the process
-  anew. A pause and the end of the hub end it, with all processes it has started (see launcher.py).
+  again. A pause and the end of the hub end it, with all processes it has started (see launcher.py).
   A Space that exists when the hub starts sleeps until then.
 - It runs under the hub's Python, which must have what the app needs: requirements.txt,
   python_version and hardware are ignored.

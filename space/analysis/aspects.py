@@ -51,7 +51,7 @@ def columns(answers: Answers, reviews: Sequence[Prediction | InvalidText]) -> pa
 def by_title(
     answers: Answers, titles: Sequence[str | None], shown: Sequence[str]
 ) -> altair.LayerChart | None:
-    """Draw how each title's reviews speak about each aspect: the share of positive ones.
+    """Draw what each title's reviews say about each aspect: the share of positive ones.
 
     Reviews that don't mention the aspect, or of which the model is unsure, don't count.
 

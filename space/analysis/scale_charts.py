@@ -48,7 +48,7 @@ def means(rows: pandas.DataFrame, heading: str, unit: str, most: float) -> altai
 
 
 def step_colors(count: int) -> list[str]:
-    """Colors of the steps of a scale, from the highest over grey to the lowest."""
+    """Colors of the steps of a scale, from the highest over gray to the lowest."""
     positive, middle, negative = charts.VERDICT_COLORS
     distances = [1 - 2 * i / (count - 1) for i in range(count)]  # from 1 to -1
     return [charts.mix(positive if d > 0 else negative, middle, abs(d)) for d in distances]

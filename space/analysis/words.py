@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import sentencex
+
+from space.inference.texts import segment
 
 MAX_WORDS = 1_000_000  # that are counted, about a second; of more, every second, third … review
 MAX_WORDS_PER_TEXT = 400
@@ -69,7 +70,7 @@ def characterize(texts: Sequence[str], sides: Sequence[int]) -> tuple[Side, Side
 
 
 def text_terms(text: str) -> set[str]:
-    """The words of a text, and pairs of neighbours, without those of stop words alone."""
+    """The words of a text, and pairs of neighbors, without those of stop words alone."""
     words = [word.replace("’", "'") for word in WORD.findall(text.lower())[:MAX_WORDS_PER_TEXT]]
     content = {word for word in words if word not in STOP_WORDS and len(word) > 1}
     return content | {f"{a} {b}" for a, b in pairwise(words) if a in content and b in content}
@@ -119,7 +120,7 @@ def _quotes(
     for i in positions[:: 1 + len(positions) // QUOTE_TEXTS]:
         sentences = [
             (_typicality(sentence, scores), i, sentence.strip())
-            for sentence in sentencex.segment("en", texts[i][:5000])
+            for sentence in segment(texts[i][:5000])
         ]
         candidates += sorted(sentences, reverse=True)[:1]
     unique = {sentence: (score, i) for score, i, sentence in sorted(candidates) if score > 0}

@@ -10,30 +10,26 @@ readable. `benchmarks.attribution` compares it with alternatives.
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
-from sentencex import segment
-
 from space.inference.classifier import InvalidText, Prediction, log_odds
 from space.inference.labels import support
 from space.inference.serving import LimitReached, Request
-from space.inference.texts import check_text
+from space.inference.texts import check_text, segment
 
 FULL_CONTEXT_CHARACTERS = 50_000  # in all passes over a review, each without one of its sentences
 WINDOW_CHARACTERS = 1_000  # about 250 tokens: the context of a sentence in a longer review
 MAX_PART_CHARACTERS = 500  # a longer sentence, or a text without a full stop, is split
-MAX_SENTENCES = 250  # more are merged with their neighbours
-SEGMENT_CHARACTERS = 2_000  # that are split into sentences at once
+MAX_SENTENCES = 250  # more are merged with their neighbors
 WORD_TOKENS = 12_000  # of the request's limit, reserved for the words
 STRONGEST = 2  # sentences whose words are attributed
 MAX_WORDS = 40  # of such a sentence
 SPAN_WORDS = 4  # the length of the spans whose begin or end a word is, beside the whole sentence's
 Span = tuple[int, int]  # start and end in characters; the end is exclusive
 _BREAK = re.compile(r"<br\s*/?>|[\r\n]+", re.IGNORECASE)
-_SPACE = re.compile(r"\s")
 _PIECE = re.compile(
     rf"\S(?:.{{0,{MAX_PART_CHARACTERS - 2}}}\S)?(?!\S)|\S{{1,{MAX_PART_CHARACTERS}}}", re.DOTALL
 )
@@ -148,23 +144,23 @@ def attribute_words(
     Raises:
         ModelUnavailable, Cancelled: See `serving.Request.predict_batch`.
     """
-    words = [_words(text, *sentence) for sentence in sentences]
-    spans = [_word_spans(len(found)) for found in words]
+    words = [_words(text, *sentence) for sentence in sentences]  # of each sentence
+    spans = [_word_spans(len(of_sentence)) for of_sentence in words]
     results = iter(
         request.predict_batch(
             [
-                text[found[first][0] : found[end - 1][1]]
-                for found, of_sentence in zip(words, spans, strict=True)
-                for first, end in of_sentence
+                text[own_words[first][0] : own_words[end - 1][1]]
+                for own_words, own_spans in zip(words, spans, strict=True)
+                for first, end in own_spans
             ]
         )
     )
     wordless = support(request.model.wordless, label)
     parts: list[Part] = []
-    for found, of_sentence in zip(words, spans, strict=True):
-        values = {span: _value(next(results), label, wordless) for span in of_sentence}
-        values |= {(i, i): log_odds(wordless) for i in range(len(found) + 1)}
-        parts += [_word_part(i, found, values) for i in range(len(found))]
+    for own_words, own_spans in zip(words, spans, strict=True):
+        values = {span: _value(next(results), label, wordless) for span in own_spans}
+        values |= {(i, i): log_odds(wordless) for i in range(len(own_words) + 1)}
+        parts += [_word_part(i, own_words, values) for i in range(len(own_words))]
     return parts
 
 
@@ -208,13 +204,13 @@ def split_sentences(text: str) -> list[Span]:
     """The sentences of a review.
 
     A sentence longer than `MAX_PART_CHARACTERS` is split between words. If there are more than
-    `MAX_SENTENCES`, neighbours are merged.
+    `MAX_SENTENCES`, neighbors are merged.
     """
     spans: list[Span] = []
     start = 0
     for line_break in [*_BREAK.finditer(text), None]:
         end = line_break.start() if line_break else len(text)
-        for sentence in _segments(text[start:end]):
+        for sentence in segment(text[start:end]):
             spans += [piece.span() for piece in _PIECE.finditer(text, start, start + len(sentence))]
             start += len(sentence)
         start = line_break.end() if line_break else end
@@ -223,24 +219,8 @@ def split_sentences(text: str) -> list[Span]:
     return [(group[0][0], group[-1][1]) for group in groups]
 
 
-def _segments(text: str) -> Iterator[str]:
-    """Yield the sentences of a text, a few thousand characters at a time.
-
-    sentencex takes quadratic time for a text without spaces, and panics at some whitespace that is
-    longer than one byte.
-    """
-    text, start = _SPACE.sub(" ", text), 0
-    while start < len(text):
-        chunk = text[start : start + SEGMENT_CHARACTERS]
-        sentences = list(filter(None, segment("en", chunk))) or [chunk]
-        if start + len(chunk) < len(text):  # the last sentence may continue
-            sentences = sentences[:-1] or [chunk[: chunk.rfind(" ") + 1] or chunk]
-        yield from sentences
-        start += sum(map(len, sentences))
-
-
 def _windows(spans: list[Span]) -> list[Window]:
-    """Group neighbours into windows of about `WINDOW_CHARACTERS` and at least two sentences."""
+    """Group neighbors into windows of about `WINDOW_CHARACTERS` and at least two sentences."""
     groups: list[list[Span]] = [[]]
     for span in spans:
         if len(groups[-1]) > 1 and span[1] - groups[-1][0][0] > WINDOW_CHARACTERS:

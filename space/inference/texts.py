@@ -1,13 +1,19 @@
-"""Texts that are invalid before they reach the model.
+"""Texts before they reach the model: why one is invalid, and its sentences.
 
-In: texts or pairs, from the page, a program or a file. Out: an `InvalidText` with the reason.
+In: texts or pairs, from the page, a program or a file. Out: an `InvalidText` with the reason;
+sentences.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+import sentencex
+
 MAX_CHARACTERS = 100_000  # of a text
+SEGMENT_CHARACTERS = 2_000  # that are split into sentences at once
 EMPTY_CELL = "The cell is empty."
+_SPACE = re.compile(r"\s")
 
 T = TypeVar("T")
 
@@ -54,3 +60,19 @@ def _has_empty_cell(text: Any) -> bool:
     if isinstance(text, tuple):
         return any(map(_has_empty_cell, text))
     return text is None or not str(text).strip()
+
+
+def segment(text: str) -> Iterator[str]:
+    """Yield the sentences of an English text, with the spaces that follow them.
+
+    A few thousand characters at a time: sentencex takes quadratic time for a text without spaces.
+    It also panics at some whitespace that is longer than one byte, which becomes a space here.
+    """
+    text, start = _SPACE.sub(" ", text), 0
+    while start < len(text):
+        chunk = text[start : start + SEGMENT_CHARACTERS]
+        sentences = list(filter(None, sentencex.segment("en", chunk))) or [chunk]
+        if start + len(chunk) < len(text):  # the last sentence may continue
+            sentences = sentences[:-1] or [chunk[: chunk.rfind(" ") + 1] or chunk]
+        yield from sentences
+        start += sum(map(len, sentences))

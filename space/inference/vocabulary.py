@@ -35,7 +35,7 @@ class Vocabulary:
         self._tokenizer = tokenizer
         texts = _token_texts(tokenizer)
         scripts = {i: _scripts(text) for i, text in texts.items()}
-        counts = Counter(script for found in scripts.values() for script in found)
+        counts = Counter(script for of_token in scripts.values() for script in of_token)
         least = min(MIN_SCRIPT_TOKENS, MIN_SCRIPT_SHARE * counts.total())
         self._read = {script for script, count in counts.items() if count >= least}
         self.kinds: NDArray[np.uint8] = np.full(max(texts, default=-1) + 1, MARK, dtype=np.uint8)

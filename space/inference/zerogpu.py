@@ -29,7 +29,7 @@ def is_zerogpu() -> bool:
 def _predict_in_folder(
     folder: str, engine: str, texts: Sequence[Any]
 ) -> list[Prediction | InvalidText]:
-    """ZeroGPU runs this in another process, so the model is opened anew: threads don't survive."""
+    """ZeroGPU runs this in another process, so the model is opened again: threads don't survive."""
     return _open(folder, engine).predict_batch(texts)
 
 

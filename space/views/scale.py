@@ -42,7 +42,7 @@ def bars(prediction: Prediction, unsure_below: float) -> str:
 
 
 def step_style(value: float, values: Sequence[float]) -> str:
-    """The color of a step: grey in the middle of the scale, a full color at its ends."""
+    """The color of a step: gray in the middle of the scale, a full color at its ends."""
     middle, half = (values[0] + values[-1]) / 2, (values[-1] - values[0]) / 2
     distance = (value - middle) / half  # from -1 to 1
     color = "for" if distance > 0 else "against"

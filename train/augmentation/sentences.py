@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from sentencex import segment
 
+from space.inference.texts import segment
 from train.data import preparation, sources
 from train.data.preparation import BREAK
 from train.sections import CutSentences
@@ -20,7 +20,7 @@ SEED = 0  # of the draw
 def split_sentences(text: str) -> list[str]:
     """The sentences of a review that have 3 to 40 words; a line break also ends a sentence."""
     lines = BREAK.sub("\n", text).splitlines()
-    sentences = [sentence.strip() for line in lines for sentence in segment("en", line)]
+    sentences = [sentence.strip() for line in lines for sentence in segment(line)]
     return [sentence for sentence in sentences if len(sentence.split()) in WORDS]
 
 

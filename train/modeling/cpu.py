@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-MICRO_BATCH_TOKENS = 2048  # the activations of so many tokens stay near the caches
+MICRO_BATCH_TOKENS = 2048  # the activations of this many tokens fit the caches
 MIN_BF16_SPEEDUP = 1.2  # over fp32, to outweigh the coarser numbers
 MAX_MATMUL_TOKENS = 2048  # of a row; the attention weights of more would need too much memory
 _ATTENTION = "bf16_matrix_products"  # name of `attend` in transformers' registry

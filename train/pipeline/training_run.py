@@ -45,7 +45,8 @@ def fit(
     Raises:
         TrainError: Most errors are raised before the training, the cheapest checks first.
     """
-    behavior_suite.load()  # `evaluate` needs it
+    behavior_suite.load()  # `evaluate` needs it, and for aspects the second
+    behavior_suite.load_aspects()
     if resume:
         run_folder.check_resumable(folder, recipe)
     resolved = resolve(recipe, folder, resume=resume)
