@@ -81,7 +81,7 @@ def build(service: Service, feedback: Feedback | None = None) -> gradio.Blocks:
         feedback: Where user feedback is stored; disabled by default.
     """
     classifier = service.classifier
-    with Page(title=TITLE, delete_cache=(600, 3600)) as page:
+    with Page(title=TITLE, delete_cache=(600, 3000)) as page:
         heading = gradio.Markdown(masthead(classifier), elem_classes="masthead")
         status = gradio.Markdown(LOADING, elem_classes="small")
         with gradio.Tabs(selected="review") as tabs:

@@ -139,7 +139,7 @@ class Feedback:
                     self._remember(key, end - len(ANSWER_END) - len(_answer(correct)))
         except OSError as error:
             log.warning("Feedback can't be stored in %s: %s", self.folder, error)
-            return "Not stored: this server can't write to its disk. See its log."
+            return "Not stored: this server can't write to its disk."
         return STORED if self._survives_restart or self.commit_now() else PENDING
 
     def _remember(self, key: bytes, position: int) -> None:

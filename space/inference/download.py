@@ -137,8 +137,7 @@ def not_a_classifier_message(repo_id: str | None) -> str:
     """The message for a repository whose model can't be loaded."""
     return (
         f"{repo_id} is not a text classifier that this app can load: it needs a {CONFIG} with "
-        f"named labels, a {TOKENIZER}, and ONNX files that output logits. See the app's log for "
-        "details."
+        f"named labels, a {TOKENIZER}, and ONNX files that output logits."
     )
 
 
@@ -146,7 +145,7 @@ def pair_model_message(repo_id: str | None) -> str:
     """The message for a model that classifies pairs of texts."""
     return (
         f"{repo_id} classifies pairs of texts (a review and a second text), and only models of "
-        "single texts are supported here. Call it with `pipeline()`, as its model card shows."
+        "single texts are supported here. Its model card shows how to call it."
     )
 
 

@@ -21,7 +21,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 
 from space.inference.classifier import Classifier, ModelUnavailable
-from space.inference.download import ONNX_FILES, REQUIRED_FILES, no_onnx_message
+from space.inference.download import ONNX_FILES, REQUIRED_FILES
 from space.inference.sandbox import SandboxedClassifier, hub_unavailable_message
 
 MAX_MODELS = 2  # in memory besides the Space's own
@@ -132,7 +132,8 @@ class ModelCache:
         own = self.own
         if name.repo_id != own.repo_id or (name.file and not own.load().file.match(name.file)):
             return False
-        return (name.revision or "main") == (own.revision or "main") or name.revision == own.commit
+        loaded = own.loaded_revision or "main"  # another than at the start after a reload
+        return (name.revision or "main") == loaded or name.revision == own.commit
 
 
 def is_available(name: ModelName) -> bool:
@@ -148,7 +149,7 @@ def _model_info(repo_id: str, revision: str | None) -> ModelInfo:
     """The Hub's public information on a model, with file sizes."""
     if constants.is_offline_mode():
         raise ModelUnavailable(
-            f"HF_HUB_OFFLINE is set, so this app can't download {repo_id}. Unset HF_HUB_OFFLINE."
+            f"This app is offline (HF_HUB_OFFLINE), so it can't download {repo_id}."
         )
     try:
         info = HfApi(token=False).model_info(
@@ -182,7 +183,8 @@ def _onnx_file(info: ModelInfo, repo_id: str, file: str | None = None) -> str:
     }
     onnx_file = next((name for name in ([file] if file else ONNX_FILES) if name in sizes), None)
     if onnx_file is None:
-        raise ModelUnavailable(f"{repo_id} has no {file}." if file else no_onnx_message(repo_id))
+        name = file or f"{ONNX_FILES[0]}, which this app needs"
+        raise ModelUnavailable(f"{repo_id} has no {name}. Choose another model.")
     limits = dict.fromkeys(REQUIRED_FILES, MAX_OTHER_BYTES) | {onnx_file: MAX_ONNX_BYTES}
     for name, limit in limits.items():
         size = sizes.get(name, 0)

@@ -42,7 +42,7 @@ MAX_LINE_BYTES = 1_000_000  # of an answer
 MAX_TOKENS = 4096  # of a text: memory grows with its square
 POLL_SECONDS = 0.2  # between two checks of whether the client has gone
 SECRET = re.compile("TOKEN|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECASE)
-TEMPORARY = "temporary folder", "TMPDIR"
+NO_SPACE = "This app can't store another model at the moment. Try again later."
 ROOT = Path(__file__).parent.parent.parent  # from which the worker imports this package
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class SandboxedClassifier:
         try:
             self.folder = TemporaryDirectory(prefix="compared-", ignore_cleanup_errors=True)
         except OSError as error:
-            raise ModelUnavailable(unwritable_message(error, *TEMPORARY)) from error
+            raise ModelUnavailable(_no_space(error)) from error
         self._process = subprocess.Popen(
             [sys.executable, "-m", "space.inference.worker"],
             cwd=ROOT,
@@ -198,7 +198,7 @@ class SandboxedClassifier:
         if answer["step"] == "download":
             if answer["errno"] in UNWRITABLE:
                 error = OSError(answer["errno"], os.strerror(answer["errno"]), self.folder.name)
-                return unwritable_message(error, *TEMPORARY)
+                return _no_space(error)
             return hub_unavailable_message(self.repo_id)
         if answer["memory"]:
             limit = f"{MAX_MEMORY / 2**30:,.0f} GB"
@@ -208,6 +208,12 @@ class SandboxedClassifier:
         if answer["step"] == "load":
             return not_a_classifier_message(self.repo_id)
         return failure_message(self.repo_id)
+
+
+def _no_space(error: OSError) -> str:
+    """The message for a user; the log has the cause and the remedy."""
+    log.warning("%s", unwritable_message(error, "temporary folder", "TMPDIR"))
+    return NO_SPACE
 
 
 def hub_unavailable_message(repo_id: str) -> str:

@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from space.app import APPEARANCE, MAX_SESSIONS, MAX_THREADS, SERVER, TITLE
@@ -44,15 +44,20 @@ DESCRIPTION = (
     "Sentiment of movie reviews. `/predict` and `/info` answer as text-embeddings-inference does; "
     "`/v1` has more. Errors are problem details (RFC 9457)."
 )
-PROBLEM = {"model": ProblemDetails, "description": "What is wrong, and the remedy"}
+PROBLEM = {
+    "description": "What is wrong, and the remedy",
+    "content": {problems.MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}},
+}
 RESPONSES: dict[int | str, dict[str, Any]] = dict.fromkeys(
-    [400, 401, 413, 415, 422, 429, 500, 503], PROBLEM
+    [400, 401, 403, 408, 409, 413, 415, 422, 429, 500, 503], PROBLEM
 )
+ANSWER_LINE = '{"index": 0, "label": "POSITIVE", "probability": 0.97}'
 LINES = {
+    "responses": {"200": {"content": {JSON_LINES: {"example": f"{ANSWER_LINE}\n"}}}},
     "requestBody": {
         "required": True,
         "content": {JSON_LINES: {"example": f'{{"inputs": "{REVIEW}"}}\n{{"inputs": "A bore."}}'}},
-    }
+    },
 }
 
 
@@ -114,9 +119,10 @@ def _api(telemetry: TelemetryConfig, api: Api, operations: Operations) -> FastAP
     )
     scores = list[Score] | list[list[Score]]
     predictions: dict[str, Any] = {"methods": ["POST"], "tags": ["predictions"]}
+    stream = predictions | {"response_class": StreamingResponse}  # no JSON
     app.add_api_route("/predict", api.predict, response_model=scores, **predictions)
     app.add_api_route("/v1/classify", api.classify, response_model=ClassifyResponse, **predictions)
-    app.add_api_route(STREAM_PATH, api.classify_stream, openapi_extra=LINES, **predictions)
+    app.add_api_route(STREAM_PATH, api.classify_stream, openapi_extra=LINES, **stream)
     app.add_api_route("/v1/explain", api.explain, response_model=ExplainResponse, **predictions)
     for path, endpoint in [
         ("/health", operations.health),

@@ -64,7 +64,7 @@ class Operations:
             "max_concurrent_requests": settings.max_concurrent_requests,
             "max_input_length": model.max_tokens,
             "max_batch_tokens": BATCH.tokens,
-            "max_batch_requests": 1,  # a CPU gains nothing from batches
+            "max_batch_requests": 1,  # texts of several requests are not batched
             "max_client_batch_size": MAX_TEXTS,
             "auto_truncate": True,
             "tokenization_workers": available_cores(),

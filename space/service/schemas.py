@@ -129,7 +129,7 @@ class Score(BaseModel):
 
 
 class Classification(BaseModel):
-    """The answer to one text; only `error` is set if there is none."""
+    """The answer to one text."""
 
     label: str
     expected: float | None = Field(
@@ -148,7 +148,12 @@ class Classification(BaseModel):
     language_caution: str | None = Field(
         description="A sentence if the text seems to be in a language that the model doesn't know."
     )
-    error: str | None = None
+
+
+class Unclassified(BaseModel):
+    """The answer to a text that can't be classified."""
+
+    error: str = Field(description="Why, in a sentence.")
 
 
 class ClassifyResponse(BaseModel):
@@ -156,7 +161,7 @@ class ClassifyResponse(BaseModel):
 
     model_id: str
     model_sha: str
-    results: list[Classification]
+    results: list[Classification | Unclassified]
 
 
 class Part(BaseModel):

@@ -3,6 +3,7 @@
 In: the model service, and the tab in which a single review opens. Out: components.
 """
 
+import logging
 import re
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -27,7 +28,7 @@ from space.inference.texts import name_empty_cells
 from space.tabs import events
 from space.tabs.events import HIDDEN, IDLE, QUIET
 from space.tabs.results import Results, kept
-from space.tabs.review import Review
+from space.tabs.review import NO_ASPECTS, Review
 from space.tabs.row_tables import rows_table, show_rows
 from space.tabs.session_files import ResultFolders
 from space.tabs.upload import NO_COLUMN, SAMPLE_FILE, column_menu, read_upload, upload_area
@@ -49,6 +50,8 @@ PREPARING = views.message("All reviews are analyzed. Preparing the results…", 
 ROW_NUMBER = re.compile("[0-9]{1,9}")
 NO_FILE = "Upload a file of reviews and choose its columns first."
 SCROLL = "() => document.querySelector('#results')?.scrollIntoView({behavior: 'smooth'})"
+
+log = logging.getLogger(__name__)
 
 
 def build(page: Any, service: Service, review: Review) -> None:
@@ -167,8 +170,9 @@ def _find_aspects(
     classifier = service.aspects.classifier
     try:
         names = aspects.names(classifier.load(), classifier.repo_id)
-    except ModelUnavailable as reason:
-        return {}, f"No aspects: {reason}"
+    except ModelUnavailable as error:  # for the app's owner
+        log.warning("No aspects: %s", error)
+        return {}, NO_ASPECTS
     request = service.aspects.request(replace(FILE, tokens=FILE.tokens * len(names)))
     answers: dict[str, list[Prediction | InvalidText]] = {name: [] for name in names}
     started = time.monotonic()

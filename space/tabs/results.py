@@ -148,7 +148,7 @@ class Results:
         ) -> list[Any]:
             if report is None:
                 return [gradio.update(), views.message(GONE)]
-            folder = self._folders.create(request.session_hash or "")
+            folder = self._folders.create(request.session_hash or "", kind)
             return [str(_write(kind, report, period, titles, folder)), ""]
 
         return write

@@ -6,6 +6,7 @@ page.js numbers the analyses. Their answers go to a hidden component, and page.j
 newest analysis. So the newest result is shown, in whatever order events end.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
@@ -28,10 +29,13 @@ EMPTY = (
     "Paste a review or choose an example.</p>"
 )
 LINK_PROBLEM = '<p id="link-problem" class="problem" role="status" hidden></p>'
+NO_ASPECTS = "Aspects can't be analyzed at the moment."
 INCOMPLETE = "The rest of the analysis failed. Try again."
 EXPLAINING = views.message("Analyzing sentences…", "small")
 FINDING_ASPECTS = views.message("Analyzing aspects…", "small")
 MAX_SUBJECT = 80  # characters of a review that name it above its prediction
+
+log = logging.getLogger(__name__)
 EXAMPLES_TEMPLATE = """{{#if value.length}}<span>Try an example:</span>{{/if}}{{#each value}}
 <button type="button" data-example="{{this.text}}">{{this.name}}</button>{{/each}}"""
 # Any number of them may run at the same time.
@@ -183,7 +187,10 @@ class Review:
         assert service is not None
         try:
             mentions = aspects.find(request(EXPLANATION, service), text)
-        except (InvalidText, ModelUnavailable, Busy) as reason:
+        except ModelUnavailable as error:  # for the app's owner
+            log.warning("No aspects: %s", error)
+            return views.message(NO_ASPECTS)
+        except (InvalidText, Busy) as reason:
             return views.message(f"No aspects: {reason}")
         return views.aspects_table(mentions, service.classifier.unsure_below, prediction)
 

@@ -29,29 +29,31 @@ def delete_upload(path: Path) -> None:
 
 
 class ResultFolders:
-    """A folder for each session, with the files that it downloads."""
+    """Folders of a session, one for each kind of file that it downloads."""
 
     def __init__(self) -> None:
-        self._folders: dict[str, Path] = {}
+        self._folders: dict[tuple[str, str], Path] = {}
         self._lock = Lock()
 
-    def create(self, session: str) -> Path:
-        """A new folder for a session; its previous one is deleted, and those that are too old."""
+    def create(self, session: str, kind: str) -> Path:
+        """A new folder; the session's previous one of this kind is deleted, and all old ones."""
         root = Path(get_upload_folder())  # from which Gradio serves files without a copy
         root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
         with self._lock:
-            previous = self._folders.pop(session, None)
-            self._folders[session] = folder
+            previous = self._folders.pop((session, kind), None)
+            self._folders[session, kind] = folder
         _delete(previous)
         self.delete_old(root)
         return folder
 
     def delete(self, session: str | None) -> None:
-        """Delete the folder of a session, if it has one."""
+        """Delete the folders of a session."""
         with self._lock:
-            folder = self._folders.pop(session or "", None)
-        _delete(folder)
+            keys = [key for key in self._folders if key[0] == (session or "")]
+            folders = [self._folders.pop(key) for key in keys]
+        for folder in folders:
+            _delete(folder)
 
     def delete_old(self, root: Path) -> None:
         """Delete folders that are `KEPT_SECONDS` old, whatever became of their sessions."""
@@ -61,7 +63,8 @@ class ResultFolders:
                 if folder.stat().st_mtime < oldest:
                     _delete(folder)
         with self._lock:
-            self._folders = {s: folder for s, folder in self._folders.items() if folder.exists()}
+            kept = {key: folder for key, folder in self._folders.items() if folder.exists()}
+            self._folders = kept
 
 
 def _delete(folder: Path | None) -> None:

@@ -9,6 +9,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import gradio
@@ -29,6 +30,7 @@ MAX_UPLOAD_BYTES = tables.MAX_BYTES + 2**20  # the file, and the form around it
 JSON_LINES = "application/x-ndjson"  # JSON values, one per line
 MAX_LOG_CHARACTERS = 300  # of an error
 SEND_SECONDS = 120  # in which a client must take a part of a response
+END_SECONDS = 5  # ... and the end of an event stream that failed
 # A Space is shown in a frame of huggingface.co. No other site may frame it, or learn its addresses.
 SECURITY_HEADERS = {
     b"x-content-type-options": b"nosniff",
@@ -239,7 +241,9 @@ class _Response:
         if not self._started:
             await JSONResponse({"error": reason}, status)(self._scope, self._receive, self.send)
         elif self._is_stream and not self._ended:
-            await self._send({"type": "http.response.body", "body": b""})
+            with suppress(TimeoutError):  # if the client reads nothing
+                async with asyncio.timeout(END_SECONDS):
+                    await self._send({"type": "http.response.body", "body": b""})
 
 
 def _log_line(error: Exception) -> str:

@@ -174,7 +174,7 @@ def test_reports_full_storage(tmp_path: Path):
 def test_write_error_is_reported_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     (tmp_path / "file").touch()
     answer = Feedback(tmp_path / "file").record("A joy.", PREDICTION, True, "demo/tiny", None)
-    assert answer == "Not stored: this server can't write to its disk. See its log."
+    assert answer == "Not stored: this server can't write to its disk."
     assert "Feedback can't be stored in" in caplog.text
 
 

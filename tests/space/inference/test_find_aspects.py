@@ -175,11 +175,14 @@ def test_failure_after_the_prediction_replaces_the_progress(
     assert 'class="prediction"' in steps[-1] and "The rest of the analysis failed" in steps[-1]
 
 
-def test_missing_model_leaves_the_review_as_it_is(service: Service) -> None:
+def test_missing_model_leaves_the_review_as_it_is(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
     nowhere = app.aspect_classifier({"ASPECT_MODEL_ID": "no such/name"})
     *_, last = results(Service(service.classifier, aspects=nowhere), GOOD)
     assert 'class="prediction"' in last
-    assert "No aspects: ASPECT_MODEL_ID must be user/name" in last
+    assert "Aspects can&#x27;t be analyzed at the moment." in last
+    assert "No aspects: ASPECT_MODEL_ID must be user/name" in caplog.text
     assert app.aspect_classifier({}) is None
 
 
@@ -242,7 +245,7 @@ def test_file_without_aspects_says_why(service: Service, tiny_classifier: Path) 
         Service(service.classifier, aspects=single),
         pandas.DataFrame({"text": [GOOD, BAD], "title": ["One", "Two"]}),
     )
-    assert "No aspects: ASPECT_MODEL_ID must name" in report.summary()
+    assert "Aspects can&#x27;t be analyzed at the moment." in report.summary()
     assert "acting_prediction" not in report.scored.columns
 
 

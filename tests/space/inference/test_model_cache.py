@@ -10,6 +10,7 @@ import pytest
 from hubserver import WRITE, RunningHub, run_python, running_hub
 from test_app import push
 
+from space.inference import sandbox
 from space.inference.classifier import ModelUnavailable
 from space.inference.model_cache import _onnx_file
 
@@ -127,7 +128,7 @@ def test_says_why_a_model_can_not_be_compared(hub: RunningHub, tmp_path: Path):
     assert revision == f"{OWN} has no revision v9."
     assert malformed == "A model is named user/name on the Hub, got '../../etc/passwd'."
     assert endless == "The name and revision of a model may have at most 200 characters."
-    assert file == "demo/second has no onnx/model_quantized.onnx."
+    assert file == "demo/second has no onnx/model_quantized.onnx. Choose another model."
 
 
 def test_model_of_text_pairs_can_not_be_compared(hub: RunningHub, tmp_path: Path):
@@ -188,9 +189,7 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
     ask_cache(env, OWN)
     [[own, *_], [other, *_]] = ask_cache(env | {"HF_HUB_OFFLINE": "1"}, OWN, "demo/second")
     assert own == ["own", 3]
-    assert other == (
-        "HF_HUB_OFFLINE is set, so this app can't download demo/second. Unset HF_HUB_OFFLINE."
-    )
+    assert other == ("This app is offline (HF_HUB_OFFLINE), so it can't download demo/second.")
     full = (
         "import errno\n"
         "from space.inference import sandbox\n"
@@ -200,10 +199,8 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
     )
     done = run_python(ASK.replace("cache = ", full + "cache = "), env, "demo/second")
     [[message, *_]] = json.loads(done.stdout.splitlines()[-1])
-    assert message == (
-        "The temporary folder can't be written, /tmp/x: No space left on device. TMPDIR must "
-        "name a folder that can be written and has free space."
-    )
+    assert message == sandbox.NO_SPACE
+    assert "/tmp/x: No space left on device. TMPDIR must name a folder" in done.stderr
     # The worker can't write into the folder that it gets.
     gone = full.replace("def full", "real = sandbox.TemporaryDirectory\ndef full").replace(
         "    raise OSError(errno.ENOSPC, 'No space left on device', '/tmp/x')\n",
@@ -214,4 +211,4 @@ def test_says_what_keeps_this_app_from_pulling_a_model(hub: RunningHub, tmp_path
     )
     done = run_python(ASK.replace("cache = ", gone + "cache = "), env, "demo/second")
     [[message, *_]] = json.loads(done.stdout.splitlines()[-1])
-    assert message.startswith("The temporary folder can't be written, ") and "TMPDIR" in message
+    assert message == sandbox.NO_SPACE and "TMPDIR" in done.stderr

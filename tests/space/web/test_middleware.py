@@ -42,3 +42,26 @@ def test_stream_that_is_never_read_ends_and_frees_its_share_of_the_memory(
     asyncio.run(asyncio.wait_for(limiter(scope, receive, send), 10))
     assert limiter._bytes == 0
     assert len(taken) == 4 and "TimeoutError" in caplog.text
+
+
+def test_event_stream_that_is_never_read_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SEND_SECONDS", "END_SECONDS"):
+        monkeypatch.setattr(middleware, name, 0.1)
+    sent: list[Any] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1", "more_body": True})
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+        if len(sent) > 1:
+            await asyncio.sleep(60)
+
+    scope = {"type": "http", "method": "GET", "path": "/gradio_api/queue/data", "headers": []}
+    asyncio.run(asyncio.wait_for(RequestMiddleware(answer)(scope, receive, send), 10))
+    assert len(sent) == 3
