@@ -122,7 +122,7 @@ def measure(model: Path, sentences: Sequence[Sentence], method: Method) -> dict[
         and `tokens_per_sentence`: of all forward passes.
     """
     classifier = CountingClassifier.from_folder(model)
-    classifier.wordless  # noqa: B018  # computed once for all sentences, so not counted
+    classifier.load().wordless  # noqa: B018  # computed once for all sentences, so not counted
     classifier.passes = classifier.tokens = 0
     taus, precisions, right, known = [], [], 0, 0
     for sentence in sentences:
@@ -198,7 +198,7 @@ def by_deletion(method: Explain) -> Method:
             texts = [_delete(sentence, mask) for mask in new.values()]
             for key, answer in zip(new, classifier.predict_batch(texts), strict=True):
                 readable = isinstance(answer, Prediction)
-                answers = answer.probabilities if readable else classifier.wordless
+                answers = answer.probabilities if readable else classifier.load().wordless
                 known[key] = log_odds(answers[POSITIVE])
             return np.array([known[mask.tobytes()] for mask in masks])
 
