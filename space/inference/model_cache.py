@@ -183,7 +183,7 @@ def _onnx_file(info: ModelInfo, repo_id: str, file: str | None = None) -> str:
     }
     onnx_file = next((name for name in ([file] if file else ONNX_FILES) if name in sizes), None)
     if onnx_file is None:
-        name = file or f"{ONNX_FILES[0]}, which this app needs"
+        name = file or f"{ONNX_FILES[-1]}, which this app needs"
         raise ModelUnavailable(f"{repo_id} has no {name}. Choose another model.")
     limits = dict.fromkeys(REQUIRED_FILES, MAX_OTHER_BYTES) | {onnx_file: MAX_ONNX_BYTES}
     for name, limit in limits.items():

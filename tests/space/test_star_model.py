@@ -42,8 +42,7 @@ class RatedByWords:
     """A request whose model counts words: `wonderful` adds stars, `dreadful` takes some away."""
 
     def __init__(self) -> None:
-        wordless = self.stars_of("").probabilities
-        self.service = SimpleNamespace(classifier=SimpleNamespace(wordless=wordless))
+        self.model = SimpleNamespace(wordless=self.stars_of("").probabilities)
 
     def predict_batch(self, texts: Sequence[str], reserved_tokens: int = 0) -> list[Prediction]:
         return [self.stars_of(text) for text in texts]
