@@ -65,7 +65,7 @@ export function connectFileTab(model, ready) {
       const answers = await model().call("score", texts, { onProgress, signal });
       get("file-progress").replaceChildren();
       shown = column;
-      showResults(source, column, nameEmptyCells(texts, answers), labels, unsureBelow);
+      showResults(source, column, texts, nameEmptyCells(texts, answers), labels, unsureBelow);
       markStale();
     } catch (error) {
       if (source !== opened) return; // another file was opened
@@ -114,8 +114,7 @@ function nameEmptyCells(texts, answers) {
 
 let resultUrl = null; // of the newest scored file
 
-function showResults(source, column, answers, labels, unsureBelow) {
-  const texts = source.rows.map((row) => row[column]);
+function showResults(source, column, texts, answers, labels, unsureBelow) {
   const scored = answers.filter((answer) => answer.error === undefined);
   const scale = scaleOf(labels); // an uncertain review has a place on it
   const rows = [

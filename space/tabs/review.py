@@ -34,12 +34,12 @@ INCOMPLETE = "The rest of the analysis failed. Try again."
 EXPLAINING = views.message("Analyzing sentences…", "small")
 FINDING_ASPECTS = views.message("Analyzing aspects…", "small")
 MAX_SUBJECT = 80  # characters of a review that name it above its prediction
-
-log = logging.getLogger(__name__)
 EXAMPLES_TEMPLATE = """{{#if value.length}}<span>Try an example:</span>{{/if}}{{#each value}}
 <button type="button" data-example="{{this.text}}">{{this.name}}</button>{{/each}}"""
 # Any number of them may run at the same time.
 CONCURRENT: dict[str, Any] = {**HIDDEN, "trigger_mode": "multiple"}
+
+log = logging.getLogger(__name__)
 
 
 class Review:

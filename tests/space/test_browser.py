@@ -291,10 +291,12 @@ def test_scale_shows_the_probability_and_the_uncertain_zone(phone: Any, space: s
     check_scale(phone.get_by_label("Prediction"))
 
 
-def test_strongest_sentences_lead_to_their_place_and_a_tap_shows_the_effect(phone: Any, space: str):
-    visit(phone, space)
-    filler = "We sat in row nine and ate what was left of the popcorn. " * 12
-    analyze(phone, f"{filler} A wonderful film. {filler} A dreadful end!")
+FILLER = "We sat in row nine and ate what was left of the popcorn. " * 12
+TWO_SIDES = f"{FILLER} A wonderful film. {FILLER} A dreadful end!"
+
+
+def check_strongest_sentences(phone: Any) -> None:
+    """Of the analysis of `TWO_SIDES`: the listed sentences, and the effect of a tapped part."""
     listed = phone.locator(".strongest button")
     listed.first.wait_for()
     titles = phone.locator(".strongest p").all_inner_texts()
@@ -305,18 +307,21 @@ def test_strongest_sentences_lead_to_their_place_and_a_tap_shows_the_effect(phon
     shown = phone.locator(".review > .shown")
     assert shown.count() == 1
     assert shown.inner_text().startswith(name)
-    assert re.fullmatch(
-        r"\+\d+\.\d\d for (positive|negative) · .*", shown.get_attribute("data-effect")
-    )
-    bubble = "element => getComputedStyle(element, '::after').content"
-    assert shown.get_attribute("data-effect") in shown.evaluate(bubble)
-    box = shown.bounding_box()
-    assert 0 <= box["y"] < 900
+    effect = shown.get_attribute("data-effect")
+    assert re.fullmatch(r"\+\d+\.\d\d for (positive|negative) · .*", effect)
+    assert effect in shown.evaluate("element => getComputedStyle(element, '::after').content")
+    assert 0 <= shown.bounding_box()["y"] < 900
     shown.dispatch_event("click")
     assert phone.locator(".review .shown").count() == 0
     word = phone.locator(".review b").first
     word.click()
     assert word.evaluate("element => element.matches('.shown')")
+
+
+def test_strongest_sentences_lead_to_their_place_and_a_tap_shows_the_effect(phone: Any, space: str):
+    visit(phone, space)
+    analyze(phone, TWO_SIDES)
+    check_strongest_sentences(phone)
 
 
 def test_compares_two_models_on_one_text(page: Any, space: str):

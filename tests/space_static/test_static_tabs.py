@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_browser import check_scale, serious_violations
+from test_browser import (
+    TWO_SIDES,
+    check_scale,
+    check_strongest_sentences,
+    serious_violations,
+)
 from test_languages import CAUTION, FRENCH, SPANISH
 from test_page import (
     REVIEW,
@@ -82,33 +87,12 @@ def test_review_markup_is_shown_as_text(page: Any, site: Site) -> None:
 def test_strongest_sentences_lead_to_their_place_and_a_tap_shows_the_effect(
     phone: Any, site: Site, classifier: Classifier
 ) -> None:
-    filler = "We sat in row nine and ate what was left of the popcorn. " * 12
-    text = f"{filler} A wonderful film. {filler} A dreadful end!"
     visit(phone, site.url)
-    analyze(phone, text)
-    listed = phone.locator(".strongest button")
-    listed.first.wait_for()
-    titles = phone.locator(".strongest p").all_inner_texts()
-    assert sorted(titles) == ["Strongest for negative", "Strongest for positive"]
-    name = listed.last.inner_text()
-    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
-    listed.last.click()
-    shown = phone.locator(".review > .shown")
-    assert shown.count() == 1
-    assert shown.inner_text().startswith(name)
-    effect = shown.get_attribute("data-effect")
-    assert re.fullmatch(r"\+\d+\.\d\d for (positive|negative) · .*", effect)
-    bubble = shown.evaluate("element => getComputedStyle(element, '::after').content")
-    assert effect in bubble
-    assert 0 <= shown.bounding_box()["y"] < 900
-    shown.dispatch_event("click")
-    assert phone.locator(".review .shown").count() == 0
-    word = phone.locator(".review b").first
-    word.click()
-    assert word.evaluate("element => element.matches('.shown')")
+    analyze(phone, TWO_SIDES)
+    check_strongest_sentences(phone)
 
     # The words are those of the Gradio page.
-    html = attribution(explain(Service(classifier).request(EXPLANATION), text))
+    html = attribution(explain(Service(classifier).request(EXPLANATION), TWO_SIDES))
     for selector in [".legend", ".attribution thead", ".strongest p"]:
         words = phone.locator(selector).first.text_content().strip()
         assert words in re.sub("<[^>]+>", "", html), selector
