@@ -1,16 +1,9 @@
-// The File tab: a file of reviews, scored by the worker, summarized and downloadable.
-import { guessTextColumn, read, scoredTable, write } from "./csv.js";
-import { expectedValue, scaleOf } from "./scale.js";
-import {
-  count, element, figures, name, percentBeside, progress, sentence, table, verdict,
-} from "./views.js";
+// The File tab: opens a file of reviews and has the worker score it.
+import { guessTextColumn, read } from "./csv.js";
+import { fileResults } from "./file_results.js";
+import { count, element, progress, sentence, short, table } from "./views.js";
 
 const PREVIEW_ROWS = 5;
-const LISTED_ROWS = 100;
-const LISTED_CHARACTERS = 160;
-const OTHER_LANGUAGE = "Seem to be in a language that the model was not trained on; these count as " +
-  "uncertain";
-
 const WINDOWS_1252 = "It is not in UTF-8 and was read as Windows-1252: check letters with accents.";
 
 const get = (id) => document.getElementById(id);
@@ -65,7 +58,9 @@ export function connectFileTab(model, ready) {
       const answers = await model().call("score", texts, { onProgress, signal });
       get("file-progress").replaceChildren();
       shown = column;
-      showResults(source, column, texts, nameEmptyCells(texts, answers), labels, unsureBelow);
+      get("file-results").replaceChildren(
+        ...fileResults(source, column, nameEmptyCells(texts, answers), labels, unsureBelow));
+      get("file-results").focus();
       markStale();
     } catch (error) {
       if (source !== opened) return; // another file was opened
@@ -79,7 +74,7 @@ export function connectFileTab(model, ready) {
   /** Dim results that are about another column than the chosen one. */
   function markStale() {
     const stale = shown !== null && Number(get("column").value) !== shown;
-    get("file-results").classList.toggle("stale", stale);
+    get("file-results").toggleAttribute("data-stale", stale);
   }
 
   get("column").onchange = markStale;
@@ -110,55 +105,4 @@ function setRunning(running) {
 /** The answers, with a reason for empty cells that fits a file. */
 function nameEmptyCells(texts, answers) {
   return answers.map((answer, i) => (texts[i].trim() ? answer : { error: "The cell is empty." }));
-}
-
-let resultUrl = null; // of the newest scored file
-
-function showResults(source, column, texts, answers, labels, unsureBelow) {
-  const scored = answers.filter((answer) => answer.error === undefined);
-  const scale = scaleOf(labels); // an uncertain review has a place on it
-  const rows = [
-    ...labels.map((label) => [scored.filter((answer) =>
-      answer.label === label && (scale || !answer.unsure)).length, name(label)]),
-    [scored.filter((answer) => answer.unsure).length, scale ? "Uncertain among these" : "Uncertain"],
-    [answers.length - scored.length, "Not analyzed"],
-  ];
-  const foreign = scored.filter((answer) => answer.languageCaution).length;
-  if (foreign) rows.push([foreign, OTHER_LANGUAGE]);
-  const numbers = rows.map(([number, description]) => [count(number), description]);
-  if (scale && scored.length) {
-    const sum = scored.reduce((total, answer) => total + expectedValue(answer.probabilities), 0);
-    numbers.unshift([(sum / scored.length).toFixed(2), `${name(scale.unit)} on average`]);
-  }
-  const content = write(scoredTable(source, answers, labels));
-  if (resultUrl) URL.revokeObjectURL(resultUrl);
-  resultUrl = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
-  const download = `${source.name.replace(/\.[^.]*$/, "")}-scored.csv`;
-  const listed = answers.slice(0, LISTED_ROWS);
-  const title = answers.length > LISTED_ROWS ? `The first ${LISTED_ROWS} reviews` : "All reviews";
-  get("file-results").replaceChildren(
-    element("div.block", {},
-      element("p.subject", {}, `File: ${source.name}, column: ${source.columns[column]}`),
-      figures(numbers, "Summary"),
-      element("div.row", {}, element("a.button.primary", { href: resultUrl, download },
-        "Download as CSV"))),
-    element("div.block", {}, element("h2", {}, title),
-      element("div.rows", { tabindex: 0, role: "region", "aria-label": title },
-        table(["Review", "Prediction", "Probability"],
-          listed.map((answer, i) => listing(i, texts[i], answer, unsureBelow)), "Row"))));
-  get("file-results").focus();
-}
-
-/** The cells of a review; its text is a link that opens it in the Review tab. */
-function listing(index, text, answer, unsureBelow) {
-  if (answer.error !== undefined) {
-    return [`${index + 1}`, short(text), answer.error, ""];
-  }
-  const link = element("a", { href: `#review=${encodeURIComponent(text)}` }, short(text));
-  const shown = percentBeside(answer.probabilities[answer.label], unsureBelow);
-  return [`${index + 1}`, link, verdict(answer), shown];
-}
-
-function short(text) {
-  return text.length > LISTED_CHARACTERS ? `${text.slice(0, LISTED_CHARACTERS)}…` : text;
 }

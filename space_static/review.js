@@ -151,7 +151,7 @@ export class Review {
   /** Dim a result that is about another text than the one in the box. */
   #markStale() {
     const stale = this.#analyzed !== null && this.box.value !== this.#analyzed;
-    this.result.classList.toggle("stale", stale);
+    this.result.toggleAttribute("data-stale", stale);
   }
 }
 

@@ -4,10 +4,13 @@
 import { inOrder, sides } from "./labels.js";
 import { expectedValue, scaleOf, side, stepStyle } from "./scale.js";
 
+const MAX_CELL_CHARACTERS = 160;
+const STYLES = new Set(["width", "left", "flex-grow"]);
+
 /**
  * An element.
  * @param tag Its name, with classes: "p.small".
- * @param attributes By name; `null` leaves one out. `--w` is set as a style, which the content
+ * @param attributes By name; `null` leaves one out. `STYLES` and variables are set as a style, which the content
  *   security policy allows from scripts only.
  */
 export function element(tag, attributes = {}, ...children) {
@@ -16,7 +19,7 @@ export function element(tag, attributes = {}, ...children) {
   made.classList.add(...classes);
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null) continue;
-    if (key === "width" || key === "left" || key.startsWith("--")) made.style.setProperty(key, value);
+    if (STYLES.has(key) || key.startsWith("--")) made.style.setProperty(key, value);
     else if (key.startsWith("on")) made[key] = value;
     else made.setAttribute(key, value);
   }
@@ -104,6 +107,11 @@ export function table(headings, rows, corner = "") {
 export function name(label) {
   const words = label.replaceAll("_", " ").toLowerCase();
   return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** The beginning of a text for a cell of a table. */
+export function short(text) {
+  return text.length > MAX_CELL_CHARACTERS ? `${text.slice(0, MAX_CELL_CHARACTERS)}…` : text;
 }
 
 /** A probability with one decimal, never rounded to 0% or 100%. */
