@@ -128,7 +128,7 @@ function listings(verdicts, counts, rows) {
     heading.replaceChildren(chosen.length > LISTED_ROWS
       ? `The first ${LISTED_ROWS} of ${count(chosen.length)} reviews` : "Reviews");
     listed.replaceChildren(
-      table(["Review", "Prediction", "Probability"], chosen.slice(0, LISTED_ROWS), "Row"));
+      table(["Review", "Prediction"], chosen.slice(0, LISTED_ROWS), "Row"));
   };
   const failed = verdicts.filter((verdict) => verdict === NOT_ANALYZED).length;
   const chips = [[null, rows.length], ...counts, [NOT_ANALYZED, failed]].filter(([, number]) => number);
@@ -143,8 +143,8 @@ function listings(verdicts, counts, rows) {
 /** The cells of a review; its text is a link that opens it in the Review tab. */
 function listing(index, text, answer, unsureBelow) {
   const row = count(index + 1);
-  if (answer.error !== undefined) return [row, short(text), answer.error, ""];
+  if (answer.error !== undefined) return [row, short(text), answer.error];
   const link = element("a", { href: `#review=${encodeURIComponent(text)}` }, short(text));
   const shown = percentBeside(answer.probabilities[answer.label], unsureBelow);
-  return [row, link, verdict(answer), shown];
+  return [row, link, element("span", {}, verdict(answer), element("span.small", {}, ` ${shown}`))];
 }

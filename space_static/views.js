@@ -5,6 +5,7 @@ import { inOrder, sides } from "./labels.js";
 import { expectedValue, scaleOf, side, stepStyle } from "./scale.js";
 
 const MAX_CELL_CHARACTERS = 160;
+const LONG_CHARACTERS = 40; // of a cell that needs a wide column
 const STYLES = new Set(["width", "left", "flex-grow"]);
 
 /**
@@ -100,7 +101,11 @@ export function table(headings, rows, corner = "") {
       ...headings.map((heading) => element("th", { scope: "col" }, heading)))),
     element("tbody", {}, ...rows.map(([heading, ...cells]) => element("tr", {},
       element("th", { scope: "row" }, heading),
-      ...cells.map((cell) => element("td", {}, cell))))));
+      ...cells.map((cell) => element(isLong(cell) ? "td.long" : "td", {}, cell))))));
+}
+
+function isLong(cell) {
+  return (cell.textContent ?? cell).length > LONG_CHARACTERS;
 }
 
 /** A label as shown on the page: "VERY_GOOD" is "Very good". */

@@ -302,8 +302,11 @@ def _show(address: str, server: list[str], **options: Any) -> None:
     with suppress(KeyboardInterrupt), _running(server, **options) as page:
         while page.poll() is None and not _answers(address):
             time.sleep(0.2)
-        if page.poll() is None and sys.stdout.isatty():
-            webbrowser.open(address)
+        if page.poll() is None:
+            typer.echo(f"the page is at {address}; Ctrl-C ends it")
+            sys.stdout.flush()
+            if sys.stdout.isatty():
+                webbrowser.open(address)
         page.wait()
 
 
