@@ -61,7 +61,14 @@ def main() -> None:
             "a base model from a folder must be described in the results, got --base "
             f"{run_recipe.base_model}: add --set 'base_note=How its weights were made.'"
         )
-    with hub_with(with_ancestors(recipes), options.imdb, options.sst5, bases, others) as client:
+    recipes = with_ancestors(recipes)
+    known = _prefixes(options.imdb, options.sst5, others)
+    if lacking := {s.source for s in _sources(recipes) if not s.is_local} - known.keys():
+        parser.error(
+            "each dataset that the recipe or an ancestor of its base model reads must have files, "
+            f"got none for {', '.join(sorted(lacking))}: add --sst5 or --dataset"
+        )
+    with hub_with(recipes, options.imdb, options.sst5, bases, others) as client:
         to = f"demo/{run_recipe.name}"
         train_command(client, "run", options.recipe, "--to", to, *sets(options.set))
     record_run(folder, options.out)
@@ -94,11 +101,8 @@ def hub_with(
         bases: The folder of each base model that is not MiniLM-L6, by its Hub id.
         others: The beginning of the paths of the files of each other dataset, by its Hub id.
     """
-    prefixes = {**(others or {})}
-    prefixes |= {"stanfordnlp/imdb": f"{imdb}/"} if imdb else {}
-    prefixes |= {"SetFit/sst5": f"{sst5}/"} if sst5 else {}
-    sources = [s for r in recipes for s in [*r.requires, *r.datasets] if isinstance(s, Source)]
-    datasets = {(source.source, source.revision): source for source in sources}
+    prefixes = _prefixes(imdb, sst5, others or {})
+    datasets = {(source.source, source.revision): source for source in _sources(recipes)}
     on_hub = {
         run_recipe.base_model: run_recipe for run_recipe in recipes if not run_recipe.base_is_local
     }
@@ -116,6 +120,17 @@ def hub_with(
             folder = (bases or {}).get(name)
             quickstart.seed_base(endpoint, run_recipe, Path(folder) if folder else None)
         yield quickstart.client_environment(endpoint)
+
+
+def _sources(recipes: Sequence[recipe.Recipe]) -> list[Source]:
+    """The datasets that the recipes and their steps read."""
+    return [s for r in recipes for s in [*r.requires, *r.datasets] if isinstance(s, Source)]
+
+
+def _prefixes(imdb: Path | None, sst5: Path | None, others: Mapping[str, str]) -> dict[str, str]:
+    """The beginning of the paths of each dataset's files, by its Hub id."""
+    known = {"stanfordnlp/imdb": imdb, "SetFit/sst5": sst5}
+    return {**others, **{name: f"{folder}/" for name, folder in known.items() if folder}}
 
 
 def seed(endpoint: str, dataset: Source, prefix: str) -> None:

@@ -69,6 +69,18 @@ def test_base_model_without_a_folder_is_refused() -> None:
             pass
 
 
+def test_dataset_without_files_is_refused_before_any_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one that only the base model was trained on: its reviews are compared with test."""
+    monkeypatch.setattr(
+        sys, "argv", ["record", "aspects", f"--imdb={tmp_path}", f"--out={tmp_path}"]
+    )
+    with pytest.raises(SystemExit):
+        record.main()
+    assert "got none for SetFit/sst5: add --sst5" in capsys.readouterr().err
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     own = own_recipe(source="owner/name", revision="a" * 40)
     with (

@@ -4,13 +4,12 @@ In: a model's labels and its logits on the texts here. Out: the `examples` of re
 texts were written for this project and are never trained on.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from scipy.special import softmax
 
-from space.inference.labels import label_values
+from space.inference.labels import label_values, sentiments
 from train.evaluation.metrics import FloatArray
 
 MIN_CONFIDENCE, MIN_SCALE_CONFIDENCE = 0.9, 0.5  # of a scale, neighbors share the probability
@@ -44,28 +43,8 @@ PAIRS = {
     ],
     "neutral": [("The music is neither good nor bad.", "music")],
 }
-_WORDS = {
-    "positive": "positive pos good".split(),
-    "negative": "negative neg bad".split(),
-    "neutral": "neutral neu".split(),
-}
-
 # Texts and their text pairs, if any -> logits, (texts, labels).
 Predict = Callable[[Sequence[str], Sequence[str] | None], FloatArray]
-
-
-def sentiments(labels: Sequence[str]) -> list[str | None]:
-    """The sentiment that each label names, such as `positive`; None if its name doesn't tell.
-
-    Of numbers, such as stars, the lowest is negative and the highest positive.
-    """
-    numbers = [re.match(r"\d+", label) for label in labels]
-    if all(numbers):
-        values = [int(number[0]) for number in numbers if number]
-        ends = {min(values): "negative", max(values): "positive"}
-        return [ends.get(value) for value in values]
-    words = {word: sentiment for sentiment, names in _WORDS.items() for word in names}
-    return [words.get(re.split(r"[\s_-]+", label.casefold())[-1]) for label in labels]
 
 
 def select(
@@ -83,8 +62,9 @@ def select(
         For each: `text`, `text_pair` if the model reads pairs, `label` and `score`.
     """
     known = sentiments(labels)
+    meanings = [known.get(label) for label in labels]
     candidates: dict[str, list[Any]] = {**(PAIRS if has_pairs else TEXTS)}
-    rows = [(name, row) for name in candidates if name in known for row in candidates[name]]
+    rows = [(name, row) for name in candidates if name in meanings for row in candidates[name]]
     if not rows:
         return []
     floor = MIN_SCALE_CONFIDENCE if label_values(labels) else MIN_CONFIDENCE
@@ -93,7 +73,7 @@ def select(
     selected: dict[str, dict[str, Any]] = {}
     for i, row in enumerate(softmax(predict(texts, pairs), axis=1)):
         sentiment, best, score = rows[i][0], int(row.argmax()), float(row.max())
-        if known[best] == sentiment and score >= max(floor, unsure_below):
+        if meanings[best] == sentiment and score >= max(floor, unsure_below):
             inputs = {"text": texts[i]} | ({"text_pair": pairs[i]} if pairs else {})
             selected.setdefault(sentiment, {**inputs, "label": labels[best], "score": score})
     return list(selected.values())

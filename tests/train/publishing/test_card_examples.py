@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from space.inference.labels import sentiments
 from train.evaluation.metrics import FloatArray
 from train.publishing import examples
 
@@ -28,23 +29,6 @@ def truth(has_pairs: bool) -> dict[Any, str]:
     return {row: meaning for meaning, rows in texts.items() for row in rows}
 
 
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [
-        ("two", ["negative", "positive"]),
-        ("turned", ["positive", "negative"]),
-        ("three", ["negative", "neutral", "positive"]),
-        ("five", ["negative", "negative", "neutral", "positive", "positive"]),
-        ("stars", ["negative", None, None, None, "positive"]),
-        ("numbers", ["negative", "positive"]),
-        ("words", ["negative", None, "positive"]),
-        ("others", [None, None]),
-    ],
-)
-def test_sentiments_of_labels(labels: str, expected: list[str | None]) -> None:
-    assert examples.sentiments(SETS[labels]) == expected
-
-
 @pytest.mark.parametrize("has_pairs", [False, True], ids=["texts", "pairs"])
 @pytest.mark.parametrize("labels", SETS)
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -62,7 +46,8 @@ def test_selected_examples_are_right_and_confident(labels: str, has_pairs: bool,
         return logits.astype(np.float32)
 
     selected = examples.select(predict, names, has_pairs, unsure_below)
-    known = examples.sentiments(names)
+    sentiment_of = sentiments(names)
+    known = [sentiment_of.get(name) for name in names]
     for example in selected:
         row = (example["text"], example["text_pair"]) if has_pairs else example["text"]
         logits = logits_of[row]
