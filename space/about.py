@@ -195,10 +195,18 @@ def unsure_summary(facts: Facts) -> str:
     )
 
 
+def _dataset_names(results: Any) -> list[str]:
+    """The datasets of a run, each once; of a path on the author's machine only the last part."""
+    names = lookup(results, "data", "repo")
+    names = [name for name in (names if isinstance(names, list) else [names]) if name]
+    short = (Path(name).name if name.startswith((".", "/")) else name for name in map(str, names))
+    return list(dict.fromkeys(short))
+
+
 def provenance(facts: Facts) -> list[tuple[str, str]]:
     """Where the model comes from: data, base model, license; results.json before the card."""
     recipe, card = lookup(facts.results, "recipe"), facts.metadata
-    data = _join(lookup(facts.results, "data", "repo")) or _join(card.get("datasets"))
+    data = _join(_dataset_names(facts.results)) or _join(card.get("datasets"))
     reviews = lookup_number(facts.results, "data", "splits", "train", "rows")
     size = f"{reviews:,.0f} reviews" if reviews is not None else ""
     rows = [

@@ -23,7 +23,7 @@ from space.inference.classifier import InvalidText, ModelUnavailable, Prediction
 from space.inference.download import failure_message
 from space.inference.model_cache import Model, ModelCache, ModelName
 from space.inference.texts import name_empty_cells
-from space.views import percent, short_prediction
+from space.views import name, percent, percent_beside, short_prediction
 
 MAX_ROWS = 2_000
 BATCH_TEXTS = 32  # between two checks whether to stop
@@ -378,7 +378,11 @@ def short_answer(answer: Answer, model: ModelAnswers) -> str:
     """An answer of a model in a few words, or why there is none."""
     if isinstance(answer, InvalidText):
         return str(answer)
-    return short_prediction(answer, model.unsure_below)
+    shown = short_prediction(answer, model.unsure_below)
+    if not answer.neutral:
+        return shown
+    probability = percent_beside(answer.probabilities[answer.label], model.unsure_below)
+    return f"{shown} ({probability} {name(answer.label).lower()})"
 
 
 def _same_labels(first: ModelAnswers, second: ModelAnswers) -> bool:

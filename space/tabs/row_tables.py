@@ -3,12 +3,14 @@
 In: data frames. Out: Gradio tables whose columns are wide enough for their names.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import gradio
 import pandas
 
 WIDTHS = {"review": 260, "prediction": 150, "A": 180, "B": 180}  # pixels
+LONG_TEXT, TEXT_WIDTH = 40, 260  # characters of a cell that needs a wide column; pixels
 MIN_WIDTH, CHARACTER_WIDTH, ICONS_WIDTH = 100, 9, 60  # pixels; the icons sort and filter
 
 
@@ -31,11 +33,16 @@ def show_rows(frame: pandas.DataFrame | None, html_column: str = "") -> Any:
         value=frame,
         visible=True,
         datatype=["html" if column == html_column else "str" for column in columns],
-        column_widths=[f"{column_width(column)}px" for column in columns],
+        column_widths=[
+            f"{column_width(column, frame.iloc[:, i])}px" for i, column in enumerate(columns)
+        ],
     )
 
 
-def column_width(name: str) -> int:
-    """The width in pixels of a column, in which no word of its name has to break."""
+def column_width(name: str, cells: Iterable[Any]) -> int:
+    """The width in pixels of a column: no word of its name breaks, and long texts have room."""
+    usual = WIDTHS.get(name)
+    if usual is None:
+        usual = TEXT_WIDTH if any(len(str(cell)) > LONG_TEXT for cell in cells) else MIN_WIDTH
     longest = max(map(len, name.split()), default=0)
-    return max(WIDTHS.get(name, MIN_WIDTH), CHARACTER_WIDTH * longest + ICONS_WIDTH)
+    return max(usual, CHARACTER_WIDTH * longest + ICONS_WIDTH)

@@ -268,6 +268,15 @@ def test_accepts_any_results_json(tmp_path: Path, results: bytes):
     assert facts.missing
 
 
+def test_datasets_are_named_once_and_without_folders(repository: Path):
+    path = repository / "results.json"
+    results = json.loads(path.read_text(encoding="utf-8"))
+    results["data"]["repo"] = ["user/reviews", "./runs/patterns", "./runs/patterns"]
+    path.write_text(json.dumps(results), encoding="utf-8")
+    origin = dict(about.provenance(read_facts(repository)))
+    assert origin["Training data"].startswith("user/reviews, patterns: ")
+
+
 def test_provenance_falls_back_to_the_card(repository: Path):
     (repository / "results.json").unlink()
     origin = dict(about.provenance(read_facts(repository)))

@@ -109,7 +109,7 @@ def test_uncertain_answers_read_as_on_the_rest_of_the_page():
     assert shown["A"].tolist() == [
         "Uncertain, leaning pos (60%)", "Uncertain, leaning pos (90%)"
     ]  # fmt: skip
-    assert shown["B"].tolist() == ["Uncertain, no leaning"] * 2
+    assert shown["B"].tolist() == ["Uncertain, no leaning (55% neg)"] * 2
 
 
 def test_says_which_model_is_better_if_significant():
