@@ -41,6 +41,10 @@ class ModelUnavailable(Exception):
     """The model can't be loaded; the message says why, in a sentence for the page."""
 
 
+class HubUnreachable(ModelUnavailable):
+    """The Hub does not answer; the same model may load later."""
+
+
 class PairModel(ModelUnavailable):
     """The model classifies pairs of texts, which the caller doesn't support."""
 
@@ -231,9 +235,11 @@ class Classifier:
             yield
         except (HTTPError, OSError, HFValidationError) as error:
             revision = revision or self.revision
-            raise ModelUnavailable(
-                download.error_message(error, self.repo_id, revision, self._variable)
-                or f"The Hub at {constants.ENDPOINT} does not answer, and {consequence}. The next "
+            cause = download.error_message(error, self.repo_id, revision, self._variable)
+            if cause:
+                raise ModelUnavailable(cause) from error
+            raise HubUnreachable(
+                f"The Hub at {constants.ENDPOINT} does not answer, and {consequence}. The next "
                 "request tries again."
             ) from error
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import uvicorn
 
-from space.inference.classifier import Classifier, ModelUnavailable
+from space.inference.classifier import Classifier, HubUnreachable, ModelUnavailable
 from space.service import problems
 from space.service.problems import Problem
 
@@ -76,7 +76,8 @@ class Lifecycle:
             rule = "the new model must load and answer"
             remedy = "correct it and call again; the old model goes on answering"
             detail = f"The new model can't be used. {error} The old model goes on answering."
-            raise Problem(503, rule, str(error), remedy, detail) from error
+            status = 503 if isinstance(error, HubUnreachable) else 422
+            raise Problem(status, rule, str(error), remedy, detail) from error
         finally:
             self._reloading.release()
         log.warning("the model is %s at %s", self._classifier.repo_id, commit)

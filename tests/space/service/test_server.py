@@ -223,8 +223,8 @@ def test_model_that_fails_to_load_leaves_the_old_one(
 ):
     old = sha(service)
     push_scaled(model_hub, tiny_classifier, tmp_path / "other", ["BAD", "GOOD"])
-    assert_problem(reload(service), 503, "same labels", "the old model goes on answering")
-    assert_problem(reload(service, "no-such-revision"), 503, "has no revision no-such-revision")
+    assert_problem(reload(service), 422, "same labels", "the old model goes on answering")
+    assert_problem(reload(service, "no-such-revision"), 422, "has no revision no-such-revision")
     assert sha(service) == old and predict(service)
 
 
