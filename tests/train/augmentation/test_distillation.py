@@ -10,6 +10,17 @@ import torch
 from conftest import toy_reviews, toy_settings, write_toy_csv
 from pyarrow import parquet
 from scipy.special import log_softmax, softmax
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    DebertaV2Config,
+    DistilBertConfig,
+    ModernBertConfig,
+    MPNetConfig,
+    PreTrainedConfig,
+    RobertaConfig,
+)
 
 from train import recipe as recipes
 from train import run_folder
@@ -60,6 +71,45 @@ def test_student_trains_on_labels_and_teacher_probabilities(
     assert set(targets[~unlabeled, 0].ravel()) == {0, 1}
     training_run.fit(recipe, tmp_path / "run")
     assert run_folder.load_results(tmp_path / "run")["metrics"]["validation"]["n"] > 0
+
+
+def sizes(config: type[PreTrainedConfig], **changes: int) -> dict[str, int]:
+    """A tiny size, in the names of an architecture's config."""
+    usual = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    usual |= {"intermediate_size": 64, "max_position_embeddings": 66}
+    return {config.attribute_map.get(name, name): n for name, n in (usual | changes).items()}
+
+
+def random_base(folder: Path, vocabulary: Path, config: type[PreTrainedConfig]) -> Path:
+    """A base model with random weights, and the tokenizer of the tiny base."""
+    tokenizer = AutoTokenizer.from_pretrained(vocabulary)
+    tokenizer.save_pretrained(folder)
+    own = sizes(config) | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    torch.manual_seed(0)
+    AutoModel.from_config(config(**own)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("config", [MPNetConfig, RobertaConfig, ModernBertConfig, DebertaV2Config])
+def test_teacher_and_student_of_other_architectures(
+    config: type[PreTrainedConfig], tiny_base: Path, tmp_path: Path
+) -> None:
+    """Fit a teacher, label the texts with it, and fit a DistilBERT on the result."""
+    base = random_base(tmp_path / "teacher-base", tiny_base, config)
+    settings = toy_settings(write_toy_csv(tmp_path / "reviews.csv"), base)
+    own = recipes.load("quickstart", [*settings, "max_position_embeddings=64"])
+    training_run.fit(own, tmp_path / "teacher")
+    other = random_base(tmp_path / "student-base", tiny_base, DistilBertConfig)
+    recipe = student(tmp_path / "s", other, "max_position_embeddings=64")
+    rows = distillation.teach(
+        [tmp_path / "teacher"], recipe, Path(recipe.distillation.probabilities)
+    )
+    assert rows == len(preparation.load(recipe)["train"])
+    training_run.fit(recipe, tmp_path / "run")
+    results = run_folder.load_results(tmp_path / "run")
+    assert results["metrics"]["validation"]["n"] > 0
+    assert AutoConfig.from_pretrained(tmp_path / "run").model_type == "distilbert"
+    assert AutoConfig.from_pretrained(tmp_path / "teacher").model_type == config.model_type
 
 
 def test_interrupted_teach_resumes_after_the_finished_parts(
