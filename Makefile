@@ -12,7 +12,7 @@ TORCH ?= torch==2.13.0
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests browser quickstart examples test coverage check space serve space-static hub bench bench-train bench-serve bench-space bench-service bench-static
+.PHONY: help setup setup-tests browser quickstart examples test test-all coverage check space serve space-static hub bench bench-train bench-serve bench-space bench-service bench-static
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -152,10 +152,13 @@ runs/quickstart/onnx/model.onnx:
 # In the order of tests/conftest.py: by default files with few tests run last.
 TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: setup-tests  ## run the tests (installs missing requirements first)
+test: setup-tests  ## run the tests but for the slow files (installs missing requirements first)
+	$(TESTS) -m "not slow" --durations=20
+
+test-all: setup-tests  ## ... and the slow ones, in about an hour: browsers, servers, whole runs
 	$(TESTS) --durations=40
 
-coverage: setup-tests  ## ... and measure line coverage, which takes twice as long
+coverage: setup-tests  ## run all tests and measure line coverage, which takes twice as long
 	rm -f .coverage .coverage.*
 	$(TESTS) --cov --cov-report=term
 

@@ -7,6 +7,8 @@ export const MAX_BYTES = 50 * 2 ** 20;
 const MAX_COLUMNS = 200;
 const HEAD_CHARACTERS = 65_536; // and rows, from which a plain text is recognized as a table
 const CHECKED_ROWS = 50;
+const NO_DELIMITER = "\x1f"; // the unit separator, which texts don't have
+const SUFFIXES = [".csv", ".tsv", ".tab", ".txt"];
 // As in space/files/csv.py.
 const USUAL_NAMES = new Set("text review comment label sentiment rating stars".split(" "));
 // The most specific first, as in space/files/columns.py.
@@ -34,6 +36,10 @@ export async function read(file) {
       `${megabytes(MAX_BYTES)} MB. Keep only the columns that you need, or split the file.`);
   }
   const { text, isWindows1252 } = decode(await file.arrayBuffer(), file.name);
+  if (!text.trim()) throw new InvalidFile(`${file.name} is empty.`);
+  if (!SUFFIXES.some((suffix) => file.name.toLowerCase().endsWith(suffix))) {
+    throw new InvalidFile(`${file.name} must end in ${SUFFIXES.join(", ")}. Save the table as CSV.`);
+  }
   const lines = /\.txt$/i.test(file.name) && !isTable(text);
   const [header, ...rows] = lines ? linesOf(text) : await parse(text, file.name);
   if (!rows.length) throw new InvalidFile(`${file.name} has no rows below its header.`);
@@ -124,9 +130,14 @@ function linesOf(text) {
 
 /** The rows of a CSV text, parsed in a worker. */
 async function parse(text, name) {
-  const { data, errors, meta } = await new Promise((resolve) => {
-    Papa.parse(text, { complete: resolve, skipEmptyLines: "greedy", worker: true });
+  const run = (delimiter) => new Promise((resolve) => {
+    Papa.parse(text, { delimiter, complete: resolve, skipEmptyLines: "greedy", worker: true });
   });
+  let { data, errors, meta } = await run("");
+  // Commas mean nothing below the name of a single column.
+  if (data[0]?.length === 1 && data.some((row) => row.length > 1)) {
+    ({ data, errors, meta } = await run(NO_DELIMITER));
+  }
   const error = errors.find(({ type }) => type === "Quotes");
   if (error) {
     throw new InvalidFile(`${name} is damaged: quotation marks in row ${error.row + 1} don't match.`);

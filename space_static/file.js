@@ -1,10 +1,13 @@
 // The File tab: opens a file of reviews and has the worker score it.
 import { guessTextColumn, read } from "./csv.js";
 import { fileResults } from "./file_results.js";
-import { count, element, progress, sentence, short, table } from "./views.js";
+import { count, countOf, element, progress, sentence, short, table } from "./views.js";
 
 const PREVIEW_ROWS = 5;
 const WINDOWS_1252 = "It is not in UTF-8 and was read as Windows-1252: check letters with accents.";
+const NO_HEADER = "The first line was read as the names of the columns. If it is a review, add a line " +
+  "with names above it, such as: text";
+const LONG_NAME_WORDS = 5;
 
 const get = (id) => document.getElementById(id);
 
@@ -31,7 +34,8 @@ export function connectFileTab(model, ready) {
     }
     const size = `${countOf(opened.rows.length, "row")}, ${countOf(opened.columns.length, "column")}.`;
     get("file-status").replaceChildren(element("p", {}, `${opened.name}: ${size}`),
-      opened.isWindows1252 ? sentence(WINDOWS_1252, "remark") : "");
+      opened.isWindows1252 ? sentence(WINDOWS_1252, "remark") : "",
+      opened.columns.some(looksLikeReview) ? sentence(NO_HEADER, "remark") : "");
     get("column").replaceChildren(...opened.columns.map((column, i) =>
       element("option", { value: i }, column)));
     get("column").value = guessTextColumn(opened);
@@ -92,9 +96,9 @@ function cancelled(signal) {
   return new Promise((_, reject) => signal.addEventListener("abort", reject, { once: true }));
 }
 
-/** "1 row", "2 rows". */
-function countOf(number, noun) {
-  return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+/** Whether the name of a column is a sentence. */
+function looksLikeReview(name) {
+  return name.trim().split(/\s+/).length >= LONG_NAME_WORDS;
 }
 
 function setRunning(running) {

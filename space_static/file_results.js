@@ -4,7 +4,9 @@
 import { scoredTable, write } from "./csv.js";
 import { inOrder, sides } from "./labels.js";
 import { expectedValue, scaleOf, stepStyle } from "./scale.js";
-import { count, element, figures, name, percent, percentBeside, short, table, verdict } from "./views.js";
+import {
+  count, countOf, element, figures, name, percent, percentBeside, short, table, verdict,
+} from "./views.js";
 
 const LISTED_ROWS = 100;
 const UNCERTAIN = "uncertain";
@@ -74,7 +76,7 @@ function shareOf([verdict, number], total) {
     (1 + Z ** 2 / total);
   const [low, high] = [center - half, center + half].map((end) =>
     `${(100 * Math.min(1, Math.max(0, end))).toFixed(1)}%`);
-  return [percent(share), `${name(verdict).toLowerCase()}, of ${count(total)} reviews (95% interval ` +
+  return [percent(share), `${name(verdict).toLowerCase()}, of ${countOf(total, "review")} (95% interval ` +
     `${low} to ${high})`];
 }
 
@@ -84,7 +86,7 @@ function averages(scored, labels) {
   const unsure = scored.filter((answer) => answer.unsure).length;
   return [
     [(sum / scored.length).toFixed(2),
-      `${scaleOf(labels).unit} on average, of ${count(scored.length)} reviews`],
+      `${scaleOf(labels).unit} on average, of ${countOf(scored.length, "review")}`],
     [count(unsure), "uncertain: the probability of each label is low"],
   ];
 }

@@ -2,16 +2,22 @@
 
 const tabs = [...document.querySelectorAll("[role=tab]")];
 
-/** Clicks and arrow keys select a tab. */
+/** Clicks, arrow keys, Home and End select a tab. */
 export function connectTabs() {
   tabs.forEach((tab, index) => {
-    tab.onclick = () => (location.hash = tab.id.replace("tab-", ""));
-    tab.onkeydown = ({ key }) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
-      if (!step) return;
-      const next = tabs[(index + step + tabs.length) % tabs.length];
-      next.focus();
-      next.click();
+    tab.onclick = () => {
+      // An assignment to `location.hash` would move the focus to the element with this id.
+      history.pushState(null, "", `#${tab.id.replace("tab-", "")}`);
+      dispatchEvent(new Event("hashchange"));
+    };
+    tab.onkeydown = (event) => {
+      const last = tabs.length - 1;
+      const next = { ArrowRight: index === last ? 0 : index + 1, ArrowLeft: index === 0 ? last : index - 1,
+        Home: 0, End: last }[event.key];
+      if (next === undefined) return;
+      event.preventDefault();
+      tabs[next].focus();
+      tabs[next].click();
     };
   });
 }

@@ -149,6 +149,11 @@ export function count(number) {
   return number.toLocaleString("en");
 }
 
+/** "1 row", "2 rows". */
+export function countOf(number, noun) {
+  return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 /** How much of the review the model read. */
 function tokensRead({ tokensRead: read, tokens }) {
   const counts = `${count(read)} of ${count(tokens)} tokens read`;

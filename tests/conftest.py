@@ -38,8 +38,8 @@ network.prepare()  # the Hubs of the tests are on loopback
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = REPOSITORY / "train" / "samples"
-# The files that take longest start first, so that no worker waits long for another at the end.
-LONGEST = [
+# Files that `make test` leaves out. The longest start first, so that no worker waits at the end.
+SLOW = [
     "train/test_cli.py",
     "train/publishing/test_hub.py",
     "train/pipeline/test_plan.py",
@@ -61,8 +61,11 @@ LONGEST = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the longest files first."""
-    ranks = {REPOSITORY / "tests" / name: rank for rank, name in enumerate(LONGEST)}
+    """Mark the tests of slow files, and put them first."""
+    ranks = {REPOSITORY / "tests" / name: rank for rank, name in enumerate(SLOW)}
+    for item in items:
+        if item.path in ranks:
+            item.add_marker("slow")
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 

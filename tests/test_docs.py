@@ -15,6 +15,8 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
+from train import recipe as recipes
+from train.data import preparation
 from train.publishing.card import METRIC_NAMES
 
 DOCUMENTS = {
@@ -150,6 +152,19 @@ def test_every_train_command_parses(command: str) -> None:
     context = verb.make_context(words[0], words[1:], resilient_parsing=False)
     if "recipe" in context.params:
         recipe.load(context.params["recipe"], context.params["set_"])
+
+
+def test_the_command_for_own_data_has_all_splits(tmp_path: Path) -> None:
+    """A table with the columns that the command names, in one file without splits."""
+    (command,) = (c for c in COMMANDS if "datasets.text=review" in c)
+    words = shlex.split(command)
+    table = tmp_path / "reviews.csv"
+    rows = [f"{word} film {i},{word},film {i}\n" for i in range(100) for word in ("good", "bad")]
+    table.write_text("review,verdict,film\n" + "".join(rows), encoding="utf-8")
+    overrides = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    own = [f"datasets.source={table}" if "datasets.source=" in o else o for o in overrides]
+    splits = preparation.load(recipes.load("imdb-small", own))
+    assert [len(splits[name]) >= 10 for name in ("train", "validation", "test")] == [True] * 3
 
 
 @pytest.mark.parametrize("command", BENCHMARKS)

@@ -183,8 +183,9 @@ class Report:
     def _headline(self, scored: int) -> list[tuple[str, str]]:
         """The first figures of the summary, each with its description."""
         share = statistics.proportion(self.counts[self._ordered[-1]], scored)
+        noun = f"review{'s' * (scored != 1)}"
         return [
-            (percent(share.value), f"{name(self._ordered[-1]).lower()}, of {scored:,} reviews "
+            (percent(share.value), f"{name(self._ordered[-1]).lower()}, of {scored:,} {noun} "
              f"(95% interval {share.low:.1%} to {share.high:.1%})"),
         ]  # fmt: skip
 

@@ -100,7 +100,10 @@ class ScaleReport(Report):
         interval = "" if scored < 2 else f" (95% interval {low:.2f} to {high:.2f})"
         unsure = int(self.predictions["unsure"].sum())
         return [
-            (f"{mean['share']:.2f}", f"{self._unit} on average, of {scored:,} reviews{interval}"),
+            (
+                f"{mean['share']:.2f}",
+                f"{self._unit} on average, of {scored:,} review{'s' * (scored != 1)}{interval}",
+            ),
             (f"{unsure:,}", "uncertain: the probability of each label is low"),
         ]
 

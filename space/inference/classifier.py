@@ -28,7 +28,7 @@ from space.inference.engine import Engine, EngineUnavailable
 from space.inference.labels import expected_value
 from space.inference.onnx_model import OnnxModel, Tokens
 from space.inference.texts import InvalidText as InvalidText  # for those who import it from here
-from space.inference.texts import check_text
+from space.inference.texts import WrongKind, check_text
 
 PAIR_EXPECTED = "This model reads pairs of texts (a review and a second text), got a single text."
 PAIR_REFUSED = "This model reads single texts, got a pair of texts."
@@ -326,7 +326,7 @@ class Classifier:
         """
         model = tokens.model or self.load()
         if model.has_pairs != (tokens.type_ids is not None):
-            return InvalidText(PAIR_EXPECTED if model.has_pairs else PAIR_REFUSED)
+            return WrongKind(PAIR_EXPECTED if model.has_pairs else PAIR_REFUSED)
         if not tokens.has_words:
             return _no_words(model, tokens.unreadable)
         logits = model.logits(tokens, all_cores)  # (labels,)

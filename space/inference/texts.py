@@ -31,6 +31,10 @@ class InvalidText(Exception):
         self.without_text = without_text or message
 
 
+class WrongKind(InvalidText):
+    """The model reads single texts and this is a pair, or the reverse."""
+
+
 def check_text(text: object) -> InvalidText | None:
     """Why a text or a pair is invalid before it reaches the model; None if it is valid."""
     if isinstance(text, tuple):

@@ -22,7 +22,9 @@ from space.inference import attribution
 from space.inference.classifier import InvalidText, Prediction
 from space.inference.client import DISCONNECTED
 from space.inference.concurrency import Cancelled
+from space.inference.onnx_model import OnnxModel
 from space.inference.serving import BATCH, EXPLANATION, REFUSALS, SINGLE, Limits, Request, Service
+from space.inference.texts import check_text
 from space.service import problems
 from space.service.lifecycle import Lifecycle
 from space.service.metrics import Metrics
@@ -62,6 +64,10 @@ class Api:
         A text that is longer than the model reads is truncated unless `truncate` is false. One text
         that can't be read refuses the whole request; `/v1/classify` answers the others.
         """
+        if body.truncate is False:
+            self._lifecycle.check_ready()
+            model = self._service.classifier.load()
+            await self._in_thread(lambda: _check_lengths(model, body.inputs.texts))
         _, answers = await self._classify(http, body.inputs.texts)
         scores = [_scores(i, answer, body) for i, answer in enumerate(answers)]
         return JSONResponse(scores if body.inputs.is_batch else scores[0])
@@ -182,14 +188,23 @@ def _model(request: Request) -> dict[str, Any]:
     return {"model_id": request.service.classifier.repo_id, "model_sha": request.model.commit}
 
 
+def _check_lengths(model: OnnxModel, texts: list[Text]) -> None:
+    """Raise `Problem` for a text that would be truncated; texts that can't be read pass."""
+    for index, text in enumerate(texts):
+        if check_text(text) is not None:
+            continue
+        (tokens,) = model.encode([text])
+        if tokens.count > model.max_tokens:
+            most, count = (n - model.special_tokens for n in (model.max_tokens, tokens.count))
+            rule = f"a text must have at most {most:,} tokens with truncate=false"
+            remedy = "shorten the text, or omit truncate"
+            raise Problem(413, rule, f"{count:,} in text {index}", remedy)
+
+
 def _scores(index: int, answer: Answer, body: PredictRequest) -> list[dict[str, Any]]:
     """The scores of one text, the highest first."""
     if isinstance(answer, InvalidText):
         raise problems.of_refusal(answer, index if body.inputs.is_batch else None)
-    if body.truncate is False and answer.tokens > answer.tokens_read:
-        rule = f"a text must have at most {answer.tokens_read:,} tokens with truncate=false"
-        value, remedy = f"{answer.tokens:,} in text {index}", "shorten the text, or omit truncate"
-        raise Problem(413, rule, value, remedy)
     values = answer.logits if body.raw_scores else answer.probabilities.values()
     scores = zip(answer.probabilities, values, strict=True)
     ranked = sorted(scores, key=lambda item: -item[1])
@@ -203,7 +218,8 @@ def _lines(body: bytes) -> Iterator[Text | InvalidText]:
             continue
         try:
             value = json.loads(line)
-            yield parse_text(value.get("inputs", value) if isinstance(value, dict) else value)
+            is_named = isinstance(value, dict) and value.keys() == {"inputs"}
+            yield parse_text(value["inputs"] if is_named else value)
         except (ValueError, RecursionError):
             yield InvalidText(
                 f"Line {number} must be a text in quotes, a pair, or an object with either as "

@@ -131,6 +131,7 @@ def _api(telemetry: TelemetryConfig, api: Api, operations: Operations) -> FastAP
         ("/metrics", operations.metrics),
     ]:
         app.add_api_route(path, endpoint, methods=["GET"], tags=["operations"])
+        app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
     app.add_api_route("/admin/reload", operations.reload, methods=["POST"], tags=["operations"])
     for kind in (Problem, RequestValidationError, *REFUSALS):
         app.add_exception_handler(kind, _answer_error)

@@ -17,6 +17,7 @@ from space.inference.admission import PATIENCE_SECONDS
 from space.inference.classifier import InvalidText, ModelUnavailable
 from space.inference.concurrency import Busy
 from space.inference.serving import LimitReached
+from space.inference.texts import WrongKind
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 10  # until a model that is loading, or another replica, may answer
@@ -162,6 +163,11 @@ def of_refusal(error: Exception, index: int | None = None) -> Problem:
         remedy = "send fewer or shorter texts in one request"
         detail = f"{state} {remedy.capitalize()}."
         return Problem(413, rule, where + message, remedy, detail)
+    if isinstance(error, WrongKind):
+        rule = "a text must be of the kind that the model reads: single texts, or pairs"
+        remedy = 'send a batch of single texts as [["…"], ["…"]] to /predict, ["…"] to /v1/classify'
+        detail = f"{where.capitalize()}{message} {remedy[0].upper()}{remedy[1:]}."
+        return Problem(422, rule, where + message, remedy, detail)
     if isinstance(error, InvalidText):
         return Problem(
             422,

@@ -3,6 +3,7 @@
 In: JSON. Out: pydantic models; the forms of `inputs` become a list of texts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -46,7 +47,7 @@ def _parse_tei(value: Any) -> Inputs:
         case str():
             return Inputs([value], False)
         case [list(), *_]:
-            return Inputs(list(map(_parse_row, value)), True)
+            return Inputs(_parse_each(_parse_row, value), True)
     return Inputs([_parse_row(value)], False)
 
 
@@ -67,8 +68,20 @@ def parse_text(value: Any) -> Text:
 def _parse_texts(value: Any) -> Inputs:
     if value == []:
         raise ValueError("must have at least one text")
-    is_batch = isinstance(value, list)
-    return Inputs(list(map(parse_text, value if is_batch else [value])), is_batch)
+    if isinstance(value, list):
+        return Inputs(_parse_each(parse_text, value), True)
+    return Inputs([parse_text(value)], False)
+
+
+def _parse_each(parse: Callable[[Any], Text], values: list[Any]) -> list[Text]:
+    """The texts of a batch; a `ValueError` names the first that is none, counted from 0."""
+    texts = []
+    for index, value in enumerate(values):
+        try:
+            texts.append(parse(value))
+        except ValueError as error:
+            raise ValueError(f"{error}; text {index} is of type {type(value).__name__}") from error
+    return texts
 
 
 TeiRow = Annotated[list[str], Field(min_length=1, max_length=2)]
@@ -117,7 +130,9 @@ class ReloadRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     revision: str | None = Field(
-        None, description="Commit, tag or branch; by default MODEL_REVISION, looked up again."
+        None,
+        min_length=1,
+        description="Commit, tag or branch; by default MODEL_REVISION, looked up again.",
     )
 
 

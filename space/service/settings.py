@@ -4,6 +4,7 @@ In: environment variables of the same names in capitals. Out: `Settings`, or `In
 whose message has the rule and the value of each variable that is wrong.
 """
 
+import socket
 from typing import Annotated, Any, Literal, Self
 
 import limits
@@ -46,10 +47,20 @@ def _check_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
 
 def _check_rate(rate: str) -> str:
     try:
-        limits.parse(rate)
-    except ValueError as error:
-        raise ValueError("must be a number per time, such as 600/minute or 10/second") from error
+        allowed = limits.parse(rate).amount
+    except ValueError:
+        allowed = 0
+    if allowed < 1:
+        raise ValueError("must be a positive number per time, such as 600/minute or 10/second")
     return rate
+
+
+def _check_host(host: str) -> str:
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        raise ValueError("must be an address of this machine, such as 0.0.0.0") from error
+    return host
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -84,7 +95,7 @@ class Settings(BaseSettings):
     model_id: str | None = None
     model_revision: str | None = None
     engine: str | None = None
-    listen_host: str = "127.0.0.1"
+    listen_host: Annotated[str, AfterValidator(_check_host)] = "127.0.0.1"
     port: int = Field(7860, ge=0, le=65_535)
     api_keys: Keys = ()
     admin_api_keys: Keys = ()

@@ -15,6 +15,11 @@ from space.files.tables import Table
 from space.tabs.session_files import delete_upload
 
 NO_COLUMN = "(none)"  # choice of a menu
+LONG_NAME_WORDS = 5  # of a column whose name may be a review
+NO_HEADER = (
+    "The first line was read as the names of the columns. If it is a review, add a line with names "
+    "above it, such as: text"
+)
 # Invented reviews of invented films. File inputs take it as a value without a copy.
 SAMPLE_FILE = Path(__file__).resolve().parent.parent / "sample.csv"
 gradio.set_static_paths([SAMPLE_FILE])
@@ -112,6 +117,9 @@ def _describe(table: Table) -> str:
         sentences.append(
             "It is not in UTF-8 and was read as Windows-1252: check letters with accents."
         )
+    names = map(str, table.frame.columns)
+    if any(len(name.split()) >= LONG_NAME_WORDS for name in names):
+        sentences.append(NO_HEADER)
     return " ".join(sentences)
 
 

@@ -14,7 +14,7 @@ from space import suggestions
 from space.files import tables
 from space.suggestions import Suggestion, Suggestions
 from space.tabs.compare import parse_model
-from space.tabs.upload import SAMPLE_FILE, read_upload
+from space.tabs.upload import NO_HEADER, SAMPLE_FILE, read_upload
 
 # Prints what is offered, before and after the model is loaded.
 OFFER = """
@@ -59,6 +59,7 @@ def test_each_suggested_model_is_on_the_hub(tiny_classifier: Path, tmp_path: Pat
 
 def test_sample_file_has_a_column_of_each_kind_and_is_kept() -> None:
     (table,), message = read_upload(str(SAMPLE_FILE))
+    assert NO_HEADER not in message
     columns = table.columns
     assert "sample.csv: 60 rows, 5 columns." in message
     assert (columns.text, columns.date, columns.title) == ("text", "date", "title")
@@ -76,3 +77,9 @@ def test_suggestions_are_those_of_the_model_after_a_reload(monkeypatch: pytest.M
     model.commit = "second"
     assert [one.caption for one in shown.get()] == ["second"]
     assert shown.get() is shown.get()
+
+
+def test_first_line_that_may_be_a_review_is_remarked_on(tmp_path: Path):
+    (tmp_path / "bare.csv").write_text("A great film that I loved,1\nA bad one,0\n")
+    (_,), message = read_upload(str(tmp_path / "bare.csv"))
+    assert NO_HEADER in message

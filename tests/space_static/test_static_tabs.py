@@ -171,6 +171,21 @@ def test_file_counts_reviews_in_other_languages(page: Any, site: Site, tmp_path:
     assert counted.locator(".big").inner_text() == "1"
 
 
+def test_arrow_keys_move_the_focus_through_the_tabs(page: Any, site: Site) -> None:
+    visit(page, site.url)
+    page.get_by_role("tab", name="Review").focus()
+    for key, name in [("ArrowRight", "File"), ("ArrowRight", "About"), ("ArrowRight", "Review"),
+                      ("End", "About"), ("Home", "Review"), ("ArrowRight", "File")]:  # fmt: skip
+        page.keyboard.press(key)
+        focused = page.evaluate("document.activeElement.textContent")
+        assert focused == name and page.get_by_role("tabpanel", name=name).is_visible()
+        assert page.url.endswith(f"#{name.lower()}")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "file"
+    page.go_back()
+    page.get_by_role("tabpanel", name="Review").wait_for()
+
+
 def test_last_request_wins(page: Any, site: Site, classifier: Classifier) -> None:
     visit(page, site.url)
     expected = wait_for_examples(page, classifier)
@@ -273,6 +288,20 @@ def test_scores_a_file(page: Any, site: Site, classifier: Classifier, tmp_path: 
     page.get_by_role("link", name="Download as CSV").wait_for()
 
 
+def test_commas_below_a_single_name_are_text_and_a_missing_header_is_said(
+    page: Any, site: Site, tmp_path: Path
+) -> None:
+    visit(page, site.url)
+    (tmp_path / "single.csv").write_text("review\ngreat, lovely film\nbad, dull film\n")
+    upload(page, tmp_path / "single.csv")
+    page.get_by_text("single.csv: 2 rows, 1 column.").wait_for()
+    remark = page.get_by_text("The first line was read as the names of the columns.")
+    assert remark.count() == 0
+    (tmp_path / "bare.csv").write_text("A great film that I loved,1\nA bad one,0\n")
+    upload(page, tmp_path / "bare.csv")
+    remark.wait_for()
+
+
 def check_summary(page: Any, rows: list[dict[str, str]]) -> None:
     """The bar, the share with its interval, and the filter say what the downloaded rows say."""
     verdicts = [
@@ -302,6 +331,7 @@ def check_summary(page: Any, rows: list[dict[str, str]]) -> None:
     [
         ("excel.csv", 'text;note\r\n"a wonderful; film";"é"\r\na café;2\r\n'.encode("cp1252")),
         ("unicode.txt", "text\tnote\r\na wonderful; film\té\r\na café\t2\r\n".encode("utf-16")),
+        ("single.csv", "text\na wonderful; film\na café\n".encode()),
         ("lines.txt", "a wonderful; film\n\na café".encode()),
         ("table.txt", "text,label\na wonderful; film,1\na café,2\n".encode()),
     ],
@@ -312,7 +342,7 @@ def test_reads_dialects_and_encodings(
     (tmp_path / name).write_bytes(content)
     visit(page, site.url)
     upload(page, tmp_path / name)
-    columns = "1 column" if name == "lines.txt" else "2 columns"
+    columns = "1 column" if name in {"lines.txt", "single.csv"} else "2 columns"
     page.get_by_text(f"{name}: 2 rows, {columns}.").wait_for()
     assert page.get_by_text("was read as Windows-1252").count() == (name == "excel.csv")
     score(page)
@@ -323,7 +353,9 @@ def test_reads_dialects_and_encodings(
     ("name", "content", "message"),
     [
         ("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not a text file"),
-        ("empty.csv", b"", "has no rows below its header"),
+        ("empty.csv", b"", "empty.csv is empty."),
+        ("header.csv", b"text,n\n", "has no rows below its header"),
+        ("rows.json", b'[{"text": "a"}]', "rows.json must end in .csv, .tsv, .tab, .txt."),
         (
             "wide.csv",
             b",".join([b"x"] * 300) + b"\n" + b",".join([b"x"] * 300),

@@ -110,7 +110,8 @@ def _read(source: Source, names: "set[Any]") -> "dict[str, datasets.Dataset]":
     for name in names:
         if name not in splits:
             raise DataError(
-                f"{source.source} has no split {name!r} — it has: {', '.join(sorted(splits))}"
+                f"{source.source} has no split {name!r} — it has: {', '.join(sorted(splits))}; "
+                "name one of these"
             )
     return splits
 

@@ -45,6 +45,8 @@ def fit(
     Raises:
         TrainError: Most errors are raised before the training, the cheapest checks first.
     """
+    for dataset in recipe.datasets:
+        sources.check_exists(dataset)
     behavior_suite.load()  # `evaluate` needs it, and for aspects the second
     behavior_suite.load_aspects()
     if resume:

@@ -68,6 +68,22 @@ def test_predict_returns_logits_as_raw_scores(http: TestClient):
     assert odds / odds.sum() == pytest.approx([s["score"] for s in predict(http, GOOD)], abs=1e-6)
 
 
+def test_two_texts_are_no_batch_and_the_error_shows_one(http: TestClient):
+    """The pair of text-embeddings-inference, which a model of single texts can't read."""
+    refused = http.post("/predict", json={"inputs": [GOOD, BAD]})
+    assert_problem(refused, 422, "reads single texts, got a pair", '[["…"], ["…"]]')
+    rows = http.post("/predict", json={"inputs": [[GOOD], [1]]})
+    assert_problem(rows, 422, "text 1 is of type list")
+
+
+def test_text_to_truncate_is_refused_before_the_model_runs(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Classifier, "predict_tokens", None)
+    refused = http.post("/predict", json={"inputs": [[GOOD], [LONG]], "truncate": False})
+    assert_problem(refused, 413, "at most 62 tokens", "200 in text 1")
+
+
 def test_predict_truncates_unless_told_not_to(http: TestClient, classifier: Classifier):
     assert predict(http, LONG) == predict(http, LONG, truncate=True) == scores(classifier, LONG)
     refused = http.post("/predict", json={"inputs": LONG, "truncate": False})
@@ -184,7 +200,8 @@ def test_batches_have_at_most_1000_texts(http: TestClient, path: str):
     [
         ({}, ["inputs: Field required"]),
         ({"inputs": []}, ["at least one text", "list of length 0"]),
-        ({"inputs": [GOOD, 7]}, ["must be a text, a pair"]),
+        ({"inputs": [GOOD, 7]}, ["must be a text, a pair", "text 1 is of type int"]),
+        ({"inputs": [GOOD, BAD, None]}, ["text 2 is of type NoneType"]),
         ({"inputs": {"text": GOOD}}, ["must be a text, a pair"]),
         ({"inputs": [{"text": GOOD, "text_pair": BAD, "x": 1}]}, ["must be a text, a pair"]),
         ({"inputs": GOOD, "top_k": 1}, ["must have no unknown field, got 1"]),

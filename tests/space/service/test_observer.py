@@ -363,3 +363,10 @@ def test_traces_without_opentelemetry_are_a_clear_error(
     assert "OTEL_EXPORTER_OTLP_ENDPOINT is set" in str(caught.value)
     file = Path(tracing.__file__).parent / "otel-requirements.txt"
     assert "opentelemetry-sdk==" in file.read_text()
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/info", "/metrics"])
+def test_probes_may_ask_for_the_head_alone(classifier: Classifier, path: str):
+    http = client(classifier)
+    assert http.head(path).status_code == 200 and http.head(path).content == b""
+    assert "head" not in http.get("/openapi.json").json()["paths"][path]

@@ -12,6 +12,11 @@ from space.service.settings import InvalidSettings, Settings
         ({"PORT": "high"}, r"PORT: .*integer.*, got 'high'"),
         ({"PORT": "70000"}, r"PORT: .*65535, got '70000'"),
         ({"RATE_LIMIT": "often"}, r"RATE_LIMIT: must be .*600/minute.*, got 'often'"),
+        ({"RATE_LIMIT": "0/minute"}, r"RATE_LIMIT: must be a positive number.*, got '0/minute'"),
+        (
+            {"LISTEN_HOST": "no.such.host.invalid"},
+            r"LISTEN_HOST: must be an address of this machine",
+        ),
         ({"API_KEYS": f"{KEY},short"}, r"API_KEYS: .*16 characters, key 2 has fewer: .*openssl"),
         ({"API_KEYS_PROTECT": "all"}, r"API_KEYS_PROTECT=all needs keys"),
         ({"API_KEYS_PROTECT": "some"}, r"API_KEYS_PROTECT: .*'api' or 'all', got 'some'"),
