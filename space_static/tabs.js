@@ -6,8 +6,9 @@ const tabs = [...document.querySelectorAll("[role=tab]")];
 export function connectTabs() {
   tabs.forEach((tab, index) => {
     tab.onclick = () => {
+      const hash = `#${tab.id.replace("tab-", "")}`;
       // An assignment to `location.hash` would move the focus to the element with this id.
-      history.pushState(null, "", `#${tab.id.replace("tab-", "")}`);
+      if (location.hash !== hash) history.pushState(null, "", hash);
       dispatchEvent(new Event("hashchange"));
     };
     tab.onkeydown = (event) => {
