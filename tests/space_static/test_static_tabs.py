@@ -64,7 +64,7 @@ def test_keyboard_analyzes_and_selects_tabs(phone: Any, site: Site) -> None:
     phone.get_by_text("3 of 3 tokens read").wait_for()
     phone.get_by_role("tab", name="Review").focus()
     phone.keyboard.press("ArrowRight")
-    assert phone.get_by_role("tab", name="File").get_attribute("aria-selected") == "True"
+    assert phone.get_by_role("tab", name="File").get_attribute("aria-selected") == "true"
     phone.get_by_label("File of reviews").wait_for()
     assert phone.url.endswith("#file")
     phone.go_back()
