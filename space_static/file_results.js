@@ -27,14 +27,14 @@ let resultUrl = null; // of the newest scored file
  */
 export function fileResults(source, column, answers, labels, unsureBelow) {
   const verdicts = answers.map((answer) => verdictOf(answer, labels));
-  const texts = source.rows.map((row) => row[column]);
-  const rows = answers.map((answer, i) => listing(i, texts[i], answer, unsureBelow));
+  const counts = countsOf(verdicts, labels);
+  const row = (i) => listing(i, source.rows[i][column], answers[i], unsureBelow);
   return [
     element("div.block", {},
       element("p.subject", {}, `File: ${source.name}, column: ${source.columns[column]}`),
-      ...summary(answers, verdicts, labels),
+      ...summary(answers, counts, labels),
       element("div.row", {}, downloadLink(source, answers, labels))),
-    element("div.block", {}, ...listings(verdicts, countsOf(verdicts, labels), rows)),
+    element("div.block", {}, ...listings(verdicts, counts, row)),
   ];
 }
 
@@ -53,11 +53,10 @@ function countsOf(verdicts, labels) {
 }
 
 /** A bar with the verdicts, and figures. */
-function summary(answers, verdicts, labels) {
+function summary(answers, counts, labels) {
   const scored = answers.filter((answer) => answer.error === undefined);
   const facts = [[count(answers.length - scored.length), NOT_ANALYZED]];
   if (!scored.length) return [figures(facts, "Summary")];
-  const counts = countsOf(verdicts, labels);
   const truncated = scored.filter((answer) => answer.tokensRead < answer.tokens).length;
   if (truncated) {
     facts.push([count(truncated), "too long for the model, which read their beginning and end"]);
@@ -121,19 +120,22 @@ function downloadLink(source, answers, labels) {
   return element("a.button.primary", { href: resultUrl, download }, "Download as CSV");
 }
 
-/** The first rows in a table, and a choice of the verdict that they have. */
-function listings(verdicts, counts, rows) {
+/**
+ * The first rows in a table, and a choice of the verdict that they have. `row` makes the cells of a
+ * review by its index: only those that are shown, because a file can have very many.
+ */
+function listings(verdicts, counts, row) {
   const heading = element("h2", {});
   const listed = element("div.rows", { tabindex: 0, role: "region", "aria-label": "Reviews" });
   const show = (verdict) => {
-    const chosen = rows.filter((_, i) => verdict === null || verdicts[i] === verdict);
+    const chosen = [...verdicts.keys()].filter((i) => verdict === null || verdicts[i] === verdict);
     heading.replaceChildren(chosen.length > LISTED_ROWS
       ? `The first ${LISTED_ROWS} of ${count(chosen.length)} reviews` : "Reviews");
     listed.replaceChildren(
-      table(["Review", "Prediction"], chosen.slice(0, LISTED_ROWS), "Row"));
+      table(["Review", "Prediction"], chosen.slice(0, LISTED_ROWS).map(row), "Row"));
   };
   const failed = verdicts.filter((verdict) => verdict === NOT_ANALYZED).length;
-  const chips = [[null, rows.length], ...counts, [NOT_ANALYZED, failed]].filter(([, number]) => number);
+  const chips = [[null, verdicts.length], ...counts, [NOT_ANALYZED, failed]].filter(([, number]) => number);
   show(null);
   return [heading, element("fieldset.chips", {}, element("legend", {}, "Show"),
     ...chips.map(([verdict, number]) => element("label", {},

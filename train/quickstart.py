@@ -304,7 +304,6 @@ def _show(address: str, server: list[str], **options: Any) -> None:
             time.sleep(0.2)
         if page.poll() is None:
             typer.echo(f"the page is at {address}; Ctrl-C ends it")
-            sys.stdout.flush()
             if sys.stdout.isatty():
                 webbrowser.open(address)
         page.wait()

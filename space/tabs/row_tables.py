@@ -9,8 +9,8 @@ from typing import Any
 import gradio
 import pandas
 
-WIDTHS = {"review": 260, "prediction": 150, "A": 180, "B": 180}  # pixels
 LONG_TEXT, TEXT_WIDTH = 40, 260  # characters of a cell that needs a wide column; pixels
+WIDTHS = {"review": TEXT_WIDTH, "prediction": 150, "A": 180, "B": 180}  # pixels
 MIN_WIDTH, CHARACTER_WIDTH, ICONS_WIDTH = 100, 9, 60  # pixels; the icons sort and filter
 
 
