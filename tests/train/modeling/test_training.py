@@ -102,7 +102,9 @@ def equal(first: Any, second: Any) -> bool:
 def test_fp16_on_a_cpu_is_rejected_first(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    recipe = recipe_for("nobody/nothing", precision="fp16")  # nor does reviews.csv exist
+    (tmp_path / "reviews.csv").write_text("no columns of a dataset")  # nor is there such a base
+    datasets = [{"source": str(tmp_path / "reviews.csv")}]
+    recipe = recipe_for("nobody/nothing", precision="fp16", datasets=datasets)
     with pytest.raises(RecipeError, match="fp16 needs a CUDA GPU.*--set precision=auto"):
         training_run.fit(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
