@@ -230,6 +230,15 @@ class AspectPairs(Source):
     out: str = Field("runs/aspect-pairs", min_length=1, description="the folder to write")
 
 
+class AspectContrasts(Section):
+    """Generated texts of several opinions about different aspects: a folder of splits."""
+
+    step: Literal["aspect-contrasts"]
+    out: str = Field("runs/aspect-contrasts", min_length=1, description="the folder to write")
+    texts: Count = Field(12_000, description="texts of training; validation has 5% of it")
+    seed: int = Field(0, description="the same seed gives the same texts")
+
+
 class AspectSentences(Source):
     """Sentences that name an aspect of the film, labeled by a teacher where it is sure."""
 
@@ -238,7 +247,7 @@ class AspectSentences(Source):
     text: str = Field("text", description="column of the text")
     teacher: str = Field(min_length=1, description="run folder; labels NEGATIVE and POSITIVE")
     min_confidence: float = Field(0.9, gt=0.5, lt=1, description="minimum probability of a label")
-    max_sentences: Count = Field(60_000, description="maximum sentences that the teacher reads")
+    max_sentences: Count = Field(30_000, description="maximum sentences that the teacher reads")
     out: str = Field(
         "runs/aspect-sentences/train.jsonl", min_length=1, description="the JSONL file to write"
     )
@@ -252,13 +261,14 @@ class Teach(Section):
 
 
 # Steps that write one output, in the first process; a `RunStep` trains in all processes.
-DataStep = Patterns | CutSentences | AspectPairs | AspectSentences | Teach
+DataStep = Patterns | CutSentences | AspectPairs | AspectContrasts | AspectSentences | Teach
 Step = RunStep | DataStep
 STEPS: dict[str, type[Section]] = {
     "run": RunStep,
     "patterns": Patterns,
     "cut-sentences": CutSentences,
     "aspect-pairs": AspectPairs,
+    "aspect-contrasts": AspectContrasts,
     "aspect-sentences": AspectSentences,
     "teach": Teach,
 }

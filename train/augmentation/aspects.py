@@ -94,8 +94,8 @@ def write_sentences(step: AspectSentences, out: Path) -> int:
     """Write sentences with the aspect that they name, labeled by a teacher where it is sure.
 
     A sentence that names exactly one aspect gets the teacher's label of the sentence. For each such
-    pair, another has an aspect that is not mentioned. Two sentences with different aspects are also
-    joined into one text.
+    pair, another has an aspect that the sentence does not name. Two sentences with different
+    aspects are also joined into one text.
 
     Args:
         step: The reviews, the teacher and the limits.
@@ -121,7 +121,6 @@ def write_sentences(step: AspectSentences, out: Path) -> int:
     shuffled = [sentences[i] for i in random.permutation(len(sentences))]
     named = [(s, [a for a, pattern in words.items() if pattern.search(s)]) for s in shuffled]
     single = [(s, aspects[0]) for s, aspects in named if len(aspects) == 1][: step.max_sentences]
-    silent = [s for s, aspects in named if not aspects]
     if not single:
         raise DataError(
             f"{step.source} must have sentences that name exactly one of {', '.join(words)}, got "
@@ -135,7 +134,7 @@ def write_sentences(step: AspectSentences, out: Path) -> int:
         for (sentence, aspect), shares in zip(single, shares_of, strict=True)
         if shares.max() >= step.min_confidence
     ]
-    pairs = [*sure, *_absent(sure, silent, random), *_joined(sure)]
+    pairs = [*sure, *_absent(sure, random), *_joined(sure)]
     draft = folder / "pairs"
     _write(draft, pairs)
     draft.replace(out)
@@ -143,23 +142,19 @@ def write_sentences(step: AspectSentences, out: Path) -> int:
     return len(pairs)
 
 
-def _absent(sure: list[Row], silent: list[str], random: np.random.Generator) -> Iterator[Row]:
-    """A pair whose aspect is not mentioned for each labeled sentence.
+def _absent(sure: list[Row], random: np.random.Generator) -> Iterator[Row]:
+    """Each labeled sentence with the aspect of another one.
 
-    In turn, another sentence, which names no aspect, with the same aspect, and the same sentence
-    with the aspect of another one: each aspect is absent about as often as it is named.
+    So each aspect is absent about as often as it is named.
     """
     aspects = [row["aspect"] for row in sure]
     if len(set(aspects)) < 2:
         aspects = list(load_words())
-    for number, row in enumerate(sure):
-        text, aspect = row["text"], row["aspect"]
-        if number % 2 == 0 and silent:
-            text = silent.pop()
-        else:
-            while aspect == row["aspect"]:
-                aspect = aspects[int(random.integers(len(aspects)))]
-        yield {"text": text, "aspect": aspect, "label": NOT_MENTIONED}
+    for row in sure:
+        aspect = row["aspect"]
+        while aspect == row["aspect"]:
+            aspect = aspects[int(random.integers(len(aspects)))]
+        yield {"text": row["text"], "aspect": aspect, "label": NOT_MENTIONED}
 
 
 def _joined(sure: list[Row]) -> Iterator[Row]:

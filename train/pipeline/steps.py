@@ -15,7 +15,14 @@ from train import console, environment, run_folder
 from train.errors import RunError, TrainError
 from train.pipeline.plan import Task
 from train.recipe import Recipe
-from train.sections import AspectPairs, AspectSentences, CutSentences, Patterns, Teach
+from train.sections import (
+    AspectContrasts,
+    AspectPairs,
+    AspectSentences,
+    CutSentences,
+    Patterns,
+    Teach,
+)
 
 PUSH_EVERY_SECONDS = 300
 POLL_SECONDS = 0.5
@@ -90,11 +97,14 @@ def _write_output(task: Task) -> str:
 
         shutil.rmtree(draft, ignore_errors=True)
         count = patterns.write(draft, step.seed, step.max_rows)
-    elif isinstance(step, AspectPairs):
-        from train.augmentation import aspects
+    elif isinstance(step, AspectPairs | AspectContrasts):
+        from train.augmentation import aspects, contrasts
 
         shutil.rmtree(draft, ignore_errors=True)
-        count = aspects.write_pairs(step, draft)
+        if isinstance(step, AspectPairs):
+            count = aspects.write_pairs(step, draft)
+        else:
+            count = contrasts.write(draft, step.texts, step.seed)
         draft.replace(out)
         return f"{count:,} pairs"
     else:
