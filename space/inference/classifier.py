@@ -30,8 +30,6 @@ from space.inference.onnx_model import OnnxModel, Tokens
 from space.inference.texts import InvalidText as InvalidText  # for those who import it from here
 from space.inference.texts import WrongKind, check_text
 
-PAIR_EXPECTED = "This model reads pairs of texts (a review and a second text), got a single text."
-PAIR_REFUSED = "This model reads single texts, got a pair of texts."
 MIN_EVIDENCE = 0.5  # log-odds by which a text must differ from it to lean towards a label
 
 log = logging.getLogger(__name__)
@@ -326,7 +324,7 @@ class Classifier:
         """
         model = tokens.model or self.load()
         if model.has_pairs != (tokens.type_ids is not None):
-            return WrongKind(PAIR_EXPECTED if model.has_pairs else PAIR_REFUSED)
+            return WrongKind(model.has_pairs)
         if not tokens.has_words:
             return _no_words(model, tokens.unreadable)
         logits = model.logits(tokens, all_cores)  # (labels,)

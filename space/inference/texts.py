@@ -13,6 +13,8 @@ import sentencex
 MAX_CHARACTERS = 100_000  # of a text
 SEGMENT_CHARACTERS = 2_000  # that are split into sentences at once
 EMPTY_CELL = "The cell is empty."
+PAIR_EXPECTED = "This model reads pairs of texts (a review and a second text), got a single text."
+PAIR_REFUSED = "This model reads single texts, got a pair of texts."
 _SPACE = re.compile(r"\s")
 
 T = TypeVar("T")
@@ -23,7 +25,7 @@ class InvalidText(Exception):
 
     Args:
         message: The sentence.
-        without_text: The sentence without pieces of the text, for those who don't know the text.
+        without_text: The sentence for a program, without pieces of the text.
     """
 
     def __init__(self, message: str, without_text: str | None = None) -> None:
@@ -32,7 +34,15 @@ class InvalidText(Exception):
 
 
 class WrongKind(InvalidText):
-    """The model reads single texts and this is a pair, or the reverse."""
+    """The model reads single texts and this is a pair, or the reverse.
+
+    Args:
+        reads_pairs: Whether the model reads pairs.
+    """
+
+    def __init__(self, reads_pairs: bool) -> None:
+        super().__init__(PAIR_EXPECTED if reads_pairs else PAIR_REFUSED)
+        self.reads_pairs = reads_pairs
 
 
 def check_text(text: object) -> InvalidText | None:
@@ -42,7 +52,7 @@ def check_text(text: object) -> InvalidText | None:
     if text is not None and not isinstance(text, str):
         return InvalidText(f"A review must be text, got {type(text).__name__}.")
     if not text or not text.strip():
-        return InvalidText("Write or paste a review first.")
+        return InvalidText("Write or paste a review first.", "The text is empty.")
     if len(text) > MAX_CHARACTERS:
         return InvalidText(
             f"A review may have at most {MAX_CHARACTERS:,} characters; this one has {len(text):,}."

@@ -23,6 +23,12 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 10  # until a model that is loading, or another replica, may answer
 CLIENT_GONE = 499  # as nginx logs it: nobody reads this answer
 SENDS_VALUES = {int, float, bool, type(None)}  # of types that can't contain a review
+SEND_SINGLE_TEXTS = (
+    'send a batch of single texts as [["…"], ["…"]] to /predict, ["…"] to /v1/classify'
+)
+SEND_PAIRS = (
+    'send a pair as ["…", "…"] to /predict, {"text": "…", "text_pair": "…"} to /v1/classify'
+)
 SEE_DOCS = "see /docs for what this service takes"
 SET_BY_OPERATOR = "call it by a name that is allowed, or ask the operator to set the variable"
 # error_type of text-embeddings-inference, by status.
@@ -165,7 +171,7 @@ def of_refusal(error: Exception, index: int | None = None) -> Problem:
         return Problem(413, rule, where + message, remedy, detail)
     if isinstance(error, WrongKind):
         rule = "a text must be of the kind that the model reads: single texts, or pairs"
-        remedy = 'send a batch of single texts as [["…"], ["…"]] to /predict, ["…"] to /v1/classify'
+        remedy = SEND_PAIRS if error.reads_pairs else SEND_SINGLE_TEXTS
         detail = f"{where.capitalize()}{message} {remedy[0].upper()}{remedy[1:]}."
         return Problem(422, rule, where + message, remedy, detail)
     if isinstance(error, InvalidText):

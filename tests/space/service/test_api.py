@@ -104,7 +104,8 @@ def test_predict_refuses_other_shapes(http: TestClient, inputs: Any):
 
 
 def test_predict_names_the_text_that_can_not_be_read(http: TestClient):
-    assert_problem(http.post("/predict", json={"inputs": [[GOOD], [" "]]}), 422, "text 1: ")
+    empty = http.post("/predict", json={"inputs": [[GOOD], [" "]]})
+    assert_problem(empty, 422, "Text 1: The text is empty.")
     assert_problem(http.post("/predict", json={"inputs": "x" * 100_001}), 422, "100,001")
 
 
@@ -133,7 +134,11 @@ def test_a_model_of_pairs_takes_pairs(tiny_pairs: Path):
         refused = http.post(path, json={"inputs": GOOD})
         assert_problem(refused, 422, "reads pairs of texts", "a single text")
     assert_problem(
-        http.post("/predict", json={"inputs": GOOD}), 422, "reads pairs of texts", "a single text"
+        http.post("/predict", json={"inputs": GOOD}),
+        422,
+        "reads pairs of texts",
+        "a single text",
+        'Send a pair as ["…", "…"] to /predict',
     )
 
 
