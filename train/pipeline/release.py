@@ -167,7 +167,7 @@ def _compare_storage(run: Path) -> dict[str, Any]:
     compared = np.flatnonzero(predicted.max(axis=1) <= SURE)
     classifier, tokenizer = model.load(str(run))
     weights = {key: value.clone() for key, value in classifier.state_dict().items()}
-    changed, largest = {}, {}
+    changed, largest = dict[str, float](), dict[str, float]()
     for storage in STORAGE:
         rounded = {key: _stored(value, storage).to(value) for key, value in weights.items()}
         classifier.load_state_dict(rounded)
@@ -183,6 +183,17 @@ def _compare_storage(run: Path) -> dict[str, Any]:
             f"weights in {storage}: {changed[storage]:.4%} of {len(recorded):,} predictions change,"
             f" probabilities by at most {largest[storage]:.4f}"
         )
+    _check_storage(changed, largest, name)
+    return {
+        "rows": len(recorded),
+        "compared": len(compared),
+        "changed": changed,
+        "largest_change": largest,
+    }
+
+
+def _check_storage(changed: dict[str, float], largest: dict[str, float], name: str) -> None:
+    """Raise `RunError` if fp16 changes too many predictions of a split, or one too much."""
     if (worst := max(changed["fp32"], changed["fp16"])) > MAX_CHANGED:
         raise RunError(
             f"storing the weights as fp16 must change at most {MAX_CHANGED:.2%} of the recorded "
@@ -193,12 +204,6 @@ def _compare_storage(run: Path) -> dict[str, Any]:
             f"storing the weights as fp16 must change a recorded probability by at most "
             f"{(SURE - 0.5) / 2:.3f}, got {worst:.3f} — evaluate the run again, or train it again"
         )
-    return {
-        "rows": len(recorded),
-        "compared": len(compared),
-        "changed": changed,
-        "largest_change": largest,
-    }
 
 
 def _convert(source: Path, target: Path, storage: str) -> None:

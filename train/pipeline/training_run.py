@@ -175,20 +175,13 @@ def evaluate(folder: Path) -> dict[str, Any]:
             classifier, encode(tokenizer, split, "texts"), tokenizer.pad_token_id, "texts"
         )
 
-    tolerance, threshold = int(recipe.ordered), results["training"]["unsure_below"]
-    errors = error_analysis.confident_errors(logits, labels, tolerance)
+    threshold = results["training"]["unsure_below"]
     if recipe.has_pairs:
         passed = behavior_suite.run_aspects(predict, recipe.labels, behavior_suite.load_aspects())
     else:
         passed = behavior_suite.run(predict, recipe.labels, suite)
-    results["error_analysis"] = {
-        "unsure": error_analysis.abstention(logits, labels, threshold, tolerance),
-        "confident_errors": errors,
-        "suspected_label_errors": {}
-        if recipe.has_pairs
-        else error_analysis.suspected_label_errors(errors, test.texts, predict),
-        "behavior": behavior_suite.pass_rates(passed),
-    }
+    results["error_analysis"] = _analyze_errors(recipe, logits, labels, threshold, test, predict)
+    results["error_analysis"]["behavior"] = behavior_suite.pass_rates(passed)
     results["examples"] = _examples(predict, recipe, threshold)
     metrics.save_predictions(folder / f"{name}-predictions.parquet", logits, recipe.labels)
     names = [public_name(dataset.source, dataset.is_local) for dataset in recipe.datasets]
@@ -198,6 +191,29 @@ def evaluate(folder: Path) -> dict[str, Any]:
     plots.save(folder / "plots", results, logits, labels, name)
     run_folder.save_results(folder / "results.json", results)
     return results
+
+
+def _analyze_errors(
+    recipe: Recipe,
+    logits: metrics.FloatArray,
+    labels: Any,
+    threshold: float,
+    test: Split,
+    predict: Callable[[Sequence[str]], metrics.FloatArray],
+) -> dict[str, Any]:
+    """`unsure`, `confident_errors` and `suspected_label_errors`; see `error_analysis`."""
+    tolerance = int(recipe.ordered)
+    errors = error_analysis.confident_errors(logits, labels, tolerance)
+    suspected = (
+        {}
+        if recipe.has_pairs
+        else error_analysis.suspected_label_errors(errors, test.texts, predict)
+    )
+    return {
+        "unsure": error_analysis.abstention(logits, labels, threshold, tolerance),
+        "confident_errors": errors,
+        "suspected_label_errors": suspected,
+    }
 
 
 def _row_results(

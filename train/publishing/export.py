@@ -287,40 +287,22 @@ def _quantized(
         values: The number of each label, if they are ordered.
 
     Returns:
-        Of the last scheme: `scheme`, `published` (whether it is within the limits),
-        `accuracy_drop_points`, `agreement` (share of equal labels), `expected_shift` (of ordered
-        labels), `in_batches` and `bytes`; of the others the same, in `tried_before`.
+        Of the last scheme what `_measure` returns, and `tried_before`: the same of the others.
     """
     expected = predict(full, tokens, "fp32")
     tried: list[dict[str, Any]] = []
     for scheme in SCHEMES:
         _quantize(full, file, scheme)
-        logits = predict(file, tokens, "int8")
-        drop, agreement = compare(logits, expected, tokens)
-        sensitivity = batch_sensitivity(file, tokens, classifier)
-        shift = {"expected_shift": expected_shift(logits, expected, values)} if values else {}
-        is_close = agreement >= MIN_AGREEMENT
-        if values:
-            is_close = shift["expected_shift"] <= MAX_EXPECTED_SHIFT
-        accurate = drop <= MAX_DROP_POINTS and is_close
-        passed = accurate and sensitivity["max_shift"] <= MAX_SHIFT
-        tried.append(
-            {
-                "scheme": scheme,
-                "published": passed,
-                "accuracy_drop_points": drop,
-                "agreement": agreement,
-                **shift,
-                "in_batches": sensitivity,
-                "bytes": file.stat().st_size,
-            }
-        )
-        distance = f", expected values shift by {shift['expected_shift']:.3f}" if shift else ""
+        last = {"scheme": scheme, **_measure(file, expected, tokens, classifier, values)}
+        tried.append(last)
+        shift = last.get("expected_shift")
+        distance = "" if shift is None else f", expected values shift by {shift:.3f}"
         measured = (
-            f"({scheme}): accuracy drop {drop:+.2f} points, {agreement:.2%} of labels equal"
-            f"{distance} on {len(tokens.ids):,} validation reviews; {_sentence(sensitivity)}"
+            f"({scheme}): accuracy drop {last['accuracy_drop_points']:+.2f} points, "
+            f"{last['agreement']:.2%} of labels equal{distance} on {len(tokens.ids):,} validation "
+            f"reviews; {_sentence(last['in_batches'])}"
         )
-        if passed:
+        if last["published"]:
             console.print_line(f"wrote {file} {measured}")
             break
         file.unlink()
@@ -332,6 +314,32 @@ def _quantized(
             f"shift of {MAX_SHIFT}"
         )
     return {**tried[-1], "tried_before": tried[:-1]}
+
+
+def _measure(
+    file: Path, expected: FloatArray, tokens: Tokens, classifier: Any, values: list[float] | None
+) -> dict[str, Any]:
+    """Compare an int8 file with the fp32 logits; the other arguments are those of `_quantized`.
+
+    Returns:
+        `published` (whether it is within the limits), `accuracy_drop_points`, `agreement` (share of
+        equal labels), `expected_shift` (of ordered labels), `in_batches` and `bytes`.
+    """
+    logits = predict(file, tokens, "int8")
+    drop, agreement = compare(logits, expected, tokens)
+    sensitivity = batch_sensitivity(file, tokens, classifier)
+    shift = {"expected_shift": expected_shift(logits, expected, values)} if values else {}
+    is_close = agreement >= MIN_AGREEMENT
+    if values:
+        is_close = shift["expected_shift"] <= MAX_EXPECTED_SHIFT
+    return {
+        "published": drop <= MAX_DROP_POINTS and is_close and sensitivity["max_shift"] <= MAX_SHIFT,
+        "accuracy_drop_points": drop,
+        "agreement": agreement,
+        **shift,
+        "in_batches": sensitivity,
+        "bytes": file.stat().st_size,
+    }
 
 
 def _quantize(full: Path, file: Path, scheme: str) -> None:
