@@ -118,3 +118,4 @@ def test_step_writes_what_the_recipe_reads(tmp_path: Path, monkeypatch: pytest.M
     splits = preparation.load(own)
     assert set(splits["train"].pairs or []) == set(aspects.load_words())
     assert len(splits["validation"]) > 20
+    assert not len(splits["test"])  # a held-out text would share its opinions with training
