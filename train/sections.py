@@ -247,7 +247,7 @@ class AspectSentences(Source):
     text: str = Field("text", description="column of the text")
     teacher: str = Field(min_length=1, description="run folder; labels NEGATIVE and POSITIVE")
     min_confidence: float = Field(0.9, gt=0.5, lt=1, description="minimum probability of a label")
-    max_sentences: Count = Field(30_000, description="maximum sentences that the teacher reads")
+    max_sentences: Count = Field(20_000, description="maximum sentences that the teacher reads")
     out: str = Field(
         "runs/aspect-sentences/train.jsonl", min_length=1, description="the JSONL file to write"
     )
