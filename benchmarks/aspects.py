@@ -68,7 +68,6 @@ def measure(run: Path, verdict: Path) -> dict[str, Any]:
         NAMED: review_verdict(verdict, labels, only_named=True),
     }
     test = splits[recipe.evaluation_split]
-    test = test.take(np.flatnonzero(np.array(test.datasets) == 0))  # rated reviews alone
     scores = {name: _scores(predict, test, labels) for name, predict in methods.items()}
     return {"n": len(test), "methods": scores}
 

@@ -144,10 +144,7 @@ def aspects_table() -> str:
     parts = []
     if _is_recorded("aspects"):
         run = load("aspects")
-        test = (
-            run["datasets"]["0"] if "datasets" in run else run["metrics"]["test"]
-        )  # rated reviews
-        opposite = run["error_analysis"]["behavior"]["aspects"]["all"]
+        test, opposite = run["metrics"]["test"], run["error_analysis"]["behavior"]["aspects"]["all"]
         parts.append(
             "| model | held-out pairs | accuracy | macro F1 | ECE | opposite sentences, both right "
             "|\n|---|---|---|---|---|---|\n"
