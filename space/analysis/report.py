@@ -358,10 +358,10 @@ class Report:
         if self.stars is None:
             return None
         good, bad = self.stars >= GOOD_STARS, self.stars <= BAD_STARS
-        positions = np.flatnonzero((good & (self._sides() < 0)) | (bad & (self._sides() > 0)))
-        confidence = self.predictions["probability"].to_numpy()[positions]
-        order = np.argsort(-confidence, kind="stable")
-        return self.listing([int(row) for row in positions[order]][:MAX_DISAGREEMENTS])
+        signs = self._sides()
+        positions = np.flatnonzero((good & (signs < 0)) | (bad & (signs > 0)))
+        order = np.argsort(-self.predictions["probability"].to_numpy()[positions], kind="stable")
+        return self.listing(positions[order][:MAX_DISAGREEMENTS].tolist())
 
     def words(self, titles: Sequence[str] = ()) -> str:
         """Characteristic words and typical sentences of both sides, as HTML.

@@ -69,7 +69,7 @@ def write_pairs(step: AspectPairs, out: Path) -> int:
                 {"text": row[step.text], "aspect": a, "label": rated.get(a, NOT_MENTIONED), **group}
                 for a in aspects
             ]
-        _write(out / f"{split}.jsonl", pairs)
+        write_rows(out / f"{split}.jsonl", pairs)
         count += len(pairs)
     return count
 
@@ -136,7 +136,7 @@ def write_sentences(step: AspectSentences, out: Path) -> int:
     ]
     pairs = [*sure, *_absent(sure, random), *_joined(sure)]
     draft = folder / "pairs"
-    _write(draft, pairs)
+    write_rows(draft, pairs)
     draft.replace(out)
     shutil.rmtree(folder)
     return len(pairs)
@@ -165,6 +165,7 @@ def _joined(sure: list[Row]) -> Iterator[Row]:
             yield from ({**row, "text": text} for row in (first, second))
 
 
-def _write(file: Path, rows: Iterable[Row]) -> None:
+def write_rows(file: Path, rows: Iterable[Row]) -> None:
+    """Write rows as JSON lines."""
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     file.write_text("".join(lines), encoding="utf-8")

@@ -11,7 +11,6 @@ named yet:
     {clause+}, {phrase-}   positive; negative
 """
 
-import json
 import random
 import re
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import Any
 
 from space.inference.labels import NOT_MENTIONED
 from train import plain_yaml
+from train.augmentation.aspects import write_rows
 
 OPINIONS = Path(__file__).with_name("aspect_opinions.yaml")
 SPLITS = {"train": range(5)[1:], "validation": range(5)[:1]}  # places of the opinions, modulo 5
@@ -38,7 +38,7 @@ def load() -> dict[str, Any]:
 def write(out: Path, texts: int, seed: int) -> int:
     """Write the pairs of generated texts to a folder, which is created.
 
-    Each text gets a pair for each aspect that it judges, and one for an aspect that it does not.
+    Each text gets a pair for each aspect that it rates, and one for an aspect that it does not.
 
     Args:
         out: The folder.
@@ -53,8 +53,7 @@ def write(out: Path, texts: int, seed: int) -> int:
     for split, number in {"train": texts, "validation": round(texts * VALIDATION_SHARE)}.items():
         rng = random.Random(f"{split} {seed}")
         pairs = [pair for _ in range(number) for pair in _pairs(split, rng)]
-        lines = [json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs]
-        (out / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+        write_rows(out / f"{split}.jsonl", pairs)
         count += len(pairs)
     return count
 
